@@ -1,0 +1,321 @@
+"""Teacher and initial densities: one formula each, evaluated by numpy and by UFL.
+
+A density is a small frozen value on a manifold, with respect to the manifold's volume. Its
+``formula(x, xp)`` takes the coordinates ``x[0], x[1], ...`` and the namespace ``numpy`` or ``ufl``;
+calling it takes points ``(n, ambient)`` and returns values ``(n,)``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from scipy.special import ive
+from scipy.stats import vonmises_fisher
+
+from uf_diffusion.errors import InputError, unknown
+from uf_diffusion.problem.manifolds import Array, Circle, FlatTorus, Manifold, Sphere
+
+__all__ = ["DENSITIES", "Bumps", "Density", "Python", "Uniform", "VonMisesFisher", "density"]
+
+
+@dataclass(frozen=True)
+class Density:
+    """A probability density on a manifold; subclasses give ``formula`` and ``sample``."""
+
+    manifold: Manifold = field(repr=False)
+
+    def formula(self, x: Any, xp: ModuleType) -> Any:
+        """The density of coordinates ``x[0], x[1], ...``, in the namespace numpy or ufl."""
+        raise NotImplementedError
+
+    def sample(self, n: int, rng: np.random.Generator) -> Array:
+        """``(n, ambient)`` independent points of this density."""
+        raise NotImplementedError
+
+    def __call__(self, x: Array) -> Array:
+        return np.asarray(self.formula(np.asarray(x, dtype=float).T, np))
+
+
+@dataclass(frozen=True)
+class Uniform(Density):
+    """The constant density 1 / volume."""
+
+    def formula(self, x: Any, xp: ModuleType) -> Any:
+        return 0 * x[0] + 1 / self.manifold.volume
+
+    def sample(self, n: int, rng: np.random.Generator) -> Array:
+        return self.manifold.sample(n, rng)
+
+
+@dataclass(frozen=True)
+class Bumps(Density):
+    """The paper's peaks, on the circle and on flat tori of any dimension.
+
+    The sum over k of weights[k] times the product over the axes of 1 / (1 + gamma sin^2(a / 2)),
+    where a is the angle to centres[k] along the axis (one turn a period), normalised: each peak
+    has mass weights[k] / sum(weights). Source: arXiv:2504.18208, section 6.1 (circle; default) and
+    appendix B (torus of period 4; default there).
+
+    Attributes:
+        gamma: sharpness, >= 0; a peak's half width is about 2 / sqrt(gamma) radians.
+        centres: an angle in radians (circle) or a point ``(dim,)`` (torus) for each peak.
+        weights: positive, one for each peak; they need not sum to 1.
+    """
+
+    gamma: float = 100.0
+    centres: Any = None
+    weights: Any = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.manifold, Circle | FlatTorus):
+            raise InputError("Density 'bumps' lives on the circle and the torus; "
+                             "on a sphere use 'von-mises-fisher'.")  # fmt: skip
+        if not (_is_number(self.gamma) and 0 <= self.gamma < math.inf):
+            raise InputError(f"gamma must be a finite number >= 0, not {self.gamma}.")
+        centres, weights = self.centres, self.weights
+        if centres is None:
+            centres, weights = self._paper() if weights is None else (self._paper()[0], weights)
+        axes = self.manifold.dim
+        centres = _numbers("centres", centres)
+        centres = centres.reshape(-1, 1) if axes == 1 and centres.ndim < 2 else centres
+        if centres.ndim != 2 or centres.shape[1] != axes or not len(centres):
+            raise InputError(f"centres must be a list of points with {axes} coordinate(s) each.")
+        object.__setattr__(self, "centres", tuple(map(tuple, centres)))
+        object.__setattr__(self, "weights", _weights(weights, len(centres)))
+
+    def _paper(self) -> tuple[Any, Any]:
+        if isinstance(self.manifold, Circle):
+            return [0.0, 0.4 * math.pi], [1.0, 0.5]
+        axes = np.ones(self.manifold.dim)
+        quarter = self.manifold.period / 4  # type: ignore[attr-defined]
+        first = quarter * np.where(np.arange(self.manifold.dim) == 0, -1.0, 0.0)
+        return [first, quarter * axes], [0.5, 0.5]
+
+    def formula(self, x: Any, xp: ModuleType) -> Any:
+        manifold: Any = self.manifold
+        side = manifold.volume ** (1 / manifold.dim)
+        peak = math.sqrt(1 + self.gamma) / side
+        total = 0 * x[0]
+        for centre, weight in zip(self.centres, self.weights, strict=True):
+            product = weight
+            for s in manifold.half_sine_squared(x, np.array(centre), xp):
+                product = product * peak / (1 + self.gamma * s)
+            total = total + product
+        return total
+
+    def sample(self, n: int, rng: np.random.Generator) -> Array:
+        """Exact: tan(a / 2) is a Cauchy variable of scale 1 / sqrt(1 + gamma)."""
+        manifold: Any = self.manifold
+        which = rng.choice(len(self.weights), size=n, p=self.weights)
+        centre = np.array(self.centres)[which]
+        angle = centre if isinstance(manifold, Circle) else manifold.angles(centre)
+        cauchy = np.tan(math.pi * (rng.random(angle.shape) - 0.5)) / math.sqrt(1 + self.gamma)
+        return np.asarray(manifold.points(angle + 2 * np.arctan(cauchy)))
+
+
+@dataclass(frozen=True)
+class VonMisesFisher(Density):
+    """A mixture of von Mises-Fisher densities c(kappa) exp(kappa m.x) on a sphere.
+
+    Attributes:
+        kappa: concentration >= 0, one number or one for each peak.
+        means: ``(k, dim + 1)`` directions, normalised here; default (1, 0, ..., 0).
+        weights: positive, one for each peak; they need not sum to 1.
+    """
+
+    kappa: Any = 10.0
+    means: Any = None
+    weights: Any = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.manifold, Sphere):
+            raise InputError("Density 'von-mises-fisher' lives on the circle and the sphere; "
+                             "on a torus use 'bumps'.")  # fmt: skip
+        n = self.manifold.ambient
+        means = np.eye(1, n) if self.means is None else _numbers("means", self.means)
+        if means.ndim != 2 or means.shape[1] != n or not (np.linalg.norm(means, axis=1) > 0).all():
+            raise InputError(f"means must be a list of non-zero vectors with {n} coordinates.")
+        kappa = _numbers("kappa", self.kappa)
+        if kappa.size not in (1, len(means)) or not (kappa >= 0).all():
+            raise InputError("kappa must be a number >= 0, or one for each of the means.")
+        kappa = np.broadcast_to(kappa.ravel(), (len(means),))
+        object.__setattr__(self, "means", tuple(map(tuple, self.manifold.project(means))))
+        object.__setattr__(self, "kappa", tuple(map(float, kappa)))
+        object.__setattr__(self, "weights", _weights(self.weights, len(means)))
+
+    def formula(self, x: Any, xp: ModuleType) -> Any:
+        total = 0 * x[0]
+        for mean, kappa, weight in zip(self.means, self.kappa, self.weights, strict=True):
+            cosine = sum(m * x[k] for k, m in enumerate(mean))
+            total = total + weight * self._peak(kappa) * xp.exp(kappa * (cosine - 1))
+        return total
+
+    def _peak(self, kappa: float) -> float:
+        """The density at its mean: c(kappa) exp(kappa)."""
+        half = self.manifold.ambient / 2
+        if kappa < 1e-8:
+            return 1 / self.manifold.volume
+        return float(kappa ** (half - 1) / ((2 * math.pi) ** half * ive(half - 1, kappa)))
+
+    def sample(self, n: int, rng: np.random.Generator) -> Array:
+        counts = rng.multinomial(n, self.weights)
+        parts = [np.empty((0, self.manifold.ambient))]
+        for mean, kappa, count in zip(self.means, self.kappa, counts, strict=True):
+            if count and kappa < 1e-8:
+                parts.append(self.manifold.sample(count, rng))
+            elif count:
+                law = vonmises_fisher(np.array(mean), kappa)
+                parts.append(np.atleast_2d(law.rvs(count, random_state=rng)))
+        return np.asarray(rng.permutation(np.concatenate(parts)))
+
+
+@dataclass(frozen=True)
+class Python(Density):
+    """A user's function ``(n, ambient) -> (n,)``, normalised here by quadrature.
+
+    Attributes:
+        function: "module:name"; ``folder`` and the working folder are on the import path.
+        folder: where the configuration file lies.
+    """
+
+    function: str = ""
+    folder: str = field(default=".", repr=False)
+    _values: Callable[[Array], Array] = field(init=False, repr=False, compare=False)
+    _mass: float = field(init=False, repr=False, compare=False)
+    _peak: float = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_values", _import(self.function, Path(self.folder)))
+        manifold = self.manifold
+        side = math.ceil(20_000 ** (1 / manifold.dim))
+        even = manifold.dim <= 2 or isinstance(manifold, FlatTorus)
+        x = manifold.even(side**manifold.dim) if even else manifold.sample(
+            200_000, np.random.default_rng(0)
+        )  # fmt: skip
+        values = self._checked(x)
+        mass = float(values.mean() * manifold.volume)
+        if not 0 < mass < math.inf:
+            raise InputError(
+                f"Density '{self.function}' cannot be normalised: its integral is {mass}."
+            )
+        object.__setattr__(self, "_mass", mass)
+        object.__setattr__(self, "_peak", 1.5 * float(values.max()) / mass)
+
+    def _checked(self, x: Array) -> Array:
+        try:
+            values = np.asarray(self._values(x), dtype=float)
+        except Exception as error:
+            raise InputError(
+                f"Density '{self.function}' failed with {type(error).__name__}: {error}."
+            ) from error
+        if values.shape != (len(x),):
+            raise InputError(
+                f"Density '{self.function}' must map (n, {x.shape[1]}) to (n,), "
+                f"but gave shape {values.shape} for n = {len(x)}."
+            )
+        if not np.isfinite(values).all():
+            raise InputError(f"Density '{self.function}' has values that are not finite.")
+        if (values < 0).any():
+            raise InputError(f"Density '{self.function}' is negative: {values.min():.3g}.")
+        return values
+
+    def formula(self, x: Any, xp: ModuleType) -> Any:
+        if xp is not np:
+            raise InputError(f"Density '{self.function}' is a numpy function without UFL form.")
+        return self._checked(np.asarray(x).T) / self._mass
+
+    def sample(self, n: int, rng: np.random.Generator) -> Array:
+        """Rejection from the uniform density; the bound is checked on every draw."""
+        accepted: list[Array] = []
+        while sum(map(len, accepted)) < n:
+            x = self.manifold.sample(max(2 * n, 1000), rng)
+            values = self(x)
+            if values.max() > self._peak:
+                raise InputError(f"Density '{self.function}' has a peak too sharp to sample.")
+            accepted.append(x[rng.random(len(x)) * self._peak < values])
+        return np.concatenate(accepted)[:n]
+
+
+DENSITIES: dict[str, type[Density]] = {
+    "uniform": Uniform,
+    "bumps": Bumps,
+    "von-mises-fisher": VonMisesFisher,
+    "python": Python,
+}
+
+
+def density(spec: str | Mapping[str, Any], manifold: Manifold, folder: str = ".") -> Density:
+    """The density that a configuration names.
+
+    Args:
+        spec: a kind, or a table with ``kind`` and the attributes of its class.
+        manifold: where it lives.
+        folder: first on the import path of a density of kind "python".
+
+    Raises:
+        InputError: for an unknown kind or key, or a value out of range.
+    """
+    table = {"kind": spec} if isinstance(spec, str) else dict(spec)
+    kind = table.pop("kind", None)
+    if not isinstance(kind, str):
+        raise InputError(f"A density needs a kind: one of {', '.join(DENSITIES)}.")
+    if kind not in DENSITIES:
+        raise unknown("density kind", kind, DENSITIES)
+    cls = DENSITIES[kind]
+    valid = {f.name for f in fields(cls) if f.init} - {"manifold", "folder"}
+    for key in table:
+        if key not in valid:
+            raise unknown(f"key of density '{kind}'", key, valid) if valid else InputError(
+                f"Density '{kind}' takes no key, but '{key}' was given."
+            )  # fmt: skip
+    if cls is Python:
+        table["folder"] = folder
+    return cls(manifold, **table)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _numbers(name: str, values: Any) -> Array:
+    try:
+        array = np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} must be numbers, not {values!r}.") from None
+    if not np.isfinite(array).all():
+        raise InputError(f"{name} must be finite numbers, not {values!r}.")
+    return array
+
+
+def _weights(values: Any, count: int) -> tuple[float, ...]:
+    weights = np.ones(count) if values is None else _numbers("weights", values)
+    if weights.shape != (count,) or not (weights > 0).all():
+        raise InputError(f"weights must be {count} positive number(s), one for each peak.")
+    return tuple(map(float, weights / weights.sum()))
+
+
+def _import(function: str, folder: Path) -> Callable[[Array], Array]:
+    module, _, name = function.partition(":") if isinstance(function, str) else ("", "", "")
+    if not module or not name:
+        raise InputError(f"function must read 'module:name', not {function!r}.")
+    path = sys.path[:]
+    sys.path[:0] = [str(folder.resolve()), str(Path.cwd())]
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except Exception as error:
+        raise InputError(
+            f"Cannot import density '{function}': {type(error).__name__}: {error}."
+        ) from error
+    finally:
+        sys.path[:] = path
+    if not callable(found):
+        raise InputError(f"'{function}' is not a function.")
+    return found  # type: ignore[no-any-return]
