@@ -210,6 +210,24 @@ class UltraFastDiffusion:
         new = self._evaluated(state.t + tau, state.step + 1, tau, ratio, k[-1], reports)
         return new, self._error_norm(np.asarray(error), w, ratio)
 
+    def between(self, old: DiffusionState, new: DiffusionState, t: float) -> Array:
+        """The ratio h at a time between two successive states, ``(owned,)``; steps stay as they are.
+
+        Cubic Hermite interpolation conserves mass, as every linear combination of states and rates
+        does. Where it would leave the bounds of h at ``old`` the linear interpolant, which cannot,
+        takes its place.
+        """
+        tau = new.t - old.t
+        s = (t - old.t) / tau
+        linear = (1 - s) * old.ratio + s * new.ratio
+        slope = (new.ratio - old.ratio) / tau
+        bend = (1 - s) * (old.derivative - slope) - s * (new.derivative - slope)
+        cubic = linear + s * (1 - s) * tau * bend
+        lowest = self._reduce(float(cubic.min(initial=np.inf)), MPI.MIN)
+        highest = self._reduce(float(cubic.max(initial=0.0)), MPI.MAX)
+        inside = old.min_ratio <= lowest and highest <= old.max_ratio
+        return cubic if inside else linear
+
     def _error_norm(self, error: Array, w: Array, ratio: Array) -> float:
         relative = self.stage.relative_error(error, w)
         sums = np.array([self.weight @ relative**2, self.weight @ (ratio - 1) ** 2])

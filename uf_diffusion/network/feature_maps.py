@@ -1,0 +1,326 @@
+"""The feature map Psi with K(omega, omega') = Psi(omega).Psi(omega'), bound to a teacher.
+
+With t the integral of Psi against the teacher and weights u on the neurons omega_i, everything that
+training needs is an inner product with the residual  r(u) = t - (1/M) sum_i u_i Psi(omega_i):
+the potential is w = Psi.r / lambda. A feature map is asked for these at given neurons; how it
+represents r (values on the data, or a kernel between atoms) is its own affair.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+from uf_diffusion.errors import InputError
+from uf_diffusion.network.features import Feature, PairFunction, Pullback, ReLU
+from uf_diffusion.problem.densities import Density
+from uf_diffusion.problem.manifolds import Array, Circle
+
+__all__ = ["Atoms", "FeatureMap", "Neurons", "Population", "Sampled", "SampledCircleReLU",
+           "feature_map", "place"]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Atoms:
+    """A discrete probability measure: points ``(n, ambient)`` and weights ``(n,)`` summing to 1."""
+
+    points: Array
+    weights: Array
+
+
+class Neurons(Protocol):
+    """A feature map at the features of a network."""
+
+    @property
+    def gram(self) -> Array:
+        """K(omega_i, omega_j), ``(M, M)``."""
+        ...
+
+    @property
+    def target(self) -> Array:
+        """Psi(omega_i).t, ``(M,)``."""
+        ...
+
+    def residual_gradient(self, u: Array) -> Array:
+        """Tangent gradients of omega -> Psi(omega).r(u) at the neurons, ``(M, ambient)``."""
+        ...
+
+    def misfit(self, u: Array) -> float:
+        """|r(u)|^2, the mean squared error of the network's output."""
+        ...
+
+
+class FeatureMap(Protocol):
+    """A feature map bound to a teacher."""
+
+    @property
+    def rank(self) -> float:
+        """Number of coordinates of Psi; infinite for a population kernel."""
+        ...
+
+    def at(self, omega: Array) -> Neurons:
+        """The map at features ``(M, ambient)``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Psi_j(omega) = phi(omega, x_j) / sqrt(N) for data x_1, ..., x_N."""
+
+    feature: Feature
+    data: Array
+    teacher: Atoms
+
+    @property
+    def rank(self) -> float:
+        return len(self.data)
+
+    @cached_property
+    def labels(self) -> Array:
+        """t: the teacher's outputs over sqrt(N), ``(N,)``; computed in blocks of memory."""
+        total = np.zeros(len(self.data))
+        block = max(1, 2**24 // len(self.data))
+        for i in range(0, len(self.teacher.points), block):
+            part = slice(i, i + block)
+            phi, _ = self.feature(self.teacher.points[part], self.data)
+            total += self.teacher.weights[part] @ phi
+        return total / math.sqrt(len(self.data))
+
+    def at(self, omega: Array) -> SampledNeurons:
+        return SampledNeurons(self, omega)
+
+
+@dataclass(frozen=True)
+class SampledNeurons:
+    """Dense features on the data."""
+
+    map: Sampled
+    omega: Array
+
+    @cached_property
+    def _evaluated(self) -> tuple[Array, Pullback]:
+        return self.map.feature(self.omega, self.map.data)
+
+    @cached_property
+    def matrix(self) -> Array:
+        """Psi at the neurons, ``(M, N)``."""
+        return self._evaluated[0] / math.sqrt(len(self.map.data))
+
+    @cached_property
+    def gram(self) -> Array:
+        return self.matrix @ self.matrix.T
+
+    @cached_property
+    def target(self) -> Array:
+        return self.matrix @ self.map.labels
+
+    def residual(self, u: Array) -> Array:
+        """r(u), ``(N,)``."""
+        return self.map.labels - u @ self.matrix / len(u)
+
+    def residual_gradient(self, u: Array) -> Array:
+        return self._evaluated[1](self.residual(u) / math.sqrt(len(self.map.data)))
+
+    def misfit(self, u: Array) -> float:
+        r = self.residual(u)
+        return float(r @ r)
+
+
+@dataclass(frozen=True)
+class SampledCircleReLU(Sampled):
+    """ReLU on the circle with sampled data: the same numbers from sums over sorted angles.
+
+    A neuron at angle a sees the data in the half circle around it, and two neurons share the data
+    in an arc, so K(a, b) = omega_a . S omega_b where S, the sum of x x^T over the arc, is a
+    difference of running sums. All costs are O(M^2 + (M + N) log(M N)) instead of O(M^2 N).
+    """
+
+    @cached_property
+    def _sorted(self) -> tuple[Array, Array]:
+        """The data's angles in increasing order, and the data / sqrt(N) in that order."""
+        angle = np.arctan2(self.data[:, 1], self.data[:, 0])
+        order = np.argsort(angle)
+        return angle[order], self.data[order] / math.sqrt(len(self.data))
+
+    @cached_property
+    def labels(self) -> Array:
+        """t in the order of the data's angles, ``(N,)``."""
+        return self._outputs(self.teacher.points, self.teacher.weights)
+
+    def _outputs(self, omega: Array, weights: Array) -> Array:
+        """sum_i weights_i Psi(omega_i), ``(N,)``, in the order of the data's angles."""
+        angle = np.arctan2(omega[:, 1], omega[:, 0])
+        order = np.argsort(angle)
+        data_angle, data = self._sorted
+        sums = _RunningSums(angle[order], (weights[:, None] * omega)[order])
+        return np.asarray(np.einsum("ij,ij->i", data, sums.half_circle(data_angle)))
+
+    def at(self, omega: Array) -> CircleNeurons:
+        return CircleNeurons(self, omega)
+
+
+@dataclass(frozen=True)
+class CircleNeurons:
+    """The fast sums of `SampledCircleReLU`."""
+
+    map: SampledCircleReLU
+    omega: Array
+
+    @cached_property
+    def _angle(self) -> Array:
+        return np.arctan2(self.omega[:, 1], self.omega[:, 0])
+
+    def _gradient(self, weight: Array) -> Array:
+        """sum_j weight_j x_j / sqrt(N) over the data that each neuron sees, ``(M, 2)``."""
+        data_angle, data = self.map._sorted
+        return _RunningSums(data_angle, weight[:, None] * data).half_circle(self._angle)
+
+    @cached_property
+    def gram(self) -> Array:
+        data_angle, data = self.map._sorted
+        outer = np.column_stack([data[:, :1] * data, data[:, 1:] * data])
+        sums = _RunningSums(data_angle, outer)
+        order = np.argsort(self._angle)
+        omega, angle = self.omega[order], self._angle[order]
+        # S omega for the running sums up to either end of each neuron's half circle
+        first = (sums.up_to(angle - math.pi / 2).reshape(-1, 2, 2) @ omega[:, :, None])[..., 0]
+        last = (sums.up_to(angle + math.pi / 2).reshape(-1, 2, 2) @ omega[:, :, None])[..., 0]
+        turn = omega @ sums.total.reshape(2, 2)
+        # for angle_i <= angle_j the shared arc ends where i's half circle does, unless j lies
+        # more than half a turn ahead: then it is j's that ends it, one turn later
+        near = last @ omega.T - omega @ first.T
+        far = omega @ last.T - (first + turn) @ omega.T
+        ahead = angle[None, :] - angle[:, None]
+        upper = np.triu(np.where(ahead <= math.pi, near, far))
+        gram = np.empty_like(upper)
+        gram[np.ix_(order, order)] = upper + np.triu(upper, 1).T
+        return gram
+
+    @cached_property
+    def target(self) -> Array:
+        return np.asarray(np.einsum("ij,ij->i", self.omega, self._gradient(self.map.labels)))
+
+    def residual(self, u: Array) -> Array:
+        """r(u) in the order of the data's angles, ``(N,)``."""
+        return self.map.labels - self.map._outputs(self.omega, u / len(u))
+
+    def residual_gradient(self, u: Array) -> Array:
+        circle = Circle()
+        return circle.tangent(self.omega, self._gradient(self.residual(u)))
+
+    def misfit(self, u: Array) -> float:
+        r = self.residual(u)
+        return float(r @ r)
+
+
+class _RunningSums:
+    """Sums of vectors over arcs of the circle, the vectors sorted by angle in [-pi, pi]."""
+
+    def __init__(self, angle: Array, vectors: Array) -> None:
+        self._angle = angle
+        self._sums = np.vstack([np.zeros((1, vectors.shape[1])), np.cumsum(vectors, axis=0)])
+        self.total: Array = self._sums[-1]
+
+    def up_to(self, angle: Array) -> Array:
+        """The sum over (-pi, angle], continued beyond one turn by whole turns."""
+        turns = np.floor((angle + math.pi) / (2 * math.pi))
+        count = np.searchsorted(self._angle, angle - 2 * math.pi * turns, side="right")
+        return np.asarray(self._sums[count] + turns[:, None] * self.total)
+
+    def half_circle(self, angle: Array) -> Array:
+        """The sum over all angles within a quarter turn."""
+        return self.up_to(angle + math.pi / 2) - self.up_to(angle - math.pi / 2)
+
+
+@dataclass(frozen=True)
+class Population:
+    """The kernel of infinitely many inputs, in closed form; Psi is never formed."""
+
+    kernel: PairFunction
+    teacher: Atoms
+
+    @property
+    def rank(self) -> float:
+        return math.inf
+
+    @cached_property
+    def energy(self) -> float:
+        """|t|^2, in blocks of memory."""
+        points, weights = self.teacher.points, self.teacher.weights
+        block = max(1, 2**24 // len(points))
+        return sum(
+            float(weights[i : i + block] @ (self.kernel(points[i : i + block], points)[0] @ weights))
+            for i in range(0, len(points), block)
+        )
+
+    def at(self, omega: Array) -> PopulationNeurons:
+        return PopulationNeurons(self, omega)
+
+
+@dataclass(frozen=True)
+class PopulationNeurons:
+    """A kernel between the neurons, and from the neurons to the teacher."""
+
+    map: Population
+    omega: Array
+
+    @cached_property
+    def _student(self) -> tuple[Array, Pullback]:
+        return self.map.kernel(self.omega, self.omega)
+
+    @cached_property
+    def _teacher(self) -> tuple[Array, Pullback]:
+        return self.map.kernel(self.omega, self.map.teacher.points)
+
+    @property
+    def gram(self) -> Array:
+        return self._student[0]
+
+    @cached_property
+    def target(self) -> Array:
+        return self._teacher[0] @ self.map.teacher.weights
+
+    def residual_gradient(self, u: Array) -> Array:
+        return self._teacher[1](self.map.teacher.weights) - self._student[1](u / len(u))
+
+    def misfit(self, u: Array) -> float:
+        v = u / len(u)
+        return float(self.map.energy - 2 * (v @ self.target) + v @ (self.gram @ v))
+
+
+def place(density: Density, n: int, even: bool, rng: np.random.Generator) -> Atoms:
+    """Atoms of a density: a random sample of equal weights, or even points weighted by it.
+
+    Raises:
+        InputError: where the manifold has no even placement of n points.
+    """
+    if not even:
+        return Atoms(density.sample(n, rng), np.full(n, 1 / n))
+    points = density.manifold.even(n)
+    weights = density(points)
+    return Atoms(points, weights / weights.sum())
+
+
+def feature_map(
+    feature: Feature, kernel: str, samples: int, teacher: Atoms, rng: np.random.Generator
+) -> FeatureMap:
+    """The feature map of a configuration: "sampled" draws inputs, "population" needs none.
+
+    Raises:
+        InputError: for a population kernel without closed form.
+    """
+    if kernel == "population":
+        if feature.kernel is None:
+            raise InputError(
+                "These features have no population kernel in closed form; "
+                "use network.kernel = 'sampled'."
+            )
+        return Population(feature.kernel, teacher)
+    data = feature.inputs(samples, rng)
+    if isinstance(feature, ReLU) and feature.manifold.dim == 1:
+        return SampledCircleReLU(feature, data, teacher)
+    return Sampled(feature, data, teacher)
