@@ -14,7 +14,7 @@ from scipy.spatial.distance import cdist
 from uf_diffusion.errors import InputError
 from uf_diffusion.problem.manifolds import Array, Manifold
 
-__all__ = ["energy_distance", "energy_distances", "wasserstein_circle"]
+__all__ = ["energy_distance", "energy_distance_series", "wasserstein_circle"]
 
 _BLOCK = 2**22  # entries of a block of the distance matrix, 32 MiB
 
@@ -42,23 +42,35 @@ def energy_distance(
     X, Y = _points(X), _points(Y)
     if X.shape[1] != Y.shape[1]:
         raise InputError(f"X and Y have {X.shape[1]} and {Y.shape[1]} coordinates a point.")
-    a, b = _weights(a, len(X)), _weights(b, len(Y))
-    return float(energy_distances(X, Y, a[:, None], b[:, None], manifold)[0])
-
-
-def energy_distances(
-    X: Array, Y: Array, A: Array, B: Array, manifold: Manifold | None = None
-) -> Array:
-    """`energy_distance` between the columns of A ``(n, k)`` on X and of B ``(m, k)`` on Y: ``(k,)``.
-
-    Every block of the distance matrices is computed once for all k.
-    """
+    a, b = _weights(a, len(X))[:, None], _weights(b, len(Y))[:, None]
     squared = (
-        2 * _mean_distance(X, Y, A, B, manifold)
-        - _mean_distance(X, X, A, A, manifold)
-        - _mean_distance(Y, Y, B, B, manifold)
+        2 * _mean_distance(X, Y, a, b, manifold)
+        - _mean_distance(X, X, a, a, manifold)
+        - _mean_distance(Y, Y, b, b, manifold)
     )
-    return np.sqrt(np.maximum(squared, 0.0))  # below zero by round-off only
+    return math.sqrt(max(0.0, float(squared[0])))  # below zero by round-off only
+
+
+def energy_distance_series(
+    X: Array, Y: Array, B: Array, manifold: Manifold | None = None
+) -> Array:
+    """`energy_distance` of k networks to k measures on the same atoms, ``(k,)``.
+
+    Args:
+        X: points ``(k, n, ambient)`` of equal weights.
+        Y: atoms ``(m, ambient)``; their distances to each other are computed once for all k.
+        B: weights ``(k, m)``, each row summing to 1.
+        manifold: as in `energy_distance`.
+    """
+    among_atoms = _mean_distance(Y, Y, B.T, B.T, manifold)
+    a = np.full((X.shape[1], 1), 1 / X.shape[1])
+    squared = [
+        2 * _mean_distance(x, Y, a, b[:, None], manifold)[0]
+        - _mean_distance(x, x, a, a, manifold)[0]
+        - own
+        for x, b, own in zip(X, B, among_atoms, strict=True)
+    ]
+    return np.sqrt(np.maximum(squared, 0.0))
 
 
 def _mean_distance(X: Array, Y: Array, A: Array, B: Array, manifold: Manifold | None) -> Array:

@@ -13,3 +13,22 @@ except ImportError as error:
         "The PDE side needs DOLFINx: install it with `pip install 'uf-diffusion[fem]'`, or "
         f"`conda install -c conda-forge fenics-dolfinx=0.11` ({error})."
     ) from error
+
+
+def describe() -> dict[str, str]:
+    """Versions of MPI and PETSc, and PETSc's external solvers that are there."""
+    from petsc4py import PETSc
+
+    packages = ("mumps", "superlu_dist", "hypre", "ptscotch", "parmetis", "kahip", "slepc")
+    return {
+        "MPI": MPI.Get_library_version().splitlines()[0].strip("\x00 "),
+        "PETSc": ".".join(map(str, PETSc.Sys.getVersion())),
+        "solvers": ", ".join(p for p in packages if PETSc.Sys.hasExternalPackage(p)) or "none",
+    }
+
+
+def insert_options(options: list[str]) -> None:
+    """Put command-line options into PETSc's database."""
+    from petsc4py import PETSc
+
+    PETSc.Options().insertString(" ".join(options))

@@ -102,8 +102,9 @@ class UltraFastDiffusion:
             K = assemble_matrix(weighted_stiffness(self.V, self.function(self.teacher)))
             K.assemble()
         self.weight = self.volume * self.teacher
-        laplacian = ShiftedLaplacian(K, problem.manifold.dim)
-        self.stage = Stage(laplacian, self.weight, problem.divergence, comm)
+        laplacian = ShiftedLaplacian(K, self.V.dofmap.index_map, problem.manifold.dim)
+        self._flow = problem.divergence.homogeneous
+        self.stage = Stage(laplacian, self.weight, self._flow, comm)
 
     def _assemble_volume(self) -> Array:
         vector = assemble_vector(lumped_volume(self.V))
@@ -137,6 +138,16 @@ class UltraFastDiffusion:
         u.x.array[: len(values)] = values
         u.x.scatter_forward()
         return u
+
+    def gathered(self, values: Array) -> Array | None:
+        """Values ``(..., owned)`` as ``(..., n)`` in the grid's numbering, on rank 0 alone."""
+        parts = self.comm.gather((self.node, values), root=0)
+        if parts is None:
+            return None
+        whole = np.empty((*values.shape[:-1], len(self.grid.nodes)))
+        for node, part in parts:
+            whole[..., node] = part
+        return whole
 
     def state(self, density: Density) -> DiffusionState:
         """The state at t = 0 of an initial density."""
@@ -206,7 +217,7 @@ class UltraFastDiffusion:
                 reports.append(report)
                 k.append(self._rate(w))
         error = tau * sum(e * rate for e, rate in zip(self.scheme.error, k, strict=True))
-        ratio = 1 / self.problem.divergence.dconjugate(w)
+        ratio = 1 / self._flow.dconjugate(w)
         new = self._evaluated(state.t + tau, state.step + 1, tau, ratio, k[-1], reports)
         return new, self._error_norm(np.asarray(error), w, ratio)
 
@@ -251,7 +262,7 @@ class UltraFastDiffusion:
         return ""
 
     def _potential(self, ratio: Array) -> Array:
-        return self.problem.divergence.df(1 / ratio)
+        return self._flow.df(1 / ratio)
 
     def _rate(self, w: Array) -> Array:
         """dh/dt = K w / c."""

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from uf_diffusion.errors import InputError
-from uf_diffusion.network.features import Feature, PairFunction, Pullback, ReLU
+from uf_diffusion.network.features import Feature, PairFunction, ReLU
 from uf_diffusion.problem.densities import Density
 from uf_diffusion.problem.manifolds import Array, Circle
 
@@ -81,14 +81,11 @@ class Sampled:
 
     @cached_property
     def labels(self) -> Array:
-        """t: the teacher's outputs over sqrt(N), ``(N,)``; computed in blocks of memory."""
-        total = np.zeros(len(self.data))
-        block = max(1, 2**24 // len(self.data))
-        for i in range(0, len(self.teacher.points), block):
-            part = slice(i, i + block)
-            phi, _ = self.feature(self.teacher.points[part], self.data)
-            total += self.teacher.weights[part] @ phi
-        return total / math.sqrt(len(self.data))
+        """t: the teacher's outputs over sqrt(N), ``(N,)``."""
+        points, weights = self.teacher.points, self.teacher.weights
+        blocks = _blocks(points, self.data)
+        outputs = sum(weights[i] @ self.feature(points[i], self.data)[0] for i in blocks)
+        return np.asarray(outputs) / math.sqrt(len(self.data))
 
     def at(self, omega: Array) -> SampledNeurons:
         return SampledNeurons(self, omega)
@@ -102,13 +99,11 @@ class SampledNeurons:
     omega: Array
 
     @cached_property
-    def _evaluated(self) -> tuple[Array, Pullback]:
-        return self.map.feature(self.omega, self.map.data)
-
-    @cached_property
     def matrix(self) -> Array:
         """Psi at the neurons, ``(M, N)``."""
-        return self._evaluated[0] / math.sqrt(len(self.map.data))
+        psi = _values(self.map.feature, self.omega, self.map.data)
+        psi /= math.sqrt(len(self.map.data))
+        return psi
 
     @cached_property
     def gram(self) -> Array:
@@ -123,7 +118,8 @@ class SampledNeurons:
         return self.map.labels - u @ self.matrix / len(u)
 
     def residual_gradient(self, u: Array) -> Array:
-        return self._evaluated[1](self.residual(u) / math.sqrt(len(self.map.data)))
+        weight = self.residual(u) / math.sqrt(len(self.map.data))
+        return _potential(self.map.feature, self.omega, self.map.data, weight)[1]
 
     def misfit(self, u: Array) -> float:
         r = self.residual(u)
@@ -251,11 +247,7 @@ class Population:
     def energy(self) -> float:
         """|t|^2, in blocks of memory."""
         points, weights = self.teacher.points, self.teacher.weights
-        block = max(1, 2**24 // len(points))
-        return sum(
-            float(weights[i : i + block] @ (self.kernel(points[i : i + block], points)[0] @ weights))
-            for i in range(0, len(points), block)
-        )
+        return float(weights @ _potential(self.kernel, points, points, weights)[0])
 
     def at(self, omega: Array) -> PopulationNeurons:
         return PopulationNeurons(self, omega)
@@ -269,27 +261,50 @@ class PopulationNeurons:
     omega: Array
 
     @cached_property
-    def _student(self) -> tuple[Array, Pullback]:
-        return self.map.kernel(self.omega, self.omega)
+    def gram(self) -> Array:
+        return _values(self.map.kernel, self.omega, self.omega)
 
     @cached_property
-    def _teacher(self) -> tuple[Array, Pullback]:
-        return self.map.kernel(self.omega, self.map.teacher.points)
+    def _teacher(self) -> tuple[Array, Array]:
+        """Psi.t at the neurons, and its gradient."""
+        teacher = self.map.teacher
+        return _potential(self.map.kernel, self.omega, teacher.points, teacher.weights)
 
     @property
-    def gram(self) -> Array:
-        return self._student[0]
-
-    @cached_property
     def target(self) -> Array:
-        return self._teacher[0] @ self.map.teacher.weights
+        return self._teacher[0]
 
     def residual_gradient(self, u: Array) -> Array:
-        return self._teacher[1](self.map.teacher.weights) - self._student[1](u / len(u))
+        return self._teacher[1] - _potential(self.map.kernel, self.omega, self.omega, u / len(u))[1]
 
     def misfit(self, u: Array) -> float:
         v = u / len(u)
         return float(self.map.energy - 2 * (v @ self.target) + v @ (self.gram @ v))
+
+
+def _blocks(omega: Array, other: Array) -> list[slice]:
+    """Slices of omega with at most 2^17 pairs each: temporary arrays of a megabyte."""
+    rows = max(1, 2**17 // len(other))
+    return [slice(i, i + rows) for i in range(0, len(omega), rows)]
+
+
+def _values(pair: PairFunction, omega: Array, other: Array) -> Array:
+    """The values ``(m, n)`` of a pair function."""
+    values = np.empty((len(omega), len(other)))
+    for block in _blocks(omega, other):
+        values[block] = pair(omega[block], other)[0]
+    return values
+
+
+def _potential(
+    pair: PairFunction, omega: Array, other: Array, weight: Array
+) -> tuple[Array, Array]:
+    """values @ weight ``(m,)`` and its tangent gradients ``(m, ambient)``, without the matrix."""
+    potential, gradient = np.empty(len(omega)), np.empty_like(omega)
+    for block in _blocks(omega, other):
+        values, pullback = pair(omega[block], other)
+        potential[block], gradient[block] = values @ weight, pullback(weight)
+    return potential, gradient
 
 
 def place(density: Density, n: int, even: bool, rng: np.random.Generator) -> Atoms:

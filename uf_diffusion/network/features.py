@@ -145,7 +145,7 @@ def _images(manifold: Circle, omega: Array, x: Array, s: float) -> tuple[Array, 
 
     The images of a lie at a + 2 pi k, k >= 0, on one side and at 2 pi - a + 2 pi k on the other.
     """
-    lag = manifold.angles(omega) - manifold.angles(x).T
+    lag = manifold.chart(omega) - manifold.chart(x).T
     lag = np.where(lag < 0, lag + 2 * math.pi, lag) / s
     return lag, np.exp(-lag), np.exp(lag - 2 * math.pi / s)
 

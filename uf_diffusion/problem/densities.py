@@ -95,14 +95,13 @@ class Bumps(Density):
         if isinstance(self.manifold, Circle):
             return [0.0, 0.4 * math.pi], [1.0, 0.5]
         axes = np.ones(self.manifold.dim)
-        quarter = self.manifold.period / 4  # type: ignore[attr-defined]
+        quarter = self.manifold.axes[0].length / 4
         first = quarter * np.where(np.arange(self.manifold.dim) == 0, -1.0, 0.0)
         return [first, quarter * axes], [0.5, 0.5]
 
     def formula(self, x: Any, xp: ModuleType) -> Any:
         manifold: Any = self.manifold
-        side = manifold.volume ** (1 / manifold.dim)
-        peak = math.sqrt(1 + self.gamma) / side
+        peak = math.sqrt(1 + self.gamma) / manifold.axes[0].length
         total = 0 * x[0]
         for centre, weight in zip(self.centres, self.weights, strict=True):
             product = weight
@@ -113,12 +112,11 @@ class Bumps(Density):
 
     def sample(self, n: int, rng: np.random.Generator) -> Array:
         """Exact: tan(a / 2) is a Cauchy variable of scale 1 / sqrt(1 + gamma)."""
-        manifold: Any = self.manifold
         which = rng.choice(len(self.weights), size=n, p=self.weights)
-        centre = np.array(self.centres)[which]
-        angle = centre if isinstance(manifold, Circle) else manifold.angles(centre)
-        cauchy = np.tan(math.pi * (rng.random(angle.shape) - 0.5)) / math.sqrt(1 + self.gamma)
-        return np.asarray(manifold.points(angle + 2 * np.arctan(cauchy)))
+        cauchy = np.tan(math.pi * (rng.random((n, self.manifold.dim)) - 0.5))
+        turns = np.arctan(cauchy / math.sqrt(1 + self.gamma)) / math.pi
+        length = self.manifold.axes[0].length
+        return self.manifold.unchart(np.array(self.centres)[which] + length * turns)
 
 
 @dataclass(frozen=True)

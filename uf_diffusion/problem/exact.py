@@ -59,4 +59,4 @@ class QuantileHeatFlow(Density):
         return 1 / self.quantile(s)[1]
 
     def sample(self, n: int, rng: np.random.Generator) -> Array:
-        return self.manifold.points(self.quantile(rng.random(n))[0])
+        return self.manifold.unchart(self.quantile(rng.random(n))[0])

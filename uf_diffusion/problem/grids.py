@@ -67,7 +67,7 @@ class Lattice:
     @property
     def axis(self) -> float:
         """Length of an axis."""
-        return float(self.manifold.volume ** (1 / self.dim))
+        return float(self.manifold.axes[0].length)
 
     @property
     def spacing(self) -> float:
@@ -103,10 +103,10 @@ class Lattice:
     @cached_property
     def nodes(self) -> Array:
         lattice = np.indices(self.shape).reshape(self.dim, -1).T
-        return np.asarray(self.manifold.points(self.chart(lattice) * (2 * math.pi / self.axis)))
+        return np.asarray(self.manifold.unchart(self.chart(lattice)))
 
     def interpolate(self, values: Array, points: Array) -> Array:
-        scaled = (self.manifold.angles(points) / (2 * math.pi) + 0.5) * self.per_axis
+        scaled = (self.manifold.chart(points) / self.axis + 0.5) * self.per_axis
         corner = np.floor(scaled).astype(np.int64)
         fraction = scaled - corner
         order = np.argsort(-fraction, axis=1)

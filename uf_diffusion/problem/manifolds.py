@@ -10,16 +10,29 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from scipy.spatial.distance import cdist
 
 from uf_diffusion.errors import InputError
 
-__all__ = ["Array", "Circle", "FlatTorus", "Manifold", "Sphere"]
+__all__ = ["Array", "Axis", "Circle", "FlatTorus", "Manifold", "Sphere"]
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
+
+
+class Axis(NamedTuple):
+    """One coordinate of a chart."""
+
+    label: str
+    low: float
+    high: float
+
+    @property
+    def length(self) -> float:
+        """high - low."""
+        return self.high - self.low
 
 
 @runtime_checkable
@@ -38,6 +51,19 @@ class Manifold(Protocol):
     @property
     def spectral_gap(self) -> float:
         """Smallest non-zero eigenvalue of the Laplace-Beltrami operator."""
+        ...
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """The coordinates of a volume-preserving chart; empty where none is provided."""
+        ...
+
+    def chart(self, x: Array) -> Array:
+        """Chart coordinates ``(n, len(axes))`` of points."""
+        ...
+
+    def unchart(self, c: Array) -> Array:
+        """Points of chart coordinates."""
         ...
 
     def sample(self, n: int, rng: np.random.Generator) -> Array:
@@ -92,6 +118,20 @@ class Sphere:
     def sample(self, n: int, rng: np.random.Generator) -> Array:
         return self.project(rng.standard_normal((n, self.ambient)))
 
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """Longitude and height on S^2 (Lambert's cylinder), none for dim > 2."""
+        if self.dim != 2:
+            return ()
+        return Axis("longitude (radians)", -math.pi, math.pi), Axis("height $z$", -1.0, 1.0)
+
+    def chart(self, x: Array) -> Array:
+        return np.column_stack([np.arctan2(x[:, 1], x[:, 0]), x[:, 2]])
+
+    def unchart(self, c: Array) -> Array:
+        r = np.sqrt(1 - c[:, 1] ** 2)
+        return np.column_stack([r * np.cos(c[:, 0]), r * np.sin(c[:, 0]), c[:, 1]])
+
     def even(self, n: int) -> Array:
         """Equally spaced angles on S^1, the Fibonacci lattice on S^2.
 
@@ -100,8 +140,7 @@ class Sphere:
         """
         i = np.arange(n) + 0.5
         if self.dim == 1:
-            angle = -math.pi + 2 * math.pi * i / n
-            return np.column_stack([np.cos(angle), np.sin(angle)])
+            return Circle().unchart(2 * math.pi * i / n - math.pi)
         if self.dim == 2:
             z, angle = 1 - 2 * i / n, math.pi * (1 + math.sqrt(5)) * i
             r = np.sqrt(1 - z * z)
@@ -138,14 +177,16 @@ class Circle(Sphere):
         if self.dim != 1:
             raise InputError(f"problem.dim must be 1 on the circle, not {self.dim}.")
 
-    def points(self, angle: Array) -> Array:
-        """The points ``(n, 2)`` at given angles ``(n,)`` or ``(n, 1)``."""
-        angle = np.ravel(angle)
-        return np.column_stack([np.cos(angle), np.sin(angle)])
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        return (Axis("angle (radians)", -math.pi, math.pi),)
 
-    def angles(self, x: Array) -> Array:
-        """The angles ``(n, 1)`` of points ``(n, 2)``."""
+    def chart(self, x: Array) -> Array:
         return np.arctan2(x[:, 1], x[:, 0])[:, None]
+
+    def unchart(self, c: Array) -> Array:
+        angle = np.ravel(c)
+        return np.column_stack([np.cos(angle), np.sin(angle)])
 
     def half_sine_squared(self, x: Any, centre: Array, xp: ModuleType = np) -> list[Any]:
         """sin^2 of half the angle to ``centre`` (an angle), for coordinates ``x[0], x[1]``."""
@@ -215,13 +256,16 @@ class FlatTorus:
     def chord(self, x: Array, y: Array) -> Array:
         return self.distance(x, y)
 
-    def points(self, angle: Array) -> Array:
-        """The points ``(n, dim)`` at given angles ``(n, dim)``, one turn a period."""
-        return self.wrap(np.asarray(angle) * self.period / (2 * math.pi))
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        half = self.period / 2
+        return tuple(Axis(f"$x_{k + 1}$", -half, half) for k in range(self.dim))
 
-    def angles(self, x: Array) -> Array:
-        """The angles ``(n, dim)`` of points ``(n, dim)``."""
-        return np.asarray(x) * (2 * math.pi / self.period)
+    def chart(self, x: Array) -> Array:
+        return np.asarray(x)
+
+    def unchart(self, c: Array) -> Array:
+        return self.wrap(np.asarray(c))
 
     def half_sine_squared(self, x: Any, centre: Array, xp: ModuleType = np) -> list[Any]:
         """sin^2 of half the angle to ``centre`` (a point), axis by axis."""

@@ -1,0 +1,158 @@
+"""The command line: ``uf-diffusion compare | solve | train | info``.
+
+Everything after ``--`` goes to PETSc; the options of the linear solver have the prefix ``uf_``.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import cyclopts
+import xarray as xr
+
+from uf_diffusion import parallel
+from uf_diffusion.comparison import compare as jobs
+from uf_diffusion.config import Config, load_config, presets
+from uf_diffusion.errors import InputError
+from uf_diffusion.plots import draw, save
+from uf_diffusion.report import print_summary
+from uf_diffusion.store import open_folder, version_of, write_result, write_text
+from uf_diffusion.version import __version__
+
+__all__ = ["app", "main"]
+
+app = cyclopts.App(
+    name="uf-diffusion",
+    help="Ultra-fast diffusion and variable-projection training, solved and compared.",
+    help_epilogue=f"Presets: {', '.join(presets())}.",
+    version=__version__,
+    help_format="plaintext",
+)
+
+Source = Annotated[str, cyclopts.Parameter(help="A preset or a TOML file.")]
+Set = Annotated[
+    list[str],
+    cyclopts.Parameter(
+        name="--set", negative="", help="section.key=value, the value in TOML syntax; repeatable."
+    ),
+]
+Out = Annotated[
+    Path | None, cyclopts.Parameter(name="--out", help="The run's folder; default runs/<name>.")
+]
+
+
+@app.command
+def compare(config: Source = "relu-circle", /, *, set_: Set = [], out: Out = None) -> None:  # noqa: B006
+    """Solve the PDE, train the network, and measure how far they are apart."""
+    _run(config, set_, out, lambda c, folder: jobs.compare(c, folder / "fields.bp"))
+
+
+@app.command
+def solve(config: Source = "relu-circle", /, *, set_: Set = [], out: Out = None) -> None:  # noqa: B006
+    """Solve the PDE alone."""
+    _run(config, set_, out, lambda c, folder: jobs.solve(c, folder / "fields.bp"))
+
+
+@app.command
+def train(config: Source = "relu-circle", /, *, set_: Set = [], out: Out = None) -> None:  # noqa: B006
+    """Train the network alone."""
+    _run(config, set_, out, lambda c, _: jobs.train(c))
+
+
+@app.command
+def info() -> None:
+    """Print versions, MPI and the solvers found."""
+    rows = {
+        "uf_diffusion": __version__,
+        "Python": platform.python_version(),
+        "numpy": version_of("numpy"),
+        "scipy": version_of("scipy"),
+        "DOLFINx": version_of("dolfinx-solver-real", "fenics-dolfinx"),
+        "cores": str(os.cpu_count()),
+        "ranks": str(parallel.size()),
+    }
+    try:
+        from uf_diffusion.diffusion import describe
+    except InputError as error:
+        rows["PDE side"] = str(error)
+    else:
+        rows |= describe()
+    rows["mpiexec"] = shutil.which("mpiexec") or str(Path(sys.executable).parent / "mpiexec")
+    rows["presets"] = ", ".join(presets())
+    if parallel.rank() == 0:
+        for name, value in rows.items():
+            print(f"{name:13} {value}")
+
+
+def _run(
+    source: str, overrides: list[str], out: Path | None, job: Callable[[Config, Path], xr.DataTree]
+) -> None:
+    """Load, check, compute, store, draw, summarise."""
+    config = load_config(source, overrides)
+    folder = open_folder(out or Path("runs") / config.name)
+    result = job(config, folder)
+
+    def finish() -> None:
+        write_result(folder / "result.nc", result)
+        write_text(folder / "run.toml", config.to_toml())
+        figure = draw(result)
+        for suffix in ("pdf", "png"):
+            save(figure, folder / f"figure.{suffix}")
+        print_summary(result, folder)
+
+    parallel.on_root(finish)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry point; exits with 0, with 1 after one sentence about a mistake, or 130 on Ctrl-C."""
+    argv = sys.argv[1:] if argv is None else argv
+    ours, _, petsc = (argv, [], []) if "--" not in argv else _split(argv)
+    try:
+        if petsc:
+            _petsc_options(petsc)
+        app(ours, exit_on_error=False, print_error=False)
+    except (InputError, cyclopts.CycloptsError) as error:
+        _fail(_sentence(error), 1)
+    except KeyboardInterrupt:
+        _fail("Interrupted; nothing was written to the run's folder.", 130)
+    except OSError as error:
+        _fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": ") + ".", 1)
+    except RuntimeError as error:  # the solvers' own failures, the same on all ranks
+        if type(error) is RuntimeError or not type(error).__module__.startswith("uf_diffusion"):
+            raise
+        _fail(str(error), 1)
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+        parallel.abort_all(1)
+        raise SystemExit(1) from None
+
+
+def _split(argv: list[str]) -> tuple[list[str], list[str], list[str]]:
+    i = argv.index("--")
+    return argv[:i], ["--"], argv[i + 1 :]
+
+
+def _petsc_options(options: list[str]) -> None:
+    """Hand options to PETSc; the rest of the run reads them by their prefix."""
+    from uf_diffusion.diffusion import insert_options
+
+    insert_options(options)
+
+
+def _sentence(error: Exception) -> str:
+    """The first line of an error's message, plain."""
+    return " ".join(str(error).split())
+
+
+def _fail(message: str, code: int) -> None:
+    if parallel.rank() == 0:
+        print(f"uf-diffusion: {message}", file=sys.stderr)
+    raise SystemExit(code)

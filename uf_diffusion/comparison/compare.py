@@ -1,0 +1,229 @@
+"""The three jobs of the command line, as functions of a configuration: solve, train, compare.
+
+Both sides run on one clock t; their results are groups of one xarray tree, whose names and shapes
+are those of a run folder's result.nc.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from uf_diffusion import parallel
+from uf_diffusion.comparison.distances import energy_distance_series, wasserstein_circle
+from uf_diffusion.config import Config
+from uf_diffusion.errors import InputError
+from uf_diffusion.network.feature_maps import Atoms, feature_map, place
+from uf_diffusion.network.features import feature
+from uf_diffusion.network.training import VarProDescent
+from uf_diffusion.observers import DiffusionHistory, NetworkHistory, with_progress
+from uf_diffusion.problem import Problem
+from uf_diffusion.problem.grids import Grid, grid_on
+from uf_diffusion.problem.manifolds import Array, Manifold
+from uf_diffusion.store import dataset, run_attributes
+
+if TYPE_CHECKING:
+    from uf_diffusion.diffusion.solver import UltraFastDiffusion
+
+__all__ = ["compare", "solve", "train"]
+
+
+def solve(config: Config, fields: Path | None = None) -> xr.DataTree:
+    """Solve the PDE.
+
+    Args:
+        config: the run; its network section is not used.
+        fields: where to write the densities for ParaView, if anywhere.
+
+    Returns:
+        The tree with the group /diffusion on rank 0; elsewhere the attributes alone.
+
+    Raises:
+        InputError: for a problem that cannot be solved, or without DOLFINx.
+        SolverFailure: when no time step is small enough.
+    """
+    clock = time.perf_counter()
+    solver = _solver(config, config.build())
+    group = _diffusion(solver, config.times(), fields)
+    return _tree(config, clock, diffusion=group)
+
+
+def train(config: Config) -> xr.DataTree:
+    """Train the network, on rank 0.
+
+    Args:
+        config: the run; of its diffusion section only the snapshots are used.
+
+    Returns:
+        The tree with the group /network on rank 0; elsewhere the attributes alone.
+
+    Raises:
+        InputError: for a network that cannot be trained.
+        TrainingFailure: when the features leave the finite numbers.
+    """
+    clock = time.perf_counter()
+    network = _Network(config, config.build())
+    return _tree(config, clock, network=parallel.on_root(lambda: network.run(config)))
+
+
+def compare(config: Config, fields: Path | None = None) -> xr.DataTree:
+    """Solve the PDE, train the network, and measure how far they are apart.
+
+    Args, Returns, Raises: as `solve` and `train`; the tree has /diffusion, /network, /comparison.
+    """
+    clock = time.perf_counter()
+    problem = config.build()
+    network = _Network(config, problem)  # its mistakes first: they cost nothing
+    solver = _solver(config, problem)
+    diffusion = _diffusion(solver, config.clock_times(), fields)
+
+    def rest() -> tuple[xr.Dataset, xr.Dataset]:
+        trained = network.run(config)
+        assert diffusion is not None
+        return trained, distances(
+            problem.manifold, solver.grid, diffusion, trained, network.teacher
+        )  # fmt: skip
+
+    trained, compared = parallel.on_root(rest) or (None, None)
+    return _tree(config, clock, diffusion=diffusion, network=trained, comparison=compared)
+
+
+def _tree(config: Config, clock: float, **groups: xr.Dataset | None) -> xr.DataTree:
+    present: dict[str, Any] = {f"/{k}": v for k, v in groups.items() if v is not None}
+    root = xr.Dataset(attrs=run_attributes(config, time.perf_counter() - clock))
+    return xr.DataTree.from_dict({"/": root, **present}, name=config.name)
+
+
+def _solver(config: Config, problem: Problem) -> UltraFastDiffusion:
+    grid = grid_on(problem.manifold, config.diffusion.cells)
+    from uf_diffusion.diffusion.schemes import scheme
+    from uf_diffusion.diffusion.solver import UltraFastDiffusion
+
+    chosen = scheme(config.diffusion.scheme)
+    return UltraFastDiffusion(problem, grid, chosen, config.diffusion.rtol)
+
+
+def _diffusion(
+    solver: UltraFastDiffusion, times: Array, fields: Path | None
+) -> xr.Dataset | None:
+    """Run the PDE to the last of the times; the dataset on rank 0."""
+    history = DiffusionHistory(solver, times)
+    for state in with_progress(solver.iterate(times[-1]), times[-1], "diffusion"):
+        history(state)
+    if fields is not None:
+        from uf_diffusion.diffusion.fields import write_fields
+
+        write_fields(fields, solver, zip(times, history.ratios, strict=True))
+    ratio, teacher, volume = (
+        solver.gathered(a) for a in (np.array(history.ratios), solver.teacher, solver.volume)
+    )
+    if ratio is None or teacher is None:
+        return None
+    steps = ("step_size", "mass", "risk", "min_ratio", "max_ratio",
+             "newton_iterations", "linear_iterations")  # fmt: skip
+    return dataset(
+        time=(("step",), history.series("t")),
+        **{name: (("step",), history.series(name)) for name in steps},
+        snapshot_time=(("snapshot",), times),
+        node=(("node", "ambient"), solver.grid.nodes),
+        node_measure=(("node",), volume),
+        teacher=(("node",), teacher),
+        density=(("snapshot", "node"), ratio * teacher),
+        outer_weight=(("snapshot", "node"), 1 / ratio),
+    )
+
+
+class _Network:
+    """The training that a configuration describes, checked but not started."""
+
+    def __init__(self, config: Config, problem: Problem) -> None:
+        c = config.network
+        self._rng = np.random.default_rng(c.seed)
+        phi = feature(c.features, problem.manifold, c.scale, c.profile)
+        even = c.placement == "even"
+        teacher_width = c.teacher_width
+        if even:  # a lattice of at most so many points
+            teacher_width = math.floor(teacher_width ** (1 / problem.manifold.dim) + 1e-9)
+            teacher_width = teacher_width**problem.manifold.dim
+        student = place(problem.initial, c.width, even, self._rng)
+        if np.ptp(student.weights) > 1e-9 * student.weights[0]:
+            raise InputError(
+                "Even placement needs a uniform initial density; use network.placement = 'random'."
+            )
+        self.teacher = place(problem.teacher, teacher_width, even, self._rng)
+        self._student = student.points
+        self._algorithm = VarProDescent(
+            problem.manifold,
+            feature_map(phi, c.kernel, c.samples, self.teacher, self._rng),
+            problem.divergence,
+            c.regularisation,
+            c.step,
+        )
+
+    def run(self, config: Config) -> xr.Dataset:
+        """Train to the end."""
+        times = config.clock_times()
+        history = NetworkHistory(times)
+        start = self._algorithm.start(self._student, self._rng)
+        for state in with_progress(self._algorithm.iterate(start, times[-1]), times[-1], "network"):
+            history(state)
+        shots = history.snapshots
+        group = dataset(
+            time=(("step",), history.time),
+            risk=(("step",), history.risk),
+            snapshot_time=(("snapshot",), [s.t for s in shots]),
+            feature=(("snapshot", "neuron", "ambient"), [s.feature for s in shots]),
+            outer_weight=(("snapshot", "neuron"), [s.projection.outer_weight for s in shots]),
+        )
+        rises = int((np.diff(history.risk) > 1e-9 * np.abs(history.risk[:-1])).sum())
+        return group.assign_attrs(projection_residual=history.residual, risk_rises=rises)
+
+
+def distances(
+    manifold: Manifold, grid: Grid, diffusion: xr.Dataset, network: xr.Dataset, teacher: Atoms
+) -> xr.Dataset:
+    """The group /comparison of two runs with the same snapshot times.
+
+    Args:
+        manifold: measures distances.
+        grid: the diffusion's mesh, for its outer weight at the neurons.
+        diffusion, network: the groups of the two runs.
+        teacher: the teacher's neurons.
+    """
+    node, feature = diffusion.node.values, network.feature.values
+    mass = diffusion.density.values * diffusion.node_measure.values
+    weights = np.broadcast_to(teacher.weights, (len(feature), len(teacher.weights)))
+    outer = zip(
+        network.outer_weight.values, diffusion.outer_weight.values, feature, strict=True
+    )  # fmt: skip
+    error = [np.median(np.abs(u - grid.interpolate(limit, x))) for u, limit, x in outer]
+    return dataset(
+        time=(("snapshot",), diffusion.snapshot_time.values),
+        energy_distance_teacher=(
+            ("snapshot",),
+            energy_distance_series(feature, teacher.points, weights, manifold),
+        ),
+        energy_distance_diffusion=(
+            ("snapshot",),
+            energy_distance_series(feature, node, mass, manifold),
+        ),
+        w2_diffusion=(
+            ("snapshot",),
+            [_w2(manifold, x, node, m) for x, m in zip(feature, mass, strict=True)],
+        ),
+        outer_weight_error=(("snapshot",), error),
+    )
+
+
+def _w2(manifold: Manifold, x: Array, node: Array, mass: Array) -> float:
+    """W2 of equal neurons to masses at nodes in one dimension, not a number elsewhere."""
+    if manifold.dim != 1:
+        return math.nan
+    turn = manifold.axes[0].length / (2 * math.pi)
+    x, node = manifold.chart(x)[:, 0] / turn, manifold.chart(node)[:, 0] / turn
+    return turn * wasserstein_circle(x, node, None, mass)

@@ -1,0 +1,43 @@
+"""Densities over time for ParaView."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from dolfinx import fem
+from dolfinx.io import VTXWriter
+
+from uf_diffusion.diffusion.solver import UltraFastDiffusion
+from uf_diffusion.problem.manifolds import Array
+
+__all__ = ["write_fields"]
+
+
+def write_fields(
+    path: Path, solver: UltraFastDiffusion, snapshots: Iterable[tuple[float, Array]]
+) -> None:
+    """Write density and outer weight at the snapshot times to an ADIOS2 folder.
+
+    The fields are written element by element (DG1): a continuous field has wrong values in the
+    cells at the seam of a periodic mesh. The folder appears under its name once it is complete.
+
+    Args:
+        path: ends in ``.bp``.
+        solver: owns the mesh.
+        snapshots: pairs of a time and the ratio h at the owned nodes.
+    """
+    partial = path.with_name(f".{path.name}")
+    Q = fem.functionspace(solver.mesh, ("DG", 1))
+    density, outer_weight = fem.Function(Q, name="density"), fem.Function(Q, name="outer_weight")
+    with VTXWriter(solver.comm, partial, [density, outer_weight]) as writer:
+        for t, ratio in snapshots:
+            density.interpolate(solver.function(ratio * solver.teacher))
+            outer_weight.interpolate(solver.function(1 / ratio))
+            writer.write(t)
+    solver.comm.barrier()
+    if solver.comm.rank == 0:
+        shutil.rmtree(path, ignore_errors=True)
+        partial.rename(path)
+    solver.comm.barrier()

@@ -1,0 +1,293 @@
+"""Figures of results: drawn from the result tree alone, never from a running solver."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from uf_diffusion.config import Config, config_from_toml
+from uf_diffusion.problem.grids import grid_on
+from uf_diffusion.problem.manifolds import Array, Manifold
+
+__all__ = ["draw", "save"]
+
+# Okabe and Ito's colours, told apart by all readers
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "0.55"
+STYLE = {"font.size": 9, "axes.titlesize": 9, "legend.fontsize": 7.5, "lines.linewidth": 1.3,
+         "legend.frameon": False, "axes.spines.top": False, "axes.spines.right": False}  # fmt: skip
+
+
+def draw(result: xr.DataTree, path: str | Path | None = None) -> Figure:
+    """The figure of a run: densities, outer weights, distances and risks over time.
+
+    Args:
+        result: what `solve`, `train` or `compare` returned, or a result.nc read back.
+        path: a file to write it to, by its suffix.
+    """
+    config = config_from_toml(result.attrs["config"])
+    manifold = config.problem.shape()
+    with matplotlib.rc_context(STYLE):
+        rows: list[Sequence[Callable[[Axes], None]]] = []
+        if len(manifold.axes) == 1:
+            rows.append(_line_panels(result, manifold))
+        elif manifold.axes:
+            rows += _map_panels(result, config, manifold)
+        rows.append(_time_panels(result))
+        columns = max(map(len, rows))
+        figure = Figure(figsize=(3.6 * columns, 2.9 * len(rows)), layout="constrained")
+        grid = figure.subplots(len(rows), columns, squeeze=False)
+        for axes, panels in zip(grid, rows, strict=True):
+            for ax, panel in zip(axes, panels, strict=False):
+                panel(ax)
+            for ax in axes[len(panels) :]:
+                ax.set_axis_off()
+        figure.suptitle(_title(config, result), fontsize=10)
+    if path is not None:
+        save(figure, Path(path))
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure; the file appears under its name once it is complete."""
+    partial = path.with_name(f".{path.name}")
+    figure.savefig(partial, format=path.suffix[1:], dpi=150)
+    partial.replace(path)
+
+
+def _title(config: Config, result: xr.DataTree) -> str:
+    p, n = config.problem, config.network
+    text = f"{p.manifold} (dimension {p.dim}), {p.regulariser} regulariser"
+    if "network" in result:
+        text += (
+            f"; {n.features} network of width {n.width}, $\\lambda$ = {n.regularisation:g}, "
+            f"step {n.step:.3g}"
+        )
+    return text
+
+
+def _group(result: xr.DataTree, name: str) -> xr.Dataset | None:
+    return result[name].to_dataset() if name in result else None
+
+
+# --- densities on a line --------------------------------------------------------------------------
+
+
+def _line_panels(result: xr.DataTree, manifold: Manifold) -> list[Callable[[Axes], None]]:
+    diffusion, network = _group(result, "diffusion"), _group(result, "network")
+    teacher = diffusion
+    panels: list[Callable[[Axes], None]] = []
+
+    def curves(ax: Axes, title: str, times: Array, lines: Callable[[int], tuple[Array, Array]]):
+        if teacher is not None:
+            x, y = _by_coordinate(manifold, teacher.node.values, teacher.teacher.values)
+            ax.fill_between(x, y, color="0.88", label="teacher", lw=0)
+        colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, 5))
+        for colour, k in zip(colours, _chosen(times), strict=False):
+            ax.plot(*lines(k), color=colour, label=f"t = {times[k]:.3g}")
+        axis = manifold.axes[0]
+        ax.set(title=title, xlabel=axis.label, ylabel="density", xlim=(axis.low, axis.high))
+        ax.set_ylim(bottom=0)
+        ax.legend(loc="upper right")
+
+    if diffusion is not None:
+        panels.append(
+            lambda ax: curves(
+                ax, "diffusion", diffusion.snapshot_time.values,
+                lambda k: _by_coordinate(
+                    manifold, diffusion.node.values, diffusion.density.values[k]
+                ),
+            )  # fmt: skip
+        )
+    if network is not None:
+        points = _line(manifold, 801)
+        panels.append(
+            lambda ax: curves(
+                ax, "network (kernel density estimate)", network.snapshot_time.values,
+                lambda k: (manifold.chart(points)[:, 0],
+                           _smoothed(manifold, network.feature.values[k], points)),
+            )  # fmt: skip
+        )
+    if diffusion is not None and network is not None:
+        panels.append(lambda ax: _outer_weights(ax, diffusion, network, manifold))
+    return panels
+
+
+def _outer_weights(
+    ax: Axes, diffusion: xr.Dataset, network: xr.Dataset, manifold: Manifold
+) -> None:
+    """u_i of the neurons on the curve nu/mu, at an early and at the last time."""
+    times = diffusion.snapshot_time.values
+    for k, colour in ((_chosen(times)[1], BLUE), (len(times) - 1, ORANGE)):
+        x, y = _by_coordinate(manifold, diffusion.node.values, diffusion.outer_weight.values[k])
+        ax.plot(x, y, color=colour, label=rf"$\bar\nu/\mu$, t = {times[k]:.3g}")
+        where = manifold.chart(network.feature.values[k])[:, 0]
+        ax.plot(where, network.outer_weight.values[k], ".", ms=3, color=colour, alpha=0.5,
+                label=rf"$u_i$, t = {times[k]:.3g}")  # fmt: skip
+    axis = manifold.axes[0]
+    ax.set(title="outer weights", xlabel=axis.label, ylabel="outer weight",
+           xlim=(axis.low, axis.high))  # fmt: skip
+    ax.legend(loc="upper right")
+
+
+def _by_coordinate(manifold: Manifold, node: Array, values: Array) -> tuple[Array, Array]:
+    x = manifold.chart(node)[:, 0]
+    order = np.argsort(x)
+    return x[order], values[order]
+
+
+def _line(manifold: Manifold, n: int) -> Array:
+    axis = manifold.axes[0]
+    return manifold.unchart(np.linspace(axis.low, axis.high - 1e-9 * axis.length, n)[:, None])
+
+
+def _chosen(times: Array) -> list[int]:
+    """At most five snapshots, denser at the start where things move."""
+    wanted = times[-1] * np.array([0.0, 0.05, 0.1, 0.5, 1.0])
+    return sorted({int(np.argmin(np.abs(times - t))) for t in wanted})
+
+
+def _smoothed(manifold: Manifold, feature: Array, points: Array) -> Array:
+    """A kernel density estimate of the neurons at points, with a Gaussian of the chord.
+
+    The bandwidth is 0.6 of the neurons' mean spacing times M^(1/5), at least one spacing: narrow,
+    so that peaks keep their height.
+    """
+    dim, n = manifold.dim, len(feature)
+    spacing = (manifold.volume / n) ** (1 / dim)
+    width = max(1.0, 0.6 * n ** (1 / (4 + dim))) * spacing
+    total = np.zeros(len(points))
+    rows = max(1, 2**22 // len(points))
+    for i in range(0, n, rows):
+        total += np.exp(-0.5 * (manifold.chord(points, feature[i : i + rows]) / width) ** 2).sum(1)
+    return total / (n * (math.sqrt(2 * math.pi) * width) ** dim)
+
+
+# --- densities on a map ---------------------------------------------------------------------------
+
+
+def _map_panels(
+    result: xr.DataTree, config: Config, manifold: Manifold
+) -> list[list[Callable[[Axes], None]]]:
+    """Both densities side by side at a middle and at the last time, and the teacher."""
+    diffusion, network = _group(result, "diffusion"), _group(result, "network")
+    points, shape = _pixels(manifold)
+    some = diffusion if diffusion is not None else network
+    assert some is not None
+    times = some.snapshot_time.values
+    grid = grid_on(manifold, config.diffusion.cells) if diffusion is not None else None
+
+    def at_pixels(nodal: Array) -> Array:
+        assert grid is not None
+        return _image(grid.interpolate(nodal, points), shape)
+
+    teacher = at_pixels(diffusion.teacher.values) if diffusion is not None else None
+    top = None if teacher is None else float(teacher.max())
+    rows: list[list[Callable[[Axes], None]]] = []
+    for k in (len(times) // 4, len(times) - 1):
+        row = []
+        if diffusion is not None:
+            image = at_pixels(diffusion.density.values[k])
+            row.append(_map(image, manifold, top, f"diffusion, t = {times[k]:.3g}"))
+        if network is not None:
+            values = _smoothed(manifold, network.feature.values[k], points)
+            title = f"network (smoothed), t = {times[k]:.3g}"
+            dots = manifold.chart(network.feature.values[k])
+            row.append(_map(_image(values, shape), manifold, top, title, dots))
+        if teacher is not None:
+            row.append(_map(teacher, manifold, top, "teacher"))
+        rows.append(row)
+    return rows
+
+
+def _pixels(manifold: Manifold) -> tuple[Array, tuple[int, ...]]:
+    """Points of a regular grid of the chart, coarse along further axes."""
+    shape = (121, 121) + (16,) * (len(manifold.axes) - 2)
+    lines = [
+        a.low + a.length * (np.arange(n) + 0.5) / n
+        for a, n in zip(manifold.axes, shape, strict=True)
+    ]
+    mesh = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1)
+    return manifold.unchart(mesh.reshape(-1, len(shape))), shape
+
+
+def _image(values: Array, shape: tuple[int, ...]) -> Array:
+    """Values at `_pixels` as an image over the first two axes, averaged over further ones."""
+    return np.asarray(values.reshape(*shape[:2], -1).mean(axis=2))
+
+
+def _map(
+    image: Array, manifold: Manifold, top: float | None, title: str, dots: Array | None = None
+) -> Callable[[Axes], None]:
+    def panel(ax: Axes) -> None:
+        a, b = manifold.axes[:2]
+        shown = ax.imshow(
+            image.T, origin="lower", extent=(a.low, a.high, b.low, b.high), aspect="auto",
+            cmap="viridis", vmin=0, vmax=top,
+        )  # fmt: skip
+        if dots is not None:
+            ax.plot(dots[:, 0], dots[:, 1], ".", ms=1, color="white", alpha=0.6)
+        figure: Any = ax.figure
+        figure.colorbar(shown, ax=ax, label="density", pad=0.02)
+        ax.set(title=title, xlabel=a.label, ylabel=b.label)
+
+    return panel
+
+
+# --- over time ------------------------------------------------------------------------------------
+
+
+def _time_panels(result: xr.DataTree) -> list[Callable[[Axes], None]]:
+    diffusion, network = _group(result, "diffusion"), _group(result, "network")
+    comparison = _group(result, "comparison")
+    panels: list[Callable[[Axes], None]] = []
+    if comparison is not None:
+        panels.append(lambda ax: _distances(ax, comparison))
+    panels.append(lambda ax: _risks(ax, diffusion, network))
+    if diffusion is not None:
+        panels.append(lambda ax: _bounds(ax, diffusion))
+    return panels
+
+
+def _distances(ax: Axes, comparison: xr.Dataset) -> None:
+    lines = (
+        ("energy_distance_teacher", "energy distance to the teacher", GREY, "o-"),
+        ("energy_distance_diffusion", "energy distance to the diffusion", BLUE, "o-"),
+        ("w2_diffusion", "$W_2$ to the diffusion", GREEN, "s-"),
+        ("outer_weight_error", r"median $|u_i - \bar\nu/\mu(\omega_i)|$", ORANGE, "^-"),
+    )
+    for name, label, colour, style in lines:
+        values = comparison[name].values
+        if np.isfinite(values).any():
+            ax.plot(comparison.time.values, values, style, ms=3, color=colour, label=label)
+    ax.set(title="network against diffusion", xlabel="time t", ylabel="distance", yscale="log")
+    ax.legend()
+
+
+def _risks(ax: Axes, diffusion: xr.Dataset | None, network: xr.Dataset | None) -> None:
+    if diffusion is not None:
+        ax.plot(diffusion.time.values, diffusion.risk.values, color=BLUE,
+                label=r"diffusion: $L^0 = \int f(\bar\nu/\mu)\,d\mu$")  # fmt: skip
+    if network is not None:
+        ax.plot(network.time.values, network.risk.values, color=ORANGE,
+                label=r"network: reduced risk $L^\lambda$")  # fmt: skip
+    ax.set(title="risk", xlabel="time t", ylabel="risk", yscale="log")
+    ax.legend()
+
+
+def _bounds(ax: Axes, diffusion: xr.Dataset) -> None:
+    t = diffusion.time.values
+    ax.plot(t, diffusion.max_ratio.values, color=BLUE, label=r"$\max\,\mu/\bar\nu$")
+    ax.plot(t, diffusion.min_ratio.values, color=ORANGE, label=r"$\min\,\mu/\bar\nu$")
+    ax.axhline(1, color=GREY, lw=0.8)
+    drift = float(np.abs(diffusion.mass.values - 1).max())
+    ax.set(title=f"maximum principle; mass drift {drift:.0e}", xlabel="time t",
+           ylabel="ratio to the teacher", yscale="log")  # fmt: skip
+    ax.legend()

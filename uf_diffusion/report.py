@@ -1,0 +1,61 @@
+"""What a run says when it is done: a few lines of text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+__all__ = ["print_summary"]
+
+
+def print_summary(result: xr.DataTree, folder: Path) -> None:
+    """Print the main numbers of a result, warnings, and where the picture is."""
+    for name, lines in (
+        ("diffusion", _diffusion), ("network", _network), ("comparison", _comparison),
+    ):  # fmt: skip
+        if name in result:
+            print("\n".join(lines(result[name].to_dataset())))
+    print(f"time      {result.attrs['wall_seconds']:.1f} s on {result.attrs['ranks']} rank(s)")
+    print(f"figure    {folder / 'figure.png'}")
+    print(f"result    {folder / 'result.nc'}")
+
+
+def _diffusion(d: xr.Dataset) -> list[str]:
+    drift = float(np.abs(d.mass.values - 1).max())
+    return [
+        f"diffusion {d.sizes['node']} nodes, {d.sizes['step'] - 1} steps to t = "
+        f"{float(d.time[-1]):g}, {int(d.newton_iterations.sum())} Newton iterations; "
+        f"mass drift {drift:.1e}, risk {float(d.risk[0]):.3g} -> {float(d.risk[-1]):.3g}"
+    ]
+
+
+def _network(n: xr.Dataset) -> list[str]:
+    lines = [
+        f"network   {n.sizes['neuron']} neurons, {n.sizes['step'] - 1} steps to t = "
+        f"{float(n.time[-1]):g}; projection residual {n.attrs['projection_residual']:.1e}, "
+        f"risk {float(n.risk[0]):.3g} -> {float(n.risk[-1]):.3g}"
+    ]
+    if n.attrs["risk_rises"]:
+        lines.append(
+            f"warning   the network's risk rose in {n.attrs['risk_rises']} of "
+            f"{n.sizes['step'] - 1} steps: network.step is too large for this lambda"
+        )
+    return lines
+
+
+def _comparison(c: xr.Dataset) -> list[str]:
+    columns = {
+        "energy_distance_teacher": "E(teacher)",
+        "energy_distance_diffusion": "E(diffusion)",
+        "w2_diffusion": "W2(diffusion)",
+        "outer_weight_error": "median|u_i - nu/mu|",
+    }
+    shown = [name for name in columns if np.isfinite(c[name].values).any()]
+    lines = ["".join(["         t", *(f"{columns[name]:>21}" for name in shown)])]
+    steps = np.unique(np.rint(np.linspace(0, c.sizes["snapshot"] - 1, 11)).astype(int))
+    for k in steps:
+        values = "".join(f"{float(c[name][k]):21.5f}" for name in shown)
+        lines.append(f"{float(c.time[k]):10.4g}{values}")
+    return lines

@@ -1,0 +1,144 @@
+"""The run folder: result.nc as an xarray tree, written at once or not at all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from uf_diffusion import parallel
+from uf_diffusion.config import Config
+from uf_diffusion.errors import InputError
+from uf_diffusion.version import __version__
+
+__all__ = ["dataset", "open_folder", "read_result", "run_attributes", "write_result", "write_text"]
+
+# the words that a reader of result.nc sees for each variable
+LONG_NAMES = {
+    "time": "time of the step",
+    "step_size": "length of the step that led here",
+    "mass": "integral of the density",
+    "risk": "risk: integral of f(teacher/density) against the density, or reduced risk L",
+    "min_ratio": "minimum of density / teacher",
+    "max_ratio": "maximum of density / teacher",
+    "newton_iterations": "Newton iterations of the step",
+    "linear_iterations": "iterations of the linear solver in the step",
+    "snapshot_time": "time of the snapshot",
+    "node": "mesh nodes, coordinates of the embedding (of the chart on a torus)",
+    "node_measure": "lumped volume of the node",
+    "teacher": "teacher density at the node",
+    "density": "density mu at the node",
+    "outer_weight": "outer weight: teacher / density, or u_i of the neuron",
+    "feature": "features omega of the neurons",
+    "energy_distance_teacher": "energy distance of the network to the teacher's neurons",
+    "energy_distance_diffusion": "energy distance of the network to the diffusion",
+    "w2_diffusion": "2-Wasserstein distance of the network to the diffusion (circle only)",
+    "outer_weight_error": "median of |u_i - teacher/density| over the neurons",
+}
+
+
+def dataset(**variables: tuple[tuple[str, ...], Any]) -> xr.Dataset:
+    """A dataset of (dimensions, values); long names and units are added here."""
+    named = {
+        name: (dims, np.asarray(values), {"long_name": LONG_NAMES[name], "units": "1"})
+        for name, (dims, values) in variables.items()
+    }
+    return xr.Dataset(named)
+
+
+def run_attributes(config: Config, wall_seconds: float) -> dict[str, Any]:
+    """What produced a result: configuration, versions, ranks, seed, commit, time taken."""
+    return {
+        "config": config.to_toml(),
+        "version": __version__,
+        "dolfinx": version_of("dolfinx-solver-real", "fenics-dolfinx"),
+        "petsc": _petsc_version(),
+        "ranks": parallel.size(),
+        "seed": config.network.seed,
+        "git_commit": _git_commit(),
+        "wall_seconds": wall_seconds,
+    }
+
+
+def version_of(*distributions: str) -> str:
+    """The version of the first of these distributions that is installed."""
+    for name in distributions:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return "not installed"
+
+
+def _petsc_version() -> str:
+    try:
+        from petsc4py import PETSc
+    except ImportError:
+        return "not installed"
+    return ".".join(map(str, PETSc.Sys.getVersion()))
+
+
+def _git_commit() -> str:
+    here = Path(__file__).parent
+    if not (here.parent / ".git").exists():
+        return "not a git checkout"
+    done = subprocess.run(
+        ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() or "unknown"
+
+
+def open_folder(folder: Path) -> Path:
+    """Create a run's folder, on rank 0; a folder with other things in it is left alone.
+
+    Raises:
+        InputError: on all ranks, when it cannot be written or is not a run's folder.
+    """
+
+    def create() -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()) and not (folder / "run.toml").exists():
+                raise InputError(
+                    f"'{folder}' holds other files and is not a run's folder; choose another --out."
+                )
+            probe = folder / ".writable"
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            raise InputError(f"Cannot write to '{folder}': {error.strerror}.") from None
+
+    parallel.on_root(create)
+    return folder
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file at once."""
+    partial = path.with_name(f".{path.name}")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def write_result(path: Path, tree: xr.DataTree) -> None:
+    """Write a result as NetCDF-4; it appears under its name once it is complete."""
+    partial = path.with_name(f".{path.name}")
+    tree.to_netcdf(partial, engine="h5netcdf")
+    os.replace(partial, path)
+
+
+def read_result(path: Path) -> xr.DataTree:
+    """Read a result into memory.
+
+    Raises:
+        InputError: when it cannot be read.
+    """
+    try:
+        with xr.open_datatree(path, engine="h5netcdf") as tree:
+            return tree.load()
+    except (OSError, ValueError) as error:
+        raise InputError(f"Cannot read the result '{path}': {error}.") from None
