@@ -48,19 +48,19 @@ Out = Annotated[
 
 
 @app.command
-def compare(config: Source = "relu-circle", /, *, set_: Set = [], out: Out = None) -> None:  # noqa: B006
+def compare(config: Source = "relu-circle", /, *, set_: Set = [], out: Out = None) -> None:
     """Solve the PDE, train the network, and measure how far they are apart."""
     _run(config, set_, out, lambda c, folder: jobs.compare(c, folder / "fields.bp"))
 
 
 @app.command
-def solve(config: Source = "relu-circle", /, *, set_: Set = [], out: Out = None) -> None:  # noqa: B006
+def solve(config: Source = "relu-circle", /, *, set_: Set = [], out: Out = None) -> None:
     """Solve the PDE alone."""
     _run(config, set_, out, lambda c, folder: jobs.solve(c, folder / "fields.bp"))
 
 
 @app.command
-def train(config: Source = "relu-circle", /, *, set_: Set = [], out: Out = None) -> None:  # noqa: B006
+def train(config: Source = "relu-circle", /, *, set_: Set = [], out: Out = None) -> None:
     """Train the network alone."""
     _run(config, set_, out, lambda c, _: jobs.train(c))
 

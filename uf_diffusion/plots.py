@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from uf_diffusion.config import Config, config_from_toml
@@ -21,8 +22,15 @@ __all__ = ["draw", "save"]
 
 # Okabe and Ito's colours, told apart by all readers
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "0.55"
-STYLE = {"font.size": 9, "axes.titlesize": 9, "legend.fontsize": 7.5, "lines.linewidth": 1.3,
-         "legend.frameon": False, "axes.spines.top": False, "axes.spines.right": False}  # fmt: skip
+STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "lines.linewidth": 1.3,
+}
 
 
 def draw(result: xr.DataTree, path: str | Path | None = None) -> Figure:
@@ -82,12 +90,13 @@ def _group(result: xr.DataTree, name: str) -> xr.Dataset | None:
 
 def _line_panels(result: xr.DataTree, manifold: Manifold) -> list[Callable[[Axes], None]]:
     diffusion, network = _group(result, "diffusion"), _group(result, "network")
-    teacher = diffusion
     panels: list[Callable[[Axes], None]] = []
 
-    def curves(ax: Axes, title: str, times: Array, lines: Callable[[int], tuple[Array, Array]]):
-        if teacher is not None:
-            x, y = _by_coordinate(manifold, teacher.node.values, teacher.teacher.values)
+    def curves(
+        ax: Axes, title: str, times: Array, lines: Callable[[int], tuple[Array, Array]]
+    ) -> None:
+        if diffusion is not None:
+            x, y = _by_coordinate(manifold, diffusion.node.values, diffusion.teacher.values)
             ax.fill_between(x, y, color="0.88", label="teacher", lw=0)
         colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, 5))
         for colour, k in zip(colours, _chosen(times), strict=False):
@@ -100,20 +109,26 @@ def _line_panels(result: xr.DataTree, manifold: Manifold) -> list[Callable[[Axes
     if diffusion is not None:
         panels.append(
             lambda ax: curves(
-                ax, "diffusion", diffusion.snapshot_time.values,
+                ax,
+                "diffusion",
+                diffusion.snapshot_time.values,
                 lambda k: _by_coordinate(
                     manifold, diffusion.node.values, diffusion.density.values[k]
                 ),
-            )  # fmt: skip
+            )
         )
     if network is not None:
         points = _line(manifold, 801)
         panels.append(
             lambda ax: curves(
-                ax, "network (kernel density estimate)", network.snapshot_time.values,
-                lambda k: (manifold.chart(points)[:, 0],
-                           _smoothed(manifold, network.feature.values[k], points)),
-            )  # fmt: skip
+                ax,
+                "network (kernel density estimate)",
+                network.snapshot_time.values,
+                lambda k: (
+                    manifold.chart(points)[:, 0],
+                    _smoothed(manifold, network.feature.values[k], points),
+                ),
+            )
         )
     if diffusion is not None and network is not None:
         panels.append(lambda ax: _outer_weights(ax, diffusion, network, manifold))
@@ -134,7 +149,9 @@ def _outer_weights(
     axis = manifold.axes[0]
     ax.set(title="outer weights", xlabel=axis.label, ylabel="outer weight",
            xlim=(axis.low, axis.high))  # fmt: skip
-    ax.legend(loc="upper right")
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high + 0.3 * (high - low))
+    ax.legend(loc="upper center", ncols=2)
 
 
 def _by_coordinate(manifold: Manifold, node: Array, values: Array) -> tuple[Array, Array]:
@@ -157,17 +174,16 @@ def _chosen(times: Array) -> list[int]:
 def _smoothed(manifold: Manifold, feature: Array, points: Array) -> Array:
     """A kernel density estimate of the neurons at points, with a Gaussian of the chord.
 
-    The bandwidth is 0.6 of the neurons' mean spacing times M^(1/5), at least one spacing: narrow,
-    so that peaks keep their height.
+    The bandwidth is 2 / dim mean spacings of uniform neurons: narrow, so that peaks keep their
+    height.
     """
     dim, n = manifold.dim, len(feature)
-    spacing = (manifold.volume / n) ** (1 / dim)
-    width = max(1.0, 0.6 * n ** (1 / (4 + dim))) * spacing
+    width = 2 / dim * (manifold.volume / n) ** (1 / dim)
     total = np.zeros(len(points))
     rows = max(1, 2**22 // len(points))
     for i in range(0, n, rows):
         total += np.exp(-0.5 * (manifold.chord(points, feature[i : i + rows]) / width) ** 2).sum(1)
-    return total / (n * (math.sqrt(2 * math.pi) * width) ** dim)
+    return np.asarray(np.asarray(total) / (n * (math.sqrt(2 * math.pi) * width) ** dim))
 
 
 # --- densities on a map ---------------------------------------------------------------------------
@@ -201,10 +217,24 @@ def _map_panels(
             title = f"network (smoothed), t = {times[k]:.3g}"
             dots = manifold.chart(network.feature.values[k])
             row.append(_map(_image(values, shape), manifold, top, title, dots))
-        if teacher is not None:
+        if teacher is not None and (network is None or k < len(times) - 1):
             row.append(_map(teacher, manifold, top, "teacher"))
+        elif grid is not None and diffusion is not None and network is not None:
+            limit = grid.interpolate(diffusion.outer_weight.values[k], network.feature.values[k])
+            row.append(_weight_scatter(limit, network.outer_weight.values[k], times[k]))
         rows.append(row)
     return rows
+
+
+def _weight_scatter(limit: Array, u: Array, t: float) -> Callable[[Axes], None]:
+    def panel(ax: Axes) -> None:
+        ends = [min(limit.min(), u.min()), max(limit.max(), u.max())]
+        ax.plot(ends, ends, color=GREY, lw=0.8)
+        ax.plot(limit, u, ".", ms=3, color=BLUE, alpha=0.6)
+        ax.set(title=f"outer weights, t = {t:.3g}", ylabel="$u_i$ (network)",
+               xlabel=r"$\bar\nu/\mu$ at the neuron (diffusion)")  # fmt: skip
+
+    return panel
 
 
 def _pixels(manifold: Manifold) -> tuple[Array, tuple[int, ...]]:
@@ -223,17 +253,23 @@ def _image(values: Array, shape: tuple[int, ...]) -> Array:
     return np.asarray(values.reshape(*shape[:2], -1).mean(axis=2))
 
 
+def _aspect(manifold: Manifold) -> Any:
+    """Equal lengths where both axes are of one kind."""
+    a, b = manifold.axes[:2]
+    return "equal" if a.length == b.length else "auto"
+
+
 def _map(
     image: Array, manifold: Manifold, top: float | None, title: str, dots: Array | None = None
 ) -> Callable[[Axes], None]:
     def panel(ax: Axes) -> None:
         a, b = manifold.axes[:2]
         shown = ax.imshow(
-            image.T, origin="lower", extent=(a.low, a.high, b.low, b.high), aspect="auto",
-            cmap="viridis", vmin=0, vmax=top,
+            image.T, origin="lower", extent=(a.low, a.high, b.low, b.high),
+            aspect=_aspect(manifold), cmap="viridis", norm=PowerNorm(0.5, vmin=0, vmax=top),
         )  # fmt: skip
         if dots is not None:
-            ax.plot(dots[:, 0], dots[:, 1], ".", ms=1, color="white", alpha=0.6)
+            ax.plot(dots[:, 0], dots[:, 1], ".", ms=1, color="white", alpha=0.4)
         figure: Any = ax.figure
         figure.colorbar(shown, ax=ax, label="density", pad=0.02)
         ax.set(title=title, xlabel=a.label, ylabel=b.label)
@@ -268,7 +304,9 @@ def _distances(ax: Axes, comparison: xr.Dataset) -> None:
         if np.isfinite(values).any():
             ax.plot(comparison.time.values, values, style, ms=3, color=colour, label=label)
     ax.set(title="network against diffusion", xlabel="time t", ylabel="distance", yscale="log")
-    ax.legend()
+    low, high = ax.get_ylim()
+    ax.set_ylim(low * (low / high) ** 0.6, high)
+    ax.legend(loc="lower left")
 
 
 def _risks(ax: Axes, diffusion: xr.Dataset | None, network: xr.Dataset | None) -> None:

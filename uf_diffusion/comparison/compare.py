@@ -108,9 +108,7 @@ def _solver(config: Config, problem: Problem) -> UltraFastDiffusion:
     return UltraFastDiffusion(problem, grid, chosen, config.diffusion.rtol)
 
 
-def _diffusion(
-    solver: UltraFastDiffusion, times: Array, fields: Path | None
-) -> xr.Dataset | None:
+def _diffusion(solver: UltraFastDiffusion, times: Array, fields: Path | None) -> xr.Dataset | None:
     """Run the PDE to the last of the times; the dataset on rank 0."""
     history = DiffusionHistory(solver, times)
     for state in with_progress(solver.iterate(times[-1]), times[-1], "diffusion"):

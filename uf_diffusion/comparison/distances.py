@@ -51,9 +51,7 @@ def energy_distance(
     return math.sqrt(max(0.0, float(squared[0])))  # below zero by round-off only
 
 
-def energy_distance_series(
-    X: Array, Y: Array, B: Array, manifold: Manifold | None = None
-) -> Array:
+def energy_distance_series(X: Array, Y: Array, B: Array, manifold: Manifold | None = None) -> Array:
     """`energy_distance` of k networks to k measures on the same atoms, ``(k,)``.
 
     Args:

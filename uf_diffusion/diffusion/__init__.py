@@ -3,7 +3,7 @@
 from uf_diffusion.errors import InputError
 
 try:
-    from mpi4py import MPI  # noqa: F401  (loads the MPI library that DOLFINx links to)
+    from mpi4py import MPI
 except ImportError:
     pass
 try:

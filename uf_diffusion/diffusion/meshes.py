@@ -8,6 +8,8 @@ true corners and ordinary spaces and forms apply, without constraints.
 
 from __future__ import annotations
 
+from mpi4py import MPI
+
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +24,6 @@ from dolfinx.mesh import (
     create_geometry,
     create_mesh,
 )
-from mpi4py import MPI
 
 from uf_diffusion.problem.grids import Icosphere, Index, Lattice
 

@@ -75,5 +75,5 @@ class StepControl:
         """What to multiply the step by; ``error`` <= 1 was accepted."""
         if error == 0.0:
             return self.grow
-        wanted = self.safety * error ** (-1 / (self.order + 1))
+        wanted = self.safety * math.pow(error, -1 / (self.order + 1))
         return min(self.grow, max(self.shrink, wanted))

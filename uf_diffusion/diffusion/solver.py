@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mpi4py import MPI
+
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +12,6 @@ from functools import cached_property
 import numpy as np
 from dolfinx import common, fem
 from dolfinx.fem.petsc import assemble_matrix, assemble_vector
-from mpi4py import MPI
 from petsc4py import PETSc
 
 from uf_diffusion.diffusion.forms import lumped_volume, weighted_stiffness
@@ -102,7 +103,7 @@ class UltraFastDiffusion:
             K = assemble_matrix(weighted_stiffness(self.V, self.function(self.teacher)))
             K.assemble()
         self.weight = self.volume * self.teacher
-        laplacian = ShiftedLaplacian(K, self.V.dofmap.index_map, problem.manifold.dim)
+        laplacian = ShiftedLaplacian(K, problem.manifold.dim)
         self._flow = problem.divergence.homogeneous
         self.stage = Stage(laplacian, self.weight, self._flow, comm)
 
@@ -222,7 +223,7 @@ class UltraFastDiffusion:
         return new, self._error_norm(np.asarray(error), w, ratio)
 
     def between(self, old: DiffusionState, new: DiffusionState, t: float) -> Array:
-        """The ratio h at a time between two successive states, ``(owned,)``; steps stay as they are.
+        """The ratio h ``(owned,)`` at a time between two successive states.
 
         Cubic Hermite interpolation conserves mass, as every linear combination of states and rates
         does. Where it would leave the bounds of h at ``old`` the linear interpolant, which cannot,

@@ -22,12 +22,11 @@ and full steps are taken.
 
 from __future__ import annotations
 
+from mpi4py import MPI
+
 from dataclasses import dataclass
 
 import numpy as np
-from dolfinx.common import IndexMap
-from dolfinx.la import vector
-from mpi4py import MPI
 from petsc4py import PETSc
 
 from uf_diffusion.problem.divergences import Divergence
@@ -70,20 +69,23 @@ class ShiftedLaplacian:
 
     Args:
         K: the stiffness matrix, K 1 = 0.
-        index_map: DOLFINx's map of the degrees of freedom.
         dim: dimension of the manifold, which chooses the default solver.
     """
 
-    def __init__(self, K: PETSc.Mat, index_map: IndexMap, dim: int) -> None:
+    def __init__(self, K: PETSc.Mat, dim: int) -> None:
         self.K = K
         self._shifted = K.duplicate(copy=True)
         self._shifted.setOption(PETSc.Mat.Option.SPD, True)
         self._right, self._left = K.createVecs()
         starts, columns, self._entries = K.getValuesCSR()
-        ghosted = K.getLGMap()[1]
-        self._neighbour = ghosted.applyInverse(columns, mode=PETSc.LGMap.MapMode.MASK)
-        self._row = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-        self._ghosted = vector(index_map)
+        first, last = K.getOwnershipRange()
+        owned = (first <= columns) & (columns < last)
+        ghosts = np.unique(columns[~owned])
+        self._neighbour = np.where(
+            owned, columns - first, last - first + np.searchsorted(ghosts, columns)
+        )
+        self._row = np.repeat(np.arange(last - first), np.diff(starts))
+        self._ghosted = PETSc.Vec().createGhost(ghosts, size=K.getSizes()[0], comm=K.comm)
         self._ksp = PETSc.KSP().create(K.comm)
         self._ksp.setOptionsPrefix("uf_")
         self._ksp.setOperators(self._shifted)
@@ -105,10 +107,11 @@ class ShiftedLaplacian:
         The differences are exact near equilibrium and where w is small, and the fluxes cancel in
         pairs, so the mass does not feel the round-off of a plain matrix-vector product.
         """
-        self._ghosted.array[: len(w)] = w
-        self._ghosted.scatter_forward()
-        values = self._ghosted.array
-        flux = self._entries * (values[self._neighbour] - values[self._row])
+        self._ghosted.array_w[:] = w
+        self._ghosted.ghostUpdate(PETSc.InsertMode.INSERT, PETSc.ScatterMode.FORWARD)
+        with self._ghosted.localForm() as local:
+            values = local.array_r
+            flux = self._entries * (values[self._neighbour] - values[self._row])
         return np.bincount(self._row, weights=flux, minlength=len(w))
 
     def set(self, diagonal: Array, shift: float) -> None:
@@ -157,7 +160,7 @@ class Stage:
         self._comm, self._tolerance, self._max_iterations = comm, tolerance, max_iterations
 
     def relative_slope(self, w: Array) -> Array:
-        """d log u / dw = f*''(w) / f*'(w)."""
+        """D log u / dw = f*''(w) / f*'(w)."""
         return self.divergence.d2conjugate(w) / self.divergence.dconjugate(w)
 
     def solve(self, b: Array, s: float, start: Array) -> tuple[Array, StageReport]:

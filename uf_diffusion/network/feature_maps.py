@@ -11,17 +11,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from uf_diffusion.errors import InputError
 from uf_diffusion.network.features import Feature, PairFunction, ReLU
 from uf_diffusion.problem.densities import Density
-from uf_diffusion.problem.manifolds import Array, Circle
+from uf_diffusion.problem.manifolds import Array
 
-__all__ = ["Atoms", "FeatureMap", "Neurons", "Population", "Sampled", "SampledCircleReLU",
-           "feature_map", "place"]  # fmt: skip
+__all__ = ["Atoms", "FeatureMap", "FiniteNeurons", "Neurons", "Population", "Sampled",
+           "SampledCircleReLU", "feature_map", "place"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,23 @@ class Neurons(Protocol):
         ...
 
 
-class FeatureMap(Protocol):
-    """A feature map bound to a teacher."""
+@runtime_checkable
+class FiniteNeurons(Neurons, Protocol):
+    """Neurons of a Psi with finitely many coordinates."""
 
     @property
-    def rank(self) -> float:
-        """Number of coordinates of Psi; infinite for a population kernel."""
+    def matrix(self) -> Array:
+        """Psi(omega_i), ``(M, R)``."""
         ...
+
+    @property
+    def labels(self) -> Array:
+        """t, ``(R,)``."""
+        ...
+
+
+class FeatureMap(Protocol):
+    """A feature map bound to a teacher."""
 
     def at(self, omega: Array) -> Neurons:
         """The map at features ``(M, ambient)``."""
@@ -74,10 +84,6 @@ class Sampled:
     feature: Feature
     data: Array
     teacher: Atoms
-
-    @property
-    def rank(self) -> float:
-        return len(self.data)
 
     @cached_property
     def labels(self) -> Array:
@@ -98,9 +104,12 @@ class SampledNeurons:
     map: Sampled
     omega: Array
 
+    @property
+    def labels(self) -> Array:
+        return self.map.labels
+
     @cached_property
     def matrix(self) -> Array:
-        """Psi at the neurons, ``(M, N)``."""
         psi = _values(self.map.feature, self.omega, self.map.data)
         psi /= math.sqrt(len(self.map.data))
         return psi
@@ -111,11 +120,11 @@ class SampledNeurons:
 
     @cached_property
     def target(self) -> Array:
-        return self.matrix @ self.map.labels
+        return self.matrix @ self.labels
 
     def residual(self, u: Array) -> Array:
         """r(u), ``(N,)``."""
-        return self.map.labels - u @ self.matrix / len(u)
+        return self.labels - u @ self.matrix / len(u)
 
     def residual_gradient(self, u: Array) -> Array:
         weight = self.residual(u) / math.sqrt(len(self.map.data))
@@ -127,7 +136,7 @@ class SampledNeurons:
 
 
 @dataclass(frozen=True)
-class SampledCircleReLU(Sampled):
+class SampledCircleReLU:
     """ReLU on the circle with sampled data: the same numbers from sums over sorted angles.
 
     A neuron at angle a sees the data in the half circle around it, and two neurons share the data
@@ -135,8 +144,12 @@ class SampledCircleReLU(Sampled):
     difference of running sums. All costs are O(M^2 + (M + N) log(M N)) instead of O(M^2 N).
     """
 
+    feature: ReLU
+    data: Array
+    teacher: Atoms
+
     @cached_property
-    def _sorted(self) -> tuple[Array, Array]:
+    def sorted_data(self) -> tuple[Array, Array]:
         """The data's angles in increasing order, and the data / sqrt(N) in that order."""
         angle = np.arctan2(self.data[:, 1], self.data[:, 0])
         order = np.argsort(angle)
@@ -144,14 +157,14 @@ class SampledCircleReLU(Sampled):
 
     @cached_property
     def labels(self) -> Array:
-        """t in the order of the data's angles, ``(N,)``."""
-        return self._outputs(self.teacher.points, self.teacher.weights)
+        """T in the order of the data's angles, ``(N,)``."""
+        return self.outputs(self.teacher.points, self.teacher.weights)
 
-    def _outputs(self, omega: Array, weights: Array) -> Array:
+    def outputs(self, omega: Array, weights: Array) -> Array:
         """sum_i weights_i Psi(omega_i), ``(N,)``, in the order of the data's angles."""
         angle = np.arctan2(omega[:, 1], omega[:, 0])
         order = np.argsort(angle)
-        data_angle, data = self._sorted
+        data_angle, data = self.sorted_data
         sums = _RunningSums(angle[order], (weights[:, None] * omega)[order])
         return np.asarray(np.einsum("ij,ij->i", data, sums.half_circle(data_angle)))
 
@@ -166,18 +179,28 @@ class CircleNeurons:
     map: SampledCircleReLU
     omega: Array
 
+    @property
+    def labels(self) -> Array:
+        """t in the order of the data's angles, ``(N,)``."""
+        return self.map.labels
+
+    @property
+    def matrix(self) -> Array:
+        """Psi in the order of the data's angles, ``(M, N)``; only the dual side asks for it."""
+        return np.maximum(self.omega @ self.map.sorted_data[1].T, 0)
+
     @cached_property
     def _angle(self) -> Array:
         return np.arctan2(self.omega[:, 1], self.omega[:, 0])
 
     def _gradient(self, weight: Array) -> Array:
         """sum_j weight_j x_j / sqrt(N) over the data that each neuron sees, ``(M, 2)``."""
-        data_angle, data = self.map._sorted
+        data_angle, data = self.map.sorted_data
         return _RunningSums(data_angle, weight[:, None] * data).half_circle(self._angle)
 
     @cached_property
     def gram(self) -> Array:
-        data_angle, data = self.map._sorted
+        data_angle, data = self.map.sorted_data
         outer = np.column_stack([data[:, :1] * data, data[:, 1:] * data])
         sums = _RunningSums(data_angle, outer)
         order = np.argsort(self._angle)
@@ -194,19 +217,18 @@ class CircleNeurons:
         upper = np.triu(np.where(ahead <= math.pi, near, far))
         gram = np.empty_like(upper)
         gram[np.ix_(order, order)] = upper + np.triu(upper, 1).T
-        return gram
+        return np.asarray(gram)
 
     @cached_property
     def target(self) -> Array:
-        return np.asarray(np.einsum("ij,ij->i", self.omega, self._gradient(self.map.labels)))
+        return np.asarray(np.einsum("ij,ij->i", self.omega, self._gradient(self.labels)))
 
     def residual(self, u: Array) -> Array:
         """r(u) in the order of the data's angles, ``(N,)``."""
-        return self.map.labels - self.map._outputs(self.omega, u / len(u))
+        return self.labels - self.map.outputs(self.omega, u / len(u))
 
     def residual_gradient(self, u: Array) -> Array:
-        circle = Circle()
-        return circle.tangent(self.omega, self._gradient(self.residual(u)))
+        return self.map.feature.manifold.tangent(self.omega, self._gradient(self.residual(u)))
 
     def misfit(self, u: Array) -> float:
         r = self.residual(u)
@@ -238,10 +260,6 @@ class Population:
 
     kernel: PairFunction
     teacher: Atoms
-
-    @property
-    def rank(self) -> float:
-        return math.inf
 
     @cached_property
     def energy(self) -> float:
@@ -299,7 +317,7 @@ def _values(pair: PairFunction, omega: Array, other: Array) -> Array:
 def _potential(
     pair: PairFunction, omega: Array, other: Array, weight: Array
 ) -> tuple[Array, Array]:
-    """values @ weight ``(m,)`` and its tangent gradients ``(m, ambient)``, without the matrix."""
+    """Values @ weight ``(m,)`` and its tangent gradients ``(m, ambient)``, without the matrix."""
     potential, gradient = np.empty(len(omega)), np.empty_like(omega)
     for block in _blocks(omega, other):
         values, pullback = pair(omega[block], other)

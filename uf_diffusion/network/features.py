@@ -27,9 +27,10 @@ Pullback = Callable[[Array], Array]
 class PairFunction(Protocol):
     """A function of a feature omega and a second point, with its gradient in omega."""
 
-    def __call__(self, omega: Array, other: Array) -> tuple[Array, Pullback]:
+    def __call__(self, omega: Array, other: Array, /) -> tuple[Array, Pullback]:
         """The values ``(m, n)`` at omega ``(m, ambient)`` and other ``(n, d)``, and a function
-        that maps weights ``(n,)`` to the tangent gradients ``(m, ambient)`` of values @ weights."""
+        that maps weights ``(n,)`` to the tangent gradients ``(m, ambient)`` of values @ weights.
+        """
         ...
 
 
@@ -48,7 +49,7 @@ class Feature(PairFunction, Protocol):
 
 @dataclass(frozen=True)
 class ArcCosine:
-    """(sin a + (pi - a) cos a) / (2 pi), a the angle: ReLU under Gaussian inputs (Cho, Saul 2009)."""
+    """(sin a + (pi - a) cos a) / (2 pi), a the angle: ReLU, Gaussian inputs (Cho, Saul 2009)."""
 
     manifold: Sphere
 
@@ -141,7 +142,7 @@ class Radial:
 
 
 def _images(manifold: Circle, omega: Array, x: Array, s: float) -> tuple[Array, Array, Array]:
-    """a / s, exp(-a/s) and exp((a - 2 pi)/s), where a in [0, 2 pi) is the angle from x to omega.
+    """A / s, exp(-a/s) and exp((a - 2 pi)/s), where a in [0, 2 pi) is the angle from x to omega.
 
     The images of a lie at a + 2 pi k, k >= 0, on one side and at 2 pi - a + 2 pi k on the other.
     """

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from uf_diffusion.errors import InputError
-from uf_diffusion.network.feature_maps import Neurons, SampledNeurons
+from uf_diffusion.network.feature_maps import FiniteNeurons, Neurons
 from uf_diffusion.problem.divergences import Divergence
 from uf_diffusion.problem.manifolds import Array
 
@@ -41,11 +41,14 @@ class Projection:
     residual: float
 
 
-def project(neurons: Neurons, divergence: Divergence, regularisation: float) -> Projection:
+def project(
+    neurons: Neurons, width: int, divergence: Divergence, regularisation: float
+) -> Projection:
     """Solve for the outer weights and differentiate the reduced risk.
 
     Args:
         neurons: the feature map at the M features.
+        width: M.
         divergence: unbiased or biased.
         regularisation: lambda > 0.
 
@@ -59,9 +62,10 @@ def project(neurons: Neurons, divergence: Divergence, regularisation: float) -> 
             f"The projection is exact for 'unbiased' and 'biased', not for '{divergence.name}'."
         )
     u0 = float(divergence.dconjugate(np.zeros(1))[0])
-    dual = isinstance(neurons, SampledNeurons) and neurons.map.rank < len(neurons.omega)
-    solve = _dual if dual else _primal
-    u, w = solve(neurons, u0, regularisation)
+    if isinstance(neurons, FiniteNeurons) and len(neurons.labels) < width:
+        u, w = _dual(neurons, u0, regularisation)
+    else:
+        u, w = _primal(neurons, width, u0, regularisation)
     return Projection(
         outer_weight=u,
         risk=neurons.misfit(u) / (2 * regularisation) + float(divergence.f(u).mean()),
@@ -78,16 +82,13 @@ def _spd_solve(matrix: Array, rhs: Array, shift: float) -> Array:
     return np.asarray(x + cho_solve(factor, rhs - matrix @ x))
 
 
-def _primal(neurons: Neurons, u0: float, shift: float) -> tuple[Array, Array]:
-    width = len(neurons.target)
+def _primal(neurons: Neurons, width: int, u0: float, shift: float) -> tuple[Array, Array]:
     u = _spd_solve(neurons.gram / width, neurons.target + shift * u0, shift)
     return u, (neurons.target - neurons.gram @ u / width) / shift
 
 
-def _dual(neurons: Neurons, u0: float, shift: float) -> tuple[Array, Array]:
-    assert isinstance(neurons, SampledNeurons)
-    psi = neurons.matrix
-    t = neurons.map.labels
+def _dual(neurons: FiniteNeurons, u0: float, shift: float) -> tuple[Array, Array]:
+    psi, t = neurons.matrix, neurons.labels
     a = _spd_solve(psi.T @ psi / len(psi), t - u0 * psi.mean(axis=0), shift)
     u = u0 + psi @ a
-    return u, psi @ (neurons.residual(u) / shift)
+    return u, psi @ (t - u @ psi / len(psi)) / shift

@@ -94,4 +94,6 @@ class VarProDescent:
             yield state
 
     def _project(self, feature: Array) -> Projection:
-        return project(self.feature_map.at(feature), self.divergence, self.regularisation)
+        return project(
+            self.feature_map.at(feature), len(feature), self.divergence, self.regularisation
+        )

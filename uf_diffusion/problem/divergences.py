@@ -25,15 +25,17 @@ class Divergence(Protocol):
     def name(self) -> str: ...
     @property
     def power(self) -> float:
-        """p where f'(t) is t^(p-1) up to an affine map; 1 stands for log t.
+        """P where f'(t) is t^(p-1) up to an affine map; 1 stands for log t.
 
-        The PDE for the ratio h = mu/nu has the fast-diffusion exponent m = 1 - p."""
+        The PDE for the ratio h = mu/nu has the fast-diffusion exponent m = 1 - p.
+        """
         ...
 
     @property
     def homogeneous(self) -> Divergence:
         """The divergence with f'(t) free of a constant: f differs by an affine function, so the
-        PDE is the same, and small outer weights u = f*'(w) do not suffer from cancellation."""
+        PDE is the same, and small outer weights u = f*'(w) do not suffer from cancellation.
+        """
         ...
 
     def f(self, t: Array) -> Array: ...

@@ -53,7 +53,7 @@ class Lattice:
         per_axis: cells along each axis, at least 3.
     """
 
-    manifold: Any
+    manifold: Circle | FlatTorus
     per_axis: int
 
     def __post_init__(self) -> None:
@@ -62,12 +62,12 @@ class Lattice:
 
     @property
     def dim(self) -> int:
-        return int(self.manifold.dim)
+        return self.manifold.dim
 
     @property
     def axis(self) -> float:
         """Length of an axis."""
-        return float(self.manifold.axes[0].length)
+        return self.manifold.axes[0].length
 
     @property
     def spacing(self) -> float:
@@ -79,7 +79,7 @@ class Lattice:
 
     @property
     def cell_count(self) -> int:
-        return math.factorial(self.dim) * self.per_axis**self.dim
+        return int(math.factorial(self.dim) * self.per_axis**self.dim)
 
     def corners(self, start: int, stop: int) -> Index:
         """Lattice coordinates ``(stop - start, dim + 1, dim)`` of the corners of some cells.
@@ -98,7 +98,7 @@ class Lattice:
 
     def chart(self, lattice: Array | Index) -> Array:
         """Chart coordinates ``(..., dim)`` of lattice coordinates."""
-        return np.asarray(lattice) * (self.axis / self.per_axis) - self.axis / 2
+        return np.asarray(lattice, dtype=float) * (self.axis / self.per_axis) - self.axis / 2
 
     @cached_property
     def nodes(self) -> Array:

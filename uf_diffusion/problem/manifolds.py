@@ -31,7 +31,7 @@ class Axis(NamedTuple):
 
     @property
     def length(self) -> float:
-        """high - low."""
+        """High - low."""
         return self.high - self.low
 
 
@@ -51,6 +51,10 @@ class Manifold(Protocol):
     @property
     def spectral_gap(self) -> float:
         """Smallest non-zero eigenvalue of the Laplace-Beltrami operator."""
+        ...
+
+    def first_harmonic(self, x: Any, xp: ModuleType = np) -> Any:
+        """An eigenfunction of that eigenvalue with maximum 1, of coordinates ``x[0], ...``."""
         ...
 
     @property
@@ -88,7 +92,8 @@ class Manifold(Protocol):
 
     def chord(self, x: Array, y: Array) -> Array:
         """Distances of the energy distance's kernel, ``(n, m)``: in the embedding of a sphere,
-        of the wrapped differences on a torus."""
+        of the wrapped differences on a torus.
+        """
         ...
 
 
@@ -109,11 +114,14 @@ class Sphere:
     @property
     def volume(self) -> float:
         half = (self.dim + 1) / 2
-        return 2 * math.pi**half / math.gamma(half)
+        return float(2 * math.pi**half / math.gamma(half))
 
     @property
     def spectral_gap(self) -> float:
         return float(self.dim)
+
+    def first_harmonic(self, x: Any, xp: ModuleType = np) -> Any:
+        return x[0]
 
     def sample(self, n: int, rng: np.random.Generator) -> Array:
         return self.project(rng.standard_normal((n, self.ambient)))
@@ -151,13 +159,13 @@ class Sphere:
 
     def project(self, x: Array) -> Array:
         """The nearest points of the sphere."""
-        return x / np.linalg.norm(x, axis=1, keepdims=True)
+        return np.asarray(x / np.linalg.norm(x, axis=1, keepdims=True))
 
     def retract(self, x: Array, v: Array) -> Array:
         return self.project(x + v)
 
     def tangent(self, x: Array, v: Array) -> Array:
-        return v - np.einsum("ij,ij->i", x, v)[:, None] * x
+        return np.asarray(v - np.einsum("ij,ij->i", x, v)[:, None] * x)
 
     def distance(self, x: Array, y: Array) -> Array:
         # accurate for near and for opposite points alike, unlike arccos
@@ -219,6 +227,9 @@ class FlatTorus:
     def spectral_gap(self) -> float:
         return (2 * math.pi / self.period) ** 2
 
+    def first_harmonic(self, x: Any, xp: ModuleType = np) -> Any:
+        return xp.cos(2 * math.pi / self.period * x[0])
+
     def sample(self, n: int, rng: np.random.Generator) -> Array:
         return self.period * (rng.random((n, self.dim)) - 0.5)
 
@@ -270,6 +281,4 @@ class FlatTorus:
     def half_sine_squared(self, x: Any, centre: Array, xp: ModuleType = np) -> list[Any]:
         """sin^2 of half the angle to ``centre`` (a point), axis by axis."""
         half_turn = math.pi / self.period
-        return [
-            xp.sin(half_turn * (x[k] - float(c))) ** 2 for k, c in enumerate(np.ravel(centre))
-        ]
+        return [xp.sin(half_turn * (x[k] - float(c))) ** 2 for k, c in enumerate(np.ravel(centre))]

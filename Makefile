@@ -1,0 +1,35 @@
+# make demo: environment, main job, picture.   make test: environment, all tests.
+# Set PYTHON to choose an interpreter (3.12 or newer).
+
+PYTHON ?= $(shell for p in python3.12 python3 python3.13 python3.14; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+export OMP_NUM_THREADS ?= 2
+
+.PHONY: demo test verify lint clean
+
+demo: $(VENV)/.ready
+	$(BIN)/uf-diffusion compare relu-circle --out runs/relu-circle
+
+test: $(VENV)/.ready-test
+	$(BIN)/python -m pytest
+
+verify: $(VENV)/.ready
+	$(BIN)/python scripts/verify.py
+
+lint: $(VENV)/.ready-test
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/.ready: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.12 or newer is needed; set PYTHON=/path/to/python."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[fem]"
+	@touch $@
+
+$(VENV)/.ready-test: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[fem,test]"
+	@touch $@

@@ -1,0 +1,20 @@
+"""Shared by all tests: strict floating point, and mpiexec of this environment on the path."""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # ranks share the cores
+np.seterr(all="raise", under="ignore")
+settings.register_profile("fixed", derandomize=True, deadline=None)
+settings.load_profile("fixed")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20251123)

@@ -1,0 +1,241 @@
+"""The PDE solver against exact solutions, eigenvalues and the properties that define the scheme."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("dolfinx")
+from mpi4py import MPI
+
+from uf_diffusion.diffusion.schemes import SCHEMES
+from uf_diffusion.diffusion.solver import SolverFailure, UltraFastDiffusion
+from uf_diffusion.errors import InputError
+from uf_diffusion.observers import DiffusionHistory
+from uf_diffusion.problem import Problem
+from uf_diffusion.problem.densities import Bumps, Density, Uniform, VonMisesFisher
+from uf_diffusion.problem.divergences import Biased, Entropy, Power, Unbiased
+from uf_diffusion.problem.grids import grid_on
+from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
+from uf_diffusion.verification import decay_rate, heat_flow_error, observed_order
+
+MANIFOLDS = {
+    "circle": (Circle(), 100),
+    "sphere": (Sphere(2), 320),
+    "torus1": (FlatTorus(1, 1.5), 64),
+    "torus2": (FlatTorus(2, 2.0), 288),
+    "torus3": (FlatTorus(3, 1.0), 384),
+}
+
+
+def solver_for(teacher, initial, cells, divergence=None, scheme="sdirk2", rtol=1e-4, t_end=1.0):
+    problem = Problem(teacher.manifold, teacher, initial, divergence or Unbiased(), t_end)
+    return UltraFastDiffusion(
+        problem, grid_on(teacher.manifold, cells), SCHEMES[scheme], rtol, MPI.COMM_SELF
+    )
+
+
+def test_order_in_space():
+    """Quantile heat flow on the circle: order 2 in h, 2e-6 at 512 cells."""
+    cells = [64, 128, 256, 512]
+    errors = [heat_flow_error(n, 1 / 1024) for n in cells]
+    assert observed_order(cells, errors) == pytest.approx(-2, abs=0.15)
+    assert errors[-1] < 2e-6
+
+
+@pytest.mark.parametrize("scheme", ["euler", "sdirk2"])
+def test_order_in_time(scheme):
+    """The same solution with a mesh that is fine enough; a bound on the last error."""
+    steps = [1 / 8, 1 / 16, 1 / 32, 1 / 64]
+    errors = [heat_flow_error(8192, tau, scheme) for tau in steps]
+    order = SCHEMES[scheme].order
+    assert observed_order(steps, errors) == pytest.approx(order, abs=0.15)
+    assert errors[-1] < {"euler": 3e-4, "sdirk2": 1e-6}[scheme]
+
+
+def test_adaptive_error_follows_rtol():
+    """A hundred times smaller tolerance, at least thirty times smaller error."""
+    exact = None
+    errors = []
+    for rtol in (1e-3, 1e-5):
+        from uf_diffusion.problem.exact import QuantileHeatFlow
+
+        exact = QuantileHeatFlow(Circle())
+        solver = solver_for(Uniform(Circle()), exact, 4096, rtol=rtol)
+        last = list(solver.iterate(1.0))[-1]
+        errors.append(np.abs(last.ratio * solver.teacher - exact.at(1.0)(solver.points)).max())
+    assert errors[0] < 2e-4
+    assert errors[1] < errors[0] / 20
+
+
+@pytest.mark.parametrize("gamma", [10.0, 100.0, 1000.0])
+def test_paper_teacher_to_t_10(gamma):
+    """4096 cells: mass, risk and the maximum principle at every step."""
+    states = list(
+        solver_for(Bumps(Circle(), gamma), Uniform(Circle()), 4096).iterate(10.0)
+    )  # fmt: skip
+    assert states[-1].t == pytest.approx(10, abs=1e-12)
+    assert max(abs(s.mass - 1) for s in states) < 1e-12
+    assert (np.diff([s.risk for s in states]) < 0).all()
+    assert (np.diff([s.min_ratio for s in states]) >= -1e-12).all()
+    assert (np.diff([s.max_ratio for s in states]) <= 1e-12 * states[0].max_ratio).all()
+    assert states[-1].risk < 0.02 * states[0].risk if gamma < 1000 else True
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"), [("sphere", 5120), ("torus1", 256), ("torus2", 4608), ("torus3", 24576)]
+)
+def test_first_mode_decays_at_the_spectral_gap(name, cells):
+    """2 on S^2, (2 pi / L)^2 on flat tori, within 1 %."""
+    manifold = MANIFOLDS[name][0]
+    assert decay_rate(manifold, cells) == pytest.approx(manifold.spectral_gap, rel=0.01)
+
+
+@pytest.mark.parametrize("divergence", [Biased(), Entropy(), Power(1.5), Power(3.0)], ids=repr)
+def test_every_divergence_decays_at_the_same_rate(divergence):
+    """f''(1) = 1 for all of them."""
+    assert decay_rate(Circle(), 256, divergence) == pytest.approx(1, rel=0.01)
+
+
+def test_entropy_is_linear():
+    """For the entropy d mu/dt = div(nu grad(mu/nu)): on a uniform teacher, the heat equation."""
+    circle = Circle()
+    initial = VonMisesFisher(circle, 4.0)
+    solver = solver_for(Uniform(circle), initial, 1024, Entropy(), rtol=1e-6)
+    state = list(solver.iterate(0.5))[-1]
+    theta = circle.chart(solver.points)[:, 0]
+    values = initial(solver.points)
+    modes = np.arange(1, 60)
+    dx = 2 * np.pi / len(theta)
+    exact = np.full_like(theta, values.sum() * dx / (2 * np.pi))
+    for k in modes:
+        a, b = (values @ f(k * theta) * dx / np.pi for f in (np.cos, np.sin))
+        exact += np.exp(-k * k * 0.5) * (a * np.cos(k * theta) + b * np.sin(k * theta))
+    assert np.abs(state.ratio * solver.teacher - exact).max() < 1e-5
+
+
+class Wavy(Density):
+    """A random positive density: the exponential of a few random harmonics of the embedding."""
+
+    def formula(self, x, xp):
+        rng = np.random.default_rng(self.seed)
+        period = getattr(self.manifold, "period", None)
+        c = np.array([x[i] for i in range(self.manifold.ambient)])
+        if period:
+            c = np.concatenate([np.cos(2 * np.pi * c / period), np.sin(2 * np.pi * c / period)])
+        a, b = rng.standard_normal((2, 3, len(c)))
+        return np.exp(self.strength * (np.sin(a @ c) + np.cos(2 * b @ c)).sum(axis=0))
+
+
+def wavy(manifold, seed, strength):
+    density = Wavy(manifold)
+    object.__setattr__(density, "seed", seed)
+    object.__setattr__(density, "strength", strength)
+    return density
+
+
+@settings(max_examples=6)
+@pytest.mark.parametrize("name", MANIFOLDS)
+@given(
+    seed=st.integers(0, 10**6),
+    strength=st.floats(0.1, 1.5),
+    scheme=st.sampled_from(["euler", "sdirk2"]),
+    divergence=st.sampled_from([Unbiased(), Entropy(), Power(1.5), Power(3.0)]),
+)
+def test_discrete_properties_on_every_manifold(name, seed, strength, scheme, divergence):
+    """Mass, positivity, maximum principle, decay of the risk, for random densities."""
+    manifold, cells = MANIFOLDS[name]
+    teacher, initial = wavy(manifold, seed, strength), wavy(manifold, seed + 1, strength)
+    solver = solver_for(teacher, initial, cells, divergence, scheme, rtol=1e-3)
+    states = list(solver.iterate(0.3 / manifold.spectral_gap))
+    for old, new in zip(states, states[1:], strict=False):
+        assert abs(new.mass - 1) < 1e-12
+        assert new.ratio.min() > 0
+        assert new.min_ratio >= old.min_ratio * (1 - 1e-12)
+        assert new.max_ratio <= old.max_ratio * (1 + 1e-12)
+        assert new.risk <= old.risk + 1e-12
+
+
+def test_euler_contracts_in_the_dual_norm():
+    """Two solutions approach each other in H^-1(nu), step by step, implicit Euler."""
+    circle = Circle()
+    teacher = Bumps(circle, 20.0)
+    solvers = [
+        solver_for(teacher, initial, 100, scheme="euler")
+        for initial in (wavy(circle, 1, 1.0), wavy(circle, 2, 1.0))
+    ]
+    K = np.column_stack([solvers[0].stage.laplacian.apply(e) for e in np.eye(100)])
+    pinv = np.linalg.pinv(K, rcond=1e-10)
+    distances = []
+    for a, b in zip(*(s.iterate(1.0, 0.05) for s in solvers), strict=True):
+        difference = solvers[0].weight * (a.ratio - b.ratio)
+        distances.append(difference @ pinv @ difference)
+    assert (np.diff(distances) < 0).all()
+
+
+def test_huge_ratios():
+    """mu/nu over seven orders of magnitude: small outer weights keep their relative accuracy."""
+    sphere = Sphere(2)
+    solver = solver_for(VonMisesFisher(sphere, 9.0), Uniform(sphere), 1280, rtol=1e-3)
+    states = list(solver.iterate(0.1))
+    assert states[0].max_ratio / states[0].min_ratio > 1e7
+    assert states[-1].max_ratio <= states[0].max_ratio
+    assert abs(states[-1].mass - 1) < 1e-12
+
+
+def test_dense_output_does_not_distort_steps():
+    """Snapshots lie between steps, are accurate, conserve mass, and keep the bounds."""
+    circle = Circle()
+    solver = solver_for(Bumps(circle, 100.0), Uniform(circle), 512, rtol=1e-4)
+    times = np.linspace(0, 1, 38)
+    history = DiffusionHistory(solver, times)
+    for state in solver.iterate(1.0):
+        history(state)
+    assert [s.t for s in history.steps] == [s.t for s in solver.iterate(1.0)]
+    assert len(history.ratios) == 38
+    fine = solver_for(Bumps(circle, 100.0), Uniform(circle), 512, rtol=1e-6)
+    reference = DiffusionHistory(fine, times)
+    for state in fine.iterate(1.0):
+        reference(state)
+    for ratio, exact in zip(history.ratios, reference.ratios, strict=True):
+        assert solver.weight @ ratio == pytest.approx(1, abs=1e-13)
+        assert np.abs(ratio / exact - 1).max() < 5e-3
+        assert ratio.min() >= history.steps[0].min_ratio
+        assert ratio.max() <= history.steps[0].max_ratio
+
+
+def test_sphere_converges_at_second_order():
+    """Against a finer mesh of the same family: nested nodes, order 2 in h."""
+    sphere = Sphere(2)
+    ends = []
+    for level in (2, 3, 4, 5):
+        solver = solver_for(
+            VonMisesFisher(sphere, 3.0), Uniform(sphere), 20 * 4**level, rtol=1e-5
+        )  # fmt: skip
+        state = list(solver.iterate(0.2))[-1]
+        density = np.empty(len(solver.grid.nodes))
+        density[solver.node] = state.ratio * solver.teacher
+        ends.append(density[:162])
+    errors = [np.abs(e - ends[-1]).max() for e in ends[:-1]]
+    # errors against level 5 instead of the limit: h^2 - h_5^2
+    orders = np.log2([(errors[0]) / errors[1], errors[1] / errors[2]])
+    assert orders[0] == pytest.approx(2, abs=0.3)
+    assert errors[-1] < 2e-3
+
+
+def test_refusals():
+    """A density that vanishes, and a tolerance that is none."""
+    circle = Circle()
+    with pytest.raises(InputError, match="positive and finite"):
+        solver_for(wavy(circle, 0, -np.inf), Uniform(circle), 50)
+    with pytest.raises(InputError, match="rtol"):
+        solver_for(Uniform(circle), Uniform(circle), 50, rtol=0.0)
+
+
+def test_solver_failure_names_its_state():
+    """A stage that cannot converge ends in one sentence with t, step and min mu/nu."""
+    circle = Circle()
+    solver = solver_for(Bumps(circle, 100.0), Uniform(circle), 50)
+    solver.stage._max_iterations = 0
+    with pytest.raises(SolverFailure, match=r"t = 0 .* min mu/nu = 0\.1"):
+        list(solver.iterate(1.0))

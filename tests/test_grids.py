@@ -1,0 +1,73 @@
+"""Grids: closed, oriented, without obtuse angles; interpolation is exact where it must be."""
+
+import numpy as np
+import pytest
+
+from uf_diffusion.errors import InputError
+from uf_diffusion.problem.grids import Icosphere, Lattice, grid_on
+from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
+
+GRIDS = [
+    Lattice(Circle(), 40),
+    Lattice(FlatTorus(1, 2.0), 40),
+    Lattice(FlatTorus(2, 4.0), 20),
+    Lattice(FlatTorus(3, 1.0), 6),
+    Icosphere(Sphere(2), 0),
+    Icosphere(Sphere(2), 3),
+]
+
+
+@pytest.mark.parametrize("grid", GRIDS, ids=lambda g: f"{type(g).__name__}{g.manifold}")
+def test_interpolation(grid, rng):
+    """Nodal values are reproduced, constants too, and a smooth function up to h^2."""
+    values = rng.random(len(grid.nodes))
+    assert np.abs(grid.interpolate(values, grid.nodes) - values).max() < 1e-12
+    points = grid.manifold.sample(500, rng)
+    assert grid.interpolate(np.ones(len(values)), points) == pytest.approx(1)
+    smooth = grid.manifold.first_harmonic
+    found = grid.interpolate(smooth(grid.nodes.T), points)
+    curvature = grid.manifold.spectral_gap
+    assert np.abs(found - smooth(points.T)).max() <= 0.5 * curvature * grid.spacing**2
+
+
+def test_icosphere_is_a_closed_oriented_acute_surface():
+    """Each directed edge occurs once and its reverse once; Euler's number is 2; angles < 90."""
+    grid = Icosphere(Sphere(2), 3)
+    cells = grid.cells
+    assert len(cells) == 20 * 4**3
+    directed = {tuple(e) for c in cells for e in (c[[0, 1]], c[[1, 2]], c[[2, 0]])}
+    assert len(directed) == 3 * len(cells)
+    assert {(b, a) for a, b in directed} == directed
+    assert len(grid.nodes) - len(directed) // 2 + len(cells) == 2
+    a, b, c = np.moveaxis(grid.nodes[cells], 1, 0)
+    assert (np.einsum("ij,ij->i", np.cross(b - a, c - a), a) > 0).all()  # outward
+    for p, q, r in ((a, b, c), (b, c, a), (c, a, b)):
+        assert (np.einsum("ij,ij->i", q - p, r - p) > 0).all()
+    assert np.linalg.norm(grid.nodes, axis=1) == pytest.approx(1)
+    assert np.array_equal(Icosphere(Sphere(2), 2).nodes, grid.nodes[:162])
+
+
+def test_kuhn_simplices_fill_the_box_without_obtuse_angles():
+    """Volumes are equal and sum to the box; the gradients of hat functions never point together."""
+    grid = Lattice(FlatTorus(3, 1.0), 3)
+    corners = grid.chart(grid.corners(0, grid.cell_count))
+    edges = corners[:, 1:] - corners[:, :1]
+    volume = np.abs(np.linalg.det(edges)) / 6
+    assert volume == pytest.approx(1 / grid.cell_count)
+    gradients = np.linalg.inv(edges)  # columns: gradients of the hats of corners 1, 2, 3
+    gradients = np.concatenate([-gradients.sum(axis=2, keepdims=True), gradients], axis=2)
+    products = np.einsum("nki,nkj->nij", gradients, gradients)
+    assert (products[:, ~np.eye(4, dtype=bool)] <= 1e-12).all()
+
+
+def test_wanted_cells():
+    """The coarsest mesh with at least so many cells."""
+    assert grid_on(Circle(), 4096).per_axis == 4096
+    assert grid_on(FlatTorus(2), 8192).per_axis == 64
+    assert grid_on(FlatTorus(2), 8193).per_axis == 65
+    assert grid_on(FlatTorus(3), 6 * 4**3).per_axis == 4
+    assert grid_on(Sphere(2), 1280).level == 3
+    assert grid_on(Sphere(2), 1281).level == 4
+    for manifold, cells in ((Sphere(3), 100), (FlatTorus(4), 100), (Circle(), 0)):
+        with pytest.raises(InputError):
+            grid_on(manifold, cells)

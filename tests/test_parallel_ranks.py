@@ -1,0 +1,63 @@
+"""The same numbers on any number of ranks."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("dolfinx")
+from mpi4py import MPI
+
+from uf_diffusion.diffusion.fields import write_fields
+from uf_diffusion.diffusion.solver import UltraFastDiffusion
+from uf_diffusion.errors import InputError
+from uf_diffusion.parallel import on_root
+from uf_diffusion.problem import Problem
+from uf_diffusion.problem.densities import Bumps, Uniform, VonMisesFisher
+from uf_diffusion.problem.divergences import Unbiased
+from uf_diffusion.problem.grids import grid_on
+from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
+
+CASES = [
+    (Bumps(Circle(), 100.0), 200),
+    (VonMisesFisher(Sphere(2), 3.0), 320),
+    (Bumps(FlatTorus(2, 4.0), 10.0), 200),
+    (Bumps(FlatTorus(3, 1.0), 2.0), 384),
+]
+
+
+@pytest.mark.parallel([2, 3])
+def test_solution_does_not_depend_on_ranks(tmp_path):
+    """All ranks together against each alone: relative difference below 1e-10."""
+    for teacher, cells in CASES:
+        manifold = teacher.manifold
+        problem = Problem(manifold, teacher, Uniform(manifold), Unbiased(), 0.05)
+        ends = []
+        for comm in (MPI.COMM_SELF, MPI.COMM_WORLD):
+            solver = UltraFastDiffusion(problem, grid_on(manifold, cells), comm=comm)
+            states = list(solver.iterate(problem.t_end))
+            ends.append((solver.gathered(states[-1].ratio), len(states), states[-1].risk))
+        (alone, steps_alone, risk_alone), (together, steps, risk) = ends
+        assert steps == steps_alone
+        assert risk == pytest.approx(risk_alone, rel=1e-10)
+        assert abs(states[-1].mass - 1) < 1e-13
+        difference = on_root(lambda a=alone, b=together: float(np.abs(b / a - 1).max()))
+        assert MPI.COMM_WORLD.bcast(difference) < 1e-10  # on all ranks, or none would return
+        assert (together is None) == (MPI.COMM_WORLD.rank > 0)
+
+
+@pytest.mark.parallel(2)
+def test_fields_and_errors_in_parallel(tmp_path):
+    """The ParaView folder is complete, and an error on rank 0 reaches all ranks."""
+    comm = MPI.COMM_WORLD
+    path = comm.bcast(tmp_path, root=0) / "fields.bp"
+    circle = Circle()
+    problem = Problem(circle, Bumps(circle), Uniform(circle), Unbiased(), 0.1)
+    solver = UltraFastDiffusion(problem, grid_on(circle, 64))
+    write_fields(path, solver, [(0.0, np.ones(len(solver.node)))])
+    assert (path / "md.idx").exists()
+
+    def fail():
+        raise InputError("only rank 0 knows")
+
+    with pytest.raises(InputError, match="only rank 0 knows"):
+        on_root(fail)
+    assert on_root(lambda: 7) == (7 if comm.rank == 0 else None)
