@@ -1,5 +1,6 @@
 """Shared by all tests: strict floating point, and mpiexec of this environment on the path."""
 
+import faulthandler
 import os
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from hypothesis import settings
 
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # ranks share the cores
+if "_PYTEST_MPI_CHILD_PROCESS" in os.environ:  # a rank that waits for ever fails the test
+    faulthandler.dump_traceback_later(300, exit=True)
 np.seterr(all="raise", under="ignore")
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.load_profile("fixed")

@@ -61,9 +61,10 @@ def test_paper_teacher_on_the_torus():
 def test_ufl_equals_numpy(rho):
     """One formula, two backends: a UFL expression interpolated on a mesh is the numpy density."""
     pytest.importorskip("dolfinx")
+    from mpi4py import MPI
+
     import ufl
     from dolfinx import fem
-    from mpi4py import MPI
 
     from uf_diffusion.diffusion.meshes import mesh_of
     from uf_diffusion.problem.grids import grid_on
@@ -103,7 +104,7 @@ def test_sample_of_the_paper_teacher(rng):
         assert kstest(points[:, axis], law).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("rho", ALL[4:7] + [QuantileHeatFlow(CIRCLE)], ids=repr)
+@pytest.mark.parametrize("rho", [*ALL[4:7], QuantileHeatFlow(CIRCLE)], ids=repr)
 def test_sample_moments(rho, rng):
     """The mean of the first harmonic, against quadrature, within five standard errors."""
     even = rho.manifold.even(256**2)

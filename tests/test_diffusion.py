@@ -1,9 +1,12 @@
 """The PDE solver against exact solutions, eigenvalues and the properties that define the scheme."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.integrate import solve_ivp
 
 pytest.importorskip("dolfinx")
 from mpi4py import MPI
@@ -15,6 +18,7 @@ from uf_diffusion.observers import DiffusionHistory
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.densities import Bumps, Density, Uniform, VonMisesFisher
 from uf_diffusion.problem.divergences import Biased, Entropy, Power, Unbiased
+from uf_diffusion.problem.exact import QuantileHeatFlow
 from uf_diffusion.problem.grids import grid_on
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 from uf_diffusion.verification import decay_rate, heat_flow_error, observed_order
@@ -54,18 +58,15 @@ def test_order_in_time(scheme):
 
 
 def test_adaptive_error_follows_rtol():
-    """A hundred times smaller tolerance, at least thirty times smaller error."""
-    exact = None
-    errors = []
-    for rtol in (1e-3, 1e-5):
-        from uf_diffusion.problem.exact import QuantileHeatFlow
-
-        exact = QuantileHeatFlow(Circle())
+    """Errors of the order rtol^(2/3): the local error of order 3 is what is controlled."""
+    exact, errors = QuantileHeatFlow(Circle()), []
+    tolerances = [1e-2, 1e-3, 1e-4, 1e-5]
+    for rtol in tolerances:
         solver = solver_for(Uniform(Circle()), exact, 4096, rtol=rtol)
         last = list(solver.iterate(1.0))[-1]
         errors.append(np.abs(last.ratio * solver.teacher - exact.at(1.0)(solver.points)).max())
-    assert errors[0] < 2e-4
-    assert errors[1] < errors[0] / 20
+    assert observed_order(tolerances, errors) == pytest.approx(2 / 3, abs=0.15)
+    assert errors[-1] < 5e-6
 
 
 @pytest.mark.parametrize("gamma", [10.0, 100.0, 1000.0])
@@ -83,7 +84,7 @@ def test_paper_teacher_to_t_10(gamma):
 
 
 @pytest.mark.parametrize(
-    ("name", "cells"), [("sphere", 5120), ("torus1", 256), ("torus2", 4608), ("torus3", 24576)]
+    ("name", "cells"), [("sphere", 5120), ("torus1", 256), ("torus2", 4608), ("torus3", 82944)]
 )
 def test_first_mode_decays_at_the_spectral_gap(name, cells):
     """2 on S^2, (2 pi / L)^2 on flat tori, within 1 %."""
@@ -97,21 +98,27 @@ def test_every_divergence_decays_at_the_same_rate(divergence):
     assert decay_rate(Circle(), 256, divergence) == pytest.approx(1, rel=0.01)
 
 
-def test_entropy_is_linear():
-    """For the entropy d mu/dt = div(nu grad(mu/nu)): on a uniform teacher, the heat equation."""
-    circle = Circle()
-    initial = VonMisesFisher(circle, 4.0)
-    solver = solver_for(Uniform(circle), initial, 1024, Entropy(), rtol=1e-6)
-    state = list(solver.iterate(0.5))[-1]
-    theta = circle.chart(solver.points)[:, 0]
-    values = initial(solver.points)
-    modes = np.arange(1, 60)
-    dx = 2 * np.pi / len(theta)
-    exact = np.full_like(theta, values.sum() * dx / (2 * np.pi))
-    for k in modes:
-        a, b = (values @ f(k * theta) * dx / np.pi for f in (np.cos, np.sin))
-        exact += np.exp(-k * k * 0.5) * (a * np.cos(k * theta) + b * np.sin(k * theta))
-    assert np.abs(state.ratio * solver.teacher - exact).max() < 1e-5
+@pytest.mark.parametrize("divergence", [Unbiased(), Entropy(), Power(1.5), Power(3.0)], ids=repr)
+def test_against_a_spectral_method_of_lines(divergence):
+    """An independent solution: Fourier collocation for nu h_t = -(nu w_x)_x, stiff ODE solver."""
+    circle, n, t = Circle(), 128, 0.3
+    teacher, initial = VonMisesFisher(circle, 0.5), VonMisesFisher(circle, 0.5, [[0, 1]])
+    theta = 2 * np.pi * np.arange(n) / n - np.pi
+    nu, mu = teacher(circle.unchart(theta)), initial(circle.unchart(theta))
+    wave = np.fft.rfftfreq(n, 1 / n)
+    wave[-1] = 0
+
+    def derivative(values):
+        return np.fft.irfft(1j * wave * np.fft.rfft(values), n)
+
+    def rate(_, h):
+        return -derivative(nu * derivative(divergence.df(1 / h))) / nu
+
+    h = solve_ivp(rate, (0, t), mu / nu, method="BDF", rtol=1e-9, atol=1e-10).y[:, -1]
+    solver = solver_for(teacher, initial, 2048, divergence, rtol=1e-6)
+    state = list(solver.iterate(t))[-1]
+    found = solver.grid.interpolate(solver.gathered(state.ratio), circle.unchart(theta))
+    assert np.abs(found - h).max() < 1e-5
 
 
 class Wavy(Density):
@@ -148,7 +155,7 @@ def test_discrete_properties_on_every_manifold(name, seed, strength, scheme, div
     teacher, initial = wavy(manifold, seed, strength), wavy(manifold, seed + 1, strength)
     solver = solver_for(teacher, initial, cells, divergence, scheme, rtol=1e-3)
     states = list(solver.iterate(0.3 / manifold.spectral_gap))
-    for old, new in zip(states, states[1:], strict=False):
+    for old, new in pairwise(states):
         assert abs(new.mass - 1) < 1e-12
         assert new.ratio.min() > 0
         assert new.min_ratio >= old.min_ratio * (1 - 1e-12)
@@ -205,22 +212,17 @@ def test_dense_output_does_not_distort_steps():
 
 
 def test_sphere_converges_at_second_order():
-    """Against a finer mesh of the same family: nested nodes, order 2 in h."""
-    sphere = Sphere(2)
-    ends = []
+    """Differences between successive meshes, at their common nodes."""
+    sphere, ends = Sphere(2), []
     for level in (2, 3, 4, 5):
         solver = solver_for(
-            VonMisesFisher(sphere, 3.0), Uniform(sphere), 20 * 4**level, rtol=1e-5
+            VonMisesFisher(sphere, 2.0), Uniform(sphere), 20 * 4**level, rtol=1e-4
         )  # fmt: skip
-        state = list(solver.iterate(0.2))[-1]
-        density = np.empty(len(solver.grid.nodes))
-        density[solver.node] = state.ratio * solver.teacher
-        ends.append(density[:162])
-    errors = [np.abs(e - ends[-1]).max() for e in ends[:-1]]
-    # errors against level 5 instead of the limit: h^2 - h_5^2
-    orders = np.log2([(errors[0]) / errors[1], errors[1] / errors[2]])
-    assert orders[0] == pytest.approx(2, abs=0.3)
-    assert errors[-1] < 2e-3
+        state = list(solver.iterate(1.0))[-1]
+        ends.append(solver.gathered(state.ratio * solver.teacher)[:162])
+    errors = [np.abs(a - b).max() for a, b in pairwise(ends)]
+    assert observed_order([4.0, 2.0, 1.0], errors) == pytest.approx(2, abs=0.15)
+    assert errors[-1] < 5e-4
 
 
 def test_refusals():

@@ -29,7 +29,7 @@ def test_solution_does_not_depend_on_ranks(tmp_path):
     """All ranks together against each alone: relative difference below 1e-10."""
     for teacher, cells in CASES:
         manifold = teacher.manifold
-        problem = Problem(manifold, teacher, Uniform(manifold), Unbiased(), 0.05)
+        problem = Problem(manifold, teacher, Uniform(manifold), Unbiased(), 0.005)
         ends = []
         for comm in (MPI.COMM_SELF, MPI.COMM_WORLD):
             solver = UltraFastDiffusion(problem, grid_on(manifold, cells), comm=comm)

@@ -155,7 +155,7 @@ class Power:
 
 @dataclass(frozen=True)
 class Entropy:
-    """f(t) = t log t - t + 1 on t > 0: outer weights are positive, the PDE is linear in mu."""
+    """f(t) = t log t - t + 1 on t > 0: outer weights are positive; logarithmic diffusion."""
 
     name: str = "entropy"
     power: float = 1.0

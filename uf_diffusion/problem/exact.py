@@ -1,8 +1,8 @@
 """Solutions of the diffusion in closed form, against which the solver is measured.
 
 Near a uniform teacher the first eigenmode decays at the spectral gap times f''(1), to first order
-in its amplitude. On the circle with a uniform teacher and p = 2 the quantile function X(s, t), s in [0, 1), of mu
-solves the heat equation dX/dt = X_ss / (2 pi)^2, and mu(X(s, t), t) = 1 / X_s(s, t).
+in its amplitude. On the circle with a uniform teacher and p = 2 the quantile function X(s, t), s in
+[0, 1), of mu solves the heat equation dX/dt = X_ss / (2 pi)^2, and mu(X(s, t), t) = 1 / X_s(s, t).
 """
 
 from __future__ import annotations
