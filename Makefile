@@ -5,7 +5,8 @@ PYTHON ?= $(shell for p in python3.12 python3 python3.13 python3.14; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-export OMP_NUM_THREADS ?= 2
+# one BLAS thread: at these sizes two threads wait for each other more than they work
+export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test verify lint clean
 

@@ -21,7 +21,7 @@ from uf_diffusion.network.feature_maps import FiniteNeurons, Neurons
 from uf_diffusion.problem.divergences import Divergence
 from uf_diffusion.problem.manifolds import Array
 
-__all__ = ["Projection", "project"]
+__all__ = ["Projection", "project", "quadratic_centre"]
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,7 @@ def project(
     """
     if not regularisation > 0:
         raise InputError(f"network.lambda must be positive, not {regularisation}.")
-    if divergence.power != 2.0:
-        raise InputError(
-            f"The projection is exact for 'unbiased' and 'biased', not for '{divergence.name}'."
-        )
-    u0 = float(divergence.dconjugate(np.zeros(1))[0])
+    u0 = quadratic_centre(divergence)
     if isinstance(neurons, FiniteNeurons) and len(neurons.labels) < width:
         u, w = _dual(neurons, u0, regularisation)
     else:
@@ -72,6 +68,19 @@ def project(
         velocity=u[:, None] * neurons.residual_gradient(u) / regularisation,
         residual=float(np.abs(u - divergence.dconjugate(w)).max() / np.abs(u).max()),
     )
+
+
+def quadratic_centre(divergence: Divergence) -> float:
+    """u0 of a divergence (u - u0)^2 / 2.
+
+    Raises:
+        InputError: for a divergence that is not quadratic.
+    """
+    if divergence.power != 2.0:
+        raise InputError(
+            f"The projection is exact for 'unbiased' and 'biased', not for '{divergence.name}'."
+        )
+    return float(divergence.dconjugate(np.zeros(1))[0])
 
 
 def _spd_solve(matrix: Array, rhs: Array, shift: float) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 
 from uf_diffusion.errors import InputError
 from uf_diffusion.network.feature_maps import FeatureMap
-from uf_diffusion.network.projection import Projection, project
+from uf_diffusion.network.projection import Projection, project, quadratic_centre
 from uf_diffusion.problem.divergences import Divergence
 from uf_diffusion.problem.manifolds import Array, Manifold
 
@@ -63,6 +63,7 @@ class VarProDescent:
     def __post_init__(self) -> None:
         if not self.step_size > 0:
             raise InputError(f"network.step must be positive, not {self.step_size}.")
+        quadratic_centre(self.divergence)
 
     def start(self, feature: Array, rng: np.random.Generator) -> NetworkState:
         """The state at t = 0."""

@@ -1,0 +1,169 @@
+"""Print every number that the project claims, next to its target: ``make verify``.
+
+Each row is measured when the script runs; nothing is read from a file. Exit status 1 when a
+target is missed.
+"""
+
+from mpi4py import MPI
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+import uf_diffusion
+from uf_diffusion.diffusion.solver import UltraFastDiffusion
+from uf_diffusion.network.feature_maps import feature_map, place
+from uf_diffusion.network.features import Laplace, Radial, ReLU
+from uf_diffusion.network.projection import project
+from uf_diffusion.problem import Problem
+from uf_diffusion.problem.densities import Bumps, Uniform, VonMisesFisher
+from uf_diffusion.problem.divergences import Biased, Unbiased
+from uf_diffusion.problem.grids import grid_on
+from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
+from uf_diffusion.store import read_result
+from uf_diffusion.verification import (
+    decay_rate,
+    directional_derivatives,
+    heat_flow_error,
+    kernel_error,
+    observed_order,
+)
+
+missed = 0
+
+
+def row(what, value, target, reached):
+    global missed
+    missed += not reached
+    print(f"{what:68} {value:>24}   {target:22} {'ok' if reached else 'MISSED'}", flush=True)
+
+
+def exact_solution():
+    cells = [64, 128, 256, 512]
+    errors = [heat_flow_error(n, 1 / 1024) for n in cells]
+    order = -observed_order(cells, errors)
+    row("exact solution on S1: order in h", f"{order:.3f}", "2.0 +- 0.15", abs(order - 2) <= 0.15)
+    row("  largest error, 512 cells, t = 1", f"{errors[-1]:.2e}", "<= 2e-6", errors[-1] <= 2e-6)
+    steps = [1 / 8, 1 / 16, 1 / 32, 1 / 64]
+    order = observed_order(steps, [heat_flow_error(8192, s) for s in steps])
+    row("  order in tau (SDIRK2)", f"{order:.3f}", "2.0 +- 0.15", abs(order - 2) <= 0.15)
+    order = observed_order(steps, [heat_flow_error(8192, s, "euler") for s in steps])
+    row("  order in tau (implicit Euler)", f"{order:.3f}", "1.0 +- 0.15", abs(order - 1) <= 0.15)
+
+
+def paper_teacher():
+    circle = Circle()
+    for gamma in (10.0, 100.0, 1000.0):
+        problem = Problem(circle, Bumps(circle, gamma), Uniform(circle), Unbiased(), 10.0)
+        clock = time.perf_counter()
+        states = list(UltraFastDiffusion(problem, grid_on(circle, 4096)).iterate(10.0))
+        seconds = time.perf_counter() - clock
+        drift = max(abs(s.mass - 1) for s in states)
+        monotone = (
+            (np.diff([s.risk for s in states]) < 0).all()
+            and (np.diff([s.min_ratio for s in states]) >= -1e-12).all()
+            and (np.diff([s.max_ratio for s in states]) <= 1e-12 * states[0].max_ratio).all()
+        )
+        name = f"S1, gamma = {gamma:g}, 4096 cells, t = 10"
+        row(f"{name}: seconds", f"{seconds:.2f} ({len(states) - 1} steps)", "seconds", seconds < 60)
+        row("  mass drift", f"{drift:.1e}", "<= 1e-10", drift <= 1e-10)
+        row("  risk, min and max of mu/nu monotone", str(bool(monotone)), "every step", monotone)
+
+
+def first_modes():
+    for manifold, cells in (
+        (Sphere(2), 5120), (FlatTorus(2, 4.0), 8192), (FlatTorus(3, 1.0), 82944),
+    ):  # fmt: skip
+        rate, gap = decay_rate(manifold, cells), manifold.spectral_gap
+        error = rate / gap - 1
+        row(f"decay of a 1 % mode on {manifold}", f"{rate:.4f} = {gap:.4f} {error:+.2%}",
+            "within 1 %", abs(error) <= 0.01)  # fmt: skip
+
+
+def matern_circle():
+    c = uf_diffusion.compare(uf_diffusion.load_config("matern-circle"))["comparison"]
+    for t in (1.0, 5.0):
+        k = int(np.flatnonzero(c.time.values == t)[0])
+        for name, label in (("energy_distance_diffusion", "energy distance network-PDE"),
+                            ("outer_weight_error", "median |u_i - nu/mu|")):  # fmt: skip
+            value = float(c[name][k])
+            row(f"matern-circle, t = {t:g}: {label}", f"{value:.4f}", "<= 0.005", value <= 0.005)
+
+
+def ranks():
+    with tempfile.TemporaryDirectory() as folder:
+        densities = []
+        for n in (1, 2, 3):
+            out = Path(folder) / str(n)
+            subprocess.run(
+                [Path(sys.executable).parent / "mpiexec", "-n", str(n), sys.executable, "-m",
+                 "uf_diffusion", "solve", "--set", "problem.t_end=0.01", "--set",
+                 "diffusion.cells=512", "--out", out],
+                check=True, stdout=subprocess.DEVNULL,
+            )  # fmt: skip
+            densities.append(read_result(out / "result.nc")["diffusion"].density.values)
+        for n, density in zip((2, 3), densities[1:], strict=True):
+            difference = float(np.abs(density / densities[0] - 1).max())
+            row(f"{n} ranks against 1: relative difference", f"{difference:.1e}", "<= 1e-10",
+                difference <= 1e-10)  # fmt: skip
+
+
+def projections():
+    rng = np.random.default_rng(0)
+    circle, torus, sphere = Circle(), FlatTorus(2, 4.0), Sphere(2)
+    cases = [
+        (ReLU(circle), Bumps(circle), "sampled", 1e-6),
+        (Radial(torus, 0.5, "gaussian"), Bumps(torus), "sampled", 1e-5),
+        (ReLU(sphere), VonMisesFisher(sphere), "population", 1e-5),
+        (Laplace(circle), Bumps(circle), "population", 1e-5),
+    ]
+    for phi, teacher, kernel, h in cases:
+        manifold = phi.manifold
+        psi = feature_map(phi, kernel, 100, place(teacher, 200, False, rng), rng)
+        residual, worst = 0.0, 0.0
+        for divergence in (Unbiased(), Biased()):
+            for width in (20, 150):
+                omega = manifold.sample(width, rng)
+                found = project(psi.at(omega), width, divergence, 1e-2)
+                residual = max(residual, found.residual)
+            omega = manifold.sample(10, rng)
+            direction = manifold.tangent(omega, rng.standard_normal(omega.shape))
+            exact, difference = directional_derivatives(
+                psi, manifold, omega, direction, divergence, 1e-2, h
+            )
+            worst = max(worst, abs(difference / exact - 1))
+        name = f"projection, {kernel} {type(phi).__name__} on {manifold}"
+        row(f"{name}: residual", f"{residual:.1e}", "<= 1e-10", residual <= 1e-10)
+        row("  gradient against central differences", f"{worst:.1e}", "<= 1e-6", worst <= 1e-6)
+
+
+def kernels():
+    rng = np.random.default_rng(0)
+    sizes = [100, 400, 1600, 6400]
+    for phi in (ReLU(Circle()), ReLU(Sphere(2)), Laplace(Circle())):
+        omega = phi.manifold.sample(8, rng)
+        errors = [
+            np.sqrt(np.mean([kernel_error(phi, omega, n, rng) ** 2 for _ in range(20)]))
+            for n in sizes
+        ]
+        order = observed_order(sizes, errors)
+        row(f"sampled to population kernel, {type(phi).__name__} on {phi.manifold}: order in N",
+            f"{order:.3f}", "-0.5 +- 0.1", abs(order + 0.5) <= 0.1)  # fmt: skip
+
+
+def main():
+    assert MPI.COMM_WORLD.size == 1, "the script starts its own ranks"
+    print(f"{'what':68} {'measured':>24}   {'target':22}")
+    for part in (exact_solution, paper_teacher, first_modes, matern_circle, ranks, projections,
+                 kernels):  # fmt: skip
+        part()
+    print(f"{missed} target(s) missed" if missed else "all targets reached")
+    raise SystemExit(missed > 0)
+
+
+if __name__ == "__main__":
+    main()
