@@ -16,7 +16,19 @@ if TYPE_CHECKING:
     from uf_diffusion.diffusion.solver import DiffusionState, UltraFastDiffusion
     from uf_diffusion.network.training import NetworkState
 
-__all__ = ["DiffusionHistory", "NetworkHistory", "with_progress"]
+__all__ = ["DIFFUSION_SERIES", "DiffusionHistory", "NetworkHistory", "with_progress"]
+
+
+DIFFUSION_SERIES = (
+    "t",
+    "step_size",
+    "mass",
+    "risk",
+    "min_ratio",
+    "max_ratio",
+    "newton_iterations",
+    "linear_iterations",
+)
 
 
 class Timed(Protocol):
@@ -45,10 +57,10 @@ class DiffusionHistory:
     """
 
     def __init__(self, solver: UltraFastDiffusion, times: Array) -> None:
-        self.steps: list[DiffusionState] = []
         self.times = times
         self.ratios: list[Array] = []
         self._solver = solver
+        self._series: dict[str, list[float]] = {name: [] for name in DIFFUSION_SERIES}
         self._last: DiffusionState | None = None
 
     def __call__(self, state: DiffusionState) -> None:
@@ -61,12 +73,13 @@ class DiffusionHistory:
                 self.ratios.append(state.ratio)
             else:
                 self.ratios.append(self._solver.between(self._last, state, t))
-        self.steps.append(state)
+        for name, values in self._series.items():
+            values.append(getattr(state, name))
         self._last = state
 
     def series(self, name: str) -> Array:
-        """One number of every step, ``(step,)``."""
-        return np.array([getattr(state, name) for state in self.steps])
+        """One of `DIFFUSION_SERIES` at every step, ``(step,)``."""
+        return np.array(self._series[name])
 
 
 class NetworkHistory:

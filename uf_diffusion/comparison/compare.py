@@ -21,7 +21,7 @@ from uf_diffusion.errors import InputError
 from uf_diffusion.network.feature_maps import Atoms, feature_map, place
 from uf_diffusion.network.features import feature
 from uf_diffusion.network.training import VarProDescent
-from uf_diffusion.observers import DiffusionHistory, NetworkHistory, with_progress
+from uf_diffusion.observers import DIFFUSION_SERIES, DiffusionHistory, NetworkHistory, with_progress
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.grids import Grid, grid_on
 from uf_diffusion.problem.manifolds import Array, Manifold
@@ -122,11 +122,9 @@ def _diffusion(solver: UltraFastDiffusion, times: Array, fields: Path | None) ->
     )
     if ratio is None or teacher is None:
         return None
-    steps = ("step_size", "mass", "risk", "min_ratio", "max_ratio",
-             "newton_iterations", "linear_iterations")  # fmt: skip
     return dataset(
         time=(("step",), history.series("t")),
-        **{name: (("step",), history.series(name)) for name in steps},
+        **{name: (("step",), history.series(name)) for name in DIFFUSION_SERIES[1:]},
         snapshot_time=(("snapshot",), times),
         node=(("node", "ambient"), solver.grid.nodes),
         node_measure=(("node",), volume),

@@ -160,21 +160,23 @@ class UltraFastDiffusion:
 
         Args:
             t_end: final time, dimensionless.
-            step_size: a fixed step, for convergence studies; adaptive where it is not given.
+            step_size: a fixed step, rounded so that whole steps lead to ``t_end``, for convergence
+                studies; adaptive where it is not given.
 
         Raises:
             SolverFailure: when no step is small enough.
         """
         state = self.state(self.problem.initial)
         yield state
-        tau = step_size or self._first_step(state)
-        control = StepControl(self.scheme.order)
+        if step_size is not None:
+            count = max(1, round(t_end / step_size))
+            for _ in range(count):
+                state, _ = self.step(state, t_end / count)
+                yield state
+            return
+        tau, control = self._first_step(state), StepControl(self.scheme.order)
         while state.t < t_end * (1 - 1e-12):
-            if step_size:
-                tau = t_end / max(1, round(t_end / step_size))
-                state, _ = self.step(state, tau)
-            else:
-                state, tau = self._controlled_step(state, tau, t_end, control)
+            state, tau = self._controlled_step(state, tau, t_end, control)
             yield state
 
     def _controlled_step(

@@ -169,19 +169,27 @@ class Stage:
         Raises:
             StageFailure: when the iteration does not converge, on all ranks.
         """
-        w, linear, c = start.copy(), 0, self.weight
-        for newton in range(1, self._max_iterations + 1):
-            ratio, slope = 1 / self.divergence.dconjugate(w), self.relative_slope(w)
-            self.laplacian.set(c * ratio * slope, s)
-            direction, its = self.laplacian.solve(c * (ratio - b) - s * self.laplacian.apply(w))
-            linear += its
-            rho = self._comm.allreduce(float(np.abs(slope * direction).max(initial=0.0)), MPI.MAX)
-            if not np.isfinite(rho):
-                raise StageFailure("Newton's direction is not finite")
-            w += guaranteed_step(rho, self.divergence.power) * direction
-            if rho <= self._tolerance:
-                return w, StageReport(newton, linear)
+        w, linear = start.copy(), 0
+        with np.errstate(all="ignore"):  # overflow ends in a rho that is not finite, on all ranks
+            for newton in range(1, self._max_iterations + 1):
+                direction, slope, its = self._direction(w, b, s)
+                linear += its
+                largest = float(np.abs(slope * direction).max(initial=0.0))
+                rho = self._comm.allreduce(largest, MPI.MAX)
+                if not np.isfinite(rho):
+                    raise StageFailure("Newton's direction is not finite")
+                w += guaranteed_step(rho, self.divergence.power) * direction
+                if rho <= self._tolerance:
+                    return w, StageReport(newton, linear)
         raise StageFailure(f"Newton's method did not converge in {self._max_iterations} iterations")
+
+    def _direction(self, w: Array, b: Array, s: float) -> tuple[Array, Array, int]:
+        """Newton's direction, d log u / dw there, and the linear iterations that it took."""
+        ratio, slope = 1 / self.divergence.dconjugate(w), self.relative_slope(w)
+        self.laplacian.set(self.weight * ratio * slope, s)
+        residual = self.weight * (ratio - b) - s * self.laplacian.apply(w)
+        direction, its = self.laplacian.solve(residual)
+        return direction, slope, its
 
     def relative_error(self, error: Array, w: Array) -> Array:
         """The relative change of u = f*'(w) that an error of b brings about.
