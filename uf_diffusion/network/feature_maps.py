@@ -203,20 +203,18 @@ class CircleNeurons:
         data_angle, data = self.map.sorted_data
         outer = np.column_stack([data[:, :1] * data, data[:, 1:] * data])
         sums = _RunningSums(data_angle, outer)
-        order = np.argsort(self._angle)
-        omega, angle = self.omega[order], self._angle[order]
+        omega, angle = self.omega, self._angle
         # S omega for the running sums up to either end of each neuron's half circle
         first = (sums.up_to(angle - math.pi / 2).reshape(-1, 2, 2) @ omega[:, :, None])[..., 0]
         last = (sums.up_to(angle + math.pi / 2).reshape(-1, 2, 2) @ omega[:, :, None])[..., 0]
-        turn = omega @ sums.total.reshape(2, 2)
-        # for angle_i <= angle_j the shared arc ends where i's half circle does, unless j lies
-        # more than half a turn ahead: then it is j's that ends it, one turn later
-        near = last @ omega.T - omega @ first.T
-        far = omega @ last.T - (first + turn) @ omega.T
-        ahead = angle[None, :] - angle[:, None]
-        upper = np.triu(np.where(ahead <= math.pi, near, far))
-        gram = np.empty_like(upper)
-        gram[np.ix_(order, order)] = upper + np.triu(upper, 1).T
+        # arc_ij sums from where j's half circle begins to where i's ends. If j is ahead of i by at
+        # most half a turn this is their shared arc; more than half a turn behind, it has run one
+        # turn too far. All else adds data in front of one neuron and behind the other, or counts
+        # data behind both as negative, and is smaller than the same with i and j exchanged.
+        arc = np.hstack([last, -omega]) @ np.hstack([omega, first]).T
+        behind = np.subtract.outer(angle, angle) > math.pi
+        arc -= behind * (omega @ sums.total.reshape(2, 2) @ omega.T)
+        gram = np.maximum(arc, arc.T)
         return np.asarray(gram)
 
     @cached_property
