@@ -1,9 +1,11 @@
 """The command line as a user meets it: run folder, one-sentence errors, life without DOLFINx."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
 
@@ -201,3 +203,24 @@ def test_network_side_lives_without_dolfinx(tmp_path):
         if not good:
             assert "needs DOLFINx: install it with `pip install 'uf-diffusion[fem]'`" in done.stderr
             assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-C", "kill"])
+def test_an_interrupted_run_leaves_nothing_half_written(tmp_path, number):
+    """No result appears, Ctrl-C is answered by one sentence, and the folder can be used again."""
+    folder = tmp_path / "run"
+    args = ["train", *FAST, "--set", "problem.t_end=1000", "--out", str(folder)]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "uf_diffusion", *args], stderr=subprocess.PIPE, text=True
+    )
+    while not (folder / "run.toml").exists():
+        assert running.poll() is None
+        time.sleep(0.05)
+    time.sleep(1)
+    running.send_signal(number)
+    _, stderr = running.communicate(timeout=60)
+    if number == signal.SIGINT:
+        assert running.returncode == 130
+        assert stderr == "uf-diffusion: Interrupted before the end; this run left no result.\n"
+    assert [p.name for p in folder.iterdir()] == ["run.toml"]
+    assert cli("train", *FAST, "--out", folder).returncode == 0

@@ -9,6 +9,7 @@ import os
 import platform
 import shutil
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -19,10 +20,10 @@ import xarray as xr
 from uf_diffusion import parallel
 from uf_diffusion.comparison import compare as jobs
 from uf_diffusion.config import Config, load_config, presets
-from uf_diffusion.errors import InputError
+from uf_diffusion.errors import InputError, RunFailure
 from uf_diffusion.plots import draw, save
 from uf_diffusion.report import print_summary
-from uf_diffusion.store import open_folder, version_of, write_result, write_text
+from uf_diffusion.store import open_folder, version_of, write_result
 from uf_diffusion.version import __version__
 
 __all__ = ["app", "main"]
@@ -33,6 +34,7 @@ app = cyclopts.App(
     help_epilogue=f"Presets: {', '.join(presets())}.",
     version=__version__,
     help_format="plaintext",
+    suppress_keyboard_interrupt=False,
 )
 
 Source = Annotated[str, cyclopts.Parameter(help="A preset or a TOML file.")]
@@ -95,12 +97,11 @@ def _run(
 ) -> None:
     """Load, check, compute, store, draw, summarise."""
     config = load_config(source, overrides)
-    folder = open_folder(out or Path("runs") / config.name)
+    folder = open_folder(out or Path("runs") / config.name, config)
     result = job(config, folder)
 
     def finish() -> None:
         write_result(folder / "result.nc", result)
-        write_text(folder / "run.toml", config.to_toml())
         figure = draw(result)
         for suffix in ("pdf", "png"):
             save(figure, folder / f"figure.{suffix}")
@@ -112,32 +113,22 @@ def _run(
 def main(argv: list[str] | None = None) -> None:
     """Entry point; exits with 0, with 1 after one sentence about a mistake, or 130 on Ctrl-C."""
     argv = sys.argv[1:] if argv is None else argv
-    ours, _, petsc = (argv, [], []) if "--" not in argv else _split(argv)
+    end = argv.index("--") if "--" in argv else len(argv)
     try:
-        if petsc:
+        if petsc := argv[end + 1 :]:
             _petsc_options(petsc)
-        app(ours, exit_on_error=False, print_error=False)
-    except (InputError, cyclopts.CycloptsError) as error:
-        _fail(_sentence(error), 1)
+        app(argv[:end], exit_on_error=False, print_error=False)
+    except (InputError, RunFailure, cyclopts.CycloptsError) as error:  # the same on all ranks
+        _fail(" ".join(str(error).split()), 1)
     except KeyboardInterrupt:
-        _fail("Interrupted; nothing was written to the run's folder.", 130)
+        _fail("Interrupted before the end; this run left no result.", 130)
     except OSError as error:
-        _fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": ") + ".", 1)
-    except RuntimeError as error:  # the solvers' own failures, the same on all ranks
-        if type(error) is RuntimeError or not type(error).__module__.startswith("uf_diffusion"):
-            raise
-        _fail(str(error), 1)
+        where = f": {error.filename}" if error.filename else ""
+        _fail(f"{error.strerror or error}{where}.", 1)
     except Exception:
-        import traceback
-
         traceback.print_exc()
         parallel.abort_all(1)
         raise SystemExit(1) from None
-
-
-def _split(argv: list[str]) -> tuple[list[str], list[str], list[str]]:
-    i = argv.index("--")
-    return argv[:i], ["--"], argv[i + 1 :]
 
 
 def _petsc_options(options: list[str]) -> None:
@@ -145,11 +136,6 @@ def _petsc_options(options: list[str]) -> None:
     from uf_diffusion.diffusion import insert_options
 
     insert_options(options)
-
-
-def _sentence(error: Exception) -> str:
-    """The first line of an error's message, plain."""
-    return " ".join(str(error).split())
 
 
 def _fail(message: str, code: int) -> None:

@@ -1,15 +1,19 @@
-"""The one exception that a user can cause, and the nearest valid name for a misspelt one."""
+"""The two exceptions that a user meets, and the nearest valid name for a misspelt one."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["InputError", "unknown"]
+__all__ = ["InputError", "RunFailure", "unknown"]
 
 
 class InputError(ValueError):
     """Something that the user gave cannot be used; the message is one clear sentence."""
+
+
+class RunFailure(RuntimeError):
+    """A computation cannot go on; the message says where it stood and why."""
 
 
 def unknown(what: str, name: str, valid: Iterable[str]) -> InputError:

@@ -7,8 +7,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from uf_diffusion.errors import InputError
-
 __all__ = ["abort_all", "on_root", "rank", "size"]
 
 # set in every process that an MPI launcher starts: MPICH and Intel MPI, Open MPI, SLURM
@@ -52,7 +50,7 @@ def on_root[T](work: Callable[[], T]) -> T | None:
             result = work()
         except Exception as caught:
             error = caught
-    error = _world().bcast(_portable(error), root=0)
+    error = _world().bcast(error, root=0)
     if error is not None:
         raise error
     return result
@@ -64,10 +62,3 @@ def abort_all(code: int) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         _world().Abort(code)
-
-
-def _portable(error: Exception | None) -> Exception | None:
-    """The error as one that another process can rebuild."""
-    if error is None or type(error) in (InputError, MemoryError):
-        return error
-    return RuntimeError(str(error)) if isinstance(error, RuntimeError) else error

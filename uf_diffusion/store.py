@@ -93,8 +93,11 @@ def _git_commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def open_folder(folder: Path) -> Path:
-    """Create a run's folder, on rank 0; a folder with other things in it is left alone.
+def open_folder(folder: Path, config: Config) -> Path:
+    """Create a run's folder and its run.toml, on rank 0.
+
+    A folder with other things in it is left alone; the files of an earlier run stay until this
+    one's replace them.
 
     Raises:
         InputError: on all ranks, when it cannot be written or is not a run's folder.
@@ -107,9 +110,7 @@ def open_folder(folder: Path) -> Path:
                 raise InputError(
                     f"'{folder}' holds other files and is not a run's folder; choose another --out."
                 )
-            probe = folder / ".writable"
-            probe.write_bytes(b"")
-            probe.unlink()
+            write_text(folder / "run.toml", config.to_toml())
         except OSError as error:
             raise InputError(f"Cannot write to '{folder}': {error.strerror}.") from None
 

@@ -10,6 +10,7 @@ from dolfinx import fem
 from dolfinx.io import VTXWriter
 
 from uf_diffusion.diffusion.solver import UltraFastDiffusion
+from uf_diffusion.parallel import on_root
 from uf_diffusion.problem.manifolds import Array
 
 __all__ = ["write_fields"]
@@ -36,8 +37,10 @@ def write_fields(
             density.interpolate(solver.function(ratio * solver.teacher))
             outer_weight.interpolate(solver.function(1 / ratio))
             writer.write(t)
-    solver.comm.barrier()
-    if solver.comm.rank == 0:
+
+    def publish() -> None:
         shutil.rmtree(path, ignore_errors=True)
         partial.rename(path)
+
     solver.comm.barrier()
+    on_root(publish)

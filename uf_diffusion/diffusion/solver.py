@@ -18,7 +18,7 @@ from uf_diffusion.diffusion.forms import lumped_volume, weighted_stiffness
 from uf_diffusion.diffusion.meshes import mesh_of, node_numbers
 from uf_diffusion.diffusion.schemes import SCHEMES, Scheme, StepControl
 from uf_diffusion.diffusion.stage import ShiftedLaplacian, Stage, StageFailure, StageReport
-from uf_diffusion.errors import InputError
+from uf_diffusion.errors import InputError, RunFailure
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.densities import Density
 from uf_diffusion.problem.grids import Grid
@@ -27,7 +27,7 @@ from uf_diffusion.problem.manifolds import Array
 __all__ = ["DiffusionState", "SolverFailure", "UltraFastDiffusion"]
 
 
-class SolverFailure(RuntimeError):
+class SolverFailure(RunFailure):
     """The time loop cannot go on; the message names t, the step and the reason."""
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from uf_diffusion.errors import InputError
+from uf_diffusion.errors import InputError, RunFailure
 from uf_diffusion.network.feature_maps import FeatureMap
 from uf_diffusion.network.projection import Projection, project, quadratic_centre
 from uf_diffusion.problem.divergences import Divergence
@@ -16,7 +16,7 @@ from uf_diffusion.problem.manifolds import Array, Manifold
 __all__ = ["NetworkState", "TrainingFailure", "VarProDescent"]
 
 
-class TrainingFailure(RuntimeError):
+class TrainingFailure(RunFailure):
     """The network left the finite numbers; the message names t and the step."""
 
 
