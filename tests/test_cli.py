@@ -86,6 +86,8 @@ BAD = {
     "lambda negative": (["train", "--set", "network.lambda=-1.0"], "network.lambda must be positive"),
     "lambda nan": (["train", "--set", "network.lambda=nan"], "finite"),
     "step 0": (["train", "--set", "network.step=0"], "network.step must be positive"),
+    "step beyond the end": (["compare", "--set", "network.step=30"], "longer than the run"),
+    "too wide": (["train", "--set", "network.width=10000000", "--set", "network.step=9"], "memory"),
     "t_end inf": (["solve", "--set", "problem.t_end=inf"], "finite"),
     "t_end negative": (["solve", "--set", "problem.t_end=-1"], "problem.t_end must be positive"),
     "wrong type": (["solve", "--set", "diffusion.cells='many'"], "whole number"),

@@ -122,6 +122,8 @@ def main(argv: list[str] | None = None) -> None:
         _fail(" ".join(str(error).split()), 1)
     except KeyboardInterrupt:
         _fail("Interrupted before the end; this run left no result.", 130)
+    except MemoryError as error:
+        _fail(f"The run does not fit into memory: {error}.", 1)
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         _fail(f"{error.strerror or error}{where}.", 1)

@@ -162,9 +162,18 @@ class Config:
         return np.linspace(0, self.problem.t_end, self.diffusion.snapshots)
 
     def clock_times(self) -> Array:
-        """The snapshot times moved to whole training steps, for both sides of a comparison."""
+        """The snapshot times moved to whole training steps, for both sides of a comparison.
+
+        Raises:
+            InputError: when the end is less than one step away.
+        """
         tau = self.network.step
-        return np.unique(np.rint(self.times() / tau)) * tau
+        steps = np.unique(np.rint(self.times() / tau))
+        if len(steps) < 2:
+            raise InputError(
+                f"network.step = {tau} is longer than the run to t = {self.times()[-1]}."
+            )
+        return steps * tau
 
     def build(self) -> Problem:
         """The problem's values."""

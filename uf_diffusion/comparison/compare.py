@@ -68,7 +68,7 @@ def train(config: Config) -> xr.DataTree:
     """
     clock = time.perf_counter()
     network = _Network(config, config.build())
-    return _tree(config, clock, network=parallel.on_root(lambda: network.run(config)))
+    return _tree(config, clock, network=parallel.on_root(network.run))
 
 
 def compare(config: Config, fields: Path | None = None) -> xr.DataTree:
@@ -83,7 +83,7 @@ def compare(config: Config, fields: Path | None = None) -> xr.DataTree:
     diffusion = _diffusion(solver, config.clock_times(), fields)
 
     def rest() -> tuple[xr.Dataset, xr.Dataset]:
-        trained = network.run(config)
+        trained = network.run()
         assert diffusion is not None
         return trained, distances(
             problem.manifold, solver.grid, diffusion, trained, network.teacher
@@ -140,6 +140,7 @@ class _Network:
     def __init__(self, config: Config, problem: Problem) -> None:
         c = config.network
         self._rng = np.random.default_rng(c.seed)
+        self._times = config.clock_times()
         phi = feature(c.features, problem.manifold, c.scale, c.profile)
         even = c.placement == "even"
         teacher_width = c.teacher_width
@@ -161,9 +162,9 @@ class _Network:
             c.step,
         )
 
-    def run(self, config: Config) -> xr.Dataset:
+    def run(self) -> xr.Dataset:
         """Train to the end."""
-        times = config.clock_times()
+        times = self._times
         history = NetworkHistory(times)
         start = self._algorithm.start(self._student, self._rng)
         for state in with_progress(self._algorithm.iterate(start, times[-1]), times[-1], "network"):
