@@ -36,6 +36,23 @@ def test_circle_wasserstein_against_the_linear_program(p, rng):
         assert wasserstein_circle(x, y, a, b, p) == pytest.approx(expected, rel=1e-10, abs=1e-10)
 
 
+@pytest.mark.parametrize("p", [1, 2])
+def test_circle_wasserstein_with_zero_and_tiny_weights(p, rng):
+    """Atoms of no or hardly any mass, on either side, against the linear program."""
+    assert wasserstein_circle([0.0], [1.0, 2.0], None, [0.0, 1.0]) == pytest.approx(2.0)
+    for k in range(150):
+        n, m = rng.integers(2, 40, 2)
+        x, y = rng.uniform(0, 2 * np.pi, n), rng.uniform(0, 2 * np.pi, m)
+        a, b = rng.dirichlet(np.full(n, 0.2)), rng.dirichlet(np.full(m, 0.2))
+        if k % 2:
+            a[rng.random(n) < 0.3], b[rng.random(m) < 0.3] = 0.0, 0.0
+            if not (a.any() and b.any()):
+                continue
+            a, b = a / a.sum(), b / b.sum()
+        expected = transport(x, y, a, b, p)
+        assert wasserstein_circle(x, y, a, b, p) == pytest.approx(expected, rel=1e-8, abs=1e-8)
+
+
 def test_circle_wasserstein_in_closed_form():
     """Two atoms; a rotation of an even grid; antipodal masses."""
     assert wasserstein_circle([0.1], [6.2]) == pytest.approx(2 * np.pi - 6.1)

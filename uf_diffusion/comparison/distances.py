@@ -164,7 +164,10 @@ def _sorted_angles(x: Array, a: Array | None) -> tuple[Array, Array]:
     weights = _weights(a, len(_points(x[:, None])))
     turned = np.mod(x, 2 * math.pi)
     order = np.argsort(turned)
-    return turned[order], weights[order]
+    x, a = turned[order], weights[order]
+    # atoms too light to move the cumulative sum would tie two of its jumps
+    keep = np.diff(np.cumsum(a), prepend=0.0) > 0
+    return x[keep], a[keep]
 
 
 def _points(X: Array) -> Array:
