@@ -32,10 +32,12 @@ MANIFOLDS = {
 }
 
 
-def solver_for(teacher, initial, cells, divergence=None, scheme="sdirk2", rtol=1e-4, t_end=1.0):
+def solver_for(
+    teacher, initial, cells, divergence=None, scheme="sdirk2", rtol=1e-4, t_end=1.0, degree=1
+):
     problem = Problem(teacher.manifold, teacher, initial, divergence or Unbiased(), t_end)
     return UltraFastDiffusion(
-        problem, grid_on(teacher.manifold, cells), SCHEMES[scheme], rtol, MPI.COMM_SELF
+        problem, grid_on(teacher.manifold, cells, degree), SCHEMES[scheme], rtol, MPI.COMM_SELF
     )
 
 
@@ -47,14 +49,14 @@ def test_order_in_space():
     assert errors[-1] < 2e-6
 
 
-@pytest.mark.parametrize("scheme", ["euler", "sdirk2"])
+@pytest.mark.parametrize("scheme", ["euler", "sdirk2", "sdirk3"])
 def test_order_in_time(scheme):
     """The same solution with a mesh that is fine enough; a bound on the last error."""
     steps = [1 / 8, 1 / 16, 1 / 32, 1 / 64]
-    errors = [heat_flow_error(8192, tau, scheme) for tau in steps]
+    errors = [heat_flow_error(256, tau, scheme, degree=3) for tau in steps]
     order = SCHEMES[scheme].order
     assert observed_order(steps, errors) == pytest.approx(order, abs=0.15)
-    assert errors[-1] < {"euler": 3e-4, "sdirk2": 1e-6}[scheme]
+    assert errors[-1] < {"euler": 3e-4, "sdirk2": 1e-6, "sdirk3": 1e-7}[scheme]
 
 
 def test_adaptive_error_follows_rtol():
@@ -78,8 +80,8 @@ def test_paper_teacher_to_t_10(gamma):
     assert states[-1].t == pytest.approx(10, abs=1e-12)
     assert max(abs(s.mass - 1) for s in states) < 1e-12
     assert (np.diff([s.risk for s in states]) < 0).all()
-    assert (np.diff([s.min_ratio for s in states]) >= -1e-12).all()
-    assert (np.diff([s.max_ratio for s in states]) <= 1e-12 * states[0].max_ratio).all()
+    assert (np.diff([s.min_ratio for s in states]) >= -1e-9).all()
+    assert (np.diff([s.max_ratio for s in states]) <= 1e-9 * states[0].max_ratio).all()
     assert states[-1].risk < 0.02 * states[0].risk if gamma < 1000 else True
 
 
@@ -146,7 +148,7 @@ def wavy(manifold, seed, strength):
 @given(
     seed=st.integers(0, 10**6),
     strength=st.floats(0.1, 1.5),
-    scheme=st.sampled_from(["euler", "sdirk2"]),
+    scheme=st.sampled_from(["euler", "sdirk2", "sdirk3"]),
     divergence=st.sampled_from([Unbiased(), Entropy(), Power(1.5), Power(3.0)]),
 )
 def test_discrete_properties_on_every_manifold(name, seed, strength, scheme, divergence):
@@ -155,12 +157,35 @@ def test_discrete_properties_on_every_manifold(name, seed, strength, scheme, div
     teacher, initial = wavy(manifold, seed, strength), wavy(manifold, seed + 1, strength)
     solver = solver_for(teacher, initial, cells, divergence, scheme, rtol=1e-3)
     states = list(solver.iterate(0.3 / manifold.spectral_gap))
+    slack = 1e-12 if scheme == "euler" else 1e-5 * solver.rtol
     for old, new in pairwise(states):
         assert abs(new.mass - 1) < 1e-12
         assert new.ratio.min() > 0
-        assert new.min_ratio >= old.min_ratio * (1 - 1e-12)
-        assert new.max_ratio <= old.max_ratio * (1 + 1e-12)
-        assert new.risk <= old.risk + 1e-12
+        assert new.min_ratio >= old.min_ratio * (1 - slack)
+        assert new.max_ratio <= old.max_ratio * (1 + slack)
+        assert new.risk <= old.risk + slack * max(abs(old.risk), 1e-3)
+        assert new.dual_energy <= old.dual_energy + slack * max(abs(old.dual_energy), 1e-3)
+
+
+@settings(max_examples=4)
+@pytest.mark.parametrize(
+    ("name", "degree"),
+    [("circle", 2), ("circle", 3), ("sphere", 2), ("sphere", 3), ("torus2", 2), ("torus2", 3),
+     ("torus3", 2)],
+)  # fmt: skip
+@given(seed=st.integers(0, 10**6), divergence=st.sampled_from([Unbiased(), Entropy(), Power(3.0)]))
+def test_high_degrees_conserve_and_dissipate(name, degree, seed, divergence):
+    """Mass, positivity and the dual energy, which need no sign of K's entries."""
+    manifold, cells = MANIFOLDS[name]
+    solver = solver_for(
+        wavy(manifold, seed, 0.4), wavy(manifold, seed + 1, 0.4), cells, divergence, rtol=1e-3,
+        degree=degree,
+    )  # fmt: skip
+    states = list(solver.iterate(0.1 / manifold.spectral_gap))
+    for old, new in pairwise(states):
+        assert abs(new.mass - 1) < 1e-12
+        assert new.ratio.min() > 0
+        assert new.dual_energy <= old.dual_energy + 1e-8 * max(abs(old.dual_energy), 1e-3)
 
 
 def test_euler_contracts_in_the_dual_norm():
@@ -171,7 +196,7 @@ def test_euler_contracts_in_the_dual_norm():
         solver_for(teacher, initial, 100, scheme="euler")
         for initial in (wavy(circle, 1, 1.0), wavy(circle, 2, 1.0))
     ]
-    K = np.column_stack([solvers[0].stage.laplacian.apply(e) for e in np.eye(100)])
+    K = np.column_stack([solvers[0].stage.stiffness(e) for e in np.eye(100)])
     pinv = np.linalg.pinv(K, rcond=1e-10)
     distances = []
     for a, b in zip(*(s.iterate(1.0, 0.05) for s in solvers), strict=True):

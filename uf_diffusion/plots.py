@@ -198,7 +198,8 @@ def _map_panels(
     some = diffusion if diffusion is not None else network
     assert some is not None
     times = some.snapshot_time.values
-    grid = grid_on(manifold, config.diffusion.cells) if diffusion is not None else None
+    d = config.diffusion
+    grid = grid_on(manifold, d.cells, d.degree) if diffusion is not None else None
 
     def at_pixels(nodal: Array) -> Array:
         assert grid is not None

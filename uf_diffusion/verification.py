@@ -35,14 +35,16 @@ def observed_order(sizes: Sequence[float], errors: Sequence[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(errors), 1)[0])
 
 
-def heat_flow_error(cells: int, step_size: float, scheme: str = "sdirk2", t: float = 1.0) -> float:
+def heat_flow_error(
+    cells: int, step_size: float, scheme: str = "sdirk2", t: float = 1.0, degree: int = 1
+) -> float:
     """Largest nodal error of the density at t on the circle with a uniform teacher.
 
     The exact solution is `QuantileHeatFlow`; the time step is fixed.
     """
     exact = QuantileHeatFlow(Circle())
     problem = Problem(exact.manifold, Uniform(exact.manifold), exact, Unbiased(), t)
-    solver = UltraFastDiffusion(problem, grid_on(exact.manifold, cells), SCHEMES[scheme])
+    solver = UltraFastDiffusion(problem, grid_on(exact.manifold, cells, degree), SCHEMES[scheme])
     for state in solver.iterate(t, step_size):
         pass
     return float(np.abs(state.ratio * solver.teacher - exact.at(t)(solver.points)).max())

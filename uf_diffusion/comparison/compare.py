@@ -100,7 +100,7 @@ def _tree(config: Config, clock: float, **groups: xr.Dataset | None) -> xr.DataT
 
 
 def _solver(config: Config, problem: Problem) -> UltraFastDiffusion:
-    grid = grid_on(problem.manifold, config.diffusion.cells)
+    grid = grid_on(problem.manifold, config.diffusion.cells, config.diffusion.degree)
     from uf_diffusion.diffusion.schemes import scheme
     from uf_diffusion.diffusion.solver import UltraFastDiffusion
 

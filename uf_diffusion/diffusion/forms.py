@@ -4,28 +4,43 @@ Find the potential w with, for all test functions v,
 
     d/dt int nu h v dx = int nu grad(w) . grad(v) dx,        h = mu / nu = 1 / f*'(w).
 
-(From d mu/dt = -div(nu grad w), by parts on a closed manifold.) With piecewise linear w and the
-mass lumped at the nodes, h lives at the nodes:  c_i dh_i/dt = (K w)_i,  c_i = m_i nu_i.
-K 1 = 0 conserves sum c_i h_i = int mu; where no angle is obtuse K has no positive entry off its
-diagonal, which gives the maximum principle.
+(From d mu/dt = -div(nu grad w), by parts on a closed manifold.) With the mass lumped at the nodes,
+h lives at the nodes, for every degree:  c_i dh_i/dt = (K w)_i,  c_i = m_i nu_i.
+K 1 = 0 conserves sum c_i h_i = int mu; where K has no positive entry off its diagonal (degree 1
+without obtuse angles) the maximum principle holds.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import ufl
 from dolfinx import fem
+
+from uf_diffusion.diffusion.elements import nodal_quadrature
 
 __all__ = ["lumped_volume", "weighted_stiffness"]
 
 
 def weighted_stiffness(V: fem.FunctionSpace, teacher: fem.Function) -> Any:
-    """K: the bilinear form int nu grad(w) . grad(v) dx, nu piecewise linear."""
+    """K: the bilinear form int nu grad(w) . grad(v) dx.
+
+    nu is piecewise linear at degree 1; above, the exponential of the interpolated log nu, which is
+    positive between the nodes as well.
+    """
     w, v = ufl.TrialFunction(V), ufl.TestFunction(V)
-    return fem.form(teacher * ufl.inner(ufl.grad(w), ufl.grad(v)) * ufl.dx)
+    degree = V.ufl_element().embedded_subdegree
+    nu = teacher
+    if degree > 1:
+        logarithm = fem.Function(V)
+        logarithm.x.array[:] = np.log(teacher.x.array)
+        nu = ufl.exp(logarithm)
+    dx = ufl.dx(V.mesh, metadata={"quadrature_degree": 3 * degree - 2 + 2 * (degree > 1)})
+    return fem.form(nu * ufl.inner(ufl.grad(w), ufl.grad(v)) * dx)
 
 
 def lumped_volume(V: fem.FunctionSpace) -> Any:
-    """m: the linear form int v dx, the volume that belongs to each node."""
-    return fem.form(ufl.TestFunction(V) * ufl.dx(V.mesh))
+    """m: the linear form int v dx with the nodal rule, the volume that belongs to each node."""
+    rule = nodal_quadrature(V.mesh.topology.dim, V.ufl_element().embedded_subdegree)
+    return fem.form(ufl.TestFunction(V) * ufl.dx(V.mesh, metadata=rule))

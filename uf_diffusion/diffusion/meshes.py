@@ -25,35 +25,74 @@ from dolfinx.mesh import (
     create_mesh,
 )
 
-from uf_diffusion.problem.grids import Icosphere, Index, Lattice
+from uf_diffusion.diffusion.elements import lumped
+from uf_diffusion.problem.grids import Curved, Grid, Index, Lattice
+from uf_diffusion.problem.manifolds import Array
 
-__all__ = ["mesh_of", "node_numbers"]
+__all__ = ["space_on"]
 
 _CELL = {1: "interval", 2: "triangle", 3: "tetrahedron"}
 
 
-def mesh_of(grid: Lattice | Icosphere, comm: MPI.Comm) -> Mesh:
-    """The distributed mesh of a grid."""
-    return _glued_lattice(grid, comm) if isinstance(grid, Lattice) else _surface(grid, comm)
+def space_on(grid: Grid, comm: MPI.Comm) -> tuple[fem.FunctionSpace, Index]:
+    """The distributed finite-element space of a grid, and the grid's number of each owned node.
+
+    The geometry has the degree of the element where the manifold is curved.
+    """
+    base, degree = (grid.base, grid.degree) if isinstance(grid, Curved) else (grid, 1)
+    flat = isinstance(base, Lattice)
+    mesh = _glued_lattice(base, comm) if isinstance(base, Lattice) else _surface(base, comm)
+    corners = _corners(mesh, base)
+    if degree > 1 and not flat:
+        mesh = _curved(mesh, degree)
+    dim = mesh.topology.dim
+    V = fem.functionspace(mesh, lumped(dim, degree) if degree > 1 else ("Lagrange", 1))
+    local = _reference_nodes(V, dim)
+    listed = grid.numbers_at(corners, local) if isinstance(grid, Curved) else corners
+    index_map = V.dofmap.index_map
+    numbers = np.empty(index_map.size_local + index_map.num_ghosts, dtype=np.int64)
+    numbers[V.dofmap.list] = listed
+    return V, numbers[: index_map.size_local]
 
 
-def node_numbers(V: fem.FunctionSpace, grid: Lattice | Icosphere) -> Index:
-    """The grid's node number of each owned degree of freedom of a P1 space."""
-    geometry = V.mesh.geometry
-    owned = V.dofmap.index_map.size_local
-    numbers = np.empty(owned + V.dofmap.index_map.num_ghosts, dtype=np.int64)
-    numbers[V.dofmap.list] = geometry.input_global_indices[geometry.dofmaps[0]]
+def _reference_nodes(V: fem.FunctionSpace, dim: int) -> Array:
+    """Barycentric coordinates of the element's nodes in the order of its degrees of freedom."""
+    points = V.element.interpolation_points
+    return np.column_stack([1 - points.sum(axis=1), points[:, :dim]])
+
+
+def _corners(mesh: Mesh, grid: Grid) -> Index:
+    """The grid's numbers of the corners of this rank's cells, for straight cells."""
+    geometry = mesh.geometry
+    numbers = geometry.input_global_indices[geometry.dofmaps[0]]
     if isinstance(grid, Lattice):
         opened = np.unravel_index(numbers, np.add(grid.shape, 1))
         numbers = np.ravel_multi_index(tuple(np.mod(opened, grid.per_axis)), grid.shape)
-    return numbers[:owned]
+    return np.asarray(numbers, dtype=np.int64)
 
 
-def _element(cell_dim: int, ambient: int) -> Any:
-    return basix.ufl.element("Lagrange", _CELL[cell_dim], 1, shape=(ambient,))
+def _curved(mesh: Mesh, degree: int) -> Mesh:
+    """The same topology with cells of a degree, their nodes on the unit sphere."""
+    ambient = mesh.geometry.dim
+    V = fem.functionspace(mesh, ("Lagrange", degree))
+    x = V.tabulate_dof_coordinates()[:, :ambient]
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    index_map = V.dofmap.index_map
+    element = _element(mesh.topology.dim, ambient, degree)
+    everything = np.arange(index_map.size_local + index_map.num_ghosts, dtype=np.int32)
+    geometry = create_geometry(
+        index_map, V.dofmap.list.copy(), fem.coordinate_element(element.basix_element), x,
+        index_map.local_to_global(everything),
+    )  # fmt: skip
+    both = cpp.mesh.Mesh_float64(mesh.comm, mesh.topology._cpp_object, geometry._cpp_object)
+    return Mesh(both, ufl.Mesh(element))
 
 
-def _surface(grid: Icosphere, comm: MPI.Comm) -> Mesh:
+def _element(cell_dim: int, ambient: int, degree: int = 1) -> Any:
+    return basix.ufl.element("Lagrange", _CELL[cell_dim], degree, shape=(ambient,))
+
+
+def _surface(grid: Grid, comm: MPI.Comm) -> Mesh:
     """Rank 0 supplies all nodes and triangles; `create_mesh` distributes them."""
     root = comm.rank == 0
     nodes = grid.nodes if root else np.zeros((0, 3))

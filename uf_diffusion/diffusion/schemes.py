@@ -20,17 +20,20 @@ class Scheme:
     Attributes:
         order: order of convergence in tau.
         a: lower triangular rows, constant diagonal.
-        error: e_0, ..., e_s, summing to 0; the estimate is of order tau^(order + 1).
+        error: e_0, ..., e_s, summing to 0.
+        error_order: the estimate is of this order in tau.
     """
 
     name: str
     order: int
+    error_order: int
     a: tuple[tuple[float, ...], ...]
     error: tuple[float, ...]
 
     @property
-    def diagonal(self) -> float:
-        return self.a[0][0]
+    def nodes(self) -> tuple[float, ...]:
+        """The stages' times as fractions of the step."""
+        return tuple(map(sum, self.a))
 
 
 def _sdirk2() -> Scheme:
@@ -42,12 +45,29 @@ def _sdirk2() -> Scheme:
     """
     g = 1 - 1 / math.sqrt(2)
     scale = (3 * g**2 - 2 * g**3 - 1 / 6) / (g**2 - g / 2)
-    return Scheme("sdirk2", 2, ((g,), (1 - g, g)), (-scale * (1 - g), scale, -scale * g))
+    return Scheme("sdirk2", 2, 3, ((g,), (1 - g, g)), (-scale * (1 - g), scale, -scale * g))
+
+
+def _sdirk3() -> Scheme:
+    """Alexander's three-stage scheme (same source), gamma^3 - 3 gamma^2 + 3/2 gamma - 1/6 = 0.
+
+    The estimate compares with the quadrature over the nodes 0, gamma, (1 + gamma)/2, which lacks
+    one condition of order 3: it is of order tau^3, a cautious estimate.
+    """
+    g = 0.43586652150845900
+    c = (1 + g) / 2
+    last = (-(6 * g**2 - 16 * g + 1) / 4, (6 * g**2 - 20 * g + 5) / 4, g)
+    # interpolatory weights on 0, g, c, exact for degree 2
+    second = (1 / 3 - c / 2) / (g * (g - c))
+    third = (1 / 3 - g / 2) / (c * (c - g))
+    error = (-(1 - second - third), last[0] - second, last[1] - third, last[2])
+    return Scheme("sdirk3", 3, 3, ((g,), ((1 - g) / 2, g), last), error)
 
 
 SCHEMES: dict[str, Scheme] = {
-    "euler": Scheme("euler", 1, ((1.0,),), (-0.5, 0.5)),
+    "euler": Scheme("euler", 1, 2, ((1.0,),), (-0.5, 0.5)),
     "sdirk2": _sdirk2(),
+    "sdirk3": _sdirk3(),
 }
 
 
@@ -64,16 +84,28 @@ def scheme(name: str) -> Scheme:
 
 @dataclass(frozen=True)
 class StepControl:
-    """The next step from the last one's error, as a fraction of the tolerance."""
+    """Proportional-integral control of the step (Gustafsson, ACM TOMS 17, 1991).
 
-    order: int
+    Attributes:
+        error_order: order of the error estimate in tau.
+    """
+
+    error_order: int
     safety: float = 0.9
     shrink: float = 0.2
     grow: float = 4.0
 
-    def factor(self, error: float) -> float:
-        """What to multiply the step by; ``error`` <= 1 was accepted."""
+    def factor(self, error: float, previous: float = 0.0) -> float:
+        """What to multiply the step by.
+
+        Args:
+            error: estimated error as a multiple of the tolerance; <= 1 was accepted.
+            previous: that of the accepted step before; 0 after a rejection or at the start.
+        """
         if error == 0.0:
             return self.grow
-        wanted = self.safety * math.pow(error, -1 / (self.order + 1))
+        wanted = self.safety * math.pow(error, -1 / self.error_order)
+        if 0 < previous:
+            wanted *= math.pow(error, 0.1 / self.error_order)
+            wanted *= math.pow(max(previous, 1e-3), 0.2 / self.error_order)
         return min(self.grow, max(self.shrink, wanted))

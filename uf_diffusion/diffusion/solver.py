@@ -5,9 +5,10 @@ from __future__ import annotations
 from mpi4py import MPI
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from dolfinx import common, fem
@@ -15,9 +16,10 @@ from dolfinx.fem.petsc import assemble_matrix, assemble_vector
 from petsc4py import PETSc
 
 from uf_diffusion.diffusion.forms import lumped_volume, weighted_stiffness
-from uf_diffusion.diffusion.meshes import mesh_of, node_numbers
+from uf_diffusion.diffusion.linear import FluxForm, StageFailure, linear_solver
+from uf_diffusion.diffusion.meshes import space_on
 from uf_diffusion.diffusion.schemes import SCHEMES, Scheme, StepControl
-from uf_diffusion.diffusion.stage import ShiftedLaplacian, Stage, StageFailure, StageReport
+from uf_diffusion.diffusion.stage import Stage, StageReport
 from uf_diffusion.errors import InputError, RunFailure
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.densities import Density
@@ -40,9 +42,11 @@ class DiffusionState:
         step: number of accepted steps so far.
         step_size: length of the step that led here; 0 at the start.
         ratio: h = mu / nu at the owned nodes, ``(owned,)``, positive.
+        potential: w = f'(1 / h) there, of the divergence's homogeneous form.
         derivative: dh/dt there.
         mass: integral of mu over the mesh.
-        risk: L0 = integral of f(nu / mu) dmu.
+        risk: L0 = integral of f(nu / mu) dmu, whose flow in W_2 the PDE is.
+        dual_energy: the energy whose flow in H^-1(nu) the PDE is; KL(nu | mu) for p = 2.
         min_ratio, max_ratio: bounds of h over all ranks.
         newton_iterations, linear_iterations: work of the last step.
     """
@@ -51,22 +55,32 @@ class DiffusionState:
     step: int
     step_size: float
     ratio: Array
+    potential: Array
     derivative: Array
     mass: float
     risk: float
+    dual_energy: float
     min_ratio: float
     max_ratio: float
     newton_iterations: int = 0
     linear_iterations: int = 0
 
 
-class UltraFastDiffusion:
-    """Solves d mu/dt = -div(nu grad f'(nu/mu)) with lumped P1 elements and an implicit scheme.
+class Pace(NamedTuple):
+    """What the step control carries from one step to the next."""
 
-    Mass is conserved and mu positive for every scheme and step; with implicit Euler on a mesh
-    without obtuse angles the maximum principle and the decay of the risk hold to round-off as
-    well. With the other schemes the step control enforces both: a step that breaks one is repeated
-    with a smaller step.
+    step: float
+    error: float
+
+
+class UltraFastDiffusion:
+    """Solves d mu/dt = -div(nu grad f'(nu/mu)) with mass-lumped elements and an implicit scheme.
+
+    Mass is conserved and mu positive for every scheme, step and degree. With implicit Euler the
+    dual energy decreases, and at degree 1 on a mesh without obtuse angles the maximum principle
+    and the decay of the risk hold to round-off as well. With the other schemes the step control
+    enforces them, up to a small fraction of rtol: a step that breaks one is repeated with a
+    smaller step.
 
     Args:
         problem: what to solve. Both densities are normalised to discrete mass 1.
@@ -94,18 +108,20 @@ class UltraFastDiffusion:
             problem, grid, scheme, rtol, comm,
         )  # fmt: skip
         with common.Timer("uf:mesh"):
-            self.mesh = mesh_of(grid, comm)  # type: ignore[arg-type]
-        self.V = fem.functionspace(self.mesh, ("Lagrange", 1))
-        self.node = node_numbers(self.V, grid)  # type: ignore[arg-type]
+            self.V, self.node = space_on(grid, comm)
+        self.mesh = self.V.mesh
         with common.Timer("uf:assemble"):
             self.volume = self._assemble_volume()
             self.teacher = self.nodal(problem.teacher, "teacher")
             K = assemble_matrix(weighted_stiffness(self.V, self.function(self.teacher)))
             K.assemble()
+        self.stiffness = K
         self.weight = self.volume * self.teacher
-        laplacian = ShiftedLaplacian(K, problem.manifold.dim)
         self._flow = problem.divergence.homogeneous
-        self.stage = Stage(laplacian, self.weight, self._flow, comm)
+        with common.Timer("uf:hierarchy"):
+            linear = linear_solver(K, grid, self.node, problem.manifold.dim)
+            self.stage = Stage(FluxForm(K), linear, self.weight, self._flow, comm)
+        self._tolerance = 1e-13 if scheme.order == 1 else max(1e-13, 1e-6 * rtol)
 
     def _assemble_volume(self) -> Array:
         vector = assemble_vector(lumped_volume(self.V))
@@ -123,7 +139,7 @@ class UltraFastDiffusion:
         Raises:
             InputError: on all ranks, where it is not positive and finite.
         """
-        values = density(self.points)
+        values = self._together(lambda: density(self.points))
         lowest = self._reduce(float(values.min(initial=np.inf)), MPI.MIN)
         mass = self._reduce(float(self.volume @ values), MPI.SUM)
         if not (lowest > 0 and math.isfinite(mass)):
@@ -132,6 +148,18 @@ class UltraFastDiffusion:
                 f"(its minimum is {lowest:.3g}, its integral {mass:.3g})."
             )
         return values / mass
+
+    def _together(self, work: Callable[[], Array]) -> Array:
+        """``work()`` on each rank; where it refuses on one of them, that refusal on all."""
+        result, refusal = np.empty(0), None
+        try:
+            result = work()
+        except InputError as error:
+            refusal = error
+        first = next((e for e in self.comm.allgather(refusal) if e is not None), None)
+        if first is not None:
+            raise first
+        return result
 
     def function(self, values: Array) -> fem.Function:
         """The finite-element function of values at the owned nodes."""
@@ -153,7 +181,8 @@ class UltraFastDiffusion:
     def state(self, density: Density) -> DiffusionState:
         """The state at t = 0 of an initial density."""
         ratio = self.nodal(density, "initial") / self.teacher
-        return self._evaluated(0.0, 0, 0.0, ratio, self._rate(self._potential(ratio)))
+        w = self._flow.df(1 / ratio)
+        return self._evaluated(0.0, 0, 0.0, ratio, w, self._rate(w))
 
     def iterate(self, t_end: float, step_size: float | None = None) -> Iterator[DiffusionState]:
         """The states from t = 0 to ``t_end``, the first and the last included.
@@ -168,61 +197,104 @@ class UltraFastDiffusion:
         """
         state = self.state(self.problem.initial)
         yield state
-        if step_size is not None:
-            count = max(1, round(t_end / step_size))
-            for _ in range(count):
-                state, _ = self.step(state, t_end / count)
-                yield state
+        if step_size is None:
+            yield from self._adaptive(state, t_end)
             return
-        tau, control = self._first_step(state), StepControl(self.scheme.order)
+        self._tolerance = 1e-13
+        previous, count = None, max(1, round(t_end / step_size))
+        for _ in range(count):
+            (state, _), previous = self.step(state, t_end / count, previous), state
+            yield state
+
+    def _adaptive(self, state: DiffusionState, t_end: float) -> Iterator[DiffusionState]:
+        control, previous = StepControl(self.scheme.error_order), None
+        pace = Pace(self._first_step(state), 0.0)
         while state.t < t_end * (1 - 1e-12):
-            state, tau = self._controlled_step(state, tau, t_end, control)
+            (new, pace), previous = (
+                self._controlled_step(state, previous, pace, t_end, control),
+                state,
+            )
+            state = new
             yield state
 
     def _controlled_step(
-        self, state: DiffusionState, tau: float, t_end: float, control: StepControl
-    ) -> tuple[DiffusionState, float]:
-        """One accepted step, and the length to try next."""
-        reason = ""
+        self,
+        state: DiffusionState,
+        previous: DiffusionState | None,
+        pace: Pace,
+        t_end: float,
+        control: StepControl,
+    ) -> tuple[DiffusionState, Pace]:
+        """One accepted step, and the pace to go on with."""
+        tau, last_error, reason = pace.step, pace.error, ""
         while tau > 1e-14 * max(1.0, t_end):
             left = t_end - state.t
             length = left if tau >= left else min(tau, left / 2)
             try:
-                new, error = self.step(state, length)
+                new, error = self.step(state, length, previous)
             except StageFailure as failure:
-                reason, tau = str(failure), length / 4
+                reason, tau, last_error = str(failure), length / 4, 0.0
                 continue
             reason = self._broken(state, new)
             if error <= 1 and not reason:
                 # a step shortened only to land on t_end says nothing against the longer one
-                return new, max(length * control.factor(error), tau if length < tau else 0.0)
-            tau = length * min(control.factor(error), 0.5)
+                longer = length * control.factor(error, last_error)
+                return new, Pace(max(longer, tau if length < tau else 0.0), error)
+            tau, last_error = length * min(control.factor(error), 0.5), 0.0
         raise SolverFailure(
             f"The diffusion solver stopped at t = {state.t:.6g} with step {tau:.1e} and "
             f"min mu/nu = {state.min_ratio:.3g}: {reason or 'the error stays above rtol'}."
         )
 
-    def step(self, state: DiffusionState, tau: float) -> tuple[DiffusionState, float]:
+    def step(
+        self, state: DiffusionState, tau: float, previous: DiffusionState | None = None
+    ) -> tuple[DiffusionState, float]:
         """One step of length ``tau``, and its estimated error as a multiple of the tolerance.
+
+        Args:
+            state: where it starts.
+            tau: its length, dimensionless.
+            previous: the state before, for a first guess by extrapolation.
 
         Raises:
             StageFailure: when a stage does not converge.
         """
-        w, reports = self._potential(state.ratio), []
-        k = [state.derivative]
+        guess, k = self._extrapolation(state, previous), [state.derivative]
+        reports: list[StageReport] = []
+        surprise, first = np.zeros_like(state.ratio), self.scheme.nodes[0]
         with common.Timer("uf:stages"):
-            for row in self.scheme.a:
-                b = state.ratio + tau * sum(
-                    (a * rate for a, rate in zip(row[:-1], k[1:], strict=True)),
-                    start=np.zeros_like(w),
+            for row, node in zip(self.scheme.a, self.scheme.nodes, strict=True):
+                b = state.ratio + sum(
+                    (tau * a * rate for a, rate in zip(row[:-1], k[1:], strict=True)),
+                    start=0.0 * state.ratio,
                 )
-                w, report = self.stage.solve(b, tau * row[-1], w)
+                start = self._inside(state, guess(node * tau) + (node / first) ** 2 * surprise)
+                w, ratio, report = self.stage.solve(b, tau * row[-1], start, self._tolerance)
+                if not reports:
+                    surprise = w - guess(node * tau)
                 reports.append(report)
                 k.append(self._rate(w))
         error = tau * sum(e * rate for e, rate in zip(self.scheme.error, k, strict=True))
-        ratio = 1 / self._flow.dconjugate(w)
-        new = self._evaluated(state.t + tau, state.step + 1, tau, ratio, k[-1], reports)
+        new = self._evaluated(state.t + tau, state.step + 1, tau, ratio, w, k[-1], reports)
         return new, self._error_norm(np.asarray(error), w, ratio)
+
+    def _extrapolation(
+        self, state: DiffusionState, previous: DiffusionState | None
+    ) -> Callable[[float], Array]:
+        """The potential a time after ``state``: its tangent, bent to meet the state before."""
+        w = state.potential
+        speed = -state.derivative / (state.ratio * self.stage.relative_slope(w))
+        if previous is None:
+            return lambda s: w + s * speed
+        tau = state.t - previous.t
+        bend = (previous.potential - w + tau * speed) / tau**2
+        return lambda s: w + s * speed + s * s * bend
+
+    def _inside(self, state: DiffusionState, guess: Array) -> Array:
+        """A first guess that changes no outer weight by more than a half."""
+        w = state.potential
+        change = self.stage.largest(self.stage.relative_slope(w) * (guess - w))
+        return guess if change <= 0.5 else w + (0.5 / change) * (guess - w)
 
     def between(self, old: DiffusionState, new: DiffusionState, t: float) -> Array:
         """The ratio h ``(owned,)`` at a time between two successive states.
@@ -245,7 +317,8 @@ class UltraFastDiffusion:
     def _error_norm(self, error: Array, w: Array, ratio: Array) -> float:
         relative = self.stage.relative_error(error, w)
         sums = np.array([self.weight @ relative**2, self.weight @ (ratio - 1) ** 2])
-        squared, distance = self.comm.allreduce(sums)
+        self.comm.Allreduce(MPI.IN_PLACE, sums)
+        squared, distance = sums
         return math.sqrt(squared) / (self.rtol * min(1.0, max(1e-8, math.sqrt(distance))))
 
     def _first_step(self, state: DiffusionState) -> float:
@@ -254,8 +327,12 @@ class UltraFastDiffusion:
         return 0.1 * math.sqrt(self.rtol) / max(speed, 1e-3)
 
     def _broken(self, old: DiffusionState, new: DiffusionState) -> str:
-        """Which principle a step broke, beyond round-off; empty when none."""
-        slack = 1e-12
+        """Which principle a step broke, beyond the tolerance of a stage; empty when none."""
+        slack = max(1e-12, 10 * self._tolerance)
+        if new.dual_energy > old.dual_energy + slack * max(abs(old.dual_energy), 1e-3):
+            return "the dual energy increased"
+        if not self.stage.stiffness.monotone:
+            return ""
         if new.risk > old.risk + slack * max(abs(old.risk), 1e-3):
             return "the risk increased"
         if new.min_ratio < old.min_ratio * (1 - slack):
@@ -264,12 +341,9 @@ class UltraFastDiffusion:
             return "the maximum of mu/nu rose"
         return ""
 
-    def _potential(self, ratio: Array) -> Array:
-        return self._flow.df(1 / ratio)
-
     def _rate(self, w: Array) -> Array:
         """dh/dt = K w / c."""
-        return self.stage.laplacian.apply(w) / self.weight
+        return self.stage.stiffness(w) / self.weight
 
     def _reduce(self, value: float, op: MPI.Op) -> float:
         return float(self.comm.allreduce(value, op))
@@ -280,17 +354,21 @@ class UltraFastDiffusion:
         step: int,
         tau: float,
         ratio: Array,
+        potential: Array,
         derivative: Array,
         reports: list[StageReport] | None = None,
     ) -> DiffusionState:
-        mu = self.weight * ratio
-        mass, risk = self.comm.allreduce(
-            np.array([mu.sum(), mu @ self.problem.divergence.f(1 / ratio)])
+        mu, u = self.weight * ratio, 1 / ratio
+        sums = np.array(
+            [mu.sum(), mu @ self.problem.divergence.f(u), self.weight @ self._flow.dual_energy(u)]
         )
+        bounds = np.array([-ratio.min(initial=np.inf), ratio.max(initial=0.0)])
+        self.comm.Allreduce(MPI.IN_PLACE, sums)
+        self.comm.Allreduce(MPI.IN_PLACE, bounds, MPI.MAX)
+        mass, risk, dual_energy = map(float, sums)
         return DiffusionState(
-            t, step, tau, ratio, derivative, float(mass), float(risk),
-            self._reduce(float(ratio.min(initial=np.inf)), MPI.MIN),
-            self._reduce(float(ratio.max(initial=0.0)), MPI.MAX),
+            t, step, tau, ratio, potential, derivative, mass, risk, dual_energy,
+            -float(bounds[0]), float(bounds[1]),
             sum(r.newton_iterations for r in reports or ()),
             sum(r.linear_iterations for r in reports or ()),
         )  # fmt: skip

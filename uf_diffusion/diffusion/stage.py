@@ -5,7 +5,8 @@ Given b with sum c_i b_i > 0 and s > 0, the stage finds
     w = argmin  Phi(w) = sum_i c_i [ b_i w_i - G(w_i) ] + (s / 2) w.K w,       G' = 1 / f*',
 
 whose stationarity is c (1/f*'(w) - b) = s K w. The ratio h = 1/f*'(w) is positive by construction:
--G is a barrier, not a penalty; nothing is clipped or regularised.
+u = f*'(w) stays positive because -G is a barrier (for p > 2: has infinite slope there); nothing is
+clipped or regularised.
 
 **Damping.** Let u = f*'(w), f'(t) = t^(p-1) up to an affine map, q = 1/(p-1), and rho the largest
 relative change |u' dw / u| that a Newton direction dw asks for. Along w + t dw the curvature of
@@ -18,6 +19,12 @@ and log(1+rho)/rho for the entropy. So the step t* never leaves the domain and a
 p = 2 is the damped Newton of self-concordant barriers (Nesterov and Nemirovskii), with the local
 norm taken node by node, free of the small weights c_i. Near the solution rho falls quadratically
 and full steps are taken.
+
+**Accuracy.** After a full step with a linear solver of relative tolerance eta the error is about
+rho (rho + eta), the iteration stops once that meets the tolerance, and eta is never smaller than
+the next step can use (Eisenstat and Walker, SIAM J. Sci. Comput. 17, 1996). At the end Phi is
+minimised exactly along the constants, the null space of K: one number, which makes
+sum c_i h_i = sum c_i b_i hold to round-off whatever the tolerance.
 """
 
 from __future__ import annotations
@@ -27,16 +34,12 @@ from mpi4py import MPI
 from dataclasses import dataclass
 
 import numpy as np
-from petsc4py import PETSc
 
+from uf_diffusion.diffusion.linear import FluxForm, LinearSolver, StageFailure
 from uf_diffusion.problem.divergences import Divergence
 from uf_diffusion.problem.manifolds import Array
 
-__all__ = ["ShiftedLaplacian", "Stage", "StageFailure", "StageReport", "guaranteed_step"]
-
-
-class StageFailure(RuntimeError):
-    """Newton's method or the linear solver did not reach its tolerance."""
+__all__ = ["Stage", "StageReport", "guaranteed_step"]
 
 
 @dataclass(frozen=True)
@@ -61,135 +64,85 @@ def guaranteed_step(rho: float, power: float) -> float:
     return float(-np.expm1(-(power - 1) * np.log1p(rho)) / ((power - 1) * rho))
 
 
-class ShiftedLaplacian:
-    """Solves with diag(d) + s K by PETSc, for many d and s and one K.
-
-    Options have the prefix ``uf_``; the default is a sparse Cholesky factorisation in one and two
-    dimensions and conjugate gradients with algebraic multigrid in three.
-
-    Args:
-        K: the stiffness matrix, K 1 = 0.
-        dim: dimension of the manifold, which chooses the default solver.
-    """
-
-    def __init__(self, K: PETSc.Mat, dim: int) -> None:
-        self.K = K
-        self._shifted = K.duplicate(copy=True)
-        self._shifted.setOption(PETSc.Mat.Option.SPD, True)
-        self._right, self._left = K.createVecs()
-        starts, columns, self._entries = K.getValuesCSR()
-        first, last = K.getOwnershipRange()
-        owned = (first <= columns) & (columns < last)
-        ghosts = np.unique(columns[~owned])
-        self._neighbour = np.where(
-            owned, columns - first, last - first + np.searchsorted(ghosts, columns)
-        )
-        self._row = np.repeat(np.arange(last - first), np.diff(starts))
-        self._ghosted = PETSc.Vec().createGhost(ghosts, size=K.getSizes()[0], comm=K.comm)
-        self._ksp = PETSc.KSP().create(K.comm)
-        self._ksp.setOptionsPrefix("uf_")
-        self._ksp.setOperators(self._shifted)
-        pc = self._ksp.getPC()
-        if dim <= 2:
-            self._ksp.setType(PETSc.KSP.Type.PREONLY)
-            pc.setType(PETSc.PC.Type.CHOLESKY)
-            serial_line = dim == 1 and K.comm.size == 1
-            pc.setFactorSolverType("petsc" if serial_line else "mumps")
-        else:
-            self._ksp.setType(PETSc.KSP.Type.CG)
-            self._ksp.setTolerances(rtol=1e-12, atol=1e-50, max_it=500)
-            pc.setType(PETSc.PC.Type.GAMG)
-        self._ksp.setFromOptions()
-
-    def apply(self, w: Array) -> Array:
-        """K w for the owned values of w, as the sum of K_ij (w_j - w_i) over the neighbours j.
-
-        The differences are exact near equilibrium and where w is small, and the fluxes cancel in
-        pairs, so the mass does not feel the round-off of a plain matrix-vector product.
-        """
-        self._ghosted.array_w[:] = w
-        self._ghosted.ghostUpdate(PETSc.InsertMode.INSERT, PETSc.ScatterMode.FORWARD)
-        with self._ghosted.localForm() as local:
-            values = local.array_r
-            flux = self._entries * (values[self._neighbour] - values[self._row])
-        return np.bincount(self._row, weights=flux, minlength=len(w))
-
-    def set(self, diagonal: Array, shift: float) -> None:
-        """Choose d and s for the next solves."""
-        self.K.copy(self._shifted, structure=PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
-        self._shifted.scale(shift)
-        self._left.array_w[:] = diagonal
-        self._shifted.setDiagonal(self._left, addv=PETSc.InsertMode.ADD_VALUES)
-        self._ksp.setOperators(self._shifted)
-
-    def solve(self, rhs: Array) -> tuple[Array, int]:
-        """The owned values of the solution, and the number of linear iterations.
-
-        Raises:
-            StageFailure: with PETSc's reason, on all ranks.
-        """
-        self._left.array_w[:] = rhs
-        self._ksp.solve(self._left, self._right)
-        if self._ksp.reason < 0:
-            raise StageFailure(f"the linear solver stopped with PETSc's reason {self._ksp.reason}")
-        return np.array(self._right.array_r), self._ksp.its
-
-
 class Stage:
     """The convex problem of the module docstring, for one K, one c and one divergence.
 
     Args:
-        laplacian: solves with diag(d) + s K.
+        stiffness: K w.
+        linear: solves with diag(d) + s K.
         weight: c, the teacher's mass at each owned node, positive.
         divergence: gives f*' and f*''.
         comm: the ranks that share K.
-        tolerance: Newton stops once a full step changes no outer weight by more than this fraction;
-            the error is then of the order of its square.
     """
 
     def __init__(
         self,
-        laplacian: ShiftedLaplacian,
+        stiffness: FluxForm,
+        linear: LinearSolver,
         weight: Array,
         divergence: Divergence,
         comm: MPI.Comm,
-        tolerance: float = 1e-8,
         max_iterations: int = 100,
     ) -> None:
-        self.laplacian, self.weight, self.divergence = laplacian, weight, divergence
-        self._comm, self._tolerance, self._max_iterations = comm, tolerance, max_iterations
+        self.stiffness, self.linear, self.weight = stiffness, linear, weight
+        self.divergence, self._comm, self._max_iterations = divergence, comm, max_iterations
 
     def relative_slope(self, w: Array) -> Array:
         """D log u / dw = f*''(w) / f*'(w)."""
         return self.divergence.d2conjugate(w) / self.divergence.dconjugate(w)
 
-    def solve(self, b: Array, s: float, start: Array) -> tuple[Array, StageReport]:
-        """The minimiser w, from any ``start`` in the domain (f*'(start) > 0).
+    def solve(
+        self, b: Array, s: float, start: Array, tolerance: float
+    ) -> tuple[Array, Array, StageReport]:
+        """The minimiser w and its ratio h, from any ``start`` in the domain (f*'(start) > 0).
+
+        Args:
+            b, s: of the module docstring.
+            start: first guess of w.
+            tolerance: of the largest relative error of u.
 
         Raises:
             StageFailure: when the iteration does not converge, on all ranks.
         """
-        w, linear = start.copy(), 0
+        w, linear, eta = start.copy(), 0, 1e-2
         with np.errstate(all="ignore"):  # overflow ends in a rho that is not finite, on all ranks
             for newton in range(1, self._max_iterations + 1):
-                direction, slope, its = self._direction(w, b, s)
+                direction, slope, its = self._direction(w, b, s, 0.1 * eta)
                 linear += its
-                largest = float(np.abs(slope * direction).max(initial=0.0))
-                rho = self._comm.allreduce(largest, MPI.MAX)
+                rho = self.largest(slope * direction)
                 if not np.isfinite(rho):
                     raise StageFailure("Newton's direction is not finite")
-                w += guaranteed_step(rho, self.divergence.power) * direction
-                if rho <= self._tolerance:
-                    return w, StageReport(newton, linear)
+                step = guaranteed_step(rho, self.divergence.power)
+                w += step * direction
+                error = rho * (rho + eta) if step == 1.0 else rho
+                if error <= tolerance:
+                    w, ratio = self._balanced(w, b)
+                    return w, ratio, StageReport(newton, linear)
+                eta = min(0.1, max(error, 0.3 * tolerance / error, 1e-11))
         raise StageFailure(f"Newton's method did not converge in {self._max_iterations} iterations")
 
-    def _direction(self, w: Array, b: Array, s: float) -> tuple[Array, Array, int]:
+    def _direction(self, w: Array, b: Array, s: float, rtol: float) -> tuple[Array, Array, int]:
         """Newton's direction, d log u / dw there, and the linear iterations that it took."""
-        ratio, slope = 1 / self.divergence.dconjugate(w), self.relative_slope(w)
-        self.laplacian.set(self.weight * ratio * slope, s)
-        residual = self.weight * (ratio - b) - s * self.laplacian.apply(w)
-        direction, its = self.laplacian.solve(residual)
+        u = self.divergence.dconjugate(w)
+        slope = self.divergence.d2conjugate(w) / u
+        ratio = 1 / u
+        self.linear.set(self.weight * ratio * slope, s)
+        residual = self.weight * (ratio - b) - s * self.stiffness(w)
+        direction, its = self.linear.solve(residual, rtol)
         return direction, slope, its
+
+    def _balanced(self, w: Array, b: Array) -> tuple[Array, Array]:
+        """W shifted by the constant that gives it the mass of b, and its ratio."""
+        wanted = self._comm.allreduce(float(self.weight @ b))
+        for _ in range(3):
+            ratio = 1 / self.divergence.dconjugate(w)
+            mass = self.weight * ratio
+            sums = np.array([mass.sum(), mass @ self.relative_slope(w)])
+            self._comm.Allreduce(MPI.IN_PLACE, sums)
+            if abs(sums[0] - wanted) <= 4e-16 * wanted:
+                break
+            w = w + (sums[0] - wanted) / sums[1]
+        return w, ratio
 
     def relative_error(self, error: Array, w: Array) -> Array:
         """The relative change of u = f*'(w) that an error of b brings about.
@@ -197,5 +150,9 @@ class Stage:
         Solves with the matrix of the last Newton step, which damps the stiff components: they must
         not steer the step size (Hosea and Shampine, Appl. Numer. Math. 20, 1996).
         """
-        change, _ = self.laplacian.solve(self.weight * error)
+        change, _ = self.linear.solve(self.weight * error, 0.01)
         return self.relative_slope(w) * change
+
+    def largest(self, values: Array) -> float:
+        """The largest magnitude on all ranks; not a number where one is not."""
+        return float(self._comm.allreduce(float(np.abs(values).max(initial=0.0)), MPI.MAX))

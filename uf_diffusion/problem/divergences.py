@@ -55,6 +55,12 @@ class Divergence(Protocol):
         """f*''(w)."""
         ...
 
+    def dual_energy(self, u: Array) -> Array:
+        """The integral of f'(s) / s^2 from 1 to u: the density, with respect to the teacher, of the
+        energy whose gradient flow in H^-1 of the teacher the PDE is. For `homogeneous` ones only.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class Unbiased:
@@ -82,6 +88,9 @@ class Unbiased:
     def d2conjugate(self, w: Array) -> Array:
         return np.ones_like(w)
 
+    def dual_energy(self, u: Array) -> Array:
+        return np.asarray(np.log(u) + 1 / u - 1)
+
 
 @dataclass(frozen=True)
 class Biased:
@@ -108,6 +117,9 @@ class Biased:
 
     def d2conjugate(self, w: Array) -> Array:
         return np.ones_like(w)
+
+    def dual_energy(self, u: Array) -> Array:
+        return np.asarray(np.log(u))
 
 
 @dataclass(frozen=True)
@@ -149,6 +161,13 @@ class Power:
     def d2conjugate(self, w: Array) -> Array:
         return np.asarray(np.abs(self._z(w)) ** (1 / (self.power - 1) - 1))
 
+    def dual_energy(self, u: Array) -> Array:
+        p = self.power
+        x = np.log(u)
+        if abs(p - 2) < 1e-12:
+            return np.asarray(x)
+        return np.asarray(np.expm1((p - 2) * x) / ((p - 1) * (p - 2)))
+
     def _z(self, w: Array) -> Array:
         return self.shift + (self.power - 1) * w
 
@@ -178,6 +197,9 @@ class Entropy:
 
     def d2conjugate(self, w: Array) -> Array:
         return np.asarray(np.exp(w))
+
+    def dual_energy(self, u: Array) -> Array:
+        return np.asarray(1 - (1 + np.log(u)) / u)
 
 
 def divergence(name: str, power: float = 2.0) -> Divergence:

@@ -1,0 +1,316 @@
+"""Linear algebra of the implicit stages: K w, and solves with diag(d) + s K for many d and s.
+
+Only the diagonal changes between solves, so everything that depends on K alone is built once:
+
+* multigrid, in two and three dimensions: the grid's hierarchy gives prolongations P, the coarse
+  stiffness matrices are the Galerkin products P'KP, and the diagonal is restricted, P'd. One
+  V-cycle with a forward and a backward Gauss-Seidel sweep preconditions conjugate gradients.
+  Gauss-Seidel needs no estimate of eigenvalues and suits every diagonal.
+* a band, on a circle in one process: one node is the border, the others are an open chain.
+* PETSc's sparse Cholesky (MUMPS) otherwise.
+"""
+
+from __future__ import annotations
+
+from mpi4py import MPI
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+from petsc4py import PETSc
+from scipy import sparse
+from scipy.linalg import lapack
+
+from uf_diffusion.errors import RunFailure
+from uf_diffusion.problem.grids import Grid, Index, Nesting
+from uf_diffusion.problem.manifolds import Array
+
+__all__ = ["Band", "Cholesky", "FluxForm", "LinearSolver", "Multigrid", "StageFailure",
+           "linear_solver"]  # fmt: skip
+
+PREFIX = "uf_"
+COARSE = 400  # nodes that a direct solver on the coarsest grid may have
+
+
+class StageFailure(RunFailure):
+    """Newton's method or the linear solver did not reach its tolerance."""
+
+
+class LinearSolver(Protocol):
+    """Solves (diag(d) + s K) x = r, for the owned values on each rank."""
+
+    def set(self, diagonal: Array, shift: float) -> None:
+        """Choose d and s for the next solves."""
+        ...
+
+    def solve(self, rhs: Array, rtol: float) -> tuple[Array, int]:
+        """The solution to a relative tolerance in the energy norm, and the iterations taken.
+
+        Raises:
+            StageFailure: with PETSc's reason, on all ranks.
+        """
+        ...
+
+
+class FluxForm:
+    """K w as the sum of K_ij (w_j - w_i) over the neighbours j.
+
+    The differences are exact near equilibrium and where w is small, and the fluxes cancel in
+    pairs, so the mass does not feel the round-off of a plain matrix-vector product.
+
+    Args:
+        K: the stiffness matrix, symmetric with K 1 = 0.
+
+    Attributes:
+        monotone: whether no entry off the diagonal is positive.
+    """
+
+    def __init__(self, K: PETSc.Mat) -> None:
+        starts, columns, entries = K.getValuesCSR()
+        first, last = K.getOwnershipRange()
+        row = np.repeat(np.arange(first, last, dtype=columns.dtype), np.diff(starts))
+        once = (columns > row) & (entries != 0)
+        ends = np.column_stack([row[once], columns[once]])
+        self._conductance = -entries[once]
+        count = len(ends)
+        self._difference = PETSc.Mat().createAIJ(
+            size=((count, None), (last - first, K.getSizes()[1][1])),
+            csr=(
+                np.arange(0, 2 * count + 1, 2, dtype=columns.dtype), ends.ravel(),
+                np.tile([-1.0, 1.0], count),
+            ),
+            comm=K.comm,
+        )  # fmt: skip
+        self._w, self._flux = self._difference.createVecs()
+        self._result = self._w.duplicate()
+        scale = abs(entries).max(initial=0.0)
+        worst = K.comm.tompi4py().allreduce(
+            np.array([-self._conductance.min(initial=0.0), scale]), MPI.MAX
+        )
+        self.monotone = bool(worst[0] <= 1e-12 * worst[1])
+
+    def __call__(self, w: Array) -> Array:
+        """K w for the owned values of w."""
+        self._w.array_w[:] = w
+        self._difference.mult(self._w, self._flux)
+        self._flux.array_w[:] *= self._conductance
+        self._difference.multTranspose(self._flux, self._result)
+        return np.array(self._result.array_r)
+
+
+def linear_solver(K: PETSc.Mat, grid: Grid, node: Index, dim: int) -> LinearSolver:
+    """The solver that suits a grid; PETSc options with the prefix ``uf_`` go to PETSc's solvers.
+
+    Args:
+        K: the stiffness matrix.
+        grid: the nodes' grid, which may have coarser ones.
+        node: the grid's number of each owned node.
+        dim: dimension of the manifold.
+    """
+    chosen = any(name.startswith(PREFIX) for name in PETSc.Options().getAll())
+    if dim == 1 and K.comm.size == 1 and not chosen:
+        return Band(K, np.argsort(grid.manifold.chart(grid.nodes[node])[:, 0], kind="stable"))
+    nestings = list(_nestings(grid)) if dim > 1 else []
+    return Multigrid(K, nestings, node) if nestings else Cholesky(K)
+
+
+def _nestings(grid: Grid) -> Iterator[Nesting]:
+    while len(grid.nodes) > COARSE and (nesting := grid.coarser()) is not None:
+        yield nesting
+        grid = nesting.grid
+
+
+class Multigrid:
+    """Conjugate gradients, preconditioned by one V-cycle on nested grids.
+
+    Args:
+        K: the stiffness matrix of the finest grid.
+        nestings: the hierarchy, finest first.
+        node: the finest grid's number of each owned node.
+    """
+
+    def __init__(self, K: PETSc.Mat, nestings: list[Nesting], node: Index) -> None:
+        self._prolongations, stiffness = [], [K]
+        for nesting in nestings:
+            P, node = _prolongation(nesting, node, K.comm)
+            self._prolongations.append(P)
+            stiffness.append(stiffness[-1].PtAP(P))
+        self._diagonals = [matrix.getDiagonal() for matrix in stiffness]
+        self._shifted = [matrix.duplicate(copy=True) for matrix in stiffness]
+        self._restricted = [matrix.createVecRight() for matrix in stiffness]
+        self._sums = [matrix.createVecRight() for matrix in stiffness]
+        self._right, self._left = K.createVecs()
+        self._ksp = self._solver(K.comm)
+
+    def _solver(self, comm: PETSc.Comm) -> PETSc.KSP:
+        ksp = PETSc.KSP().create(comm)
+        ksp.setOptionsPrefix(PREFIX)
+        ksp.setOperators(self._shifted[0])
+        ksp.setType(PETSc.KSP.Type.CG)
+        ksp.setNormType(PETSc.KSP.NormType.NATURAL)
+        pc, levels = ksp.getPC(), len(self._shifted)
+        pc.setType(PETSc.PC.Type.MG)
+        pc.setMGLevels(levels)
+        for level in range(1, levels):
+            fine = levels - 1 - level
+            pc.setMGInterpolation(level, self._prolongations[fine])
+            for smoother, sweep in (
+                (pc.getMGSmootherDown(level), "forward"), (pc.getMGSmootherUp(level), "backward"),
+            ):  # fmt: skip
+                _gauss_seidel(smoother, self._shifted[fine], sweep, level)
+        coarse = pc.getMGCoarseSolve()
+        coarse.setOperators(self._shifted[-1])
+        coarse.setType(PETSc.KSP.Type.PREONLY)
+        coarse.getPC().setType(PETSc.PC.Type.REDUNDANT)
+        ksp.setFromOptions()
+        return ksp
+
+    def set(self, diagonal: Array, shift: float) -> None:
+        self._shift = shift
+        self._restricted[0].array_w[:] = diagonal / shift
+        for level, matrix in enumerate(self._shifted):
+            if level:
+                self._prolongations[level - 1].multTranspose(
+                    *self._restricted[level - 1 : level + 1]
+                )
+            self._sums[level].waxpy(1.0, self._restricted[level], self._diagonals[level])
+            matrix.setDiagonal(self._sums[level])
+        self._ksp.setOperators(self._shifted[0])
+
+    def solve(self, rhs: Array, rtol: float) -> tuple[Array, int]:
+        self._left.array_w[:] = rhs / self._shift
+        return _solved(self._ksp, self._left, self._right, rtol)
+
+
+def _gauss_seidel(smoother: PETSc.KSP, matrix: PETSc.Mat, sweep: str, level: int) -> None:
+    """One sweep as the smoother; backward after forward makes the V-cycle symmetric."""
+    prefix = f"{PREFIX}{sweep}_{level}_"
+    options = PETSc.Options()
+    if not options.hasName(f"{prefix}pc_type"):
+        options[f"{prefix}pc_sor_local_{sweep}"] = None
+    smoother.setOptionsPrefix(prefix)
+    smoother.setOperators(matrix)
+    smoother.setType(PETSc.KSP.Type.RICHARDSON)
+    smoother.setTolerances(max_it=1)
+    smoother.setNormType(PETSc.KSP.NormType.NONE)
+    smoother.getPC().setType(PETSc.PC.Type.SOR)
+    smoother.setFromOptions()
+    options.delValue(f"{prefix}pc_sor_local_{sweep}")
+
+
+def _prolongation(nesting: Nesting, node: Index, comm: PETSc.Comm) -> tuple[PETSc.Mat, Index]:
+    """P, and the coarse grid's number of each owned coarse node.
+
+    A coarse node belongs to the rank that owns the fine node at its place.
+    """
+    coarse_count = len(nesting.place)
+    coarse = np.full(len(nesting.parents), -1)
+    coarse[nesting.place] = np.arange(coarse_count)
+    owned = coarse[node]
+    owned = owned[owned >= 0]
+    everywhere = np.concatenate(comm.tompi4py().allgather(owned))
+    index = np.empty(coarse_count, dtype=PETSc.IntType)
+    index[everywhere] = np.arange(coarse_count)
+    columns, shares = index[nesting.parents[node]], nesting.shares[node]
+    starts = np.arange(len(node) + 1) * columns.shape[1]
+    rows = sparse.csr_array(
+        (shares.ravel(), columns.ravel(), starts), shape=(len(node), coarse_count)
+    )
+    rows.sum_duplicates()
+    rows.eliminate_zeros()
+    P = PETSc.Mat().createAIJ(
+        size=((len(node), None), (len(owned), coarse_count)),
+        csr=(rows.indptr.astype(PETSc.IntType), rows.indices.astype(PETSc.IntType), rows.data),
+        comm=comm,
+    )
+    return P, owned
+
+
+class Cholesky:
+    """PETSc's sparse Cholesky factorisation (MUMPS), anew for each diagonal."""
+
+    def __init__(self, K: PETSc.Mat) -> None:
+        self._K, self._shifted = K, K.duplicate(copy=True)
+        self._shifted.setOption(PETSc.Mat.Option.SPD, True)
+        self._diagonal = K.getDiagonal()
+        self._right, self._left = K.createVecs()
+        self._ksp = PETSc.KSP().create(K.comm)
+        self._ksp.setOptionsPrefix(PREFIX)
+        self._ksp.setOperators(self._shifted)
+        self._ksp.setType(PETSc.KSP.Type.PREONLY)
+        pc = self._ksp.getPC()
+        pc.setType(PETSc.PC.Type.CHOLESKY)
+        pc.setFactorSolverType("mumps")
+        self._ksp.setFromOptions()
+
+    def set(self, diagonal: Array, shift: float) -> None:
+        self._shift = shift
+        self._left.array_w[:] = diagonal / shift
+        self._right.waxpy(1.0, self._left, self._diagonal)
+        self._shifted.setDiagonal(self._right)
+        self._ksp.setOperators(self._shifted)
+
+    def solve(self, rhs: Array, rtol: float) -> tuple[Array, int]:
+        self._left.array_w[:] = rhs / self._shift
+        return _solved(self._ksp, self._left, self._right, rtol)
+
+
+def _solved(ksp: PETSc.KSP, left: PETSc.Vec, right: PETSc.Vec, rtol: float) -> tuple[Array, int]:
+    if not PETSc.Options().hasName(f"{PREFIX}ksp_rtol"):
+        ksp.setTolerances(rtol=rtol, atol=1e-300, max_it=500)
+    ksp.solve(left, right)
+    if ksp.reason < 0:
+        raise StageFailure(f"the linear solver stopped with PETSc's reason {ksp.reason}")
+    return np.array(right.array_r), ksp.its
+
+
+class Band:
+    """A circle in one process: the first node is the border of an open chain, a banded matrix.
+
+    Args:
+        K: the stiffness matrix.
+        order: the nodes along the circle, beginning with a corner of a cell.
+    """
+
+    def __init__(self, K: PETSc.Mat, order: Index) -> None:
+        starts, columns, entries = K.getValuesCSR()
+        matrix = sparse.csr_array((entries, columns, starts))[order][:, order].tocoo()
+        self._order = order
+        row, column = matrix.coords
+        chain = (row > 0) & (column > 0) & (row >= column)
+        below = (row - column)[chain]
+        width = int(below.max())
+        self._chain = np.zeros((width + 1, len(order) - 1))
+        self._chain[below, column[chain] - 1] = matrix.data[chain]
+        self._border = np.zeros(len(order))
+        self._border[column[row == 0]] = matrix.data[row == 0]
+
+    def set(self, diagonal: Array, shift: float) -> None:
+        d = diagonal[self._order]
+        chain = shift * self._chain
+        chain[0] += d[1:]
+        self._coupling = shift * self._border[1:]
+        if len(chain) == 2:
+            main, side, info = lapack.dpttrf(chain[0], chain[1, :-1])
+            self._factor = np.vstack([main, np.append(side, 0.0)])
+        else:
+            self._factor, info = lapack.dpbtrf(chain, lower=1)
+        if info:
+            raise StageFailure("the matrix of Newton's method is not positive definite")
+        self._reply = self._back(self._coupling)
+        self._pivot = d[0] + shift * self._border[0] - self._coupling @ self._reply
+
+    def solve(self, rhs: Array, rtol: float) -> tuple[Array, int]:
+        r = rhs[self._order]
+        y = self._back(r[1:])
+        x = np.empty_like(rhs)
+        first = (r[0] - self._coupling @ y) / self._pivot
+        x[self._order[0]] = first
+        x[self._order[1:]] = y - first * self._reply
+        return x, 0
+
+    def _back(self, rhs: Array) -> Array:
+        if len(self._chain) == 2:
+            return np.asarray(lapack.dpttrs(self._factor[0], self._factor[1, :-1], rhs)[0])
+        return np.asarray(lapack.dpbtrs(self._factor, rhs, lower=1)[0])
