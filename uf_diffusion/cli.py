@@ -1,4 +1,4 @@
-"""The command line: ``uf-diffusion compare | solve | train | info``.
+"""The command line: ``uf-diffusion compare | solve | train | spectrum | info``.
 
 Everything after ``--`` goes to PETSc; the options of the linear solver have the prefix ``uf_``.
 """
@@ -59,6 +59,19 @@ def compare(config: Source = "relu-circle", /, *, set_: Set = [], out: Out = Non
 def solve(config: Source = "relu-circle", /, *, set_: Set = [], out: Out = None) -> None:
     """Solve the PDE alone."""
     _run(config, set_, out, lambda c, folder: jobs.solve(c, folder / "fields.bp"))
+
+
+@app.command
+def spectrum(
+    config: Source = "relu-circle",
+    /,
+    *,
+    count: Annotated[int, cyclopts.Parameter(help="How many eigenvalues.")] = 6,
+    set_: Set = [],
+    out: Out = None,
+) -> None:
+    """Print the smallest non-zero eigenvalues of the weighted Laplacian; they set the last rate."""
+    _run(config, set_, out, lambda c, folder: jobs.spectrum(c, count))
 
 
 @app.command

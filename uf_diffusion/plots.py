@@ -44,11 +44,14 @@ def draw(result: xr.DataTree, path: str | Path | None = None) -> Figure:
     manifold = config.problem.shape()
     with matplotlib.rc_context(STYLE):
         rows: list[Sequence[Callable[[Axes], None]]] = []
-        if len(manifold.axes) == 1:
+        if "spectrum" in result:
+            rows.append(_spectrum_panels(result["spectrum"].to_dataset(), manifold))
+        elif len(manifold.axes) == 1:
             rows.append(_line_panels(result, manifold))
         elif manifold.axes:
             rows += _map_panels(result, config, manifold)
-        rows.append(_time_panels(result))
+        if "spectrum" not in result:
+            rows.append(_time_panels(result))
         columns = max(map(len, rows))
         figure = Figure(figsize=(3.6 * columns, 2.9 * len(rows)), layout="constrained")
         grid = figure.subplots(len(rows), columns, squeeze=False)
@@ -186,6 +189,29 @@ def _smoothed(manifold: Manifold, feature: Array, points: Array) -> Array:
     return np.asarray(np.asarray(total) / (n * (math.sqrt(2 * math.pi) * width) ** dim))
 
 
+# --- eigenvalues ---------------------------------------------------------------------------------
+
+
+def _spectrum_panels(spectrum: xr.Dataset, manifold: Manifold) -> list[Callable[[Axes], None]]:
+    """The eigenvalues, and the first eigenfunctions along the first coordinate."""
+
+    def values(ax: Axes) -> None:
+        modes = np.arange(1, spectrum.sizes["mode"] + 1)
+        ax.plot(modes, spectrum.eigenvalue.values, "o", color=BLUE)
+        ax.set(title="weighted Laplacian", xlabel="mode", ylabel="eigenvalue (1 / time)")
+        ax.set_ylim(bottom=0)
+
+    def functions(ax: Axes) -> None:
+        line = len(manifold.axes) == 1
+        for k, e in enumerate(spectrum.eigenfunction.values[:3]):
+            x, y = _by_coordinate(manifold, spectrum.node.values, e)
+            ax.plot(x, y, "-" if line else ".", ms=2, label=f"mode {k + 1}")
+        ax.set(title="eigenfunctions", xlabel=manifold.axes[0].label, ylabel="eigenfunction")
+        ax.legend(loc="upper right")
+
+    return [values, functions]
+
+
 # --- densities on a map ---------------------------------------------------------------------------
 
 
@@ -288,6 +314,8 @@ def _time_panels(result: xr.DataTree) -> list[Callable[[Axes], None]]:
     if comparison is not None:
         panels.append(lambda ax: _distances(ax, comparison))
     panels.append(lambda ax: _risks(ax, diffusion, network))
+    if diffusion is not None and "decay_rate" in diffusion.attrs:
+        panels.append(lambda ax: _decay(ax, diffusion))
     if diffusion is not None:
         panels.append(lambda ax: _bounds(ax, diffusion))
     return panels
@@ -318,6 +346,19 @@ def _risks(ax: Axes, diffusion: xr.Dataset | None, network: xr.Dataset | None) -
         ax.plot(network.time.values, network.risk.values, color=ORANGE,
                 label=r"network: reduced risk $L^\lambda$")  # fmt: skip
     ax.set(title="risk", xlabel="time t", ylabel="risk", yscale="log")
+    ax.legend()
+
+
+def _decay(ax: Axes, diffusion: xr.Dataset) -> None:
+    """The fluctuation of mu/nu, and the theory's rate through its last value."""
+    t, rate = diffusion.time.values, diffusion.attrs["decay_rate"]
+    spread = diffusion.max_ratio.values - diffusion.min_ratio.values
+    ax.plot(t, spread, color=BLUE, label=r"$\max\,\mu/\bar\nu - \min\,\mu/\bar\nu$")
+    late = t >= t[-1] / 3
+    ax.plot(t[late], spread[-1] * np.exp(rate * (t[-1] - t[late])), "--", color=ORANGE,
+            label=rf"$\exp(-f''(1)\lambda_1 t)$, rate {rate:.4g}")  # fmt: skip
+    ax.set(title="approach to equilibrium", xlabel="time t", ylabel="range of the ratio",
+           yscale="log")  # fmt: skip
     ax.legend()
 
 

@@ -13,7 +13,8 @@ __all__ = ["print_summary"]
 def print_summary(result: xr.DataTree, folder: Path) -> None:
     """Print the main numbers of a result, warnings, and where the picture is."""
     for name, lines in (
-        ("diffusion", _diffusion), ("network", _network), ("comparison", _comparison),
+        ("diffusion", _diffusion), ("network", _network),
+         ("comparison", _comparison), ("spectrum", _spectrum),
     ):  # fmt: skip
         if name in result:
             print("\n".join(lines(result[name].to_dataset())))
@@ -59,3 +60,8 @@ def _comparison(c: xr.Dataset) -> list[str]:
         values = "".join(f"{float(c[name][k]):21.5f}" for name in shown)
         lines.append(f"{float(c.time[k]):10.4g}{values}")
     return lines
+
+
+def _spectrum(s: xr.Dataset) -> list[str]:
+    lines = [f"spectrum  {s.sizes['node']} nodes", "      mode           eigenvalue"]
+    return lines + [f"{k:10d} {v:20.8g}" for k, v in enumerate(s.eigenvalue.values, start=1)]

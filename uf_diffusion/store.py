@@ -34,6 +34,8 @@ LONG_NAMES = {
     "teacher": "teacher density at the node",
     "density": "density mu at the node",
     "outer_weight": "outer weight: teacher / density, or u_i of the neuron",
+    "eigenvalue": "non-zero eigenvalues of the weighted Laplacian -(1/nu) div(nu grad)",
+    "eigenfunction": "eigenfunctions, integral of e^2 nu equal to 1",
     "feature": "features omega of the neurons",
     "energy_distance_teacher": "energy distance of the network to the teacher's neurons",
     "energy_distance_diffusion": "energy distance of the network to the diffusion",

@@ -30,7 +30,9 @@ from uf_diffusion.store import dataset, run_attributes
 if TYPE_CHECKING:
     from uf_diffusion.diffusion.solver import UltraFastDiffusion
 
-__all__ = ["compare", "solve", "train"]
+__all__ = ["compare", "solve", "spectrum", "train"]
+
+RATE_NODES = 20_000  # the eigenvalue problem is factorised: it would dominate larger runs
 
 
 def solve(config: Config, fields: Path | None = None) -> xr.DataTree:
@@ -69,6 +71,41 @@ def train(config: Config) -> xr.DataTree:
     clock = time.perf_counter()
     network = _Network(config, config.build())
     return _tree(config, clock, network=parallel.on_root(network.run))
+
+
+def spectrum(config: Config, count: int = 6) -> xr.DataTree:
+    """The smallest non-zero eigenvalues of the weighted Laplacian -(1/nu) div(nu grad).
+
+    Args:
+        config: the run; its manifold, teacher and mesh are used.
+        count: how many, from 1 to 100.
+
+    Returns:
+        The tree with the group /spectrum on rank 0; elsewhere the attributes alone.
+
+    Raises:
+        InputError: for a problem that cannot be solved, or a count out of range.
+        SolverFailure: when the eigenvalue solver fails.
+    """
+    clock = time.perf_counter()
+    if not 1 <= count <= 100:
+        raise InputError(f"The number of eigenvalues must lie between 1 and 100, not {count}.")
+    solver = _solver(config, config.build())
+    if len(solver.grid.nodes) < 4 * count + 20:
+        raise InputError(f"{len(solver.grid.nodes)} nodes are too few for {count} eigenvalues.")
+    from uf_diffusion.diffusion.spectrum import spectrum as eigenpairs
+
+    values, functions = eigenpairs(solver, count)
+    function, teacher = solver.gathered(functions), solver.gathered(solver.teacher)
+    if function is None:
+        return _tree(config, clock)
+    group = dataset(
+        eigenvalue=(("mode",), values),
+        node=(("node", "ambient"), solver.grid.nodes),
+        teacher=(("node",), teacher),
+        eigenfunction=(("mode", "node"), function),
+    )
+    return _tree(config, clock, spectrum=group)
 
 
 def compare(config: Config, fields: Path | None = None) -> xr.DataTree:
@@ -120,6 +157,7 @@ def _diffusion(solver: UltraFastDiffusion, times: Array, fields: Path | None) ->
     ratio, teacher, volume = (
         solver.gathered(a) for a in (np.array(history.ratios), solver.teacher, solver.volume)
     )
+    rate = {} if len(solver.grid.nodes) > RATE_NODES else {"decay_rate": _rate(solver)}
     if ratio is None or teacher is None:
         return None
     return dataset(
@@ -131,7 +169,15 @@ def _diffusion(solver: UltraFastDiffusion, times: Array, fields: Path | None) ->
         teacher=(("node",), teacher),
         density=(("snapshot", "node"), ratio * teacher),
         outer_weight=(("snapshot", "node"), 1 / ratio),
-    )
+    ).assign_attrs(rate)
+
+
+def _rate(solver: UltraFastDiffusion) -> float:
+    """f''(1) lambda_1, the rate of the potential near equilibrium; f''(1) = 1 / f*''(f'(1))."""
+    from uf_diffusion.diffusion.spectrum import spectrum as eigenpairs
+
+    f, one = solver.problem.divergence, np.ones(1)
+    return float(eigenpairs(solver, 1)[0][0] / f.d2conjugate(f.df(one))[0])
 
 
 class _Network:

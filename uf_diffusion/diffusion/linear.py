@@ -84,11 +84,9 @@ class FluxForm:
         )  # fmt: skip
         self._w, self._flux = self._difference.createVecs()
         self._result = self._w.duplicate()
-        scale = abs(entries).max(initial=0.0)
-        worst = K.comm.tompi4py().allreduce(
-            np.array([-self._conductance.min(initial=0.0), scale]), MPI.MAX
-        )
-        self.monotone = bool(worst[0] <= 1e-12 * worst[1])
+        extremes = np.array([-self._conductance.min(initial=0.0), abs(entries).max(initial=0.0)])
+        K.comm.tompi4py().Allreduce(MPI.IN_PLACE, extremes, MPI.MAX)
+        self.monotone = bool(extremes[0] <= 1e-12 * extremes[1])
 
     def __call__(self, w: Array) -> Array:
         """K w for the owned values of w."""

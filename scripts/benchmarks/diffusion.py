@@ -1,0 +1,255 @@
+"""Cost of the PDE solver: ``python scripts/benchmarks/diffusion.py [PART ...]``.
+
+Parts: baseline, scaling, large, ranks, volume. Everything is measured when the script runs; the
+baseline of each table runs in the same command. Times are medians where a run is short. Expect
+20 minutes for all parts on two cores.
+"""
+
+from mpi4py import MPI
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from scipy.integrate import solve_ivp
+
+from uf_diffusion.diffusion.schemes import SCHEMES
+from uf_diffusion.diffusion.solver import UltraFastDiffusion
+from uf_diffusion.problem import Problem
+from uf_diffusion.problem.densities import Bumps, Uniform, VonMisesFisher
+from uf_diffusion.problem.divergences import Unbiased
+from uf_diffusion.problem.grids import Icosphere, Lattice, grid_on
+from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
+
+GAMMA = 100.0
+MPIEXEC = Path(sys.executable).parent / "mpiexec"
+
+
+def solver_on(grid, rtol=1e-4, scheme="sdirk2"):
+    manifold = grid.manifold
+    sphere = isinstance(manifold, Sphere) and manifold.dim == 2
+    # the sphere's peak is as sharp as the circle's: 1 - cos(a) = 1 - cos(half width) = 2 / gamma
+    teacher = VonMisesFisher(manifold, GAMMA / 4) if sphere else Bumps(manifold, GAMMA)
+    problem = Problem(manifold, teacher, Uniform(manifold), Unbiased(), 10.0)
+    return UltraFastDiffusion(problem, grid, SCHEMES[scheme], rtol)
+
+
+# --- the method of lines that users have today ----------------------------------------------------
+
+
+def one_sided_lines(n, t_end):
+    """First-order one-sided differences on n nodes and scipy's LSODA with its defaults.
+
+    d mu/dt = -d(nu w')/dx in the form mu_t = -(1/2) D-( mu D+ (nu/mu)^2 ).
+    """
+    circle = Circle()
+    theta = 2 * np.pi * np.arange(n) / n - np.pi
+    nu = Bumps(circle, GAMMA)(circle.unchart(theta[:, None]))
+    h = 2 * np.pi / n
+
+    def rate(_, mu):
+        u2 = (nu / mu) ** 2
+        flux = mu * (np.roll(u2, -1) - u2) / h
+        return -0.5 * (flux - np.roll(flux, 1)) / h
+
+    start = np.full(n, 1 / (2 * np.pi))
+    times = [1.0, 5.0, t_end]
+    solution = solve_ivp(rate, (0, t_end), start, method="LSODA", t_eval=times)
+    return theta, dict(zip(times[:2], solution.y.T[:2], strict=True))
+
+
+def shots(grid, t_end, **options):
+    """The densities at t = 1 and 5 of a run to ``t_end``, on rank 0."""
+    solver = solver_on(grid, **options)
+    found, last = {}, None
+    for state in solver.iterate(t_end):
+        for t in (1.0, 5.0):
+            if last is not None and last.t < t <= state.t:
+                found[t] = solver.gathered(solver.between(last, state, t) * solver.teacher)
+        last = state
+    return found
+
+
+def cpu(work):
+    clock = time.process_time()
+    result = work()
+    return result, time.process_time() - clock
+
+
+def baseline(t_end=31.25):
+    """Work at an L1 error no larger than that of the method of lines."""
+    circle = Circle()
+    reference_grid = grid_on(circle, 1024, 3)
+    reference = shots(reference_grid, t_end, rtol=1e-6, scheme="sdirk3")
+    points = circle.unchart((2 * np.pi * (np.arange(16384) + 0.5) / 16384 - np.pi)[:, None])
+    exact = {t: reference_grid.interpolate(v, points) for t, v in reference.items()}
+
+    def errors(values_at):
+        return [float(np.abs(values_at(t) - exact[t]).mean() * 2 * np.pi) for t in (1.0, 5.0)]
+
+    (theta, lines), seconds = cpu(lambda: one_sided_lines(4096, t_end))
+    angle = circle.chart(points)[:, 0]
+    bound = errors(lambda t: np.interp(angle, theta, lines[t], period=2 * np.pi))
+    print(f"{'gamma = 100 on the circle to t = 31.25':44} {'L1 t=1':>9} {'L1 t=5':>9} {'CPU s':>9} "
+          f"{'ratio':>8}")  # fmt: skip
+    print(f"{'baseline: one-sided lines, LSODA, 4096':44} {bound[0]:9.1e} {bound[1]:9.1e} "
+          f"{seconds:9.2f} {1:8.0f}", flush=True)  # fmt: skip
+    for cells, degree, scheme, rtol in (
+        (4096, 1, "sdirk2", 1e-4), (1024, 1, "sdirk2", 3e-3), (512, 1, "sdirk2", 3e-3),
+        (512, 1, "sdirk3", 3e-3), (128, 2, "sdirk2", 3e-3), (96, 3, "sdirk2", 3e-3),
+    ):  # fmt: skip
+        grid = grid_on(circle, cells, degree)
+        runs = [cpu(lambda g=grid, s=scheme, r=rtol: shots(g, t_end, scheme=s, rtol=r))
+                for _ in range(5)]  # fmt: skip
+        found = runs[0][0]
+        error = errors(lambda t, g=grid, f=found: g.interpolate(f[t], points))
+        median = float(np.median([r[1] for r in runs]))
+        better = all(e <= b for e, b in zip(error, bound, strict=True))
+        print(f"{f'{cells} cells, degree {degree}, {scheme}, rtol {rtol:g}':44} {error[0]:9.1e} "
+              f"{error[1]:9.1e} {median:9.3f} {seconds / median:8.0f}"
+              f"{'' if better else '  (less accurate than the baseline)'}", flush=True)  # fmt: skip
+
+
+# --- many degrees of freedom ----------------------------------------------------------------------
+
+
+def work(grid, steps=None, t_end=10.0, rtol=1e-4):
+    """Counts and times of a run, or of its first steps, without the set-up."""
+    clock = time.perf_counter()
+    solver = solver_on(grid, rtol)
+    setup = time.perf_counter() - clock
+    newton = linear = 0
+    drift, clock = 0.0, time.perf_counter()
+    for state in solver.iterate(t_end):
+        newton += state.newton_iterations
+        linear += state.linear_iterations
+        drift = max(drift, abs(state.mass - 1))
+        if state.step == steps:
+            break
+    seconds = time.perf_counter() - clock
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return {
+        "dofs": len(grid.nodes), "steps": state.step, "t": state.t, "newton": newton,
+        "linear": linear, "seconds": seconds, "setup": setup, "drift": drift,
+        "spmv": _product(solver), "tight": _tight(solver, state),
+        "gib": MPI.COMM_WORLD.allreduce(memory),
+    }  # fmt: skip
+
+
+def _product(solver):
+    """Median seconds of one product with the stiffness matrix."""
+    x, y = solver.stiffness.createVecs()
+    x.set(1.0)
+    times = []
+    for _ in range(30):
+        clock = time.perf_counter()
+        solver.stiffness.mult(x, y)
+        times.append(time.perf_counter() - clock)
+    return float(np.median(times))
+
+
+def _tight(solver, state):
+    """Linear iterations and seconds to 1e-6, for diagonals of the run and steps 1e-4 ... 1."""
+    counts, times = [], []
+    slope = solver.stage.relative_slope(state.potential)
+    for tau in (1e-4, 1e-2, 1.0):
+        solver.stage.linear.set(solver.weight * state.ratio * slope, tau)
+        clock = time.perf_counter()
+        counts.append(solver.stage.linear.solve(solver.weight * (state.ratio - 1), 1e-6)[1])
+        times.append(time.perf_counter() - clock)
+    return [float(np.mean(counts)), float(np.median(times))]
+
+
+GRIDS = {
+    "S2": [Icosphere(Sphere(2), level) for level in (5, 6, 7, 8)],
+    "T2": [Lattice(FlatTorus(2, 4.0), n) for n in (104, 208, 512, 1024)],
+}
+
+
+def scaling(steps=25):
+    """Iterations and time a degree of freedom, from 1e4 to 1e6; first steps of the run."""
+    print(f"{'':4}{'dofs':>9} {'its to 1e-6':>12} {'SpMV to 1e-6':>13} {'its/Newton':>11} "
+          f"{'ns/dof/Newton':>14} {'SpMV/Newton':>12}")  # fmt: skip
+    for name, grids in GRIDS.items():
+        for grid in grids:
+            r = work(grid, steps)
+            newton = r["seconds"] / r["newton"]
+            print(f"{name:4}{r['dofs']:9d} {r['tight'][0]:12.1f} {r['tight'][1] / r['spmv']:13.0f} "
+                  f"{r['linear'] / r['newton']:11.1f} {newton / r['dofs'] * 1e9:14.0f} "
+                  f"{newton / r['spmv']:12.0f}", flush=True)  # fmt: skip
+
+
+def on_ranks(ranks, *arguments):
+    """`work` in processes of its own; the dictionary that rank 0 printed."""
+    done = subprocess.run(
+        [MPIEXEC, "-n", str(ranks), sys.executable, __file__, "--worker", *map(str, arguments)],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def large():
+    """About 1e6 degrees of freedom to t = 10, rtol 1e-4, on two ranks."""
+    _runs([("S2", 3, 10.0), ("T2", 3, 10.0)])
+
+
+def volume():
+    """T3 with more than 5e5 degrees of freedom to t = 5, on two ranks."""
+    _runs([("T3", 0, 5.0)])
+
+
+def _runs(cases):
+    print(f"{'':4}{'dofs':>9} {'t':>5} {'steps':>6} {'Newton':>7} {'its':>7} {'set-up s':>9} "
+          f"{'solve s':>8} {'GiB':>6} {'mass drift':>11}")  # fmt: skip
+    for name, size, t_end in cases:
+        r = on_ranks(2, name, size, "all", t_end)
+        print(f"{name:4}{r['dofs']:9d} {r['t']:5.1f} {r['steps']:6d} {r['newton']:7d} "
+              f"{r['linear']:7d} {r['setup']:9.1f} {r['seconds']:8.1f} {r['gib']:6.1f} "
+              f"{r['drift']:11.1e}", flush=True)  # fmt: skip
+
+
+def ranks(steps=15):
+    """Two ranks against one at about 1e6 degrees of freedom."""
+    print(f"{'':4}{'dofs':>9} {'1 rank s':>9} {'2 ranks s':>10} {'speed-up':>9}")
+    for name in ("S2", "T2"):
+        one, two = (
+            float(np.median([on_ranks(n, name, 3, steps, 10.0)["seconds"] for _ in range(3)]))
+            for n in (1, 2)
+        )
+        dofs = len(GRIDS[name][3].nodes)
+        print(f"{name:4}{dofs:9d} {one:9.1f} {two:10.1f} {one / two:9.2f}", flush=True)
+
+
+def worker(name, size, steps, t_end):
+    """One `work` under mpiexec."""
+    grid = Lattice(FlatTorus(3, 4.0), 80) if name == "T3" else GRIDS[name][int(size)]
+    result = work(grid, None if steps == "all" else int(steps), float(t_end))
+    if MPI.COMM_WORLD.rank == 0:
+        print(json.dumps(result))
+
+
+PARTS = {p.__name__: p for p in (baseline, scaling, large, ranks, volume)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", help=", ".join(PARTS))
+    parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        worker(*arguments.worker)
+        return
+    for name in arguments.parts or PARTS:
+        if name not in PARTS:
+            parser.error(f"unknown part '{name}'; the parts are {', '.join(PARTS)}")
+        print(f"\n== {name}: {PARTS[name].__doc__.splitlines()[0]}", flush=True)
+        PARTS[name]()
+
+
+if __name__ == "__main__":
+    main()
