@@ -2,7 +2,9 @@
 
 import faulthandler
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -21,3 +23,16 @@ settings.load_profile("fixed")
 @pytest.fixture
 def rng():
     return np.random.default_rng(20251123)
+
+
+@pytest.fixture
+def shared_folder():
+    """A temporary folder for all ranks of a parallel test; their tmp_paths clean up each other."""
+    from mpi4py import MPI
+
+    comm = MPI.COMM_WORLD
+    folder = comm.bcast(tempfile.mkdtemp() if comm.rank == 0 else None)
+    yield Path(folder)
+    comm.barrier()
+    if comm.rank == 0:
+        shutil.rmtree(folder)

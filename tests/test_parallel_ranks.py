@@ -25,7 +25,7 @@ CASES = [
 
 
 @pytest.mark.parallel([2, 3])
-def test_solution_does_not_depend_on_ranks(tmp_path):
+def test_solution_does_not_depend_on_ranks():
     """All ranks together against each alone: relative difference below 1e-10."""
     for teacher, cells in CASES:
         manifold = teacher.manifold
@@ -45,10 +45,10 @@ def test_solution_does_not_depend_on_ranks(tmp_path):
 
 
 @pytest.mark.parallel(2)
-def test_fields_and_errors_in_parallel(tmp_path):
+def test_fields_and_errors_in_parallel(shared_folder):
     """The ParaView folder is complete, and an error on rank 0 reaches all ranks."""
     comm = MPI.COMM_WORLD
-    path = comm.bcast(tmp_path, root=0) / "fields.bp"
+    path = shared_folder / "fields.bp"
     circle = Circle()
     problem = Problem(circle, Bumps(circle), Uniform(circle), Unbiased(), 0.1)
     solver = UltraFastDiffusion(problem, grid_on(circle, 64))
@@ -61,3 +61,20 @@ def test_fields_and_errors_in_parallel(tmp_path):
     with pytest.raises(InputError, match="only rank 0 knows"):
         on_root(fail)
     assert on_root(lambda: 7) == (7 if comm.rank == 0 else None)
+
+
+class Picky(Uniform):
+    """Refuses the points of one half of the circle."""
+
+    def formula(self, x, xp):
+        if (x[1] > 0.9).any():
+            raise InputError("the upper half is refused")
+        return super().formula(x, xp)
+
+
+@pytest.mark.parallel(2)
+def test_a_refusal_on_one_rank_stops_all():
+    circle = Circle()
+    problem = Problem(circle, Picky(circle), Uniform(circle), Unbiased(), 0.1)
+    with pytest.raises(InputError, match="upper half"):
+        UltraFastDiffusion(problem, grid_on(circle, 64))

@@ -1,4 +1,4 @@
-"""The command line: ``uf-diffusion compare | solve | train | spectrum | info``.
+"""The command line: ``uf-diffusion compare | solve | train | spectrum | resume | info``.
 
 Everything after ``--`` goes to PETSc; the options of the linear solver have the prefix ``uf_``.
 """
@@ -52,13 +52,13 @@ Out = Annotated[
 @app.command
 def compare(config: Source = "relu-circle", /, *, set_: Set = [], out: Out = None) -> None:
     """Solve the PDE, train the network, and measure how far they are apart."""
-    _run(config, set_, out, lambda c, folder: jobs.compare(c, folder / "fields.bp"))
+    _run(config, set_, out, lambda c, folder: jobs.compare(c, folder))
 
 
 @app.command
 def solve(config: Source = "relu-circle", /, *, set_: Set = [], out: Out = None) -> None:
     """Solve the PDE alone."""
-    _run(config, set_, out, lambda c, folder: jobs.solve(c, folder / "fields.bp"))
+    _run(config, set_, out, lambda c, folder: jobs.solve(c, folder))
 
 
 @app.command
@@ -78,6 +78,15 @@ def spectrum(
 def train(config: Source = "relu-circle", /, *, set_: Set = [], out: Out = None) -> None:
     """Train the network alone."""
     _run(config, set_, out, lambda c, _: jobs.train(c))
+
+
+@app.command
+def resume(
+    run_dir: Annotated[Path, cyclopts.Parameter(help="An interrupted run's folder.")], /
+) -> None:
+    """Go on with an interrupted solve or compare, on any number of ranks."""
+    job = jobs.interrupted(run_dir)
+    _finish(job(load_config(run_dir / "run.toml"), run_dir), run_dir)
 
 
 @app.command
@@ -108,19 +117,23 @@ def info() -> None:
 def _run(
     source: str, overrides: list[str], out: Path | None, job: Callable[[Config, Path], xr.DataTree]
 ) -> None:
-    """Load, check, compute, store, draw, summarise."""
+    """Load, check, compute; then store, draw, summarise."""
     config = load_config(source, overrides)
     folder = open_folder(out or Path("runs") / config.name, config)
-    result = job(config, folder)
+    parallel.on_root(lambda: (folder / jobs.CHECKPOINT).unlink(missing_ok=True))
+    _finish(job(config, folder), folder)
 
-    def finish() -> None:
+
+def _finish(result: xr.DataTree, folder: Path) -> None:
+    def write() -> None:
         write_result(folder / "result.nc", result)
         figure = draw(result)
         for suffix in ("pdf", "png"):
             save(figure, folder / f"figure.{suffix}")
+        (folder / jobs.CHECKPOINT).unlink(missing_ok=True)
         print_summary(result, folder)
 
-    parallel.on_root(finish)
+    parallel.on_root(write)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -133,8 +146,8 @@ def main(argv: list[str] | None = None) -> None:
         app(argv[:end], exit_on_error=False, print_error=False)
     except (InputError, RunFailure, cyclopts.CycloptsError) as error:  # the same on all ranks
         _fail(" ".join(str(error).split()), 1)
-    except KeyboardInterrupt:
-        _fail("Interrupted before the end; this run left no result.", 130)
+    except KeyboardInterrupt as interrupt:
+        _fail(str(interrupt) or "Interrupted before the end; this run left no result.", 130)
     except MemoryError as error:
         _fail(f"The run does not fit into memory: {error}.", 1)
     except OSError as error:

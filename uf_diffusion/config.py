@@ -94,6 +94,7 @@ class DiffusionConfig:
     rtol: float = 1e-4
     mesh: str = ""
     snapshots: int = 21
+    checkpoint: float = 60.0  # seconds of wall time between checkpoints
 
     def __post_init__(self) -> None:
         _positive("diffusion.cells", self.cells)
@@ -103,6 +104,7 @@ class DiffusionConfig:
             raise InputError(f"diffusion.rtol must lie between 0 and 1, not {self.rtol}.")
         if self.mesh:
             raise InputError("diffusion.mesh: meshes from files are not supported yet.")
+        _positive("diffusion.checkpoint", self.checkpoint)
         if self.snapshots < 2:
             raise InputError(f"diffusion.snapshots must be at least 2, not {self.snapshots}.")
 

@@ -77,6 +77,16 @@ class DiffusionHistory:
             values.append(getattr(state, name))
         self._last = state
 
+    def resume(self, series: dict[str, Array], ratios: list[Array], last: DiffusionState) -> None:
+        """Take over what an earlier run had recorded up to ``last``."""
+        self._series = {name: list(series[name]) for name in DIFFUSION_SERIES}
+        self.ratios, self._last = ratios, last
+
+    @property
+    def last(self) -> DiffusionState | None:
+        """The newest state, if any."""
+        return self._last
+
     def series(self, name: str) -> Array:
         """One of `DIFFUSION_SERIES` at every step, ``(step,)``."""
         return np.array(self._series[name])

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["abort_all", "on_root", "rank", "size"]
+__all__ = ["abort_all", "broadcast", "on_root", "rank", "size"]
 
 # set in every process that an MPI launcher starts: MPICH and Intel MPI, Open MPI, SLURM
 _LAUNCHED = ("PMI_SIZE", "PMIX_RANK", "OMPI_COMM_WORLD_SIZE")
@@ -54,6 +54,11 @@ def on_root[T](work: Callable[[], T]) -> T | None:
     if error is not None:
         raise error
     return result
+
+
+def broadcast[T](value: T) -> T:
+    """Rank 0's value, on all ranks."""
+    return value if size() == 1 else _world().bcast(value, root=0)
 
 
 def abort_all(code: int) -> None:

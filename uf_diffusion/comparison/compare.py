@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,22 +27,25 @@ from uf_diffusion.observers import DIFFUSION_SERIES, DiffusionHistory, NetworkHi
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.grids import Grid, grid_on
 from uf_diffusion.problem.manifolds import Array, Manifold
-from uf_diffusion.store import dataset, run_attributes
+from uf_diffusion.store import dataset, read_result, run_attributes
 
 if TYPE_CHECKING:
+    from uf_diffusion.diffusion.checkpoints import Checkpoints
     from uf_diffusion.diffusion.solver import UltraFastDiffusion
 
-__all__ = ["compare", "solve", "spectrum", "train"]
+__all__ = ["CHECKPOINT", "compare", "interrupted", "solve", "spectrum", "train"]
 
+CHECKPOINT = "checkpoint.nc"
 RATE_NODES = 20_000  # the eigenvalue problem is factorised: it would dominate larger runs
 
 
-def solve(config: Config, fields: Path | None = None) -> xr.DataTree:
+def solve(config: Config, folder: Path | None = None) -> xr.DataTree:
     """Solve the PDE.
 
     Args:
         config: the run; its network section is not used.
-        fields: where to write the densities for ParaView, if anywhere.
+        folder: the run's folder: densities for ParaView and checkpoints go there, and the run goes
+            on from a checkpoint found there. None: nothing is written.
 
     Returns:
         The tree with the group /diffusion on rank 0; elsewhere the attributes alone.
@@ -51,7 +56,7 @@ def solve(config: Config, fields: Path | None = None) -> xr.DataTree:
     """
     clock = time.perf_counter()
     solver = _solver(config, config.build())
-    group = _diffusion(solver, config.times(), fields)
+    group = _diffusion(solver, config, config.times(), folder, "solve")
     return _tree(config, clock, diffusion=group)
 
 
@@ -108,7 +113,7 @@ def spectrum(config: Config, count: int = 6) -> xr.DataTree:
     return _tree(config, clock, spectrum=group)
 
 
-def compare(config: Config, fields: Path | None = None) -> xr.DataTree:
+def compare(config: Config, folder: Path | None = None) -> xr.DataTree:
     """Solve the PDE, train the network, and measure how far they are apart.
 
     Args, Returns, Raises: as `solve` and `train`; the tree has /diffusion, /network, /comparison.
@@ -117,7 +122,7 @@ def compare(config: Config, fields: Path | None = None) -> xr.DataTree:
     problem = config.build()
     network = _Network(config, problem)  # its mistakes first: they cost nothing
     solver = _solver(config, problem)
-    diffusion = _diffusion(solver, config.clock_times(), fields)
+    diffusion = _diffusion(solver, config, config.clock_times(), folder, "compare")
 
     def rest() -> tuple[xr.Dataset, xr.Dataset]:
         trained = network.run()
@@ -128,6 +133,28 @@ def compare(config: Config, fields: Path | None = None) -> xr.DataTree:
 
     trained, compared = parallel.on_root(rest) or (None, None)
     return _tree(config, clock, diffusion=diffusion, network=trained, comparison=compared)
+
+
+def interrupted(folder: Path) -> Callable[[Config, Path], xr.DataTree]:
+    """The job, `solve` or `compare`, whose checkpoint lies in a run's folder.
+
+    Raises:
+        InputError: on all ranks, when there is none.
+    """
+
+    def read() -> str:
+        if not (folder / CHECKPOINT).exists():
+            done = (folder / "result.nc").exists()
+            raise InputError(
+                f"'{folder}' holds no checkpoint: "
+                + ("the run is complete." if done else "there is nothing to go on with.")
+            )
+        return str(read_result(folder / CHECKPOINT).attrs.get("job", ""))
+
+    name = parallel.broadcast(parallel.on_root(read))
+    if name not in ("solve", "compare"):
+        raise InputError(f"'{folder / CHECKPOINT}' is not a checkpoint of solve or compare.")
+    return solve if name == "solve" else compare
 
 
 def _tree(config: Config, clock: float, **groups: xr.Dataset | None) -> xr.DataTree:
@@ -145,15 +172,34 @@ def _solver(config: Config, problem: Problem) -> UltraFastDiffusion:
     return UltraFastDiffusion(problem, grid, chosen, config.diffusion.rtol)
 
 
-def _diffusion(solver: UltraFastDiffusion, times: Array, fields: Path | None) -> xr.Dataset | None:
+def _diffusion(
+    solver: UltraFastDiffusion, config: Config, times: Array, folder: Path | None, job: str
+) -> xr.Dataset | None:
     """Run the PDE to the last of the times; the dataset on rank 0."""
     history = DiffusionHistory(solver, times)
-    for state in with_progress(solver.iterate(times[-1]), times[-1], "diffusion"):
-        history(state)
-    if fields is not None:
+    with ExitStack() as stack:
+        watch: Checkpoints | None = None
+        start = None
+        if folder is not None:
+            from uf_diffusion.diffusion import checkpoints
+
+            path = folder / CHECKPOINT
+            if parallel.broadcast(parallel.on_root(path.exists)):
+                start = checkpoints.restore(path, solver, history)
+            watch = stack.enter_context(
+                checkpoints.Checkpoints(path, config.diffusion.checkpoint, history, solver, job)
+            )
+        states = solver.iterate(times[-1], start=start)
+        for state in with_progress(states, times[-1], "diffusion"):
+            history(state)
+            if watch is not None:
+                watch(state)
+        if watch is not None and job == "compare" and history.last is not None:
+            watch.write(history.last)  # the network comes next
+    if folder is not None:
         from uf_diffusion.diffusion.fields import write_fields
 
-        write_fields(fields, solver, zip(times, history.ratios, strict=True))
+        write_fields(folder / "fields.bp", solver, zip(times, history.ratios, strict=True))
     ratio, teacher, volume = (
         solver.gathered(a) for a in (np.array(history.ratios), solver.teacher, solver.volume)
     )

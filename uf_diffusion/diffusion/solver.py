@@ -6,7 +6,7 @@ from mpi4py import MPI
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -33,6 +33,15 @@ class SolverFailure(RunFailure):
     """The time loop cannot go on; the message names t, the step and the reason."""
 
 
+class Pace(NamedTuple):
+    """What the step control carries on: the next step's length, and the last one's error as a
+    multiple of the tolerance.
+    """
+
+    step: float
+    error: float
+
+
 @dataclass(frozen=True)
 class DiffusionState:
     """The solution at one time, on this rank's nodes, and what the last step cost.
@@ -49,6 +58,7 @@ class DiffusionState:
         dual_energy: the energy whose flow in H^-1(nu) the PDE is; KL(nu | mu) for p = 2.
         min_ratio, max_ratio: bounds of h over all ranks.
         newton_iterations, linear_iterations: work of the last step.
+        pace: how the step control goes on; nothing at the start and with fixed steps.
     """
 
     t: float
@@ -64,13 +74,7 @@ class DiffusionState:
     max_ratio: float
     newton_iterations: int = 0
     linear_iterations: int = 0
-
-
-class Pace(NamedTuple):
-    """What the step control carries from one step to the next."""
-
-    step: float
-    error: float
+    pace: Pace | None = None
 
 
 class UltraFastDiffusion:
@@ -184,17 +188,28 @@ class UltraFastDiffusion:
         w = self._flow.df(1 / ratio)
         return self._evaluated(0.0, 0, 0.0, ratio, w, self._rate(w))
 
-    def iterate(self, t_end: float, step_size: float | None = None) -> Iterator[DiffusionState]:
+    def resumed(self, t: float, step: int, pace: Pace, ratio: Array) -> DiffusionState:
+        """A state of an earlier run, from its ratio h at this rank's nodes."""
+        w = self._flow.df(1 / ratio)
+        return replace(self._evaluated(t, step, 0.0, ratio, w, self._rate(w)), pace=pace)
+
+    def iterate(
+        self, t_end: float, step_size: float | None = None, start: DiffusionState | None = None
+    ) -> Iterator[DiffusionState]:
         """The states from t = 0 to ``t_end``, the first and the last included.
 
         Args:
             t_end: final time, dimensionless.
             step_size: a fixed step, rounded so that whole steps lead to ``t_end``, for convergence
                 studies; adaptive where it is not given.
+            start: a state to go on from, see `resumed`; only those after it are given then.
 
         Raises:
             SolverFailure: when no step is small enough.
         """
+        if start is not None:
+            yield from self._adaptive(start, t_end)
+            return
         state = self.state(self.problem.initial)
         yield state
         if step_size is None:
@@ -208,13 +223,13 @@ class UltraFastDiffusion:
 
     def _adaptive(self, state: DiffusionState, t_end: float) -> Iterator[DiffusionState]:
         control, previous = StepControl(self.scheme.error_order), None
-        pace = Pace(self._first_step(state), 0.0)
+        pace = state.pace or Pace(self._first_step(state), 0.0)
         while state.t < t_end * (1 - 1e-12):
             (new, pace), previous = (
                 self._controlled_step(state, previous, pace, t_end, control),
                 state,
             )
-            state = new
+            state = replace(new, pace=pace)
             yield state
 
     def _controlled_step(

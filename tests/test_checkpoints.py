@@ -1,0 +1,125 @@
+"""Half and half is the whole: interrupted runs go on, on any number of ranks."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("dolfinx")
+from mpi4py import MPI
+
+from uf_diffusion.diffusion.checkpoints import Checkpoints, restore
+from uf_diffusion.diffusion.solver import UltraFastDiffusion
+from uf_diffusion.errors import InputError
+from uf_diffusion.observers import DiffusionHistory
+from uf_diffusion.problem import Problem
+from uf_diffusion.problem.densities import Bumps, Uniform, VonMisesFisher
+from uf_diffusion.problem.divergences import Unbiased
+from uf_diffusion.problem.grids import grid_on
+from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
+from uf_diffusion.store import read_result
+
+CASES = {
+    "circle": (Bumps(Circle(), 20.0), 64, 1),
+    "curved": (VonMisesFisher(Sphere(2), 2.0), 80, 2),
+    "torus": (Bumps(FlatTorus(2, 4.0), 3.0), 128, 1),
+}
+TIMES = np.linspace(0, 0.2, 5)
+
+
+def solver_of(name, comm, cells=None):
+    teacher, wanted, degree = CASES[name]
+    problem = Problem(teacher.manifold, teacher, Uniform(teacher.manifold), Unbiased(), 0.2)
+    return UltraFastDiffusion(
+        problem, grid_on(teacher.manifold, cells or wanted, degree), rtol=1e-3, comm=comm
+    )
+
+
+def run(solver, history, start=None, watch=None, stop=None):
+    for state in solver.iterate(TIMES[-1], start=start):
+        history(state)
+        if stop is not None and state.step == stop:
+            watch.write(state)
+            break
+    return history
+
+
+def fields(solver, history):
+    return [solver.gathered(np.array(history.ratios)), history.series("t"), history.series("risk")]
+
+
+@pytest.mark.parallel([1, 2, 3])
+@pytest.mark.parametrize("name", CASES)
+def test_resume_on_other_ranks(name, shared_folder):
+    """Written by all ranks and read by one, and the other way round; 1e-9 against the whole."""
+    comm = MPI.COMM_WORLD
+    serial, together = solver_of(name, MPI.COMM_SELF), solver_of(name, comm)
+    whole = fields(serial, run(serial, DiffusionHistory(serial, TIMES)))
+    for writer, reader, file in ((together, serial, "a.nc"), (serial, together, "b.nc")):
+        path, history = shared_folder / file, DiffusionHistory(writer, TIMES)
+        run(writer, history, None, Checkpoints(path, 1e9, history, writer), stop=7)
+        comm.barrier()
+        history = DiffusionHistory(reader, TIMES)
+        start = restore(path, reader, history)
+        assert start.step == 7
+        found = fields(reader, run(reader, history, start))
+        for a, b in zip(found[1:], whole[1:], strict=True):
+            assert a == pytest.approx(b, rel=1e-9)
+        if found[0] is not None:
+            assert found[0] == pytest.approx(whole[0], rel=1e-9)
+
+
+def test_foreign_checkpoints_are_refused(tmp_path):
+    """Another mesh, and a file that is none."""
+    solver = solver_of("circle", MPI.COMM_SELF)
+    history = DiffusionHistory(solver, TIMES)
+    path = tmp_path / "checkpoint.nc"
+    run(solver, history, None, Checkpoints(path, 1e9, history, solver), stop=3)
+    other = solver_of("circle", MPI.COMM_SELF, cells=80)
+    with pytest.raises(InputError, match="80 nodes"):
+        restore(path, other, DiffusionHistory(other, TIMES))
+    path.write_bytes(b"nothing")
+    with pytest.raises(InputError, match="Cannot read"):
+        restore(path, solver, history)
+
+
+LONG = ["--set", "diffusion.cells=20000", "--set", "diffusion.rtol=1e-5", "--set",
+        "diffusion.checkpoint=0.3"]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_process_goes_on(number, tmp_path):
+    """SIGTERM leaves a checkpoint of the last step, SIGKILL the last periodic one."""
+    command = [sys.executable, "-m", "uf_diffusion"]
+    out = tmp_path / "run"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PMI", "_PYTEST_MPI"))}
+    process = subprocess.Popen(
+        [*command, "solve", "radial-torus", *LONG, "--out", out], env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while not (out / "checkpoint.nc").exists():
+        time.sleep(0.05)
+        assert process.poll() is None, process.communicate()
+    process.send_signal(number)
+    error = process.communicate(timeout=60)[1]
+    if number == signal.SIGTERM:
+        assert process.returncode == 130
+        assert f"uf-diffusion resume {out}" in error
+    again = subprocess.run(
+        [*command, "resume", out], env=environment, capture_output=True, text=True
+    )
+    assert again.returncode == 0, again.stderr
+    assert not (out / "checkpoint.nc").exists()
+    result = read_result(out / "result.nc")["diffusion"]
+    assert (np.diff(result.time.values) > 0).all()
+    assert result.time.values[0] == 0
+    assert np.abs(result.mass.values - 1).max() < 1e-12
+    nothing = subprocess.run(
+        [*command, "resume", out], env=environment, capture_output=True, text=True
+    )
+    assert nothing.returncode == 1
+    assert "the run is complete" in nothing.stderr
