@@ -21,7 +21,14 @@ from uf_diffusion.problem.divergences import Biased, Entropy, Power, Unbiased
 from uf_diffusion.problem.exact import QuantileHeatFlow
 from uf_diffusion.problem.grids import grid_on
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
-from uf_diffusion.verification import decay_rate, heat_flow_error, observed_order
+from uf_diffusion.verification import (
+    decay_rate,
+    heat_flow_error,
+    late_rate,
+    oblique_error,
+    observed_order,
+    zonal_error,
+)
 
 MANIFOLDS = {
     "circle": (Circle(), 100),
@@ -248,6 +255,51 @@ def test_sphere_converges_at_second_order():
     errors = [np.abs(a - b).max() for a, b in pairwise(ends)]
     assert observed_order([4.0, 2.0, 1.0], errors) == pytest.approx(2, abs=0.15)
     assert errors[-1] < 5e-4
+
+
+@pytest.mark.parametrize(
+    ("degree", "levels", "bound"), [(1, (2, 3, 4), 2e-3), (2, (1, 2, 3), 6e-5), (3, (1, 2), 6e-5)]
+)
+def test_order_on_the_curved_sphere(degree, levels, bound):
+    """Against a spectral solution of the zonal equation: L2 order degree + 1."""
+    errors = [zonal_error(20 * 4**level, degree) for level in levels]
+    sizes = [2.0**-level for level in levels]
+    assert observed_order(sizes, errors) == pytest.approx(degree + 1, abs=0.2)
+    assert errors[-1] < bound
+
+
+@pytest.mark.parametrize(
+    ("degree", "per_axis", "bound"), [(1, (24, 48), 3e-3), (2, (20, 40), 2e-4), (3, (12, 24), 3e-5)]
+)
+def test_order_on_the_torus(degree, per_axis, bound):
+    """Exact solution oblique to the mesh: L2 order degree + 1."""
+    errors = [oblique_error(2 * n * n, degree) for n in per_axis]
+    assert observed_order(1 / np.array(per_axis), errors) == pytest.approx(degree + 1, abs=0.2)
+    assert errors[-1] < bound
+
+
+@pytest.mark.parametrize(
+    ("teacher", "initial", "cells"),
+    [
+        (Bumps(Circle(), 10.0), Uniform(Circle()), 1024),
+        (VonMisesFisher(Sphere(2), 2.5), VonMisesFisher(Sphere(2), 1.0, [[0, 1, 1]]), 5120),
+        (Bumps(FlatTorus(2, 4.0), 10.0), Bumps(FlatTorus(2, 4.0), 1.0, [[0.3, -0.7]]), 8192),
+    ],
+    ids=["circle", "sphere", "torus"],
+)
+def test_late_decay_at_the_gap_of_the_weighted_laplacian(teacher, initial, cells):
+    """gamma = 10: the measured rate of the first mode against SLEPc's eigenvalue, within 1 %."""
+    measured, gap = late_rate(teacher, initial, cells)
+    assert measured == pytest.approx(gap, rel=0.01)
+
+
+def test_risk_falls_to_1e_12():
+    """gamma = 1e4, peaks of ratio 1e4; and a long run: the risk reaches 1e-12."""
+    solver = solver_for(Bumps(Circle(), 1e4), Uniform(Circle()), 4096)
+    states = list(solver.iterate(5e4))
+    assert abs(states[-1].mass - 1) < 1e-12
+    assert states[-1].risk < 1e-12
+    assert (np.diff([s.dual_energy for s in states]) <= 1e-9).all()
 
 
 def test_refusals():

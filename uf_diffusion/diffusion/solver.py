@@ -242,7 +242,7 @@ class UltraFastDiffusion:
     ) -> tuple[DiffusionState, Pace]:
         """One accepted step, and the pace to go on with."""
         tau, last_error, reason = pace.step, pace.error, ""
-        while tau > 1e-14 * max(1.0, t_end):
+        while tau > max(1e-30, 1e-14 * state.t):
             left = t_end - state.t
             length = left if tau >= left else min(tau, left / 2)
             try:
