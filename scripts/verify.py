@@ -189,8 +189,8 @@ def kernels():
 def main():
     assert MPI.COMM_WORLD.size == 1, "the script starts its own ranks"
     print(f"{'what':68} {'measured':>24}   {'target':22}")
-    for part in (exact_solution, high_orders, paper_teacher, late_rates, first_modes, matern_circle, ranks, projections,
-                 kernels):  # fmt: skip
+    for part in (exact_solution, high_orders, paper_teacher, late_rates, first_modes,
+                 matern_circle, ranks, projections, kernels):  # fmt: skip
         part()
     print(f"{missed} target(s) missed" if missed else "all targets reached")
     raise SystemExit(missed > 0)

@@ -89,14 +89,15 @@ def late_rate(teacher: Density, initial: Density, cells: int) -> tuple[float, fl
     problem = Problem(teacher.manifold, teacher, initial, Unbiased(), math.inf)
     solver = UltraFastDiffusion(problem, grid_on(teacher.manifold, cells))
     values, functions = spectrum(solver, 1)
-    late = []
+    times, shares = [], []
     for state in solver.iterate(1e6):
         if state.risk < 1e-8:
             share = solver.comm.allreduce(solver.weight @ (functions[0] * (state.ratio - 1)))
-            late.append((state.t, math.log(abs(share))))
+            times.append(state.t)
+            shares.append(abs(share))
         if state.risk < 1e-12:
             break
-    return -float(np.polyfit(*np.transpose(late), 1)[0]), float(values[0])
+    return -float(np.polyfit(times, np.log(shares), 1)[0]), float(values[0])
 
 
 def directional_derivatives(
