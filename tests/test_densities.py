@@ -66,10 +66,10 @@ def test_ufl_equals_numpy(rho):
     import ufl
     from dolfinx import fem
 
-    from uf_diffusion.diffusion.meshes import mesh_of
+    from uf_diffusion.diffusion.meshes import space_on
     from uf_diffusion.problem.grids import grid_on
 
-    mesh = mesh_of(grid_on(rho.manifold, 200), MPI.COMM_SELF)
+    mesh = space_on(grid_on(rho.manifold, 200), MPI.COMM_SELF)[0].mesh
     V = fem.functionspace(mesh, ("DG", 0))
     u = fem.Function(V)
     points = V.element.interpolation_points

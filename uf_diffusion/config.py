@@ -79,7 +79,7 @@ class ProblemConfig:
             manifold=shape,
             teacher=density(self.teacher, shape, folder),
             initial=density(self.initial, shape, folder),
-            divergence=divergence(self.regulariser, self.power),
+            divergence=divergence(self.regulariser, self.power, folder),
             t_end=self.t_end,
         )
 

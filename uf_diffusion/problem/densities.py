@@ -7,9 +7,7 @@ calling it takes points ``(n, ambient)`` and returns values ``(n,)``.
 
 from __future__ import annotations
 
-import importlib
 import math
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -22,6 +20,7 @@ from scipy.stats import vonmises_fisher
 
 from uf_diffusion.errors import InputError, unknown
 from uf_diffusion.problem.manifolds import Array, Circle, FlatTorus, Manifold, Sphere
+from uf_diffusion.problem.plugins import load
 
 __all__ = ["DENSITIES", "Bumps", "Density", "Python", "Uniform", "VonMisesFisher", "density"]
 
@@ -191,7 +190,10 @@ class Python(Density):
     _peak: float = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_values", _import(self.function, Path(self.folder)))
+        values = load(self.function, Path(self.folder), "density")
+        if not callable(values):
+            raise InputError(f"'{self.function}' is not a function.")
+        object.__setattr__(self, "_values", values)
         manifold = self.manifold
         side = math.ceil(20_000 ** (1 / manifold.dim))
         even = manifold.dim <= 2 or isinstance(manifold, FlatTorus)
@@ -298,22 +300,3 @@ def _weights(values: Any, count: int) -> tuple[float, ...]:
     if weights.shape != (count,) or not (weights > 0).all():
         raise InputError(f"weights must be {count} positive number(s), one for each peak.")
     return tuple(map(float, weights / weights.sum()))
-
-
-def _import(function: str, folder: Path) -> Callable[[Array], Array]:
-    module, _, name = function.partition(":") if isinstance(function, str) else ("", "", "")
-    if not module or not name:
-        raise InputError(f"function must read 'module:name', not {function!r}.")
-    path = sys.path[:]
-    sys.path[:0] = [str(folder.resolve()), str(Path.cwd())]
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except Exception as error:
-        raise InputError(
-            f"Cannot import density '{function}': {type(error).__name__}: {error}."
-        ) from error
-    finally:
-        sys.path[:] = path
-    if not callable(found):
-        raise InputError(f"'{function}' is not a function.")
-    return found  # type: ignore[no-any-return]

@@ -7,15 +7,17 @@ Everything is dimensionless and works elementwise on arrays of any shape.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
 from uf_diffusion.errors import InputError, unknown
 from uf_diffusion.problem.manifolds import Array
+from uf_diffusion.problem.plugins import load
 
-__all__ = ["Biased", "Divergence", "Entropy", "Power", "Unbiased", "divergence"]
+__all__ = ["Biased", "Custom", "Divergence", "Entropy", "Power", "Unbiased", "divergence"]
 
 
 class Divergence(Protocol):
@@ -202,14 +204,112 @@ class Entropy:
         return np.asarray(1 - (1 + np.log(u)) / u)
 
 
-def divergence(name: str, power: float = 2.0) -> Divergence:
+@dataclass(frozen=True)
+class Custom:
+    """A user's f: an object with elementwise functions f, df, conjugate, dconjugate, d2conjugate.
+
+    Checked at the start on outer weights from 1e-3 to 1e3: that df is the derivative of f and
+    increases, that dconjugate inverts it, that conjugate is the Legendre transform and d2conjugate
+    the slope of dconjugate. ``power`` is the largest local power 2 + d log f''(u) / d log u, for
+    which the damping of Newton's method is safe.
+
+    Attributes:
+        name: "module:name".
+        folder: where the configuration file lies.
+    """
+
+    name: str
+    folder: str = "."
+    power: float = field(init=False)
+    _of: Any = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_of", load(self.name, Path(self.folder), "regulariser"))
+        u = np.logspace(-3, 3, 241)
+        object.__setattr__(self, "power", 2.0)
+        with np.errstate(all="ignore"):
+            w = self.df(u)
+            curvature = 1 / self.d2conjugate(w)
+            h = 1e-5 * u
+            self._require(bool((np.diff(w) > 0).all()), "f is not strictly convex")
+            slope = (self.f(u + h) - self.f(u - h)) / (2 * h)
+            scale = np.abs(w) + u * curvature
+            self._require(np.abs(slope - w).max(where=_near_one(u), initial=0) < 1e-4,
+                          "df is not the derivative of f")  # fmt: skip
+            self._require(_same(self.dconjugate(w), u, u), "dconjugate does not invert df")
+            legendre = u * w - self.f(u)
+            self._require(_same(self.conjugate(w), legendre, np.abs(legendre) + u * scale),
+                          "conjugate is not the Legendre transform of f")  # fmt: skip
+            bend = (self.df(u + h) - self.df(u - h)) / (2 * h)
+            self._require(_same(bend, curvature, curvature),
+                          "d2conjugate is not the derivative of dconjugate")  # fmt: skip
+            steepest = 2 + np.max(np.diff(np.log(curvature)) / np.diff(np.log(u)))
+        object.__setattr__(self, "power", max(1.0, float(steepest)))
+
+    def _require(self, condition: bool, otherwise: str) -> None:
+        if not condition:
+            raise InputError(f"Regulariser '{self.name}': {otherwise}.")
+
+    @property
+    def homogeneous(self) -> Custom:
+        return self
+
+    def _call(self, name: str, t: Array) -> Array:
+        try:
+            values = np.asarray(getattr(self._of, name)(t), dtype=float)
+        except Exception as error:
+            raise InputError(
+                f"Regulariser '{self.name}': {name} failed with {type(error).__name__}: {error}."
+            ) from error
+        self._require(values.shape == t.shape, f"{name} must keep the shape of its argument")
+        return values
+
+    def f(self, t: Array) -> Array:
+        return self._call("f", t)
+
+    def df(self, t: Array) -> Array:
+        return self._call("df", t)
+
+    def conjugate(self, w: Array) -> Array:
+        return self._call("conjugate", w)
+
+    def dconjugate(self, w: Array) -> Array:
+        return self._call("dconjugate", w)
+
+    def d2conjugate(self, w: Array) -> Array:
+        return self._call("d2conjugate", w)
+
+    def dual_energy(self, u: Array) -> Array:
+        """By Gauss's quadrature in log s."""
+        x, weights = np.polynomial.legendre.leggauss(24)
+        end = np.log(u)
+        total = np.zeros_like(u)
+        for node, weight in zip(x, weights, strict=True):
+            s = np.exp(end * (1 + node) / 2)
+            total += weight * self.df(s) / s
+        return total * end / 2
+
+
+def _near_one(u: Array) -> Any:
+    return (u > 0.1) & (u < 10)
+
+
+def _same(a: Array, b: Array, scale: Array) -> bool:
+    return bool((np.abs(a - b) <= 1e-4 * scale).all())
+
+
+def divergence(name: str, power: float = 2.0, folder: str = ".") -> Divergence:
     """The divergence of a name; ``power`` is read by "power" only.
+
+    "module:name" names a user's own, see `Custom`; ``folder`` is searched first.
 
     Raises:
         InputError: for an unknown name or a power outside (1, 4].
     """
     if name == "power":
         return Power(power)
+    if ":" in name:
+        return Custom(name, folder)
     plain: dict[str, Divergence] = {d.name: d for d in (Unbiased(), Biased(), Entropy())}
     if name not in plain:
         raise unknown("problem.regulariser", name, [*plain, "power"])
