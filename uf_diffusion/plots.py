@@ -15,8 +15,9 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from uf_diffusion.config import Config, config_from_toml
-from uf_diffusion.problem.grids import grid_on
-from uf_diffusion.problem.manifolds import Array, Manifold
+from uf_diffusion.problem.grids import Grid, grid_on
+from uf_diffusion.problem.manifolds import Array, Manifold, Sphere
+from uf_diffusion.problem.triangulations import Triangulation
 
 __all__ = ["draw", "save"]
 
@@ -198,7 +199,7 @@ def _map_panels(
     some = diffusion if diffusion is not None else network
     assert some is not None
     times = some.snapshot_time.values
-    grid = grid_on(manifold, config.diffusion.cells) if diffusion is not None else None
+    grid = _grid(diffusion, config) if diffusion is not None else None
 
     def at_pixels(nodal: Array) -> Array:
         assert grid is not None
@@ -224,6 +225,13 @@ def _map_panels(
             row.append(_weight_scatter(limit, network.outer_weight.values[k], times[k]))
         rows.append(row)
     return rows
+
+
+def _grid(diffusion: xr.Dataset, config: Config) -> Grid:
+    """The mesh of a result: from a file if it names its cells, else built in."""
+    if "cell" in diffusion:
+        return Triangulation(Sphere(2), diffusion.node.values, diffusion.cell.values)
+    return grid_on(config.problem.shape(), config.diffusion.cells)
 
 
 def _weight_scatter(limit: Array, u: Array, t: float) -> Callable[[Axes], None]:

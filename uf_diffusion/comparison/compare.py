@@ -18,13 +18,15 @@ from uf_diffusion import parallel
 from uf_diffusion.comparison.distances import energy_distance_series, wasserstein_circle
 from uf_diffusion.config import Config
 from uf_diffusion.errors import InputError
+from uf_diffusion.meshfiles import read_usable_mesh
 from uf_diffusion.network.feature_maps import Atoms, feature_map, place
 from uf_diffusion.network.features import feature
 from uf_diffusion.network.training import VarProDescent
 from uf_diffusion.observers import DIFFUSION_SERIES, DiffusionHistory, NetworkHistory, with_progress
 from uf_diffusion.problem import Problem
-from uf_diffusion.problem.grids import Grid, grid_on
+from uf_diffusion.problem.grids import Grid, Icosphere, Lattice, grid_on
 from uf_diffusion.problem.manifolds import Array, Manifold
+from uf_diffusion.problem.triangulations import Triangulation
 from uf_diffusion.store import dataset, run_attributes
 
 if TYPE_CHECKING:
@@ -100,12 +102,18 @@ def _tree(config: Config, clock: float, **groups: xr.Dataset | None) -> xr.DataT
 
 
 def _solver(config: Config, problem: Problem) -> UltraFastDiffusion:
-    grid = grid_on(problem.manifold, config.diffusion.cells)
+    grid = _grid(config, problem.manifold)
     from uf_diffusion.diffusion.schemes import scheme
     from uf_diffusion.diffusion.solver import UltraFastDiffusion
 
     chosen = scheme(config.diffusion.scheme)
     return UltraFastDiffusion(problem, grid, chosen, config.diffusion.rtol)
+
+
+def _grid(config: Config, manifold: Manifold) -> Lattice | Icosphere | Triangulation:
+    if config.diffusion.mesh:
+        return read_usable_mesh(Path(config.diffusion.mesh))
+    return grid_on(manifold, config.diffusion.cells)
 
 
 def _diffusion(solver: UltraFastDiffusion, times: Array, fields: Path | None) -> xr.Dataset | None:
@@ -122,11 +130,15 @@ def _diffusion(solver: UltraFastDiffusion, times: Array, fields: Path | None) ->
     )
     if ratio is None or teacher is None:
         return None
+    grid, cell = solver.grid, {}
+    if isinstance(grid, Triangulation):  # readers of the result may not have the file
+        cell["cell"] = (("cell", "corner"), grid.cells)
     return dataset(
         time=(("step",), history.series("t")),
         **{name: (("step",), history.series(name)) for name in DIFFUSION_SERIES[1:]},
         snapshot_time=(("snapshot",), times),
-        node=(("node", "ambient"), solver.grid.nodes),
+        node=(("node", "ambient"), grid.nodes),
+        **cell,
         node_measure=(("node",), volume),
         teacher=(("node",), teacher),
         density=(("snapshot", "node"), ratio * teacher),

@@ -1,4 +1,4 @@
-"""DOLFINx meshes of the built-in grids.
+"""DOLFINx meshes of grids.
 
 A flat torus (and the circle, on its chart) is genuinely periodic: a DOLFINx mesh is a topology and
 a geometry that need not share a numbering. The topology is built from periodic vertex numbers, the
@@ -26,18 +26,19 @@ from dolfinx.mesh import (
 )
 
 from uf_diffusion.problem.grids import Icosphere, Index, Lattice
+from uf_diffusion.problem.triangulations import Triangulation
 
 __all__ = ["mesh_of", "node_numbers"]
 
 _CELL = {1: "interval", 2: "triangle", 3: "tetrahedron"}
 
 
-def mesh_of(grid: Lattice | Icosphere, comm: MPI.Comm) -> Mesh:
+def mesh_of(grid: Lattice | Icosphere | Triangulation, comm: MPI.Comm) -> Mesh:
     """The distributed mesh of a grid."""
     return _glued_lattice(grid, comm) if isinstance(grid, Lattice) else _surface(grid, comm)
 
 
-def node_numbers(V: fem.FunctionSpace, grid: Lattice | Icosphere) -> Index:
+def node_numbers(V: fem.FunctionSpace, grid: Lattice | Icosphere | Triangulation) -> Index:
     """The grid's node number of each owned degree of freedom of a P1 space."""
     geometry = V.mesh.geometry
     owned = V.dofmap.index_map.size_local
@@ -53,7 +54,7 @@ def _element(cell_dim: int, ambient: int) -> Any:
     return basix.ufl.element("Lagrange", _CELL[cell_dim], 1, shape=(ambient,))
 
 
-def _surface(grid: Icosphere, comm: MPI.Comm) -> Mesh:
+def _surface(grid: Icosphere | Triangulation, comm: MPI.Comm) -> Mesh:
     """Rank 0 supplies all nodes and triangles; `create_mesh` distributes them."""
     root = comm.rank == 0
     nodes = grid.nodes if root else np.zeros((0, 3))

@@ -10,17 +10,15 @@ import itertools
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from uf_diffusion.errors import InputError
 from uf_diffusion.problem.manifolds import Array, Circle, FlatTorus, Manifold, Sphere
+from uf_diffusion.problem.triangulations import Index, Triangulation
 
 __all__ = ["Grid", "Icosphere", "Index", "Lattice", "grid_on"]
-
-Index = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class Grid(Protocol):
@@ -133,41 +131,27 @@ class Icosphere:
 
     @property
     def spacing(self) -> float:
-        a, b, c = np.moveaxis(self.nodes[self.cells], 1, 0)
-        edges = [np.linalg.norm(p - q, axis=1).max() for p, q in ((a, b), (b, c), (c, a))]
-        return float(max(edges))
+        return self.surface.spacing
 
     @property
     def nodes(self) -> Array:
-        return self._arrays[0]
+        return self.surface.nodes
 
     @property
     def cells(self) -> Index:
         """``(20 * 4^level, 3)`` node numbers, counter-clockwise seen from outside."""
-        return self._arrays[1]
+        return self.surface.cells
 
     @cached_property
-    def _arrays(self) -> tuple[Array, Index]:
+    def surface(self) -> Triangulation:
+        """The nodes and triangles."""
         nodes, cells = _icosahedron()
         for _ in range(self.level):
             nodes, cells = _cut(nodes, cells)
-        return nodes, cells
-
-    @cached_property
-    def _centres(self) -> cKDTree:
-        return cKDTree(self.manifold.project(self.nodes[self.cells].mean(axis=1)))
+        return Triangulation(self.manifold, nodes, cells)
 
     def interpolate(self, values: Array, points: Array) -> Array:
-        """Barycentric in the triangle that the ray through each point meets."""
-        near = self._centres.query(points, k=min(8, len(self.cells)))[1]
-        corners = self.nodes[self.cells[near]]  # (m, k, 3 corners, 3)
-        rhs = np.broadcast_to(points[:, None, :, None], (*near.shape, 3, 1))
-        weights = np.linalg.solve(np.swapaxes(corners, 2, 3), rhs)[..., 0]
-        weights /= weights.sum(axis=2, keepdims=True)
-        best = np.argmax(weights.min(axis=2), axis=1)
-        row = np.arange(len(points))
-        chosen = weights[row, best]
-        return np.asarray((chosen * values[self.cells[near[row, best]]]).sum(axis=1))
+        return self.surface.interpolate(values, points)
 
 
 def grid_on(manifold: Manifold, cells: int) -> Lattice | Icosphere:
