@@ -1,4 +1,4 @@
-"""The command line: ``uf-diffusion compare | solve | train | spectrum | resume | info``.
+"""The command line: ``uf-diffusion compare | solve | train | spectrum | resume | mesh | info``.
 
 Everything after ``--`` goes to PETSc; the options of the linear solver have the prefix ``uf_``.
 """
@@ -21,8 +21,12 @@ from uf_diffusion import parallel
 from uf_diffusion.comparison import compare as jobs
 from uf_diffusion.config import Config, load_config, presets
 from uf_diffusion.errors import InputError, RunFailure
+from uf_diffusion.meshfiles import read_mesh, require_usable, write_mesh
 from uf_diffusion.plots import draw, save
-from uf_diffusion.report import print_summary
+from uf_diffusion.problem.grids import Icosphere, grid_on
+from uf_diffusion.problem.manifolds import Sphere
+from uf_diffusion.problem.triangulations import inspect_mesh
+from uf_diffusion.report import mesh_table, print_summary
 from uf_diffusion.store import open_folder, version_of, write_result
 from uf_diffusion.version import __version__
 
@@ -36,6 +40,9 @@ app = cyclopts.App(
     help_format="plaintext",
     suppress_keyboard_interrupt=False,
 )
+
+mesh = cyclopts.App(name="mesh", help="Check, make or convert meshes of the sphere.")
+app.command(mesh)
 
 Source = Annotated[str, cyclopts.Parameter(help="A preset or a TOML file.")]
 Set = Annotated[
@@ -112,6 +119,31 @@ def info() -> None:
     if parallel.rank() == 0:
         for name, value in rows.items():
             print(f"{name:13} {value}")
+
+
+@mesh.command
+def check(file: Path, /) -> None:
+    """Print what a mesh file is like and whether the PDE can be solved on it."""
+    report = inspect_mesh(read_mesh(file))
+    if parallel.rank() == 0:
+        print(mesh_table(report), flush=True)
+    require_usable(file, report)
+
+
+@mesh.command
+def make(file: Path, /, *, cells: int = 4096) -> None:
+    """Write the built-in mesh of the sphere, an icosphere of at least so many triangles."""
+    if cells < 1:
+        raise InputError(f"--cells must be positive, not {cells}.")
+    grid = grid_on(Sphere(2), cells)
+    assert isinstance(grid, Icosphere)
+    write_mesh(file, grid.surface)
+
+
+@mesh.command
+def convert(source: Path, target: Path, /) -> None:
+    """Write the triangles of one mesh file to another; the suffix says in which format."""
+    write_mesh(target, read_mesh(source))
 
 
 def _run(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -92,7 +93,7 @@ class DiffusionConfig:
     degree: int = 1
     scheme: str = "sdirk2"
     rtol: float = 1e-4
-    mesh: str = ""
+    mesh: str = ""  # a file with a triangulation of the sphere; none: built in, from cells
     snapshots: int = 21
     checkpoint: float = 60.0  # seconds of wall time between checkpoints
 
@@ -102,8 +103,6 @@ class DiffusionConfig:
         _one_of("diffusion.scheme", self.scheme, ["euler", "sdirk2", "sdirk3"])
         if not 0 < self.rtol < 1:
             raise InputError(f"diffusion.rtol must lie between 0 and 1, not {self.rtol}.")
-        if self.mesh:
-            raise InputError("diffusion.mesh: meshes from files are not supported yet.")
         _positive("diffusion.checkpoint", self.checkpoint)
         if self.snapshots < 2:
             raise InputError(f"diffusion.snapshots must be at least 2, not {self.snapshots}.")
@@ -144,7 +143,8 @@ class Config:
     Attributes:
         problem, diffusion, network: the sections.
         name: the preset's or the file's name.
-        folder: where the file lies; first on the import path of "python" densities.
+        folder: where the file lies; first on the import path of "python" densities, and what
+            ``diffusion.mesh`` is relative to.
     """
 
     problem: ProblemConfig = field(default_factory=ProblemConfig)
@@ -158,6 +158,15 @@ class Config:
             default = "radial" if self.problem.manifold == "torus" else "relu"
             network = dataclasses.replace(self.network, features=default)
             object.__setattr__(self, "network", network)
+        if self.diffusion.mesh:
+            if (self.problem.manifold, self.problem.dim) != ("sphere", 2):
+                raise InputError(
+                    "diffusion.mesh is for problem.manifold = 'sphere' of dimension 2 only."
+                )
+            # absolute, so that run.toml can be run from anywhere
+            path = os.path.abspath(os.path.join(self.folder, self.diffusion.mesh))
+            diffusion = dataclasses.replace(self.diffusion, mesh=path)
+            object.__setattr__(self, "diffusion", diffusion)
 
     def times(self) -> Array:
         """The snapshot times, evenly spaced from 0 to t_end."""
@@ -262,7 +271,7 @@ def _apply(tables: dict[str, Any], override: str) -> None:
     keys = [key.strip() for key in name.split(".")]
     if not equals or len(keys) < 2 or not all(keys):
         raise InputError(f"--set takes section.key=value, not '{override}'.")
-    if re.fullmatch(r"(?!(true|false|inf|nan)$)[A-Za-z][\w-]*", text.strip()):
+    if re.fullmatch(r"(?!(true|false|inf|nan)$)[A-Za-z/.][\w./:-]*", text.strip()):
         text = json.dumps(text.strip(), ensure_ascii=False)
     try:
         value = tomllib.loads(f"value = {text}")["value"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
-__all__ = ["abort_all", "broadcast", "on_root", "rank", "size"]
+__all__ = ["abort_all", "broadcast", "from_root", "on_root", "rank", "size"]
 
 # set in every process that an MPI launcher starts: MPICH and Intel MPI, Open MPI, SLURM
 _LAUNCHED = ("PMI_SIZE", "PMIX_RANK", "OMPI_COMM_WORLD_SIZE")
@@ -54,6 +54,16 @@ def on_root[T](work: Callable[[], T]) -> T | None:
     if error is not None:
         raise error
     return result
+
+
+def from_root[T](work: Callable[[], T]) -> T:
+    """Do ``work`` on rank 0 alone; its result on all ranks, each with its own copy.
+
+    Raises:
+        Exception: what ``work`` raised, on all ranks.
+    """
+    result: Any = on_root(work)
+    return cast(T, broadcast(result))
 
 
 def broadcast[T](value: T) -> T:

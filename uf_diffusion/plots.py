@@ -15,8 +15,9 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from uf_diffusion.config import Config, config_from_toml
-from uf_diffusion.problem.grids import grid_on
-from uf_diffusion.problem.manifolds import Array, Manifold
+from uf_diffusion.problem.grids import Grid, grid_on, with_degree
+from uf_diffusion.problem.manifolds import Array, Manifold, Sphere
+from uf_diffusion.problem.triangulations import Triangulation
 
 __all__ = ["draw", "save"]
 
@@ -224,8 +225,7 @@ def _map_panels(
     some = diffusion if diffusion is not None else network
     assert some is not None
     times = some.snapshot_time.values
-    d = config.diffusion
-    grid = grid_on(manifold, d.cells, d.degree) if diffusion is not None else None
+    grid = _grid(diffusion, config) if diffusion is not None else None
 
     def at_pixels(nodal: Array) -> Array:
         assert grid is not None
@@ -251,6 +251,15 @@ def _map_panels(
             row.append(_weight_scatter(limit, network.outer_weight.values[k], times[k]))
         rows.append(row)
     return rows
+
+
+def _grid(diffusion: xr.Dataset, config: Config) -> Grid:
+    """The mesh of a result: from a file if it names its cells, else built in."""
+    cells, degree = config.diffusion.cells, config.diffusion.degree
+    if "cell" not in diffusion:
+        return grid_on(config.problem.shape(), cells, degree)
+    corners = diffusion.node.values[: int(diffusion.cell.values.max()) + 1]
+    return with_degree(Triangulation(Sphere(2), corners, diffusion.cell.values), degree)
 
 
 def _weight_scatter(limit: Array, u: Array, t: float) -> Callable[[Axes], None]:

@@ -1,4 +1,4 @@
-"""What a run says when it is done: a few lines of text."""
+"""What a run says when it is done, and what a mesh is like: a few lines of text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-__all__ = ["print_summary"]
+from uf_diffusion.problem.manifolds import Sphere
+from uf_diffusion.problem.triangulations import MeshReport, Triangulation, inspect_mesh
+
+__all__ = ["mesh_table", "print_summary"]
 
 
 def print_summary(result: xr.DataTree, folder: Path) -> None:
@@ -23,13 +26,49 @@ def print_summary(result: xr.DataTree, folder: Path) -> None:
     print(f"result    {folder / 'result.nc'}")
 
 
+def mesh_table(report: MeshReport) -> str:
+    """The numbers, problems and warnings of a mesh, a line each."""
+    r = report
+    rows = [
+        ("nodes", f"{r.nodes}"),
+        ("triangles", f"{r.cells}"),
+        ("closed", f"{_yes(not r.boundary_edges)}, {r.boundary_edges} boundary edge(s)"),
+        ("manifold", f"{_yes(not (r.crowded_edges or r.pinched_nodes))}, {r.crowded_edges} edge(s) "
+         f"of more than two triangles, {r.pinched_nodes} node(s) of more than one fan"),
+        ("connected", f"{_yes(r.pieces == 1)}, {r.pieces} piece(s)"),
+        ("oriented", f"{_yes(not r.turned_edges)}, {r.turned_edges} edge(s) between opposite "
+         "orientations"),
+        ("outward", f"{_yes(not r.inverted_cells)}, {r.inverted_cells} inverted triangle(s)"),
+        ("characteristic", f"{r.euler}"),
+        ("off the sphere", f"{r.off_sphere:.1e}"),
+        ("covered", f"{r.coverage:.6f} times"),
+        ("flaws", f"{r.degenerate_cells} triangle(s) without area, {r.duplicate_nodes} duplicate "
+         f"and {r.unused_nodes} unused node(s)"),
+        ("angles", f"{r.smallest_angle:.2f} to {r.largest_angle:.2f} degrees, "
+         f"{r.obtuse_angles} obtuse"),
+        ("cotangents", f"{r.negative_edges} of {r.edges} edge(s) with a negative weight"),
+        ("edges", f"{r.shortest_edge:.4g} to {r.longest_edge:.4g}"),
+    ]  # fmt: skip
+    rows += [("problem", sentence) for sentence in r.problems]
+    rows += [("warning", sentence) for sentence in r.warnings]
+    return "\n".join(f"{name:15} {value}" for name, value in rows)
+
+
+def _yes(truth: bool) -> str:
+    return "yes" if truth else "no"
+
+
 def _diffusion(d: xr.Dataset) -> list[str]:
     drift = float(np.abs(d.mass.values - 1).max())
-    return [
+    lines = [
         f"diffusion {d.sizes['node']} nodes, {d.sizes['step'] - 1} steps to t = "
         f"{float(d.time[-1]):g}, {int(d.newton_iterations.sum())} Newton iterations; "
         f"mass drift {drift:.1e}, risk {float(d.risk[0]):.3g} -> {float(d.risk[-1]):.3g}"
     ]
+    if "cell" in d:
+        surface = Triangulation(Sphere(2), d.node.values, d.cell.values)
+        lines += [f"warning   {sentence}" for sentence in inspect_mesh(surface).warnings]
+    return lines
 
 
 def _network(n: xr.Dataset) -> list[str]:

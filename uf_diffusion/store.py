@@ -30,6 +30,7 @@ LONG_NAMES = {
     "linear_iterations": "iterations of the linear solver in the step",
     "snapshot_time": "time of the snapshot",
     "node": "mesh nodes, coordinates of the embedding (of the chart on a torus)",
+    "cell": "triangles, node numbers (meshes from files only)",
     "node_measure": "lumped volume of the node",
     "teacher": "teacher density at the node",
     "density": "density mu at the node",

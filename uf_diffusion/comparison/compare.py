@@ -20,12 +20,13 @@ from uf_diffusion import parallel
 from uf_diffusion.comparison.distances import energy_distance_series, wasserstein_circle
 from uf_diffusion.config import Config
 from uf_diffusion.errors import InputError
+from uf_diffusion.meshfiles import read_usable_mesh
 from uf_diffusion.network.feature_maps import Atoms, feature_map, place
 from uf_diffusion.network.features import feature
 from uf_diffusion.network.training import VarProDescent
 from uf_diffusion.observers import DIFFUSION_SERIES, DiffusionHistory, NetworkHistory, with_progress
 from uf_diffusion.problem import Problem
-from uf_diffusion.problem.grids import Grid, grid_on
+from uf_diffusion.problem.grids import Grid, grid_on, with_degree
 from uf_diffusion.problem.manifolds import Array, Manifold
 from uf_diffusion.store import dataset, read_result, run_attributes
 
@@ -164,12 +165,19 @@ def _tree(config: Config, clock: float, **groups: xr.Dataset | None) -> xr.DataT
 
 
 def _solver(config: Config, problem: Problem) -> UltraFastDiffusion:
-    grid = grid_on(problem.manifold, config.diffusion.cells, config.diffusion.degree)
+    grid = _grid(config, problem.manifold)
     from uf_diffusion.diffusion.schemes import scheme
     from uf_diffusion.diffusion.solver import UltraFastDiffusion
 
     chosen = scheme(config.diffusion.scheme)
     return UltraFastDiffusion(problem, grid, chosen, config.diffusion.rtol)
+
+
+def _grid(config: Config, manifold: Manifold) -> Grid:
+    d = config.diffusion
+    if d.mesh:
+        return with_degree(read_usable_mesh(Path(d.mesh)), d.degree)
+    return grid_on(manifold, d.cells, d.degree)
 
 
 def _diffusion(
@@ -206,7 +214,11 @@ def _diffusion(
     rate = {} if len(solver.grid.nodes) > RATE_NODES else {"decay_rate": _rate(solver)}
     if ratio is None or teacher is None:
         return None
+    cell = {}
+    if config.diffusion.mesh:  # readers of the result may not have the file
+        cell["cell"] = (("cell", "corner"), solver.grid.cells)
     return dataset(
+        **cell,
         time=(("step",), history.series("t")),
         **{name: (("step",), history.series(name)) for name in DIFFUSION_SERIES[1:]},
         snapshot_time=(("snapshot",), times),

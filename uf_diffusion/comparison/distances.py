@@ -110,10 +110,10 @@ def wasserstein_circle(
         raise InputError(f"p must be at least 1, not {p}.")
     common = max(1, np.size(x) * np.size(y))
     unit = common * max(1, 2**60 // common)  # equal weights of both sides are whole numbers of it
-    x, a = _sorted_atoms(x, a, unit)
-    y, b = _sorted_atoms(y, b, unit)
-    b[b.argmax()] += a.sum() - b.sum()
-    cost = _ShiftedCost(x, y, a, b, p)
+    x, mass_x = _sorted_atoms(x, a, unit)
+    y, mass_y = _sorted_atoms(y, b, unit)
+    mass_y[mass_y.argmax()] += mass_x.sum() - mass_y.sum()
+    cost = _ShiftedCost(x, y, mass_x, mass_y, p)
     left, right = -cost.total, cost.total
     (value_l, slope_l), (value_r, slope_r) = cost(left), cost(right)
     best = min(value_l, value_r)

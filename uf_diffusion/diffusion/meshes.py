@@ -1,4 +1,4 @@
-"""DOLFINx meshes of the built-in grids.
+"""DOLFINx meshes of grids.
 
 A flat torus (and the circle, on its chart) is genuinely periodic: a DOLFINx mesh is a topology and
 a geometry that need not share a numbering. The topology is built from periodic vertex numbers, the

@@ -13,15 +13,13 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from uf_diffusion.errors import InputError
 from uf_diffusion.problem.elements import LumpedElement, lumped_element
 from uf_diffusion.problem.manifolds import Array, Circle, FlatTorus, Manifold, Sphere
+from uf_diffusion.problem.triangulations import Index, Triangulation
 
-__all__ = ["Curved", "Grid", "Icosphere", "Index", "Lattice", "Nesting", "grid_on"]
-
-Index = np.ndarray[Any, np.dtype[np.int64]]
+__all__ = ["Curved", "Grid", "Icosphere", "Index", "Lattice", "Nesting", "grid_on", "with_degree"]
 
 
 class Grid(Protocol):
@@ -190,43 +188,31 @@ class Icosphere:
 
     @property
     def spacing(self) -> float:
-        a, b, c = np.moveaxis(self.nodes[self.cells], 1, 0)
-        edges = [np.linalg.norm(p - q, axis=1).max() for p, q in ((a, b), (b, c), (c, a))]
-        return float(max(edges))
+        return self.surface.spacing
 
     @property
     def nodes(self) -> Array:
-        return self._arrays[0]
+        return self.surface.nodes
 
     @property
     def cells(self) -> Index:
         """``(20 * 4^level, 3)`` node numbers, counter-clockwise seen from outside."""
-        return self._arrays[1]
+        return self.surface.cells
 
     @cached_property
-    def _arrays(self) -> tuple[Array, Index]:
+    def surface(self) -> Triangulation:
+        """The nodes and triangles."""
         nodes, cells = _icosahedron()
         for _ in range(self.level):
             nodes, cells = _cut(nodes, cells)
-        return nodes, cells
-
-    @cached_property
-    def _centres(self) -> cKDTree:
-        return cKDTree(self.manifold.project(self.nodes[self.cells].mean(axis=1)))
+        return Triangulation(self.manifold, nodes, cells)
 
     def locate(self, points: Array) -> tuple[Index, Array]:
         """The triangle that the ray through each point meets."""
-        near = self._centres.query(points, k=min(8, len(self.cells)))[1]
-        corners = self.nodes[self.cells[near]]  # (m, k, 3 corners, 3)
-        rhs = np.broadcast_to(points[:, None, :, None], (*near.shape, 3, 1))
-        weights = np.linalg.solve(np.swapaxes(corners, 2, 3), rhs)[..., 0]
-        weights /= weights.sum(axis=2, keepdims=True)
-        row = np.arange(len(points))
-        best = np.argmax(weights.min(axis=2), axis=1)
-        return self.cells[near[row, best]], weights[row, best]
+        return self.surface.locate(points)
 
     def interpolate(self, values: Array, points: Array) -> Array:
-        return _linear(values, *self.locate(points))
+        return self.surface.interpolate(values, points)
 
     def coarser(self) -> Nesting | None:
         """The level below: a node is one of its nodes or halves one of its edges."""
@@ -390,8 +376,16 @@ def grid_on(manifold: Manifold, cells: int, degree: int = 1) -> Grid:
     """
     if cells < 1:
         raise InputError(f"diffusion.cells must be positive, not {cells}.")
-    grid = _base(manifold, cells)
-    lumped_element(manifold.dim, degree)
+    return with_degree(_base(manifold, cells), degree)
+
+
+def with_degree(grid: Grid, degree: int) -> Grid:
+    """A grid with the nodes of the element of a degree.
+
+    Raises:
+        InputError: for a degree without element.
+    """
+    lumped_element(grid.manifold.dim, degree)
     return grid if degree == 1 else Curved(grid, degree)
 
 
