@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,11 @@ def _meshio() -> Any:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Drop what meshio prints; what matters becomes an InputError."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    """Drop what meshio prints and warns of; what matters becomes an InputError."""
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        warnings.catch_warnings(action="ignore"),
+        np.errstate(all="ignore"),
+    ):
         yield

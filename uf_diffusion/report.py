@@ -29,12 +29,13 @@ def print_summary(result: xr.DataTree, folder: Path) -> None:
 def mesh_table(report: MeshReport) -> str:
     """The numbers, problems and warnings of a mesh, a line each."""
     r = report
+    surface = not (r.crowded_edges or r.pinched_nodes)
     rows = [
         ("nodes", f"{r.nodes}"),
         ("triangles", f"{r.cells}"),
         ("closed", f"{_yes(not r.boundary_edges)}, {r.boundary_edges} boundary edge(s)"),
-        ("manifold", f"{_yes(not (r.crowded_edges or r.pinched_nodes))}, {r.crowded_edges} edge(s) "
-         f"of more than two triangles, {r.pinched_nodes} node(s) of more than one fan"),
+        ("manifold", f"{_yes(surface)}, {r.crowded_edges} edge(s) of "
+         f"more than two triangles, {r.pinched_nodes} node(s) of more than one fan"),
         ("connected", f"{_yes(r.pieces == 1)}, {r.pieces} piece(s)"),
         ("oriented", f"{_yes(not r.turned_edges)}, {r.turned_edges} edge(s) between opposite "
          "orientations"),

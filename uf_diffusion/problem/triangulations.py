@@ -181,12 +181,12 @@ class MeshReport:
     @property
     def problems(self) -> list[str]:
         """Sentences about what makes the mesh unusable; empty when nothing does."""
-        x, y, z = self.centre
+        x, y, z = (round(coordinate, 6) + 0.0 for coordinate in self.centre)  # no -0
         inward = self.inverted_cells == self.cells
         cases = (
             (self.off_sphere > ON_SPHERE,
              f"The nodes are up to {self.off_sphere:.2g} off the unit sphere (they fit the radius "
-             f"{self.radius:.7g} around ({x:.3g}, {y:.3g}, {z:.3g}) up to {self.misfit:.2g})."),
+             f"{self.radius:.7g} around ({x:.6g}, {y:.6g}, {z:.6g}) up to {self.misfit:.2g})."),
             (self.boundary_edges, f"The mesh is open ({_count(self.boundary_edges, 'edge')} in "
              "one triangle only)."),
             (self.crowded_edges, f"The mesh is not a surface ({_count(self.crowded_edges, 'edge')} "
