@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from uf_diffusion.errors import InputError
+from uf_diffusion.errors import InputError, RunFailure
 from uf_diffusion.network.feature_maps import (
     Atoms,
     FiniteNeurons,
@@ -161,3 +161,13 @@ def test_training_failure_is_a_sentence(rng):
     state.projection.velocity[0] = np.nan
     with pytest.raises(TrainingFailure, match="t = 0"):
         algorithm.step(state)
+
+
+def test_a_lambda_below_round_off_is_one_sentence(rng):
+    """Width 50 on few samples: the Gram matrix is singular."""
+    circle = Circle()
+    teacher = place(Bumps(circle), 20, False, rng)
+    psi = feature_map(ReLU(circle), "sampled", 60, teacher, rng)
+    omega = np.repeat(circle.sample(2, rng), 25, axis=0)
+    with pytest.raises(RunFailure, match=r"network\.lambda = 1e-30 is too small"):
+        project(psi.at(omega), 50, Unbiased(), 1e-30)

@@ -14,9 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from uf_diffusion.errors import InputError
+from uf_diffusion.errors import InputError, RunFailure
 from uf_diffusion.network.feature_maps import FiniteNeurons, Neurons
 from uf_diffusion.problem.divergences import Divergence
 from uf_diffusion.problem.manifolds import Array
@@ -76,7 +76,8 @@ def quadratic_centre(divergence: Divergence) -> float:
     Raises:
         InputError: for a divergence that is not quadratic.
     """
-    if divergence.power != 2.0:
+    curvature = divergence.d2conjugate(np.array([0.5, 1.0])) if divergence.power == 2.0 else 0.0
+    if not np.all(curvature == 1.0):
         raise InputError(
             f"The projection is exact for 'unbiased' and 'biased', not for '{divergence.name}'."
         )
@@ -84,9 +85,19 @@ def quadratic_centre(divergence: Divergence) -> float:
 
 
 def _spd_solve(matrix: Array, rhs: Array, shift: float) -> Array:
-    """(matrix + shift I)^-1 rhs by Cholesky, with one step of iterative refinement."""
+    """(matrix + shift I)^-1 rhs by Cholesky, with one step of iterative refinement.
+
+    Raises:
+        RunFailure: where the shift is lost in the round-off of the matrix.
+    """
     matrix[np.diag_indices_from(matrix)] += shift
-    factor = cho_factor(matrix, lower=True)
+    try:
+        factor = cho_factor(matrix, lower=True)
+    except LinAlgError:
+        raise RunFailure(
+            f"network.lambda = {shift:g} is too small: the projection's matrix is singular in "
+            "double precision."
+        ) from None
     x = cho_solve(factor, rhs)
     return np.asarray(x + cho_solve(factor, rhs - matrix @ x))
 
