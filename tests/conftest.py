@@ -1,5 +1,6 @@
 """Shared by all tests: strict floating point, and mpiexec of this environment on the path."""
 
+import atexit
 import faulthandler
 import os
 import shutil
@@ -13,8 +14,12 @@ from hypothesis import settings
 
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # ranks share the cores
-if "_PYTEST_MPI_CHILD_PROCESS" in os.environ:  # a rank that waits for ever fails the test
+if "_PYTEST_MPI_CHILD_PROCESS" in os.environ:
+    # a rank that waits for ever fails the test
     faulthandler.dump_traceback_later(300, exit=True)
+    # pytest prunes its folder of temporary paths: ranks that share it trip over each other
+    os.environ["PYTEST_DEBUG_TEMPROOT"] = _own = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, _own, ignore_errors=True)
 np.seterr(all="raise", under="ignore")
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.load_profile("fixed")
@@ -27,7 +32,7 @@ def rng():
 
 @pytest.fixture
 def shared_folder():
-    """A temporary folder for all ranks of a parallel test; their tmp_paths clean up each other."""
+    """A temporary folder that all ranks of a parallel test share; each has a tmp_path of its own."""
     from mpi4py import MPI
 
     comm = MPI.COMM_WORLD

@@ -446,7 +446,7 @@ def test_a_run_warns_of_a_mesh_that_is_not_delaunay(tmp_path, meshio, capsys):
 
 
 @pytest.mark.parallel(2)
-def test_two_ranks_share_a_file(tmp_path, meshio):
+def test_two_ranks_share_a_file(shared_folder, meshio):
     """The same density as on one; a mistake in the file is raised on both."""
     pytest.importorskip("dolfinx")
     from mpi4py import MPI
@@ -460,6 +460,6 @@ def test_two_ranks_share_a_file(tmp_path, meshio):
         assert together == pytest.approx(alone, rel=1e-10)
     with pytest.raises(InputError, match="is open"):
         read_usable_mesh(MESHES / "broken-hole.msh")
-    path = comm.bcast(tmp_path, root=0) / "a.msh"
+    path = shared_folder / "a.msh"
     write_mesh(path, mesh)
     assert np.array_equal(read_mesh(path).cells, mesh.cells)
