@@ -56,6 +56,8 @@ def exact_solution():
     row("  order in tau (SDIRK2)", f"{order:.3f}", "2.0 +- 0.15", abs(order - 2) <= 0.15)
     order = observed_order(steps, [heat_flow_error(256, s, "sdirk3", degree=3) for s in steps])
     row("  order in tau (SDIRK3)", f"{order:.3f}", "3.0 +- 0.15", abs(order - 3) <= 0.15)
+    order = observed_order(steps, [heat_flow_error(256, s, "esdirk4", degree=3) for s in steps])
+    row("  order in tau (ESDIRK4)", f"{order:.3f}", "4.0 +- 0.15", abs(order - 4) <= 0.15)
     order = observed_order(steps, [heat_flow_error(8192, s, "euler") for s in steps])
     row("  order in tau (implicit Euler)", f"{order:.3f}", "1.0 +- 0.15", abs(order - 1) <= 0.15)
 

@@ -100,7 +100,7 @@ class DiffusionConfig:
     def __post_init__(self) -> None:
         _positive("diffusion.cells", self.cells)
         _one_of("diffusion.degree", self.degree, [1, 2, 3])
-        _one_of("diffusion.scheme", self.scheme, ["euler", "sdirk2", "sdirk3"])
+        _one_of("diffusion.scheme", self.scheme, ["euler", "sdirk2", "sdirk3", "esdirk4"])
         if not 0 < self.rtol < 1:
             raise InputError(f"diffusion.rtol must lie between 0 and 1, not {self.rtol}.")
         _positive("diffusion.checkpoint", self.checkpoint)

@@ -1,5 +1,9 @@
 """The PDE side: a finite-element solver, the only place that imports DOLFINx, PETSc and UFL."""
 
+import os
+
+from threadpoolctl import threadpool_limits
+
 from uf_diffusion.errors import InputError
 
 try:
@@ -13,6 +17,10 @@ except ImportError as error:
         "The PDE side needs DOLFINx: install it with `pip install 'uf-diffusion[fem]'`, or "
         f"`conda install -c conda-forge fenics-dolfinx=0.11` ({error})."
     ) from error
+
+if MPI.COMM_WORLD.size > 1 and "OMP_NUM_THREADS" not in os.environ:
+    # the ranks share the cores: BLAS threads beside them would only wait for each other
+    threadpool_limits(1)
 
 
 def describe() -> dict[str, str]:

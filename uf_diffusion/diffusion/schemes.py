@@ -14,12 +14,13 @@ __all__ = ["SCHEMES", "Scheme", "StepControl", "scheme"]
 class Scheme:
     """A singly diagonally implicit Runge-Kutta scheme with an error estimate.
 
-    The last row of ``a`` gives the step (stiffly accurate). The local error is estimated by
-    tau (e_0 k_0 + e_1 k_1 + ... + e_s k_s), where k_0 is the derivative at the step's start.
+    Stage i solves h_i = h_0 + tau (a_i0 k_0 + ... + a_ii k_i), where k_0 is the derivative at the
+    step's start. The last row of ``a`` gives the step (stiffly accurate). The local error is
+    estimated by tau (e_0 k_0 + e_1 k_1 + ... + e_s k_s).
 
     Attributes:
         order: order of convergence in tau.
-        a: lower triangular rows, constant diagonal.
+        a: rows (a_i0, ..., a_ii) for i = 1, ..., s, with a constant diagonal a_ii.
         error: e_0, ..., e_s, summing to 0.
         error_order: the estimate is of this order in tau.
     """
@@ -45,7 +46,7 @@ def _sdirk2() -> Scheme:
     """
     g = 1 - 1 / math.sqrt(2)
     scale = (3 * g**2 - 2 * g**3 - 1 / 6) / (g**2 - g / 2)
-    return Scheme("sdirk2", 2, 3, ((g,), (1 - g, g)), (-scale * (1 - g), scale, -scale * g))
+    return Scheme("sdirk2", 2, 3, ((0, g), (0, 1 - g, g)), (-scale * (1 - g), scale, -scale * g))
 
 
 def _sdirk3() -> Scheme:
@@ -61,14 +62,38 @@ def _sdirk3() -> Scheme:
     second = (1 / 3 - c / 2) / (g * (g - c))
     third = (1 / 3 - g / 2) / (c * (c - g))
     error = (-(1 - second - third), last[0] - second, last[1] - third, last[2])
-    return Scheme("sdirk3", 3, 3, ((g,), ((1 - g) / 2, g), last), error)
+    return Scheme("sdirk3", 3, 3, ((0, g), (0, (1 - g) / 2, g), (0, *last)), error)
+
+
+def _esdirk4() -> Scheme:
+    """The implicit part of ARK4(3)6L[2]SA (Kennedy and Carpenter, Appl. Numer. Math. 44, 2003).
+
+    Five implicit stages of order 2 in themselves, gamma = 1/4, with an embedded scheme of order 3.
+    """
+    g = 1 / 4
+    last = (82889 / 524892, 0, 15625 / 83664, 69875 / 102672, -2260 / 8211, g)
+    embedded = (
+        4586570599 / 29645900160, 0, 178811875 / 945068544, 814220225 / 1159782912,
+        -3700637 / 11593932, 61727 / 225920,
+    )  # fmt: skip
+    a = (
+        (g, g),
+        (8611 / 62500, -1743 / 31250, g),
+        (5012029 / 34652500, -654441 / 2922500, 174375 / 388108, g),
+        (15267082809 / 155376265600, -71443401 / 120774400, 730878875 / 902184768,
+         2285395 / 8070912, g),
+        last,
+    )  # fmt: skip
+    error = tuple(b - c for b, c in zip(last, embedded, strict=True))
+    return Scheme("esdirk4", 4, 4, a, error)
 
 
 SCHEMES: dict[str, Scheme] = {
-    "euler": Scheme("euler", 1, 2, ((1.0,),), (-0.5, 0.5)),
-    "sdirk2": _sdirk2(),
-    "sdirk3": _sdirk3(),
-}
+    s.name: s
+    for s in (
+        Scheme("euler", 1, 2, ((0, 1.0),), (-0.5, 0.5)), _sdirk2(), _sdirk3(), _esdirk4()
+    )
+}  # fmt: skip
 
 
 def scheme(name: str) -> Scheme:

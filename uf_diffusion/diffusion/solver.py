@@ -16,7 +16,7 @@ from dolfinx.fem.petsc import assemble_matrix, assemble_vector
 from petsc4py import PETSc
 
 from uf_diffusion.diffusion.forms import lumped_volume, weighted_stiffness
-from uf_diffusion.diffusion.linear import FluxForm, StageFailure, linear_solver
+from uf_diffusion.diffusion.linear import FluxForm, StageFailure, compressed, linear_solver, reduced
 from uf_diffusion.diffusion.meshes import space_on
 from uf_diffusion.diffusion.schemes import SCHEMES, Scheme, StepControl
 from uf_diffusion.diffusion.stage import Stage, StageReport
@@ -27,6 +27,9 @@ from uf_diffusion.problem.grids import Grid
 from uf_diffusion.problem.manifolds import Array
 
 __all__ = ["DiffusionState", "SolverFailure", "UltraFastDiffusion"]
+
+
+STAGE = 1e-4  # a stage's error as a fraction of what the step control allows
 
 
 class SolverFailure(RunFailure):
@@ -57,6 +60,7 @@ class DiffusionState:
         risk: L0 = integral of f(nu / mu) dmu, whose flow in W_2 the PDE is.
         dual_energy: the energy whose flow in H^-1(nu) the PDE is; KL(nu | mu) for p = 2.
         min_ratio, max_ratio: bounds of h over all ranks.
+        distance: from equilibrium: the root mean square over nu of h - 1.
         newton_iterations, linear_iterations: work of the last step.
         pace: how the step control goes on; nothing at the start and with fixed steps.
     """
@@ -72,6 +76,7 @@ class DiffusionState:
     dual_energy: float
     min_ratio: float
     max_ratio: float
+    distance: float
     newton_iterations: int = 0
     linear_iterations: int = 0
     pace: Pace | None = None
@@ -119,13 +124,13 @@ class UltraFastDiffusion:
             self.teacher = self.nodal(problem.teacher, "teacher")
             K = assemble_matrix(weighted_stiffness(self.V, self.function(self.teacher)))
             K.assemble()
-        self.stiffness = K
+        self.stiffness = K = compressed(K)
         self.weight = self.volume * self.teacher
         self._flow = problem.divergence.homogeneous
         with common.Timer("uf:hierarchy"):
             linear = linear_solver(K, grid, self.node, problem.manifold.dim)
             self.stage = Stage(FluxForm(K), linear, self.weight, self._flow, comm)
-        self._tolerance = 1e-13 if scheme.order == 1 else max(1e-13, 1e-6 * rtol)
+        self._exact = scheme.order == 1
 
     def _assemble_volume(self) -> Array:
         vector = assemble_vector(lumped_volume(self.V))
@@ -215,7 +220,7 @@ class UltraFastDiffusion:
         if step_size is None:
             yield from self._adaptive(state, t_end)
             return
-        self._tolerance = 1e-13
+        self._exact = True
         previous, count = None, max(1, round(t_end / step_size))
         for _ in range(count):
             (state, _), previous = self.step(state, t_end / count, previous), state
@@ -274,24 +279,33 @@ class UltraFastDiffusion:
         Raises:
             StageFailure: when a stage does not converge.
         """
+        tolerance = self._stage_tolerance(state)
         guess, k = self._extrapolation(state, previous), [state.derivative]
         reports: list[StageReport] = []
         surprise, first = np.zeros_like(state.ratio), self.scheme.nodes[0]
         with common.Timer("uf:stages"):
             for row, node in zip(self.scheme.a, self.scheme.nodes, strict=True):
                 b = state.ratio + sum(
-                    (tau * a * rate for a, rate in zip(row[:-1], k[1:], strict=True)),
+                    (tau * a * rate for a, rate in zip(row[:-1], k, strict=True) if a),
                     start=0.0 * state.ratio,
                 )
                 start = self._inside(state, guess(node * tau) + (node / first) ** 2 * surprise)
-                w, ratio, report = self.stage.solve(b, tau * row[-1], start, self._tolerance)
+                w, ratio, report = self.stage.solve(b, tau * row[-1], start, tolerance)
                 if not reports:
                     surprise = w - guess(node * tau)
                 reports.append(report)
                 k.append(self._rate(w))
         error = tau * sum(e * rate for e, rate in zip(self.scheme.error, k, strict=True))
         new = self._evaluated(state.t + tau, state.step + 1, tau, ratio, w, k[-1], reports)
-        return new, self._error_norm(np.asarray(error), w, ratio)
+        return new, self._error_norm(np.asarray(error), new)
+
+    def _stage_tolerance(self, state: DiffusionState) -> float:
+        """Of the relative error of u in a stage: round-off where the scheme's principles are exact
+        or the step is fixed, else a small fraction of the step's error.
+        """
+        if self._exact:
+            return 1e-13
+        return max(1e-13, STAGE * self.rtol * min(1.0, max(0.01, state.distance)))
 
     def _extrapolation(
         self, state: DiffusionState, previous: DiffusionState | None
@@ -306,35 +320,33 @@ class UltraFastDiffusion:
         return lambda s: w + s * speed + s * s * bend
 
     def _inside(self, state: DiffusionState, guess: Array) -> Array:
-        """A first guess that changes no outer weight by more than a half."""
+        """A first guess within half the way to the end of f*'s domain, at every node."""
         w = state.potential
         change = self.stage.largest(self.stage.relative_slope(w) * (guess - w))
-        return guess if change <= 0.5 else w + (0.5 / change) * (guess - w)
+        most = 0.5 / max(1.0, self._flow.power - 1)
+        return guess if change <= most else w + (most / change) * (guess - w)
 
     def between(self, old: DiffusionState, new: DiffusionState, t: float) -> Array:
         """The ratio h ``(owned,)`` at a time between two successive states.
 
         Cubic Hermite interpolation conserves mass, as every linear combination of states and rates
-        does. Where it would leave the bounds of h at ``old`` the linear interpolant, which cannot,
-        takes its place.
+        does. What it adds to the linear interpolant, which cannot leave the bounds of h at ``old``,
+        is scaled down where it would.
         """
         tau = new.t - old.t
         s = (t - old.t) / tau
         linear = (1 - s) * old.ratio + s * new.ratio
         slope = (new.ratio - old.ratio) / tau
         bend = (1 - s) * (old.derivative - slope) - s * (new.derivative - slope)
-        cubic = linear + s * (1 - s) * tau * bend
-        lowest = self._reduce(float(cubic.min(initial=np.inf)), MPI.MIN)
-        highest = self._reduce(float(cubic.max(initial=0.0)), MPI.MAX)
-        inside = old.min_ratio <= lowest and highest <= old.max_ratio
-        return cubic if inside else linear
+        more = s * (1 - s) * tau * bend
+        room = np.where(more > 0, old.max_ratio - linear, linear - old.min_ratio)
+        excess = np.abs(more) / np.maximum(room, 1e-15 * old.max_ratio)
+        return linear + more / max(1.0, self._reduce(float(excess.max(initial=0.0)), MPI.MAX))
 
-    def _error_norm(self, error: Array, w: Array, ratio: Array) -> float:
-        relative = self.stage.relative_error(error, w)
-        sums = np.array([self.weight @ relative**2, self.weight @ (ratio - 1) ** 2])
-        self.comm.Allreduce(MPI.IN_PLACE, sums)
-        squared, distance = sums
-        return math.sqrt(squared) / (self.rtol * min(1.0, max(1e-8, math.sqrt(distance))))
+    def _error_norm(self, error: Array, new: DiffusionState) -> float:
+        relative = self.stage.relative_error(error, new.potential)
+        size = math.sqrt(self._reduce(float(self.weight @ relative**2), MPI.SUM))
+        return size / (self.rtol * min(1.0, max(1e-8, new.distance)))
 
     def _first_step(self, state: DiffusionState) -> float:
         relative = state.derivative / state.ratio
@@ -343,7 +355,7 @@ class UltraFastDiffusion:
 
     def _broken(self, old: DiffusionState, new: DiffusionState) -> str:
         """Which principle a step broke, beyond the tolerance of a stage; empty when none."""
-        slack = max(1e-12, 10 * self._tolerance)
+        slack = max(1e-12, self._stage_tolerance(old))
         if new.dual_energy > old.dual_energy + slack * max(abs(old.dual_energy), 1e-3):
             return "the dual energy increased"
         if not self.stage.stiffness.monotone:
@@ -361,7 +373,7 @@ class UltraFastDiffusion:
         return self.stage.stiffness(w) / self.weight
 
     def _reduce(self, value: float, op: MPI.Op) -> float:
-        return float(self.comm.allreduce(value, op))
+        return float(reduced(np.array([value]), self.comm, op)[0])
 
     def _evaluated(
         self,
@@ -375,15 +387,19 @@ class UltraFastDiffusion:
     ) -> DiffusionState:
         mu, u = self.weight * ratio, 1 / ratio
         sums = np.array(
-            [mu.sum(), mu @ self.problem.divergence.f(u), self.weight @ self._flow.dual_energy(u)]
+            [
+                mu.sum(),
+                mu @ self.problem.divergence.f(u),
+                self.weight @ self._flow.dual_energy(u),
+                self.weight @ (ratio - 1) ** 2,
+            ]
         )
         bounds = np.array([-ratio.min(initial=np.inf), ratio.max(initial=0.0)])
-        self.comm.Allreduce(MPI.IN_PLACE, sums)
-        self.comm.Allreduce(MPI.IN_PLACE, bounds, MPI.MAX)
-        mass, risk, dual_energy = map(float, sums)
+        mass, risk, dual_energy, squared = map(float, reduced(sums, self.comm))
+        reduced(bounds, self.comm, MPI.MAX)
         return DiffusionState(
             t, step, tau, ratio, potential, derivative, mass, risk, dual_energy,
-            -float(bounds[0]), float(bounds[1]),
+            -float(bounds[0]), float(bounds[1]), math.sqrt(squared),
             sum(r.newton_iterations for r in reports or ()),
             sum(r.linear_iterations for r in reports or ()),
         )  # fmt: skip

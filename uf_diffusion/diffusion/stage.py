@@ -35,7 +35,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from uf_diffusion.diffusion.linear import FluxForm, LinearSolver, StageFailure
+from uf_diffusion.diffusion.linear import FluxForm, LinearSolver, StageFailure, reduced
 from uf_diffusion.problem.divergences import Divergence
 from uf_diffusion.problem.manifolds import Array
 
@@ -107,7 +107,7 @@ class Stage:
         w, linear, eta = start.copy(), 0, 1e-2
         with np.errstate(all="ignore"):  # overflow ends in a rho that is not finite, on all ranks
             for newton in range(1, self._max_iterations + 1):
-                direction, slope, its = self._direction(w, b, s, 0.1 * eta)
+                direction, slope, its = self._direction(w, b, s, eta)
                 linear += its
                 rho = self.largest(slope * direction)
                 if not np.isfinite(rho):
@@ -124,24 +124,28 @@ class Stage:
     def _direction(self, w: Array, b: Array, s: float, rtol: float) -> tuple[Array, Array, int]:
         """Newton's direction, d log u / dw there, and the linear iterations that it took."""
         u = self.divergence.dconjugate(w)
-        slope = self.divergence.d2conjugate(w) / u
-        ratio = 1 / u
-        self.linear.set(self.weight * ratio * slope, s)
-        residual = self.weight * (ratio - b) - s * self.stiffness(w)
+        slope = self.divergence.d2conjugate(w)
+        slope /= u
+        ratio = np.reciprocal(u, out=u)
+        residual = ratio - b
+        residual *= self.weight
+        residual -= s * self.stiffness(w)
+        ratio *= self.weight
+        ratio *= slope
+        self.linear.set(ratio, s)
         direction, its = self.linear.solve(residual, rtol)
         return direction, slope, its
 
     def _balanced(self, w: Array, b: Array) -> tuple[Array, Array]:
         """W shifted by the constant that gives it the mass of b, and its ratio."""
-        wanted = self._comm.allreduce(float(self.weight @ b))
         for _ in range(3):
             ratio = 1 / self.divergence.dconjugate(w)
             mass = self.weight * ratio
-            sums = np.array([mass.sum(), mass @ self.relative_slope(w)])
-            self._comm.Allreduce(MPI.IN_PLACE, sums)
-            if abs(sums[0] - wanted) <= 4e-16 * wanted:
+            sums = np.array([self.weight @ b, mass.sum(), mass @ self.relative_slope(w)])
+            wanted, found, slope = reduced(sums, self._comm)
+            if abs(found - wanted) <= 4e-16 * wanted:
                 break
-            w = w + (sums[0] - wanted) / sums[1]
+            w = w + (found - wanted) / slope
         return w, ratio
 
     def relative_error(self, error: Array, w: Array) -> Array:
@@ -150,9 +154,10 @@ class Stage:
         Solves with the matrix of the last Newton step, which damps the stiff components: they must
         not steer the step size (Hosea and Shampine, Appl. Numer. Math. 20, 1996).
         """
-        change, _ = self.linear.solve(self.weight * error, 0.01)
+        change, _ = self.linear.solve(self.weight * error, 0.1)
         return self.relative_slope(w) * change
 
     def largest(self, values: Array) -> float:
-        """The largest magnitude on all ranks; not a number where one is not."""
-        return float(self._comm.allreduce(float(np.abs(values).max(initial=0.0)), MPI.MAX))
+        """The largest magnitude on all ranks; infinite where one is not a number."""
+        local = np.nan_to_num([np.abs(values).max(initial=0.0)], nan=np.inf, posinf=np.inf)
+        return float(reduced(local, self._comm, MPI.MAX)[0])

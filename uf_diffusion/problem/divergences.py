@@ -50,7 +50,7 @@ class Divergence(Protocol):
         ...
 
     def dconjugate(self, w: Array) -> Array:
-        """f*'(w), the outer weight of the potential w."""
+        """f*'(w), the outer weight of the potential w; never an alias of w."""
         ...
 
     def d2conjugate(self, w: Array) -> Array:
@@ -256,7 +256,7 @@ class Custom:
 
     def _call(self, name: str, t: Array) -> Array:
         try:
-            values = np.asarray(getattr(self._of, name)(t), dtype=float)
+            values = np.array(getattr(self._of, name)(t), dtype=float)  # a copy of its own
         except Exception as error:
             raise InputError(
                 f"Regulariser '{self.name}': {name} failed with {type(error).__name__}: {error}."
