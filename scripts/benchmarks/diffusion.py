@@ -107,9 +107,8 @@ def baseline(t_end=31.25):
     print(f"{'baseline: one-sided lines, LSODA, 4096':44} {bound[0]:9.1e} {bound[1]:9.1e} "
           f"{seconds:9.2f} {1:8.0f}", flush=True)  # fmt: skip
     for cells, degree, scheme, rtol in (
-        (4096, 1, "sdirk2", 5e-5), (4096, 1, "esdirk4", 2e-4), (1024, 1, "esdirk4", 1e-4),
-        (512, 1, "esdirk4", 1e-4), (192, 2, "esdirk4", 1e-4), (96, 3, "sdirk3", 1e-3),
-        (96, 3, "esdirk4", 2e-4), (80, 3, "esdirk4", 2e-4),
+        (4096, 1, "sdirk2", 5e-5), (4096, 1, "esdirk4", 2e-4), (1024, 1, "sdirk3", 5e-4),
+        (192, 2, "esdirk4", 1e-4), (96, 3, "sdirk3", 1e-3), (96, 3, "esdirk4", 2e-4),
     ):  # fmt: skip
         grid = grid_on(circle, cells, degree)
         runs = [cpu(lambda g=grid, s=scheme, r=rtol: shots(g, t_end, scheme=s, rtol=r))

@@ -159,5 +159,6 @@ class Stage:
 
     def largest(self, values: Array) -> float:
         """The largest magnitude on all ranks; infinite where one is not a number."""
-        local = np.nan_to_num([np.abs(values).max(initial=0.0)], nan=np.inf, posinf=np.inf)
-        return float(reduced(local, self._comm, MPI.MAX)[0])
+        local = float(np.abs(values).max(initial=0.0))
+        local = local if local < np.inf else np.inf
+        return float(reduced(np.array([local]), self._comm, MPI.MAX)[0])
