@@ -1,0 +1,132 @@
+"""Solves with diag(d) + s K against scipy's sparse and dense direct solvers."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.sparse.linalg import spsolve
+
+pytest.importorskip("dolfinx")
+from mpi4py import MPI
+
+from petsc4py import PETSc
+
+from uf_diffusion.diffusion.linear import Band, Cholesky, Multigrid
+from uf_diffusion.diffusion.solver import UltraFastDiffusion
+from uf_diffusion.problem import Problem
+from uf_diffusion.problem.densities import Bumps, Uniform, VonMisesFisher
+from uf_diffusion.problem.divergences import Unbiased
+from uf_diffusion.problem.grids import grid_on
+from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
+
+TEACHERS = {
+    "circle": Bumps(Circle(), 100.0),
+    "sphere": VonMisesFisher(Sphere(2), 4.0),
+    "torus2": Bumps(FlatTorus(2, 4.0), 100.0),
+    "torus3": Bumps(FlatTorus(3, 4.0), 10.0),
+}
+CASES = [
+    ("circle", 200, 1, Band), ("circle", 60, 2, Band), ("circle", 40, 3, Band),
+    ("sphere", 5120, 1, Multigrid), ("sphere", 1280, 2, Multigrid), ("sphere", 1280, 3, Multigrid),
+    ("torus2", 5000, 1, Multigrid), ("torus2", 1152, 2, Multigrid), ("torus2", 1152, 3, Multigrid),
+    ("torus3", 10368, 1, Multigrid), ("torus3", 750, 2, Multigrid),
+    ("sphere", 320, 1, Cholesky),
+]  # fmt: skip
+
+
+def solver_for(name, cells, degree=1):
+    teacher = TEACHERS[name]
+    problem = Problem(teacher.manifold, teacher, Uniform(teacher.manifold), Unbiased(), 1.0)
+    return UltraFastDiffusion(problem, grid_on(teacher.manifold, cells, degree), comm=MPI.COMM_SELF)
+
+
+def assembled(solver):
+    starts, columns, entries = solver.stiffness.getValuesCSR()
+    return sparse.csr_array((entries, columns, starts))
+
+
+@pytest.mark.parametrize(("name", "cells", "degree", "kind"), CASES)
+@pytest.mark.parametrize("s", [1e-5, 1e-2, 10.0])
+def test_solve_against_a_direct_solver(name, cells, degree, kind, s, rng):
+    """Diagonals over six orders of magnitude; the error in the energy norm keeps its promise."""
+    solver = solver_for(name, cells, degree)
+    linear, n = solver.stage.linear, len(solver.weight)
+    assert isinstance(linear, kind)
+    d = solver.weight * 10.0 ** rng.uniform(-3, 3, n)
+    A = (sparse.diags_array(d) + s * assembled(solver)).tocsc()
+    linear.set(d, s)
+    for rtol in (1e-2, 1e-10):
+        rhs = rng.standard_normal(n)
+        found, its = linear.solve(rhs, rtol)
+        exact = spsolve(A, rhs)
+        error = found - exact
+        assert error @ (A @ error) <= rtol**2 * (exact @ rhs)
+    assert its <= {1: 15, 2: 25, 3: 35}[degree]
+    assert (linear.solve(0 * rhs, 1e-6)[0] == 0).all()
+
+
+@pytest.mark.parametrize(("name", "sizes"), [("sphere", (1280, 81920)), ("torus2", (1800, 115200))])
+def test_iterations_do_not_grow(name, sizes):
+    """64 times as many unknowns: at most 1.3 times the iterations to 1e-6, and at most 15."""
+    means = []
+    for cells in sizes:
+        solver, counts = solver_for(name, cells), []
+        ratio = Uniform(solver.problem.manifold)(solver.points) / solver.teacher
+        for s in (1e-4, 1e-2, 1.0):
+            solver.stage.linear.set(solver.weight * ratio**2, s)
+            counts.append(solver.stage.linear.solve(solver.weight * (ratio - 1), 1e-6)[1])
+        means.append(np.mean(counts))
+    assert means[1] <= 1.3 * means[0]
+    assert means[1] <= 15
+
+
+@pytest.mark.parametrize(("name", "cells", "degree", "kind"), CASES)
+def test_fluxes_are_the_stiffness_matrix(name, cells, degree, kind, rng):
+    """K w by differences, without stored zeros, against the assembled matrix; K 1 = 0."""
+    solver = solver_for(name, cells, degree)
+    K, w = assembled(solver), rng.standard_normal(len(solver.weight))
+    assert abs(K - K.T).max() <= 1e-13 * abs(K).max()
+    assert (np.abs(K.data) > 0).all()
+    assert solver.stage.stiffness(w) == pytest.approx(K @ w, rel=1e-10, abs=1e-11)
+    assert not np.abs(solver.stage.stiffness(np.ones_like(w))).any()
+    if name == "torus2" and degree == 1:
+        assert K.nnz == 5 * len(w)  # the diagonals of the boxes carry nothing
+
+
+def test_a_krylov_method_of_the_users_choice(rng):
+    """Options with the prefix uf_ksp_ hand the iteration to PETSc."""
+    options = PETSc.Options()
+    options["uf_ksp_type"] = "minres"
+    try:
+        solver = solver_for("torus2", 5000)
+        assert solver.stage.linear._ksp.getType() == "minres"
+        solver.stage.linear.set(solver.weight, 0.1)
+        rhs = rng.standard_normal(len(solver.weight))
+        found, its = solver.stage.linear.solve(rhs, 1e-10)
+        assert solver.stage.linear._ksp.its == its > 0
+    finally:
+        options.delValue("uf_ksp_type")
+    A = (sparse.diags_array(solver.weight) + 0.1 * assembled(solver)).tocsc()
+    assert found == pytest.approx(spsolve(A, rhs), rel=1e-6, abs=1e-8 * np.abs(found).max())
+
+
+def test_one_blas_thread_a_rank():
+    """Under mpiexec without OMP_NUM_THREADS; a user's own choice is kept."""
+    code = (
+        "from mpi4py import MPI; import uf_diffusion.diffusion; from threadpoolctl import *; "
+        "print(max(i['num_threads'] for i in threadpool_info()))"
+    )
+    environment = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith(("PMI", "_PYTEST_MPI", "OMP_", "OPENBLAS_NUM"))
+    }
+    for extra, expected in (({}, 1), ({"OMP_NUM_THREADS": "2"}, 2)):
+        done = subprocess.run(
+            ["mpiexec", "-n", "2", sys.executable, "-c", code],
+            env=environment | extra, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert set(done.stdout.split()) == {str(expected)}
