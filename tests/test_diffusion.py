@@ -107,13 +107,13 @@ def test_every_divergence_decays_at_the_same_rate(divergence):
     assert decay_rate(Circle(), 256, divergence) == pytest.approx(1, rel=0.01)
 
 
-@pytest.mark.parametrize("divergence", [Unbiased(), Entropy(), Power(1.5), Power(3.0)], ids=repr)
-def test_against_a_spectral_method_of_lines(divergence):
-    """An independent solution: Fourier collocation for nu h_t = -(nu w_x)_x, stiff ODE solver."""
-    circle, n, t = Circle(), 128, 0.3
-    teacher, initial = VonMisesFisher(circle, 0.5), VonMisesFisher(circle, 0.5, [[0, 1]])
+TURNED = VonMisesFisher(Circle(), 0.5), VonMisesFisher(Circle(), 0.5, [[0, 1]])
+
+
+def spectral_ratio(divergence, t, n=128):
+    """Fourier collocation for nu h_t = -(nu w_x)_x with a stiff ODE solver: h(angles) at time t."""
     theta = 2 * np.pi * np.arange(n) / n - np.pi
-    nu, mu = teacher(circle.unchart(theta)), initial(circle.unchart(theta))
+    nu, mu = (density(Circle().unchart(theta)) for density in TURNED)
     wave = np.fft.rfftfreq(n, 1 / n)
     wave[-1] = 0
 
@@ -124,10 +124,48 @@ def test_against_a_spectral_method_of_lines(divergence):
         return -derivative(nu * derivative(divergence.df(1 / h))) / nu
 
     h = solve_ivp(rate, (0, t), mu / nu, method="BDF", rtol=1e-9, atol=1e-10).y[:, -1]
-    solver = solver_for(teacher, initial, 2048, divergence, rtol=1e-6)
-    state = list(solver.iterate(t))[-1]
-    found = solver.grid.interpolate(solver.gathered(state.ratio), circle.unchart(theta))
-    assert np.abs(found - h).max() < 1e-5
+    modes = np.fft.fftfreq(n, 1 / n)
+    return lambda x: (np.exp(1j * np.outer(x + np.pi, modes)) @ np.fft.fft(h) / n).real
+
+
+ANGLES = np.linspace(-3.1, 3.1, 777)  # no nodes of a mesh
+
+
+@pytest.mark.parametrize("divergence", [Unbiased(), Entropy(), Power(1.5), Power(3.0)], ids=repr)
+def test_against_a_spectral_method_of_lines(divergence):
+    """An independent solution: Fourier collocation, adaptive steps."""
+    exact = spectral_ratio(divergence, 0.3)(ANGLES)
+    solver = solver_for(*TURNED, 2048, divergence, rtol=1e-6)
+    state = list(solver.iterate(0.3))[-1]
+    found = solver.grid.interpolate(solver.gathered(state.ratio), Circle().unchart(ANGLES))
+    assert np.abs(found - exact).max() < 1e-5
+    assert abs(state.mass - 1) < 1e-12
+
+
+@pytest.mark.parametrize("divergence", [Entropy(), Power(1.5), Power(3.0)], ids=repr)
+def test_every_divergence_has_the_same_orders(divergence):
+    """In h against Fourier collocation, in tau against a step 8 times smaller than the last."""
+    t, points = 0.3, Circle().unchart(ANGLES)
+    exact = spectral_ratio(divergence, t)(ANGLES)
+
+    def end(cells, degree, scheme, steps):
+        solver = solver_for(*TURNED, cells, divergence, scheme, degree=degree)
+        return solver, list(solver.iterate(t, t / steps))[-1].ratio
+
+    for degree, cells in ((1, (32, 64, 128)), (2, (32, 64, 128)), (3, (16, 32, 64))):
+        errors = []
+        for n in cells:
+            solver, ratio = end(n, degree, "esdirk4", 32)
+            found = solver.grid.interpolate(solver.gathered(ratio), points)
+            errors.append(np.abs(found - exact).max())
+        assert observed_order(1 / np.array(cells), errors) == pytest.approx(degree + 1, abs=0.2)
+        assert errors[-1] < {1: 1e-3, 2: 1e-5, 3: 3e-6}[degree]
+    steps = (16, 32, 64)
+    _, exact = end(64, 2, "esdirk4", 512)
+    for name, scheme in SCHEMES.items():
+        errors = [np.abs(end(64, 2, name, n)[1] - exact).max() for n in steps]
+        assert observed_order(1 / np.array(steps), errors) == pytest.approx(scheme.order, abs=0.15)
+        assert errors[-1] < {"euler": 5e-3, "sdirk2": 1e-5, "sdirk3": 1e-6, "esdirk4": 1e-8}[name]
 
 
 class Wavy(Density):
