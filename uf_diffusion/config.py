@@ -57,7 +57,7 @@ class ProblemConfig:
             object.__setattr__(self, "dim", MANIFOLDS[self.manifold])
         default = "von-mises-fisher" if self.manifold == "sphere" else "bumps"
         for name in ("teacher", "initial"):
-            spec = getattr(self, name) or default
+            spec = default if getattr(self, name) is None else getattr(self, name)
             table = {"kind": spec} if isinstance(spec, str) else dict(spec)
             object.__setattr__(self, name, table)
 
@@ -304,6 +304,8 @@ def _section(name: str, table: Any) -> Any:
 def _typed(name: str, value: Any, kind: str) -> Any:
     """The value as int, float, str or a density, or one sentence why not."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and 2**63 <= abs(value) != math.inf:
+        raise InputError(f"{name} must be smaller than 2^63 in magnitude.")
     if kind == "int" and number and value == int(value if math.isfinite(value) else 0):
         return int(value)
     if kind == "float" and number and math.isfinite(value):
@@ -337,6 +339,8 @@ def _one_of(name: str, value: Any, valid: Iterable[Any]) -> None:
 
 def _toml(value: Any) -> str:
     """A value in TOML syntax."""
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

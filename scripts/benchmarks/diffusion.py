@@ -2,7 +2,7 @@
 
 Parts: baseline, scaling, large, ranks, volume. Everything is measured when the script runs; the
 baseline of each table runs in the same command. Times are medians where a run is short. Expect
-20 minutes for all parts on two cores.
+25 minutes for all parts on two cores.
 """
 
 from mpi4py import MPI
