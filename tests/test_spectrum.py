@@ -7,6 +7,9 @@ from scipy.linalg import eigh
 pytest.importorskip("dolfinx")
 from mpi4py import MPI
 
+from petsc4py import PETSc
+
+from uf_diffusion.diffusion.linear import Band
 from uf_diffusion.diffusion.solver import UltraFastDiffusion
 from uf_diffusion.diffusion.spectrum import spectrum
 from uf_diffusion.problem import Problem
@@ -44,6 +47,15 @@ def test_against_a_dense_eigenproblem():
     assert values == pytest.approx(exact, rel=1e-9)
     gram = (functions * solver.weight) @ functions.T
     assert gram == pytest.approx(np.eye(5), abs=1e-7)
+
+
+def test_options_are_left_as_they_were():
+    """The eigenvalue solver's settings do not outlive it: they would change the next solver."""
+    before = PETSc.Options().getAll()
+    solver = solver_for(Bumps(Circle(), 20.0), 60, 1)
+    spectrum(solver, 2)
+    assert PETSc.Options().getAll() == before
+    assert isinstance(solver_for(Bumps(Circle(), 20.0), 60, 1).stage.linear, Band)
 
 
 @pytest.mark.parallel(2)

@@ -128,11 +128,16 @@ def linear_solver(K: PETSc.Mat, grid: Grid, node: Index, dim: int) -> LinearSolv
         node: the grid's number of each owned node.
         dim: dimension of the manifold.
     """
-    chosen = any(name.startswith(PREFIX) for name in PETSc.Options().getAll())
-    if dim == 1 and K.comm.size == 1 and not chosen:
+    if dim == 1 and K.comm.size == 1 and not _chosen():
         return Band(K, np.argsort(grid.manifold.chart(grid.nodes[node])[:, 0], kind="stable"))
     nestings = list(_nestings(grid)) if dim > 1 else []
     return Multigrid(K, nestings, node) if nestings else Cholesky(K)
+
+
+def _chosen(kind: str = "") -> bool:
+    """Whether the user has given options of some kind for the linear solver."""
+    names = PETSc.Options().getAll()
+    return any(n.startswith(PREFIX + kind) and not n.startswith(f"{PREFIX}eps_") for n in names)
 
 
 def _nestings(grid: Grid) -> Iterator[Nesting]:
@@ -165,8 +170,7 @@ class Multigrid:
         self._gain = GAIN if nestings[0].parents.shape[1] == 2 else 1.0  # edges were halved
         self._work = [self._left.duplicate() for _ in range(3)]
         self._ksp = self._solver(K.comm)
-        # a user's choice of Krylov method is PETSc's business
-        self._chosen = any(name.startswith(f"{PREFIX}ksp_") for name in PETSc.Options().getAll())
+        self._chosen = _chosen("ksp_")
 
     def _solver(self, comm: PETSc.Comm) -> PETSc.KSP:
         ksp = PETSc.KSP().create(comm)

@@ -6,6 +6,9 @@ Near equilibrium the potential w decays like exp(-f''(1) lambda_1 t) and the ene
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 from petsc4py import PETSc
 from slepc4py import SLEPc
@@ -63,19 +66,32 @@ def _sliced(K: PETSc.Mat, M: PETSc.Mat, top: float) -> SLEPc.EPS:
     ksp.setType(PETSc.KSP.Type.PREONLY)
     ksp.getPC().setType(PETSc.PC.Type.CHOLESKY)
     ksp.getPC().setFactorSolverType("mumps")
-    options, prefix = PETSc.Options(), ksp.getOptionsPrefix() or ""
     # no ScaLAPACK at the root, which would hide the inertia; room for fill on small problems
-    for key, value in (("13", 1), ("14", 400)):
-        options[f"{prefix}mat_mumps_icntl_{key}"] = value
-    eps.setFromOptions()
-    ksp.setFromOptions()
-    try:
-        eps.solve()
-    except PETSc.Error as error:
-        raise SolverFailure(
-            f"The eigenvalue solver failed with PETSc's error {error.ierr}."
-        ) from None
+    prefix = ksp.getOptionsPrefix() or ""
+    with _options({f"{prefix}mat_mumps_icntl_13": 1, f"{prefix}mat_mumps_icntl_14": 400}):
+        eps.setFromOptions()
+        ksp.setFromOptions()
+        try:
+            eps.solve()
+        except PETSc.Error as error:
+            raise SolverFailure(
+                f"The eigenvalue solver failed with PETSc's error {error.ierr}."
+            ) from None
     return eps
+
+
+@contextmanager
+def _options(values: dict[str, int]) -> Iterator[None]:
+    """PETSc's options with these added, where the user has not chosen them, for a while."""
+    options = PETSc.Options()
+    added = [name for name in values if not options.hasName(name)]
+    for name in added:
+        options[name] = values[name]
+    try:
+        yield
+    finally:
+        for name in added:
+            options.delValue(name)
 
 
 def _pairs(eps: SLEPc.EPS, solver: UltraFastDiffusion, count: int) -> tuple[Array, Array]:
