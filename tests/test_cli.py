@@ -93,6 +93,7 @@ BAD = {
     "wrong type": (["solve", "--set", "diffusion.cells='many'"], "whole number"),
     "no cells": (["solve", "--set", "diffusion.cells=0"], "diffusion.cells must be positive"),
     "cells beyond all bounds": (["solve", "--set", f"diffusion.cells=1{400 * '0'}"], "smaller than 2^63"),
+    "cells as a huge float": (["solve", "--set", "diffusion.cells=1e300"], "smaller than 2^63"),
     "huge seed": (["train", "--set", f"network.seed={2**70}"], "smaller than 2^63"),
     "no density": (["solve", "--set", "problem.initial=''"], "Unknown density kind ''"),
     "unknown scheme": (["solve", "--set", "diffusion.scheme=sdirk"], "did you mean 'sdirk3'?"),

@@ -304,7 +304,8 @@ def _section(name: str, table: Any) -> Any:
 def _typed(name: str, value: Any, kind: str) -> Any:
     """The value as int, float, str or a density, or one sentence why not."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and 2**63 <= abs(value) != math.inf:
+    whole = number and (kind == "int" or isinstance(value, int))
+    if whole and 2**63 <= abs(value) != math.inf:
         raise InputError(f"{name} must be smaller than 2^63 in magnitude.")
     if kind == "int" and number and value == int(value if math.isfinite(value) else 0):
         return int(value)
