@@ -16,7 +16,8 @@ import numpy as np
 
 import uf_diffusion
 from uf_diffusion.diffusion.solver import UltraFastDiffusion
-from uf_diffusion.network.feature_maps import feature_map, place
+from uf_diffusion.network.factory import feature_map
+from uf_diffusion.network.feature_maps import place
 from uf_diffusion.network.features import Laplace, Radial, ReLU
 from uf_diffusion.network.projection import project
 from uf_diffusion.problem import Problem
@@ -156,12 +157,12 @@ def projections():
     ]
     for phi, teacher, kernel, h in cases:
         manifold = phi.manifold
-        psi = feature_map(phi, kernel, 100, place(teacher, 200, False, rng), rng)
+        psi = feature_map(phi, kernel, 100, place(teacher, 200, "random", rng), rng)
         residual, worst = 0.0, 0.0
         for divergence in (Unbiased(), Biased()):
             for width in (20, 150):
                 omega = manifold.sample(width, rng)
-                found = project(psi.at(omega), width, divergence, 1e-2)
+                found = project(psi.at(omega), np.full(width, 1 / width), divergence, 1e-2)
                 residual = max(residual, found.residual)
             omega = manifold.sample(10, rng)
             direction = manifold.tangent(omega, rng.standard_normal(omega.shape))

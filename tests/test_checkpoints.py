@@ -12,7 +12,8 @@ import pytest
 pytest.importorskip("dolfinx")
 from mpi4py import MPI
 
-from uf_diffusion.diffusion.checkpoints import Checkpoints, restore
+from uf_diffusion.checkpoints import Checkpoints, read_checkpoint
+from uf_diffusion.diffusion.checkpoints import pack, restore
 from uf_diffusion.diffusion.solver import UltraFastDiffusion
 from uf_diffusion.errors import InputError
 from uf_diffusion.observers import DiffusionHistory
@@ -39,11 +40,11 @@ def solver_of(name, comm, cells=None):
     )
 
 
-def run(solver, history, start=None, watch=None, stop=None):
+def run(solver, history, start=None, path=None, stop=None):
     for state in solver.iterate(TIMES[-1], start=start):
         history(state)
         if stop is not None and state.step == stop:
-            watch.write(state)
+            Checkpoints(path, 1e9, "solve").write("diffusion", pack(state, solver, history))
             break
     return history
 
@@ -61,10 +62,10 @@ def test_resume_on_other_ranks(name, shared_folder):
     whole = fields(serial, run(serial, DiffusionHistory(serial, TIMES)))
     for writer, reader, file in ((together, serial, "a.nc"), (serial, together, "b.nc")):
         path, history = shared_folder / file, DiffusionHistory(writer, TIMES)
-        run(writer, history, None, Checkpoints(path, 1e9, history, writer), stop=7)
+        run(writer, history, None, path, stop=7)
         comm.barrier()
         history = DiffusionHistory(reader, TIMES)
-        start = restore(path, reader, history)
+        start = restore(read_checkpoint(path)["diffusion"], reader, history)
         assert start.step == 7
         found = fields(reader, run(reader, history, start))
         for a, b in zip(found[1:], whole[1:], strict=True):
@@ -78,13 +79,13 @@ def test_foreign_checkpoints_are_refused(tmp_path):
     solver = solver_of("circle", MPI.COMM_SELF)
     history = DiffusionHistory(solver, TIMES)
     path = tmp_path / "checkpoint.nc"
-    run(solver, history, None, Checkpoints(path, 1e9, history, solver), stop=3)
+    run(solver, history, None, path, stop=3)
     other = solver_of("circle", MPI.COMM_SELF, cells=80)
     with pytest.raises(InputError, match="80 nodes"):
-        restore(path, other, DiffusionHistory(other, TIMES))
+        restore(read_checkpoint(path)["diffusion"], other, DiffusionHistory(other, TIMES))
     path.write_bytes(b"nothing")
     with pytest.raises(InputError, match="Cannot read"):
-        restore(path, solver, history)
+        read_checkpoint(path)
 
 
 LONG = ["--set", "diffusion.cells=20000", "--set", "diffusion.rtol=1e-5", "--set",

@@ -87,7 +87,8 @@ BAD = {
     "lambda nan": (["train", "--set", "network.lambda=nan"], "finite"),
     "step 0": (["train", "--set", "network.step=0"], "network.step must be positive"),
     "step beyond the end": (["compare", "--set", "network.step=30"], "longer than the run"),
-    "too wide": (["train", "--set", "network.width=10000000", "--set", "network.step=9"], "memory"),
+    "too wide": (["train", "--set", "network.width=1000000000"], "GiB of memory"),
+    "too wide for dense features": (["train", "sphere", "--set", "network.width=10000000", "--set", "diffusion.snapshots=2"], "GiB of memory"),
     "t_end inf": (["solve", "--set", "problem.t_end=inf"], "finite"),
     "t_end negative": (["solve", "--set", "problem.t_end=-1"], "problem.t_end must be positive"),
     "wrong type": (["solve", "--set", "diffusion.cells='many'"], "whole number"),
@@ -108,7 +109,13 @@ BAD = {
     "period": (["solve", "radial-torus", "--set", "problem.period=-4"], "period must be positive"),
     "regulariser": (["solve", "--set", "problem.regulariser=entropie"], "did you mean 'entropy'?"),
     "power": (["solve", "--set", "problem.regulariser=power", "--set", "problem.power=9"], "(1, 4]"),
-    "network entropy": (["compare", "--set", "problem.regulariser=entropy"], "not for 'entropy'"),
+    "kernel": (["train", "--set", "network.kernel=sampeld"], "did you mean 'sampled'?"),
+    "algorithm": (["train", "--set", "network.algorithm=varpor"], "did you mean 'varpro'?"),
+    "ratio 0": (["train", "--set", "network.ratio=0"], "network.ratio must be positive"),
+    "network rtol": (["train", "--set", "network.rtol=2"], "network.rtol must lie"),
+    "truncation 0": (["train", "--set", "network.truncation=0"], "network.truncation must be positive"),
+    "low-rank of everything": (["train", "radial-torus", "--set", "network.kernel=low-rank", "--set", "network.truncation=1e-9"], "more than"),
+    "quantiles": (["train", "sphere", "--set", "network.placement=quantile"], "one dimension"),
     "gamma negative": (["solve", "--set", "problem.teacher.gamma=-1"], "gamma must be"),
     "gamma inf": (["solve", "--set", "problem.teacher.gamma=inf"], "gamma must be"),
     "density kind": (["solve", "--set", "problem.teacher=bumbs"], "did you mean 'bumps'?"),
@@ -225,7 +232,7 @@ def test_network_side_lives_without_dolfinx(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-C", "kill"])
 def test_an_interrupted_run_leaves_nothing_half_written(tmp_path, number):
-    """No result appears, Ctrl-C is answered by one sentence, and the folder can be used again."""
+    """No result appears, Ctrl-C leaves a checkpoint, and the folder can be used again."""
     folder = tmp_path / "run"
     args = ["train", *FAST, "--set", "problem.t_end=1000", "--out", str(folder)]
     running = subprocess.Popen(
@@ -239,6 +246,8 @@ def test_an_interrupted_run_leaves_nothing_half_written(tmp_path, number):
     _, stderr = running.communicate(timeout=60)
     if number == signal.SIGINT:
         assert running.returncode == 130
-        assert stderr == "uf-diffusion: Interrupted before the end; this run left no result.\n"
-    assert [p.name for p in folder.iterdir()] == ["run.toml"]
+        assert stderr.startswith("uf-diffusion: Interrupted at t = ")
+        assert stderr.endswith(f"go on with: uf-diffusion resume {folder}\n")
+    left = {"run.toml"} | ({"checkpoint.nc"} if number == signal.SIGINT else set())
+    assert {p.name for p in folder.iterdir()} == left
     assert cli("train", *FAST, "--out", folder).returncode == 0

@@ -84,14 +84,14 @@ def spectrum(
 @app.command
 def train(config: Source = "relu-circle", /, *, set_: Set = [], out: Out = None) -> None:
     """Train the network alone."""
-    _run(config, set_, out, lambda c, _: jobs.train(c))
+    _run(config, set_, out, lambda c, folder: jobs.train(c, folder))
 
 
 @app.command
 def resume(
     run_dir: Annotated[Path, cyclopts.Parameter(help="An interrupted run's folder.")], /
 ) -> None:
-    """Go on with an interrupted solve or compare, on any number of ranks."""
+    """Go on with an interrupted run, on any number of ranks."""
     job = jobs.interrupted(run_dir)
     _finish(job(load_config(run_dir / "run.toml"), run_dir), run_dir)
 

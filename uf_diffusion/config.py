@@ -29,6 +29,7 @@ from uf_diffusion.problem.manifolds import Array, Circle, FlatTorus, Manifold, S
 __all__ = ["Config", "DiffusionConfig", "NetworkConfig", "ProblemConfig", "config_from_toml",
            "load_config", "presets"]  # fmt: skip
 
+ALGORITHMS = ["varpro", "two-timescale", "flow", "joint", "fixed"]
 MANIFOLDS = {"circle": 1, "sphere": 2, "torus": 2}  # with their default dimensions
 
 
@@ -120,18 +121,23 @@ class NetworkConfig:
     kernel: str = "sampled"
     samples: int = 4096
     teacher_width: int = 4096
+    truncation: float = 1e-2  # of kernel "low-rank": what K may lose, over lambda
     algorithm: str = "varpro"
     step: float = 2.0**-10
+    ratio: float = 1.0  # of "two-timescale": total rate of the outer steps for each inner one
+    rtol: float = 1e-5  # of "flow": error of a step, in radians or their like
     seed: int = 0
     placement: str = "random"
 
     def __post_init__(self) -> None:
-        for name in ("width", "samples", "teacher_width", "step"):
+        for name in ("width", "samples", "teacher_width", "truncation", "step", "ratio"):
             _positive(f"network.{name}", getattr(self, name))
         _positive("network.lambda", self.regularisation)
-        _one_of("network.kernel", self.kernel, ["sampled", "population"])
-        _one_of("network.algorithm", self.algorithm, ["varpro"])
-        _one_of("network.placement", self.placement, ["random", "even"])
+        _one_of("network.kernel", self.kernel, ["sampled", "population", "low-rank"])
+        _one_of("network.algorithm", self.algorithm, ALGORITHMS)
+        _one_of("network.placement", self.placement, ["random", "even", "quantile"])
+        if not 0 < self.rtol < 1:
+            raise InputError(f"network.rtol must lie between 0 and 1, not {self.rtol}.")
         if self.seed < 0:
             raise InputError(f"network.seed must not be negative, but is {self.seed}.")
 
@@ -173,11 +179,15 @@ class Config:
         return np.linspace(0, self.problem.t_end, self.diffusion.snapshots)
 
     def clock_times(self) -> Array:
-        """The snapshot times moved to whole training steps, for both sides of a comparison.
+        """The snapshot times of both sides of a comparison.
+
+        They are moved to whole training steps, but for the gradient flow, whose steps meet them.
 
         Raises:
             InputError: when the end is less than one step away.
         """
+        if self.network.algorithm == "flow":
+            return self.times()
         tau = self.network.step
         steps = np.unique(np.rint(self.times() / tau))
         if len(steps) < 2:

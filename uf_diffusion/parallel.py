@@ -5,9 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, cast
 
-__all__ = ["abort_all", "broadcast", "from_root", "on_root", "rank", "size"]
+import numpy as np
+
+__all__ = ["Share", "abort_all", "broadcast", "from_root", "highest", "on_root", "rank",
+           "ranks_here", "size"]  # fmt: skip
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
 
 # set in every process that an MPI launcher starts: MPICH and Intel MPI, Open MPI, SLURM
 _LAUNCHED = ("PMI_SIZE", "PMIX_RANK", "OMPI_COMM_WORLD_SIZE")
@@ -71,9 +77,64 @@ def broadcast[T](value: T) -> T:
     return value if size() == 1 else _world().bcast(value, root=0)
 
 
+def highest(value: float) -> float:
+    """The largest of all ranks' values, on all ranks."""
+    return value if size() == 1 else max(_world().allgather(value))
+
+
+def ranks_here() -> int:
+    """How many processes share this machine's memory."""
+    if size() == 1:
+        return 1
+    from mpi4py import MPI
+
+    node = _world().Split_type(MPI.COMM_TYPE_SHARED)
+    count = int(node.size)
+    node.Free()
+    return count
+
+
 def abort_all(code: int) -> None:
     """End all processes at once, when one of them cannot go on."""
     if size() > 1:
         sys.stdout.flush()
         sys.stderr.flush()
         _world().Abort(code)
+
+
+@dataclass(frozen=True)
+class Share:
+    """Rows of an array that are spread over the ranks in order, or that every rank has.
+
+    Attributes:
+        n: number of rows in all.
+        split: whether each rank holds only its own ``rows``.
+    """
+
+    n: int
+    split: bool = False
+
+    @property
+    def rows(self) -> slice:
+        """This rank's rows."""
+        if not self.split:
+            return slice(0, self.n)
+        return slice(self.n * rank() // size(), self.n * (rank() + 1) // size())
+
+    def sum(self, partial: Array) -> Array:
+        """The sum over the ranks of what each has summed over its rows; the same on all ranks."""
+        if not self.split or size() == 1:
+            return partial
+        total = np.empty_like(partial)
+        _world().Allreduce(np.ascontiguousarray(partial), total)
+        return total
+
+    def max(self, partial: float) -> float:
+        """The largest of what each rank has found in its rows."""
+        return highest(float(partial)) if self.split else float(partial)
+
+    def gathered(self, rows: Array) -> Array:
+        """All rows, on every rank."""
+        if not self.split or size() == 1:
+            return rows
+        return np.concatenate(_world().allgather(rows))

@@ -130,7 +130,9 @@ def _line_panels(result: xr.DataTree, manifold: Manifold) -> list[Callable[[Axes
                 network.snapshot_time.values,
                 lambda k: (
                     manifold.chart(points)[:, 0],
-                    _smoothed(manifold, network.feature.values[k], points),
+                    _smoothed(
+                        manifold, network.feature.values[k], network.neuron_mass.values, points
+                    ),
                 ),
             )
         )
@@ -175,7 +177,7 @@ def _chosen(times: Array) -> list[int]:
     return sorted({int(np.argmin(np.abs(times - t))) for t in wanted})
 
 
-def _smoothed(manifold: Manifold, feature: Array, points: Array) -> Array:
+def _smoothed(manifold: Manifold, feature: Array, mass: Array, points: Array) -> Array:
     """A kernel density estimate of the neurons at points, with a Gaussian of the chord.
 
     The bandwidth is 2 / dim mean spacings of uniform neurons: narrow, so that peaks keep their
@@ -186,8 +188,9 @@ def _smoothed(manifold: Manifold, feature: Array, points: Array) -> Array:
     total = np.zeros(len(points))
     rows = max(1, 2**22 // len(points))
     for i in range(0, n, rows):
-        total += np.exp(-0.5 * (manifold.chord(points, feature[i : i + rows]) / width) ** 2).sum(1)
-    return np.asarray(np.asarray(total) / (n * (math.sqrt(2 * math.pi) * width) ** dim))
+        chord = manifold.chord(points, feature[i : i + rows])
+        total += np.exp(-0.5 * (chord / width) ** 2) @ mass[i : i + rows]
+    return np.asarray(total / (math.sqrt(2 * math.pi) * width) ** dim)
 
 
 # --- eigenvalues ---------------------------------------------------------------------------------
@@ -240,7 +243,9 @@ def _map_panels(
             image = at_pixels(diffusion.density.values[k])
             row.append(_map(image, manifold, top, f"diffusion, t = {times[k]:.3g}"))
         if network is not None:
-            values = _smoothed(manifold, network.feature.values[k], points)
+            values = _smoothed(
+                manifold, network.feature.values[k], network.neuron_mass.values, points
+            )
             title = f"network (smoothed), t = {times[k]:.3g}"
             dots = manifold.chart(network.feature.values[k])
             row.append(_map(_image(values, shape), manifold, top, title, dots))

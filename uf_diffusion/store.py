@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import h5netcdf  # noqa: F401 (its HDF5 must be loaded before DOLFINx loads another one)
 import numpy as np
 import xarray as xr
 
@@ -37,6 +38,7 @@ LONG_NAMES = {
     "outer_weight": "outer weight: teacher / density, or u_i of the neuron",
     "eigenvalue": "non-zero eigenvalues of the weighted Laplacian -(1/nu) div(nu grad)",
     "eigenfunction": "eigenfunctions, integral of e^2 nu equal to 1",
+    "neuron_mass": "masses of the neurons, summing to 1",
     "feature": "features omega of the neurons",
     "energy_distance_teacher": "energy distance of the network to the teacher's neurons",
     "energy_distance_diffusion": "energy distance of the network to the diffusion",

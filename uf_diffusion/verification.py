@@ -21,7 +21,7 @@ from uf_diffusion.diffusion.solver import DiffusionState, UltraFastDiffusion
 from uf_diffusion.diffusion.spectrum import spectrum
 from uf_diffusion.network.feature_maps import FeatureMap
 from uf_diffusion.network.features import Feature
-from uf_diffusion.network.projection import project
+from uf_diffusion.network.projection import OuterLayer, project
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.densities import Density, Uniform, VonMisesFisher
 from uf_diffusion.problem.divergences import Divergence, Unbiased
@@ -116,21 +116,19 @@ def directional_derivatives(
         manifold: moves the features.
         feature: omega, ``(M, ambient)``.
         direction: tangent vectors there.
-        divergence: unbiased or biased.
+        divergence: f.
         regularisation: lambda.
         h: step of the central difference.
     """
+    mass = np.full(len(feature), 1 / len(feature))
 
-    def risk(omega: Array) -> float:
-        return project(feature_map.at(omega), len(omega), divergence, regularisation).risk
+    def layer(omega: Array) -> OuterLayer:
+        return project(feature_map.at(omega), mass, divergence, regularisation)
 
-    velocity = project(
-        feature_map.at(feature), len(feature), divergence, regularisation
-    ).velocity  # fmt: skip
     ahead, behind = (manifold.retract(feature, s * h * direction) for s in (1, -1))
     return (
-        -float((velocity * direction).sum()) / len(feature),
-        (risk(ahead) - risk(behind)) / (2 * h),
+        -float(mass @ (layer(feature).velocity * direction).sum(axis=1)),
+        (layer(ahead).risk - layer(behind).risk) / (2 * h),
     )
 
 

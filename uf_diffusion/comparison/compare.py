@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,22 +16,21 @@ import numpy as np
 import xarray as xr
 
 from uf_diffusion import parallel
+from uf_diffusion.checkpoints import Checkpoints, read_checkpoint
 from uf_diffusion.comparison.distances import energy_distance_series, wasserstein_circle
+from uf_diffusion.comparison.networks import Training
 from uf_diffusion.config import Config
 from uf_diffusion.errors import InputError
 from uf_diffusion.meshfiles import read_usable_mesh
-from uf_diffusion.network.feature_maps import Atoms, feature_map, place
-from uf_diffusion.network.features import feature
-from uf_diffusion.network.training import VarProDescent
-from uf_diffusion.observers import DIFFUSION_SERIES, DiffusionHistory, NetworkHistory, with_progress
+from uf_diffusion.network.feature_maps import Atoms
+from uf_diffusion.observers import DIFFUSION_SERIES, DiffusionHistory, with_progress
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.grids import Grid, grid_on, with_degree
 from uf_diffusion.problem.manifolds import Array, Manifold
 from uf_diffusion.store import dataset, read_result, run_attributes
 
 if TYPE_CHECKING:
-    from uf_diffusion.diffusion.checkpoints import Checkpoints
-    from uf_diffusion.diffusion.solver import UltraFastDiffusion
+    from uf_diffusion.diffusion.solver import DiffusionState, UltraFastDiffusion
 
 __all__ = ["CHECKPOINT", "compare", "interrupted", "solve", "spectrum", "train"]
 
@@ -57,15 +55,18 @@ def solve(config: Config, folder: Path | None = None) -> xr.DataTree:
     """
     clock = time.perf_counter()
     solver = _solver(config, config.build())
-    group = _diffusion(solver, config, config.times(), folder, "solve")
+    with _checkpoints(config, folder, "solve") as checkpoints:
+        group = _diffusion(solver, config, config.times(), folder, checkpoints)
     return _tree(config, clock, diffusion=group)
 
 
-def train(config: Config) -> xr.DataTree:
-    """Train the network, on rank 0.
+def train(config: Config, folder: Path | None = None) -> xr.DataTree:
+    """Train the network.
 
     Args:
-        config: the run; of its diffusion section only the snapshots are used.
+        config: the run; of its diffusion section only the snapshots and the time between
+            checkpoints are used.
+        folder: as in `solve`.
 
     Returns:
         The tree with the group /network on rank 0; elsewhere the attributes alone.
@@ -75,8 +76,10 @@ def train(config: Config) -> xr.DataTree:
         TrainingFailure: when the features leave the finite numbers.
     """
     clock = time.perf_counter()
-    network = _Network(config, config.build())
-    return _tree(config, clock, network=parallel.on_root(network.run))
+    training = Training(config, config.build())
+    with _checkpoints(config, folder, "train") as checkpoints:
+        group = _network(training, folder, checkpoints)
+    return _tree(config, clock, network=group)
 
 
 def spectrum(config: Config, count: int = 6) -> xr.DataTree:
@@ -121,23 +124,19 @@ def compare(config: Config, folder: Path | None = None) -> xr.DataTree:
     """
     clock = time.perf_counter()
     problem = config.build()
-    network = _Network(config, problem)  # its mistakes first: they cost nothing
+    training = Training(config, problem)  # its mistakes first: they cost nothing
     solver = _solver(config, problem)
-    diffusion = _diffusion(solver, config, config.clock_times(), folder, "compare")
-
-    def rest() -> tuple[xr.Dataset, xr.Dataset]:
-        trained = network.run()
-        assert diffusion is not None
-        return trained, distances(
-            problem.manifold, solver.grid, diffusion, trained, network.teacher
-        )  # fmt: skip
-
-    trained, compared = parallel.on_root(rest) or (None, None)
+    with _checkpoints(config, folder, "compare") as checkpoints:
+        diffusion = _diffusion(solver, config, config.clock_times(), folder, checkpoints)
+        trained = _network(training, folder, checkpoints)
+    compared = None
+    if diffusion is not None and trained is not None:
+        compared = distances(problem.manifold, solver.grid, diffusion, trained, training.teacher)
     return _tree(config, clock, diffusion=diffusion, network=trained, comparison=compared)
 
 
 def interrupted(folder: Path) -> Callable[[Config, Path], xr.DataTree]:
-    """The job, `solve` or `compare`, whose checkpoint lies in a run's folder.
+    """The job, `solve`, `train` or `compare`, whose checkpoint lies in a run's folder.
 
     Raises:
         InputError: on all ranks, when there is none.
@@ -153,9 +152,26 @@ def interrupted(folder: Path) -> Callable[[Config, Path], xr.DataTree]:
         return str(read_result(folder / CHECKPOINT).attrs.get("job", ""))
 
     name = parallel.broadcast(parallel.on_root(read))
-    if name not in ("solve", "compare"):
-        raise InputError(f"'{folder / CHECKPOINT}' is not a checkpoint of solve or compare.")
-    return solve if name == "solve" else compare
+    jobs = {"solve": solve, "train": train, "compare": compare}
+    if name not in jobs:
+        raise InputError(f"'{folder / CHECKPOINT}' is not a checkpoint of {', '.join(jobs)}.")
+    return jobs[name]
+
+
+def _checkpoints(config: Config, folder: Path | None, job: str) -> Checkpoints:
+    path = None if folder is None else folder / CHECKPOINT
+    return Checkpoints(path, config.diffusion.checkpoint, job)
+
+
+def _stored(folder: Path | None, side: str) -> xr.Dataset | None:
+    """What a checkpoint in the folder holds of a side, if anything."""
+    return read_checkpoint(None if folder is None else folder / CHECKPOINT).get(side)
+
+
+def _network(
+    training: Training, folder: Path | None, checkpoints: Checkpoints
+) -> xr.Dataset | None:
+    return training.run(checkpoints, _stored(folder, "network"))
 
 
 def _tree(config: Config, clock: float, **groups: xr.Dataset | None) -> xr.DataTree:
@@ -181,29 +197,27 @@ def _grid(config: Config, manifold: Manifold) -> Grid:
 
 
 def _diffusion(
-    solver: UltraFastDiffusion, config: Config, times: Array, folder: Path | None, job: str
+    solver: UltraFastDiffusion,
+    config: Config,
+    times: Array,
+    folder: Path | None,
+    checkpoints: Checkpoints,
 ) -> xr.Dataset | None:
     """Run the PDE to the last of the times; the dataset on rank 0."""
-    history = DiffusionHistory(solver, times)
-    with ExitStack() as stack:
-        watch: Checkpoints | None = None
-        start = None
-        if folder is not None:
-            from uf_diffusion.diffusion import checkpoints
+    from uf_diffusion.diffusion.checkpoints import pack, restore
 
-            path = folder / CHECKPOINT
-            if parallel.broadcast(parallel.on_root(path.exists)):
-                start = checkpoints.restore(path, solver, history)
-            watch = stack.enter_context(
-                checkpoints.Checkpoints(path, config.diffusion.checkpoint, history, solver, job)
-            )
-        states = solver.iterate(times[-1], start=start)
-        for state in with_progress(states, times[-1], "diffusion"):
-            history(state)
-            if watch is not None:
-                watch(state)
-        if watch is not None and job == "compare" and history.last is not None:
-            watch.write(history.last)  # the network comes next
+    history = DiffusionHistory(solver, times)
+    stored = _stored(folder, "diffusion")
+    start = None if stored is None else restore(stored, solver, history)
+
+    def packed(state: DiffusionState) -> xr.Dataset | None:
+        return pack(state, solver, history)
+
+    watch = checkpoints.watch("diffusion", packed)
+    for state in with_progress(solver.iterate(times[-1], start=start), times[-1], "diffusion"):
+        history(state)
+        watch(state)
+    checkpoints.write("diffusion", packed(state))  # what comes next may be longer
     if folder is not None:
         from uf_diffusion.diffusion.fields import write_fields
 
@@ -238,53 +252,6 @@ def _rate(solver: UltraFastDiffusion) -> float:
     return float(eigenpairs(solver, 1)[0][0] / f.d2conjugate(f.df(one))[0])
 
 
-class _Network:
-    """The training that a configuration describes, checked but not started."""
-
-    def __init__(self, config: Config, problem: Problem) -> None:
-        c = config.network
-        self._rng = np.random.default_rng(c.seed)
-        self._times = config.clock_times()
-        phi = feature(c.features, problem.manifold, c.scale, c.profile)
-        even = c.placement == "even"
-        teacher_width = c.teacher_width
-        if even:  # a lattice of at most so many points
-            teacher_width = math.floor(teacher_width ** (1 / problem.manifold.dim) + 1e-9)
-            teacher_width = teacher_width**problem.manifold.dim
-        student = place(problem.initial, c.width, even, self._rng)
-        if np.ptp(student.weights) > 1e-9 * student.weights[0]:
-            raise InputError(
-                "Even placement needs a uniform initial density; use network.placement = 'random'."
-            )
-        self.teacher = place(problem.teacher, teacher_width, even, self._rng)
-        self._student = student.points
-        self._algorithm = VarProDescent(
-            problem.manifold,
-            feature_map(phi, c.kernel, c.samples, self.teacher, self._rng),
-            problem.divergence,
-            c.regularisation,
-            c.step,
-        )
-
-    def run(self) -> xr.Dataset:
-        """Train to the end."""
-        times = self._times
-        history = NetworkHistory(times)
-        start = self._algorithm.start(self._student, self._rng)
-        for state in with_progress(self._algorithm.iterate(start, times[-1]), times[-1], "network"):
-            history(state)
-        shots = history.snapshots
-        group = dataset(
-            time=(("step",), history.time),
-            risk=(("step",), history.risk),
-            snapshot_time=(("snapshot",), [s.t for s in shots]),
-            feature=(("snapshot", "neuron", "ambient"), [s.feature for s in shots]),
-            outer_weight=(("snapshot", "neuron"), [s.projection.outer_weight for s in shots]),
-        )
-        rises = int((np.diff(history.risk) > 1e-9 * np.abs(history.risk[:-1])).sum())
-        return group.assign_attrs(projection_residual=history.residual, risk_rises=rises)
-
-
 def distances(
     manifold: Manifold, grid: Grid, diffusion: xr.Dataset, network: xr.Dataset, teacher: Atoms
 ) -> xr.Dataset:
@@ -298,6 +265,7 @@ def distances(
     """
     node, feature = diffusion.node.values, network.feature.values
     mass = diffusion.density.values * diffusion.node_measure.values
+    masses = network.neuron_mass.values
     weights = np.broadcast_to(teacher.weights, (len(feature), len(teacher.weights)))
     outer = zip(
         network.outer_weight.values, diffusion.outer_weight.values, feature, strict=True
@@ -307,24 +275,24 @@ def distances(
         time=(("snapshot",), diffusion.snapshot_time.values),
         energy_distance_teacher=(
             ("snapshot",),
-            energy_distance_series(feature, teacher.points, weights, manifold),
+            energy_distance_series(feature, teacher.points, weights, manifold, masses),
         ),
         energy_distance_diffusion=(
             ("snapshot",),
-            energy_distance_series(feature, node, mass, manifold),
+            energy_distance_series(feature, node, mass, manifold, masses),
         ),
         w2_diffusion=(
             ("snapshot",),
-            [_w2(manifold, x, node, m) for x, m in zip(feature, mass, strict=True)],
+            [_w2(manifold, x, masses, node, m) for x, m in zip(feature, mass, strict=True)],
         ),
         outer_weight_error=(("snapshot",), error),
     )
 
 
-def _w2(manifold: Manifold, x: Array, node: Array, mass: Array) -> float:
-    """W2 of equal neurons to masses at nodes in one dimension, not a number elsewhere."""
+def _w2(manifold: Manifold, x: Array, masses: Array, node: Array, mass: Array) -> float:
+    """W2 of neurons with masses to masses at nodes in one dimension, not a number elsewhere."""
     if manifold.dim != 1:
         return math.nan
     turn = manifold.axes[0].length / (2 * math.pi)
     x, node = manifold.chart(x)[:, 0] / turn, manifold.chart(node)[:, 0] / turn
-    return turn * wasserstein_circle(x, node, None, mass)
+    return turn * wasserstein_circle(x, node, masses, mass)

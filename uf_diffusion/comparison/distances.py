@@ -54,17 +54,20 @@ def energy_distance(
     return math.sqrt(max(0.0, float(squared[0])))  # below zero by round-off only
 
 
-def energy_distance_series(X: Array, Y: Array, B: Array, manifold: Manifold | None = None) -> Array:
+def energy_distance_series(
+    X: Array, Y: Array, B: Array, manifold: Manifold | None = None, a: Array | None = None
+) -> Array:
     """`energy_distance` of k networks to k measures on the same atoms, ``(k,)``.
 
     Args:
-        X: points ``(k, n, ambient)`` of equal weights.
+        X: points ``(k, n, ambient)``.
         Y: atoms ``(m, ambient)``; their distances to each other are computed once for all k.
         B: weights ``(k, m)``, each row summing to 1.
         manifold: as in `energy_distance`.
+        a: weights of the points, ``(n,)``, the same for all k; equal where not given.
     """
     among_atoms = _mean_distance(Y, Y, B.T, B.T, manifold)
-    a = np.full((X.shape[1], 1), 1 / X.shape[1])
+    a = _weights(a, X.shape[1])[:, None]
     squared = [
         2 * _mean_distance(x, Y, a, b[:, None], manifold)[0]
         - _mean_distance(x, x, a, a, manifold)[0]

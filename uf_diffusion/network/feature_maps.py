@@ -1,27 +1,36 @@
 """The feature map Psi with K(omega, omega') = Psi(omega).Psi(omega'), bound to a teacher.
 
-With t the integral of Psi against the teacher and weights u on the neurons omega_i, everything that
-training needs is an inner product with the residual  r(u) = t - (1/M) sum_i u_i Psi(omega_i):
-the potential is w = Psi.r / lambda. A feature map is asked for these at given neurons; how it
-represents r (values on the data, or a kernel between atoms) is its own affair.
+Write t for the integral of Psi against the teacher. A network with features omega_i of masses m_i
+(summing to 1) and outer weights u_i enters through its coefficients v_i = m_i u_i alone: all that
+training needs is an inner product with the residual  r(v) = t - sum_i v_i Psi(omega_i).
+`Neurons` are a feature map at given features. Where Psi has finitely many coordinates they are
+`FiniteNeurons`, and the projection may be solved in the coordinates instead of in the neurons.
+
+Under MPI either the neurons or the coordinates of Psi are spread over the ranks, see `Share`.
 """
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 
 from uf_diffusion.errors import InputError
-from uf_diffusion.network.features import Feature, PairFunction, ReLU
+from uf_diffusion.network.dense import spd_solver
+from uf_diffusion.network.features import Feature, PairFunction
+from uf_diffusion.parallel import Share, broadcast
 from uf_diffusion.problem.densities import Density
 from uf_diffusion.problem.manifolds import Array
 
-__all__ = ["Atoms", "FeatureMap", "FiniteNeurons", "Neurons", "Population", "Sampled",
-           "SampledCircleReLU", "feature_map", "place"]  # fmt: skip
+__all__ = ["Atoms", "FeatureMap", "FiniteNeurons", "Neurons", "Population", "Sampled", "Solver",
+           "place"]  # fmt: skip
+
+Solver = Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
@@ -33,76 +42,178 @@ class Atoms:
 
 
 class Neurons(Protocol):
-    """A feature map at the features of a network."""
+    """A feature map at this rank's features; M is their number, v ``(M,)`` coefficients."""
 
     @property
-    def gram(self) -> Array:
-        """K(omega_i, omega_j), ``(M, M)``."""
+    def share(self) -> Share:
+        """How the neurons are spread over the ranks."""
         ...
 
-    @property
-    def target(self) -> Array:
-        """Psi(omega_i).t, ``(M,)``."""
+    def potential(self, v: Array) -> Array:
+        """Psi(omega_i).r(v), ``(M,)``."""
         ...
 
-    def residual_gradient(self, u: Array) -> Array:
-        """Tangent gradients of omega -> Psi(omega).r(u) at the neurons, ``(M, ambient)``."""
+    def potential_gradient(self, v: Array) -> Array:
+        """Tangent gradients of omega -> Psi(omega).r(v) at the neurons, ``(M, ambient)``."""
         ...
 
-    def misfit(self, u: Array) -> float:
-        """|r(u)|^2, the mean squared error of the network's output."""
+    def misfit(self, v: Array) -> float:
+        """|r(v)|^2, the mean squared error of the network's output."""
         ...
 
+    def solver(self, shift: Array) -> Solver:
+        """The map from b to (K + diag(shift))^-1 b, K the kernel between the neurons.
 
-@runtime_checkable
-class FiniteNeurons(Neurons, Protocol):
-    """Neurons of a Psi with finitely many coordinates."""
-
-    @property
-    def matrix(self) -> Array:
-        """Psi(omega_i), ``(M, R)``."""
-        ...
-
-    @property
-    def labels(self) -> Array:
-        """t, ``(R,)``."""
+        Raises:
+            RunFailure: where the matrix is singular in double precision.
+        """
         ...
 
 
 class FeatureMap(Protocol):
     """A feature map bound to a teacher."""
 
-    def at(self, omega: Array) -> Neurons:
-        """The map at features ``(M, ambient)``."""
+    def share(self, width: int) -> Share:
+        """How so many neurons are spread over the ranks."""
         ...
+
+    def at(self, omega: Array, share: Share | None = None) -> Neurons:
+        """The map at this rank's features ``(M, ambient)``; ``share`` if not all of them."""
+        ...
+
+    def memory(self, width: int) -> int:
+        """Bytes that a projection at this width needs on each rank, roughly."""
+        ...
+
+    def dropped_energy(self, omega: Array, v: Array, share: Share | None = None) -> float:
+        """An upper bound of |r|^2 in the coordinates of Psi that were left out; 0 if none were."""
+        ...
+
+
+class FiniteNeurons(ABC):
+    """Neurons of a Psi with R coordinates; subclasses say how Psi acts.
+
+    Attributes:
+        share: how the neurons are spread over the ranks.
+        coordinates: how the coordinates of Psi are spread over the ranks.
+    """
+
+    share: Share
+    coordinates: Share
+
+    @property
+    @abstractmethod
+    def labels(self) -> Array:
+        """t, this rank's coordinates ``(R,)``."""
+
+    @property
+    @abstractmethod
+    def matrix(self) -> Array:
+        """Psi(omega_i), ``(M, R)``."""
+
+    @abstractmethod
+    def moments(self, v: Array) -> Array:
+        """The sum over all neurons of v_i Psi(omega_i), ``(R,)``."""
+
+    @abstractmethod
+    def values(self, a: Array) -> Array:
+        """Psi(omega_i).a, ``(M,)``."""
+
+    @abstractmethod
+    def gradient(self, a: Array) -> Array:
+        """Tangent gradients of omega -> Psi(omega).a at the neurons, ``(M, ambient)``."""
+
+    @abstractmethod
+    def gram(self, c: Array) -> Array:
+        """The sum over all neurons of c_i Psi(omega_i) Psi(omega_i)^T, ``(R, R)``, c >= 0."""
+
+    @cached_property
+    def kernel(self) -> Array:
+        """K(omega_i, omega_j) between the neurons, ``(M, M)``; only without split neurons."""
+        return self.coordinates.sum(self.matrix @ self.matrix.T)
+
+    def potential(self, v: Array) -> Array:
+        return self.values(self.labels - self.moments(v))
+
+    def potential_gradient(self, v: Array) -> Array:
+        return self.gradient(self.labels - self.moments(v))
+
+    def misfit(self, v: Array) -> float:
+        r = self.labels - self.moments(v)
+        return float(self.coordinates.sum(np.array(r @ r)))
+
+    def solver(self, shift: Array) -> Solver:
+        if self.share.split or self.coordinates.n < self.share.n:
+            return self._solver_in_coordinates(shift)
+        solve = spd_solver(self.kernel, shift)
+        # every rank goes on with the same bits
+        return (lambda b: broadcast(solve(b))) if self.coordinates.split else solve
+
+    def _solver_in_coordinates(self, shift: Array) -> Solver:
+        """(S + Psi Psi^T)^-1 b = S^-1 (b - Psi y), (I + Psi^T S^-1 Psi) y = Psi^T S^-1 b."""
+        gram = self.gram(1 / shift)
+        solve = spd_solver(gram, np.ones(len(gram)))
+
+        def solver(b: Array) -> Array:
+            return (b - self.values(solve(self.moments(b / shift)))) / shift
+
+        return solver
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """Psi_j(omega) = phi(omega, x_j) / sqrt(N) for data x_1, ..., x_N."""
+    """Psi_j(omega) = phi(omega, x_j) / sqrt(N) for data x_1, ..., x_N.
+
+    Attributes:
+        feature: phi.
+        data: this rank's x_j, ``(R, d)``.
+        teacher: the teacher's neurons.
+        coordinates: how the data are spread over the ranks; all on each where not given.
+    """
 
     feature: Feature
     data: Array
     teacher: Atoms
+    coordinates: Share | None = None
+
+    @property
+    def samples(self) -> Share:
+        """The share of the N data."""
+        return self.coordinates or Share(len(self.data))
 
     @cached_property
     def labels(self) -> Array:
-        """t: the teacher's outputs over sqrt(N), ``(N,)``."""
+        """t: the teacher's outputs over sqrt(N), ``(R,)``."""
         points, weights = self.teacher.points, self.teacher.weights
         blocks = _blocks(points, self.data)
         outputs = sum(weights[i] @ self.feature(points[i], self.data)[0] for i in blocks)
-        return np.asarray(outputs) / math.sqrt(len(self.data))
+        return np.asarray(outputs) / math.sqrt(self.samples.n)
 
-    def at(self, omega: Array) -> SampledNeurons:
-        return SampledNeurons(self, omega)
+    def share(self, width: int) -> Share:
+        return Share(width, split=not self.samples.split)
+
+    def at(self, omega: Array, share: Share | None = None) -> SampledNeurons:
+        return SampledNeurons(self, omega, share or Share(len(omega)))
+
+    def memory(self, width: int) -> int:
+        own, side = len(self.data), min(width, self.samples.n)
+        return 8 * (width * own + 2 * side**2)
+
+    def dropped_energy(self, omega: Array, v: Array, share: Share | None = None) -> float:
+        return 0.0
 
 
 @dataclass(frozen=True)
-class SampledNeurons:
+class SampledNeurons(FiniteNeurons):
     """Dense features on the data."""
 
     map: Sampled
     omega: Array
+    share: Share
+
+    @property
+    def coordinates(self) -> Share:  # type: ignore[override]
+        return self.map.samples
 
     @property
     def labels(self) -> Array:
@@ -111,145 +222,24 @@ class SampledNeurons:
     @cached_property
     def matrix(self) -> Array:
         psi = _values(self.map.feature, self.omega, self.map.data)
-        psi /= math.sqrt(len(self.map.data))
+        psi /= math.sqrt(self.map.samples.n)
         return psi
 
-    @cached_property
-    def gram(self) -> Array:
-        return self.matrix @ self.matrix.T
+    def moments(self, v: Array) -> Array:
+        return self.share.sum(v @ self.matrix)
 
-    @cached_property
-    def target(self) -> Array:
-        return self.matrix @ self.labels
+    def values(self, a: Array) -> Array:
+        return self.coordinates.sum(self.matrix @ a)
 
-    def residual(self, u: Array) -> Array:
-        """r(u), ``(N,)``."""
-        return self.labels - u @ self.matrix / len(u)
+    def gradient(self, a: Array) -> Array:
+        weight = a / math.sqrt(self.map.samples.n)
+        return self.coordinates.sum(
+            _potential(self.map.feature, self.omega, self.map.data, weight)[1]
+        )
 
-    def residual_gradient(self, u: Array) -> Array:
-        weight = self.residual(u) / math.sqrt(len(self.map.data))
-        return _potential(self.map.feature, self.omega, self.map.data, weight)[1]
-
-    def misfit(self, u: Array) -> float:
-        r = self.residual(u)
-        return float(r @ r)
-
-
-@dataclass(frozen=True)
-class SampledCircleReLU:
-    """ReLU on the circle with sampled data: the same numbers from sums over sorted angles.
-
-    A neuron at angle a sees the data in the half circle around it, and two neurons share the data
-    in an arc, so K(a, b) = omega_a . S omega_b where S, the sum of x x^T over the arc, is a
-    difference of running sums. All costs are O(M^2 + (M + N) log(M N)) instead of O(M^2 N).
-    """
-
-    feature: ReLU
-    data: Array
-    teacher: Atoms
-
-    @cached_property
-    def sorted_data(self) -> tuple[Array, Array]:
-        """The data's angles in increasing order, and the data / sqrt(N) in that order."""
-        angle = np.arctan2(self.data[:, 1], self.data[:, 0])
-        order = np.argsort(angle)
-        return angle[order], self.data[order] / math.sqrt(len(self.data))
-
-    @cached_property
-    def labels(self) -> Array:
-        """T in the order of the data's angles, ``(N,)``."""
-        return self.outputs(self.teacher.points, self.teacher.weights)
-
-    def outputs(self, omega: Array, weights: Array) -> Array:
-        """sum_i weights_i Psi(omega_i), ``(N,)``, in the order of the data's angles."""
-        angle = np.arctan2(omega[:, 1], omega[:, 0])
-        order = np.argsort(angle)
-        data_angle, data = self.sorted_data
-        sums = _RunningSums(angle[order], (weights[:, None] * omega)[order])
-        return np.asarray(np.einsum("ij,ij->i", data, sums.half_circle(data_angle)))
-
-    def at(self, omega: Array) -> CircleNeurons:
-        return CircleNeurons(self, omega)
-
-
-@dataclass(frozen=True)
-class CircleNeurons:
-    """The fast sums of `SampledCircleReLU`."""
-
-    map: SampledCircleReLU
-    omega: Array
-
-    @property
-    def labels(self) -> Array:
-        """t in the order of the data's angles, ``(N,)``."""
-        return self.map.labels
-
-    @property
-    def matrix(self) -> Array:
-        """Psi in the order of the data's angles, ``(M, N)``; only the dual side asks for it."""
-        return np.maximum(self.omega @ self.map.sorted_data[1].T, 0)
-
-    @cached_property
-    def _angle(self) -> Array:
-        return np.arctan2(self.omega[:, 1], self.omega[:, 0])
-
-    def _gradient(self, weight: Array) -> Array:
-        """sum_j weight_j x_j / sqrt(N) over the data that each neuron sees, ``(M, 2)``."""
-        data_angle, data = self.map.sorted_data
-        return _RunningSums(data_angle, weight[:, None] * data).half_circle(self._angle)
-
-    @cached_property
-    def gram(self) -> Array:
-        data_angle, data = self.map.sorted_data
-        outer = np.column_stack([data[:, :1] * data, data[:, 1:] * data])
-        sums = _RunningSums(data_angle, outer)
-        omega, angle = self.omega, self._angle
-        # S omega for the running sums up to either end of each neuron's half circle
-        first = (sums.up_to(angle - math.pi / 2).reshape(-1, 2, 2) @ omega[:, :, None])[..., 0]
-        last = (sums.up_to(angle + math.pi / 2).reshape(-1, 2, 2) @ omega[:, :, None])[..., 0]
-        # arc_ij sums from where j's half circle begins to where i's ends. If j is ahead of i by at
-        # most half a turn this is their shared arc; more than half a turn behind, it has run one
-        # turn too far. All else adds data in front of one neuron and behind the other, or counts
-        # data behind both as negative, and is smaller than the same with i and j exchanged.
-        arc = np.hstack([last, -omega]) @ np.hstack([omega, first]).T
-        behind = np.subtract.outer(angle, angle) > math.pi
-        arc -= behind * (omega @ sums.total.reshape(2, 2) @ omega.T)
-        gram = np.maximum(arc, arc.T)
-        return np.asarray(gram)
-
-    @cached_property
-    def target(self) -> Array:
-        return np.asarray(np.einsum("ij,ij->i", self.omega, self._gradient(self.labels)))
-
-    def residual(self, u: Array) -> Array:
-        """r(u) in the order of the data's angles, ``(N,)``."""
-        return self.labels - self.map.outputs(self.omega, u / len(u))
-
-    def residual_gradient(self, u: Array) -> Array:
-        return self.map.feature.manifold.tangent(self.omega, self._gradient(self.residual(u)))
-
-    def misfit(self, u: Array) -> float:
-        r = self.residual(u)
-        return float(r @ r)
-
-
-class _RunningSums:
-    """Sums of vectors over arcs of the circle, the vectors sorted by angle in [-pi, pi]."""
-
-    def __init__(self, angle: Array, vectors: Array) -> None:
-        self._angle = angle
-        self._sums = np.vstack([np.zeros((1, vectors.shape[1])), np.cumsum(vectors, axis=0)])
-        self.total: Array = self._sums[-1]
-
-    def up_to(self, angle: Array) -> Array:
-        """The sum over (-pi, angle], continued beyond one turn by whole turns."""
-        turns = np.floor((angle + math.pi) / (2 * math.pi))
-        count = np.searchsorted(self._angle, angle - 2 * math.pi * turns, side="right")
-        return np.asarray(self._sums[count] + turns[:, None] * self.total)
-
-    def half_circle(self, angle: Array) -> Array:
-        """The sum over all angles within a quarter turn."""
-        return self.up_to(angle + math.pi / 2) - self.up_to(angle - math.pi / 2)
+    def gram(self, c: Array) -> Array:
+        root = np.sqrt(c)[:, None] * self.matrix
+        return self.share.sum(root.T @ root)
 
 
 @dataclass(frozen=True)
@@ -265,8 +255,17 @@ class Population:
         points, weights = self.teacher.points, self.teacher.weights
         return float(weights @ _potential(self.kernel, points, points, weights)[0])
 
-    def at(self, omega: Array) -> PopulationNeurons:
-        return PopulationNeurons(self, omega)
+    def share(self, width: int) -> Share:
+        return Share(width)
+
+    def at(self, omega: Array, share: Share | None = None) -> PopulationNeurons:
+        return PopulationNeurons(self, omega, share or Share(len(omega)))
+
+    def memory(self, width: int) -> int:
+        return 16 * width**2
+
+    def dropped_energy(self, omega: Array, v: Array, share: Share | None = None) -> float:
+        return 0.0
 
 
 @dataclass(frozen=True)
@@ -275,9 +274,11 @@ class PopulationNeurons:
 
     map: Population
     omega: Array
+    share: Share
 
     @cached_property
-    def gram(self) -> Array:
+    def kernel(self) -> Array:
+        """K(omega_i, omega_j), ``(M, M)``."""
         return _values(self.map.kernel, self.omega, self.omega)
 
     @cached_property
@@ -286,16 +287,17 @@ class PopulationNeurons:
         teacher = self.map.teacher
         return _potential(self.map.kernel, self.omega, teacher.points, teacher.weights)
 
-    @property
-    def target(self) -> Array:
-        return self._teacher[0]
+    def potential(self, v: Array) -> Array:
+        return self._teacher[0] - self.kernel @ v
 
-    def residual_gradient(self, u: Array) -> Array:
-        return self._teacher[1] - _potential(self.map.kernel, self.omega, self.omega, u / len(u))[1]
+    def potential_gradient(self, v: Array) -> Array:
+        return self._teacher[1] - _potential(self.map.kernel, self.omega, self.omega, v)[1]
 
-    def misfit(self, u: Array) -> float:
-        v = u / len(u)
-        return float(self.map.energy - 2 * (v @ self.target) + v @ (self.gram @ v))
+    def misfit(self, v: Array) -> float:
+        return float(self.map.energy - v @ (self._teacher[0] + self.potential(v)))
+
+    def solver(self, shift: Array) -> Solver:
+        return spd_solver(self.kernel, shift)
 
 
 def _blocks(omega: Array, other: Array) -> list[slice]:
@@ -323,35 +325,41 @@ def _potential(
     return potential, gradient
 
 
-def place(density: Density, n: int, even: bool, rng: np.random.Generator) -> Atoms:
-    """Atoms of a density: a random sample of equal weights, or even points weighted by it.
+def place(density: Density, n: int, placement: str, rng: np.random.Generator) -> Atoms:
+    """Atoms of a density.
+
+    Args:
+        density: the measure.
+        n: how many.
+        placement: "random", a sample of equal weights; "even", a lattice weighted by the density;
+            "quantile", in one dimension, equal weights where the distribution function is
+            (i + 1/2) / n.
+        rng: draws the sample.
 
     Raises:
-        InputError: where the manifold has no even placement of n points.
+        InputError: where the manifold has no such placement of n points.
     """
-    if not even:
+    if placement == "random":
         return Atoms(density.sample(n, rng), np.full(n, 1 / n))
+    if placement == "quantile":
+        return Atoms(_quantiles(density, n), np.full(n, 1 / n))
     points = density.manifold.even(n)
     weights = density(points)
+    if not weights.sum() > 0:
+        raise InputError(f"The density vanishes at all {n} points of the even placement.")
     return Atoms(points, weights / weights.sum())
 
 
-def feature_map(
-    feature: Feature, kernel: str, samples: int, teacher: Atoms, rng: np.random.Generator
-) -> FeatureMap:
-    """The feature map of a configuration: "sampled" draws inputs, "population" needs none.
-
-    Raises:
-        InputError: for a population kernel without closed form.
-    """
-    if kernel == "population":
-        if feature.kernel is None:
-            raise InputError(
-                "These features have no population kernel in closed form; "
-                "use network.kernel = 'sampled'."
-            )
-        return Population(feature.kernel, teacher)
-    data = feature.inputs(samples, rng)
-    if isinstance(feature, ReLU) and feature.manifold.dim == 1:
-        return SampledCircleReLU(feature, data, teacher)
-    return Sampled(feature, data, teacher)
+def _quantiles(density: Density, n: int) -> Array:
+    """The points ``(n, ambient)`` of a fine distribution function, linear in between."""
+    manifold = density.manifold
+    if len(manifold.axes) != 1:
+        raise InputError(
+            "network.placement = 'quantile' needs one dimension; use 'even' or 'random'."
+        )
+    axis = manifold.axes[0]
+    edges = np.linspace(axis.low, axis.high, max(2**16, 8 * n) + 1)
+    middle = manifold.unchart(((edges[:-1] + edges[1:]) / 2)[:, None])
+    function = np.concatenate([[0.0], np.cumsum(density(middle))])
+    share = (np.arange(n) + 0.5) / n
+    return manifold.unchart(np.interp(share, function / function[-1], edges)[:, None])

@@ -37,6 +37,11 @@ class PairFunction(Protocol):
 class Feature(PairFunction, Protocol):
     """phi(omega, x), the law of the inputs x, and perhaps the kernel they make together."""
 
+    @property
+    def manifold(self) -> Manifold:
+        """Where omega lives."""
+        ...
+
     def inputs(self, n: int, rng: np.random.Generator) -> Array:
         """``(n, d)`` independent inputs."""
         ...

@@ -1,114 +1,193 @@
 """Variable projection: the optimal outer weights of given features, exactly.
 
-For the quadratic regularisers f(u) = (u - u0)^2 / 2, u0 = 1 (unbiased) or 0 (biased), the outer
-weights solve one symmetric positive definite system, on the smaller of two sides:
-
-    primal, M x M:   (K / M + lambda I) u = Psi.t + lambda u0
-    dual,   R x R:   (Psi^T Psi / M + lambda I) a = t - u0 mean(Psi),      u = u0 + Psi a
-
+The reduced risk of features omega_i with masses m_i is the minimum over u of
+|r|^2 / (2 lambda) + sum_i m_i f(u_i), with the residual r = t - sum_i m_i u_i Psi(omega_i). At the
+optimum u = f*'(w), w = Psi.r / lambda. Newton's matrix, with v = m u for unknowns, is
+K + diag(lambda f''(u) / m); to solve with it is the neurons' affair, who do it on the cheaper of
+two sides, M neurons or R coordinates of Psi. For quadratic f one step is exact and a second removes
+what round-off left. For the entropy and powers p < 2 the step is taken in f'(u), which is nearly
+what w says where u is small; so u stays in the domain of f. The objective falls in every step.
 Source: arXiv:2504.18208, section 2.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from uf_diffusion.errors import InputError, RunFailure
-from uf_diffusion.network.feature_maps import FiniteNeurons, Neurons
-from uf_diffusion.problem.divergences import Divergence
+from uf_diffusion.network.feature_maps import Neurons, Solver
+from uf_diffusion.problem.divergences import Divergence, Unbiased
 from uf_diffusion.problem.manifolds import Array
 
-__all__ = ["Projection", "project", "quadratic_centre"]
+__all__ = ["OuterLayer", "measure", "project"]
+
+EXACT = 1e-12  # of u = f*'(w), relative to the largest |u|
+CONVERGED = 1e-6  # where Newton may stop when round-off keeps it from EXACT
+ITERATIONS = 100
+LOWEST = 0.02  # outer weight from which Newton's method starts
 
 
 @dataclass(frozen=True)
-class Projection:
-    """The exact outer layer for given features.
+class OuterLayer:
+    """Outer weights of given features, and what training needs to know of them.
 
     Attributes:
-        outer_weight: u, ``(M,)``.
-        risk: the reduced risk L = misfit / (2 lambda) + mean f(u).
-        velocity: u grad w at the neurons, ``(M, ambient)``: minus M times the gradient of L.
-        residual: largest violation of u = f*'(w), relative to max |u|.
+        outer_weight: u, this rank's ``(M,)``.
+        velocity: u grad w at the neurons, ``(M, ambient)``; for optimal u minus the gradient of
+            the reduced risk, per mass.
+        potential: w, ``(M,)``.
+        risk: |r|^2 / (2 lambda) + sum m f(u), over all ranks.
+        residual: largest violation of u = f*'(w), relative to max |u|, over all ranks.
     """
 
     outer_weight: Array
-    risk: float
     velocity: Array
+    potential: Array
+    risk: float
     residual: float
 
 
-def project(
-    neurons: Neurons, width: int, divergence: Divergence, regularisation: float
-) -> Projection:
-    """Solve for the outer weights and differentiate the reduced risk.
+def measure(
+    neurons: Neurons,
+    mass: Array,
+    divergence: Divergence,
+    regularisation: float,
+    u: Array,
+) -> OuterLayer:
+    """What training needs to know of outer weights u, optimal or not.
 
     Args:
-        neurons: the feature map at the M features.
-        width: M.
-        divergence: unbiased or biased.
-        regularisation: lambda > 0.
-
-    Raises:
-        InputError: for a divergence that is not quadratic, or lambda <= 0.
+        neurons: the feature map at this rank's features.
+        mass: m, ``(M,)``.
+        divergence: f.
+        regularisation: lambda.
+        u: outer weights, ``(M,)``.
     """
-    if not regularisation > 0:
-        raise InputError(f"network.lambda must be positive, not {regularisation}.")
-    u0 = quadratic_centre(divergence)
-    if isinstance(neurons, FiniteNeurons) and len(neurons.labels) < width:
-        u, w = _dual(neurons, u0, regularisation)
-    else:
-        u, w = _primal(neurons, width, u0, regularisation)
-    return Projection(
+    v = mass * u
+    w = neurons.potential(v) / regularisation
+    penalty = neurons.share.sum(np.array(mass @ divergence.f(u)))
+    return OuterLayer(
         outer_weight=u,
-        risk=neurons.misfit(u) / (2 * regularisation) + float(divergence.f(u).mean()),
-        velocity=u[:, None] * neurons.residual_gradient(u) / regularisation,
-        residual=float(np.abs(u - divergence.dconjugate(w)).max() / np.abs(u).max()),
+        velocity=u[:, None] * neurons.potential_gradient(v) / regularisation,
+        potential=w,
+        risk=neurons.misfit(v) / (2 * regularisation) + float(penalty),
+        residual=_relative(neurons, u - divergence.dconjugate(w), u),
     )
 
 
-def quadratic_centre(divergence: Divergence) -> float:
-    """u0 of a divergence (u - u0)^2 / 2.
+def project(
+    neurons: Neurons,
+    mass: Array,
+    divergence: Divergence,
+    regularisation: float,
+    start: OuterLayer | None = None,
+) -> OuterLayer:
+    """The optimal outer layer.
+
+    Args:
+        neurons: the feature map at this rank's features.
+        mass: their masses, ``(M,)``, summing to 1 over all ranks.
+        divergence: f.
+        regularisation: lambda > 0.
+        start: a layer of nearby features, where Newton's method begins.
 
     Raises:
-        InputError: for a divergence that is not quadratic.
+        InputError: for lambda <= 0.
+        RunFailure: when lambda is lost in round-off, or Newton's method does not converge.
     """
-    curvature = divergence.d2conjugate(np.array([0.5, 1.0])) if divergence.power == 2.0 else 0.0
-    if not np.all(curvature == 1.0):
-        raise InputError(
-            f"The projection is exact for 'unbiased' and 'biased', not for '{divergence.name}'."
-        )
-    return float(divergence.dconjugate(np.zeros(1))[0])
+    if not regularisation > 0:
+        raise InputError(f"network.lambda must be positive, not {regularisation}.")
+    problem = _Problem(neurons, mass, divergence, regularisation)
+    if start is not None:
+        u = start.outer_weight
+    elif problem.quadratic:
+        u = divergence.dconjugate(np.zeros_like(mass))
+    else:  # the unbiased weights are bounded as lambda -> 0, and near
+        u = project(neurons, mass, Unbiased(), regularisation).outer_weight
+        u = np.maximum(u, LOWEST) if divergence.power < 2 else u
+    u = _newton(problem, u)
+    return measure(neurons, mass, divergence, regularisation, u)
 
 
-def _spd_solve(matrix: Array, rhs: Array, shift: float) -> Array:
-    """(matrix + shift I)^-1 rhs by Cholesky, with one step of iterative refinement.
+class _Problem:
+    """The minimisation of lambda times the risk over u."""
 
-    Raises:
-        RunFailure: where the shift is lost in the round-off of the matrix.
-    """
-    matrix[np.diag_indices_from(matrix)] += shift
-    try:
-        factor = cho_factor(matrix, lower=True)
-    except LinAlgError:
-        raise RunFailure(
-            f"network.lambda = {shift:g} is too small: the projection's matrix is singular in "
-            "double precision."
-        ) from None
-    x = cho_solve(factor, rhs)
-    return np.asarray(x + cho_solve(factor, rhs - matrix @ x))
+    def __init__(
+        self, neurons: Neurons, mass: Array, divergence: Divergence, regularisation: float
+    ) -> None:
+        self.neurons, self.mass, self.divergence = neurons, mass, divergence
+        self.regularisation = regularisation
+        self.quadratic = bool(np.all(divergence.d2conjugate(np.array([0.25, 0.5, 2.0])) == 1.0))
+        self._solver: Solver | None = None
+
+    def potential(self, u: Array) -> Array:
+        """W, ``(M,)``."""
+        return self.neurons.potential(self.mass * u) / self.regularisation
+
+    def violation(self, u: Array, w: Array) -> float:
+        """How far u and w are from the optimum, relative, where f' or its inverse is smooth."""
+        if self.divergence.power > 2:
+            return _relative(self.neurons, self.divergence.df(u) - w, u)
+        return _relative(self.neurons, u - self.divergence.dconjugate(w), u)
+
+    def newton(self, u: Array, w: Array) -> Callable[[float], Array]:
+        """The path from u along Newton's direction: straight in u, or in f'(u) where p < 2."""
+        f, z = self.divergence, self.divergence.df(u)
+        # curvatures beyond these bounds would be lost in the matrix
+        with np.errstate(divide="ignore"):
+            curvature = np.clip(f.d2conjugate(z), 1e-100, 1e8)
+        if self._solver is None or not self.quadratic:
+            self._solver = self.neurons.solver(self.regularisation / (self.mass * curvature))
+        change = self._solver(self.regularisation * (w - z)) / self.mass
+        if f.power >= 2:
+            return lambda s: u + s * change
+        return lambda s: f.dconjugate(z + s * change / curvature)
+
+    @cached_property
+    def _target(self) -> Array:
+        return self.neurons.potential(np.zeros_like(self.mass))
+
+    def objective(self, u: Array, w: Array) -> float:
+        """Lambda times the risk, less a constant."""
+        half = (self._target + self.regularisation * w) / 2  # Psi.t - K v / 2
+        terms = self.mass * (self.regularisation * self.divergence.f(u) - u * half)
+        return float(self.neurons.share.sum(np.array(terms.sum())))
 
 
-def _primal(neurons: Neurons, width: int, u0: float, shift: float) -> tuple[Array, Array]:
-    u = _spd_solve(neurons.gram / width, neurons.target + shift * u0, shift)
-    return u, (neurons.target - neurons.gram @ u / width) / shift
+def _newton(problem: _Problem, u: Array) -> Array:
+    """The optimal outer weights."""
+    w, last = problem.potential(u), np.inf
+    for _ in range(ITERATIONS):
+        with np.errstate(over="ignore"):
+            violation = problem.violation(u, w)
+        if violation <= EXACT or last / 2 < violation <= CONVERGED:
+            return u
+        last = violation
+        u, w = _descended(problem, u, w, problem.newton(u, w))
+    raise RunFailure(f"The projection did not converge in {ITERATIONS} steps of Newton's method.")
 
 
-def _dual(neurons: FiniteNeurons, u0: float, shift: float) -> tuple[Array, Array]:
-    psi, t = neurons.matrix, neurons.labels
-    a = _spd_solve(psi.T @ psi / len(psi), t - u0 * psi.mean(axis=0), shift)
-    u = u0 + psi @ a
-    return u, psi @ (t - u @ psi / len(psi)) / shift
+def _descended(
+    problem: _Problem, u: Array, w: Array, path: Callable[[float], Array]
+) -> tuple[Array, Array]:
+    """The whole Newton step, or the first half of a half of it that lowers the objective."""
+    if problem.quadratic:
+        u = path(1.0)
+        return u, problem.potential(u)
+    old = problem.objective(u, w)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # steps too long
+        for halvings in range(60):
+            nearer = path(0.5**halvings)
+            potential = problem.potential(nearer)
+            if problem.objective(nearer, potential) <= old + 1e-14 * (1 + abs(old)):
+                return nearer, potential
+    raise RunFailure("The projection found no step that lowers its objective.")
+
+
+def _relative(neurons: Neurons, gap: Array, scale: Array) -> float:
+    largest = neurons.share.max(np.abs(scale).max())
+    return neurons.share.max(np.abs(gap).max()) / max(largest, 1e-300)

@@ -78,6 +78,10 @@ class Manifold(Protocol):
         """``(n, ambient)`` evenly spread points, free of sampling noise."""
         ...
 
+    def even_count(self, n: int) -> int:
+        """The largest number of points up to ``n`` that `even` can place."""
+        ...
+
     def retract(self, x: Array, v: Array) -> Array:
         """The points reached from ``x`` along the ambient vectors ``v``; both ``(n, ambient)``."""
         ...
@@ -156,6 +160,9 @@ class Sphere:
         raise InputError(
             f"Even placement is available on spheres of dimension 1 and 2, not {self.dim}."
         )
+
+    def even_count(self, n: int) -> int:
+        return n
 
     def project(self, x: Array) -> Array:
         """The nearest points of the sphere."""
@@ -247,6 +254,10 @@ class FlatTorus:
             )
         axis = self.period * ((np.arange(k) + 0.5) / k - 0.5)
         return np.stack(np.meshgrid(*[axis] * self.dim, indexing="ij"), -1).reshape(n, self.dim)
+
+    def even_count(self, n: int) -> int:
+        k = math.floor(n ** (1 / self.dim) + 1e-9)
+        return int(k**self.dim)
 
     def wrap(self, x: Array) -> Array:
         """The representative in [-period/2, period/2)."""

@@ -1,0 +1,219 @@
+"""Training algorithms: against dense textbook versions, each other, and their own restarts."""
+
+import numpy as np
+import pytest
+
+from uf_diffusion.errors import InputError
+from uf_diffusion.network.factory import feature_map
+from uf_diffusion.network.feature_maps import place
+from uf_diffusion.network.features import Laplace, Radial, ReLU
+from uf_diffusion.network.flow import GradientFlow, chebyshev
+from uf_diffusion.network.training import (
+    FixedFeatures,
+    Network,
+    TrainingFailure,
+    TwoTimescale,
+    VarProDescent,
+    joint,
+    two_timescale,
+)
+from uf_diffusion.problem.densities import Bumps, VonMisesFisher
+from uf_diffusion.problem.divergences import Biased, Entropy, Power, Unbiased
+from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
+from uf_diffusion.verification import observed_order
+
+CIRCLE, TORUS, SPHERE = Circle(), FlatTorus(2, 4.0), Sphere(2)
+TAU = 2.0**-10
+FEATURES = {
+    "circle": (ReLU(CIRCLE), Bumps(CIRCLE)),
+    "sphere": (ReLU(SPHERE), VonMisesFisher(SPHERE)),
+    "torus": (Radial(TORUS), Bumps(TORUS)),
+}
+
+
+def network_of(name, rng, width=40, samples=200, lam=1e-3, divergence=None, masses=None):
+    phi, teacher = FEATURES[name]
+    psi = feature_map(phi, "sampled", samples, place(teacher, 100, "random", rng), rng)
+    masses = np.full(width, 1 / width) if masses is None else masses
+    network = Network(phi.manifold, psi, divergence or Unbiased(), lam, masses)
+    return network, phi.manifold.sample(width, rng)
+
+
+def matern(lam=1e-3, width=64, divergence=None):
+    rng = np.random.default_rng(0)
+    psi = feature_map(Laplace(CIRCLE), "population", 0, place(Bumps(CIRCLE), 256, "even", rng), rng)
+    network = Network(CIRCLE, psi, divergence or Unbiased(), lam, np.full(width, 1 / width))
+    return network, CIRCLE.even(width)
+
+
+def last(algorithm, feature, t_end):
+    for state in algorithm.iterate(algorithm.start(feature), [t_end]):
+        pass
+    return state
+
+
+def textbook(phi, x, teacher, omega, mass, lam, outer, steps):
+    """Dense features on the data; ``outer(Phi, y, u)`` gives the outer weights of each step."""
+    y = teacher.weights @ phi(teacher.points, x)[0]
+    u = np.ones(len(omega))
+    for k in range(steps + 1):
+        Phi, pullback = phi(omega, x)
+        u = outer(Phi, y, u)
+        if k < steps:
+            velocity = u[:, None] * pullback((y - (mass * u) @ Phi) / (lam * len(x)))
+            omega = phi.manifold.retract(omega, TAU * velocity)
+    return omega, u
+
+
+@pytest.mark.parametrize("name", FEATURES)
+@pytest.mark.parametrize("algorithm", ["varpro", "two-timescale"])
+def test_trajectory_of_the_dense_textbook_algorithm(name, algorithm, rng):
+    """100 steps, ridge regression by LU on dense features: 1e-8, for unequal masses."""
+    mass = rng.random(40) + 0.5
+    mass /= mass.sum()
+    draws = np.random.default_rng(7)
+    network, omega = network_of(name, draws, masses=mass)
+    data, lam = np.random.default_rng(7), network.regularisation
+    teacher = place(FEATURES[name][1], 100, "random", data)
+    x = FEATURES[name][0].inputs(200, data)
+
+    def projected(Phi, y, u):
+        return np.linalg.solve(
+            Phi @ Phi.T / len(y) * mass + lam * np.eye(40), Phi @ y / len(y) + lam
+        )
+
+    def relaxed(Phi, y, u):
+        return u - (Phi @ ((mass * u) @ Phi - y) / len(y) + lam * (u - 1))
+
+    outer = projected if algorithm == "varpro" else relaxed
+    expected = textbook(FEATURES[name][0], x, teacher, omega, mass, lam, outer, 100)
+    trained = VarProDescent(network, TAU) if algorithm == "varpro" else TwoTimescale(network, TAU)
+    found = last(trained, omega, 100 * TAU)
+    assert found.step == 100
+    assert found.feature == pytest.approx(expected[0], abs=1e-8)
+    assert found.outer.outer_weight == pytest.approx(expected[1], abs=1e-7)
+
+
+@pytest.mark.parametrize("divergence", [Unbiased(), Biased(), Entropy(), Power(1.5), Power(3.0)],
+                         ids=lambda d: f"{d.name}-{d.power:g}")  # fmt: skip
+def test_every_algorithm_lowers_the_risk_on_the_manifold(divergence, rng):
+    for name in FEATURES:
+        network, feature = network_of(name, rng, lam=1e-2, divergence=divergence)
+        manifold = network.manifold
+        for algorithm in (
+            VarProDescent(network, TAU), two_timescale(network, TAU, 0.5), joint(network, TAU),
+            GradientFlow(network, 1e-3),
+        ):  # fmt: skip
+            states = list(algorithm.iterate(algorithm.start(feature), [30 * TAU]))
+            assert states[-1].t == 30 * TAU
+            risk = [s.outer.risk for s in states]
+            assert (np.diff(risk) < 1e-12).all()
+            assert risk[-1] < risk[0]
+            x = states[-1].feature
+            assert manifold.distance(x, manifold.retract(x, 0 * x)).diagonal().max() < 1e-12
+            if divergence.name == "entropy":
+                assert (states[-1].outer.outer_weight > 0).all()
+
+
+def test_fixed_features_stay(rng):
+    network, feature = network_of("sphere", rng)
+    algorithm = FixedFeatures(network, TAU)
+    states = list(algorithm.iterate(algorithm.start(feature), [3 * TAU]))
+    assert [s.t for s in states] == [0, TAU, 2 * TAU, 3 * TAU]
+    assert states[-1].feature is states[0].feature
+    assert states[-1].projections == 1
+
+
+def test_two_timescales_converge_to_varpro():
+    """The distance of the features at t = 1/8 falls like 1 / ratio.
+
+    That is the order as long as one outer step changes little, ratio times the kernel's eigenvalues
+    below 1; beyond, the outer layer forgets exponentially and the distance falls faster.
+    """
+    network, feature = matern(lam=1e-2)
+    tau = 2.0**-14
+    projected = last(VarProDescent(network, tau), feature, 0.125).feature
+    ratios = [0.25, 0.5, 1, 2]
+    errors = [
+        np.abs(last(two_timescale(network, tau, r), feature, 0.125).feature - projected).max()
+        for r in ratios
+    ]
+    assert observed_order(ratios, errors) == pytest.approx(-1, abs=0.15)
+    assert errors[-1] < 0.01
+    many = last(two_timescale(network, tau, 64), feature, 0.125).feature
+    assert np.abs(many - projected).max() < errors[-1] / 100
+
+
+def test_a_rate_is_not_the_number_of_steps():
+    """Ratio 2.5 is three outer steps of rate 5/6; joint descent has the rate tau / lambda."""
+    network, _ = matern()
+    assert two_timescale(network, TAU, 2.5).repeats == 3
+    assert two_timescale(network, TAU, 2.5).rate == pytest.approx(5 / 6)
+    assert joint(network, TAU).rate == pytest.approx(TAU / 1e-3)
+    with pytest.raises(InputError, match="ratio"):
+        two_timescale(network, TAU, 0.0)
+
+
+@pytest.mark.parametrize("stages", [2, 3, 5, 20])
+def test_stabilised_method(stages):
+    """On y' = -y the stability polynomial has order 2 and is at most 1 up to its bound."""
+    c = chebyshev(stages)
+
+    def polynomial(z):  # D_j / y_0 of y' = z y with h = 1
+        older, newer = 0.0 * z, c.rate[1] * z
+        for j in range(2, stages + 1):
+            F = c.rate[j] * z * (1 + newer) + c.first[j] * z
+            older, newer = newer, c.mu[j] * newer + c.nu[j] * older + F
+        return 1 + newer
+
+    z = np.array([1e-2, 1e-3])
+    errors = np.abs(polynomial(-z) - np.exp(-z))
+    assert observed_order(z, errors) == pytest.approx(3, abs=0.1)
+    reach = 0.65 * (stages**2 - 1)
+    assert np.abs(polynomial(-np.linspace(1e-3, reach, 2001))).max() <= 1
+
+
+def test_gradient_flow_of_one_neuron_by_hand():
+    """Descent with tiny steps tends to the flow; snapshots are met exactly; order 2 in tolerance."""
+    network, feature = matern(width=16)
+    times = [0.01, 0.05, 0.0625]
+    flows = {}
+    for tolerance in (1e-4, 1e-5, 1e-7):
+        algorithm = GradientFlow(network, tolerance)
+        states = list(algorithm.iterate(algorithm.start(feature), times))
+        assert set(times) <= {s.t for s in states}
+        flows[tolerance] = states[-1].feature
+    fine = [last(VarProDescent(network, 2.0**-k), feature, 0.0625).feature for k in (13, 14)]
+    extrapolated = 2 * fine[1] - fine[0]
+    assert flows[1e-7] == pytest.approx(extrapolated, abs=1e-5)
+    assert np.abs(flows[1e-5] - flows[1e-7]).max() < 1e-4
+
+
+def test_the_flow_is_stable_where_descent_is_not():
+    """lambda = 1e-5: 64 steps of 2^-6 blow up, the flow's risk falls in every step."""
+    network, feature = matern(lam=1e-5, width=128)
+    algorithm = GradientFlow(network, 1e-4)
+    risk = [s.outer.risk for s in algorithm.iterate(algorithm.start(feature), [1.0])]
+    assert (np.diff(risk) < 0).all()
+    states = VarProDescent(network, 2.0**-6)
+    risk = [s.outer.risk for s in states.iterate(states.start(feature), [1.0])]
+    assert (np.diff(risk) > 0).any()
+
+
+def test_refusals():
+    network = matern()[0]
+    for wrong in (lambda: VarProDescent(network, 0.0), lambda: GradientFlow(network, 0.0),
+                  lambda: Network(CIRCLE, network.feature_map, Unbiased(), 0.0, network.masses),
+                  lambda: Network(CIRCLE, network.feature_map, Unbiased(), 1.0, 0 * network.masses)):  # fmt: skip
+        with pytest.raises(InputError):
+            wrong()
+
+
+def test_training_failure_is_a_sentence():
+    """A velocity that is not finite stops the run with t and a hint."""
+    network, feature = matern()
+    algorithm = VarProDescent(network, 0.1)
+    state = algorithm.start(feature)
+    state.outer.velocity[0] = np.nan
+    with pytest.raises(TrainingFailure, match="t = 0"):
+        algorithm.step(state, 1.0)

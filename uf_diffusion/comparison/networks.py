@@ -1,0 +1,149 @@
+"""The network that a configuration describes: checked, built, trained, continued."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import xarray as xr
+
+from uf_diffusion import parallel
+from uf_diffusion.checkpoints import Checkpoints
+from uf_diffusion.config import Config, NetworkConfig
+from uf_diffusion.errors import InputError
+from uf_diffusion.memory import require_memory
+from uf_diffusion.network.factory import feature_map
+from uf_diffusion.network.feature_maps import place
+from uf_diffusion.network.features import feature
+from uf_diffusion.network.flow import GradientFlow
+from uf_diffusion.network.projection import OuterLayer
+from uf_diffusion.network.training import (
+    Algorithm,
+    FixedFeatures,
+    Network,
+    NetworkState,
+    VarProDescent,
+    joint,
+    two_timescale,
+)
+from uf_diffusion.observers import NetworkHistory, with_progress
+from uf_diffusion.problem import Problem
+
+__all__ = ["Training"]
+
+ALGORITHMS: dict[str, Callable[[Network, NetworkConfig], Algorithm]] = {
+    "varpro": lambda network, c: VarProDescent(network, c.step),
+    "two-timescale": lambda network, c: two_timescale(network, c.step, c.ratio),
+    "joint": lambda network, c: joint(network, c.step),
+    "fixed": lambda network, c: FixedFeatures(network, c.step),
+    "flow": lambda network, c: GradientFlow(network, c.rtol),
+}
+
+
+class Training:
+    """A configuration's training, checked but not started.
+
+    Raises:
+        InputError: for a network that cannot be trained, or does not fit into memory.
+    """
+
+    def __init__(self, config: Config, problem: Problem) -> None:
+        c, manifold = config.network, problem.manifold
+        self._times = config.clock_times()
+        phi = feature(c.features, manifold, c.scale, c.profile)
+        points = (12 + len(self._times)) * c.width + 4 * c.teacher_width + 2 * c.samples
+        plain = 8 * points * (manifold.ambient + 1)
+        require_memory(plain, "use a smaller network.width, or fewer snapshots or samples")
+        rng = np.random.default_rng(c.seed)
+        student = place(problem.initial, c.width, c.placement, rng)
+        even = manifold.even_count(c.teacher_width)  # a lattice of at most so many points
+        random = c.placement == "random"
+        self.teacher = place(
+            problem.teacher, c.teacher_width if random else even, c.placement, rng
+        )  # fmt: skip
+        psi = feature_map(
+            phi, c.kernel, c.samples, self.teacher, rng, c.width, c.truncation * c.regularisation
+        )
+        require_memory(
+            plain + psi.memory(c.width),
+            "use a smaller network.width, network.kernel = 'low-rank', or more machines",
+        )
+        # a neuron without mass has no part in the network
+        kept = student.weights > 0
+        masses = student.weights[kept]
+        network = Network(manifold, psi, problem.divergence, c.regularisation, masses)
+        self._features = student.points[kept][network.share.rows]
+        self._algorithm = ALGORITHMS[c.algorithm](network, c)
+        self._draws = json.dumps(rng.bit_generator.state)
+
+    def run(self, checkpoints: Checkpoints, stored: xr.Dataset | None = None) -> xr.Dataset | None:
+        """Train to the end; the group /network on rank 0.
+
+        Args:
+            checkpoints: written now and then.
+            stored: a checkpoint's group /network to go on from.
+        """
+        network = self._algorithm.network
+        history = NetworkHistory(network, self._times)
+
+        def pack(state: NetworkState) -> xr.Dataset | None:
+            return self._packed(state, history)
+
+        watch = checkpoints.watch("network", pack)
+        if stored is None:
+            start = self._algorithm.start(self._features)
+        else:
+            start = self._restored(stored, history)
+        states = self._algorithm.iterate(start, self._times)
+        for state in with_progress(states, self._times[-1], "network"):
+            if state is not start or stored is None:
+                history(state)
+            watch(state)
+        return history.group(state.projections) if parallel.rank() == 0 else None
+
+    def _packed(self, state: NetworkState, history: NetworkHistory) -> xr.Dataset | None:
+        """Everything that the next step depends on, bit for bit, on rank 0."""
+        gathered = self._algorithm.network.share.gathered
+        outer = state.outer
+        rows = {
+            "feature": gathered(state.feature),
+            "velocity": gathered(outer.velocity),
+            "outer_weight": gathered(outer.outer_weight),
+            "potential": gathered(outer.potential),
+        }
+        if state.direction.size:
+            rows["direction"] = gathered(state.direction)
+        if parallel.rank() != 0:
+            return None
+        variables = {k: (("neuron", "ambient")[: v.ndim], v) for k, v in rows.items()}
+        numbers = {
+            "t": state.t,
+            "step": state.step,
+            "projections": state.projections,
+            "risk": outer.risk,
+            "residual": outer.residual,
+            "draws": self._draws,
+        }
+        pace = {"pace": (("pace_number",), state.pace)}
+        return xr.Dataset({**variables, **pace, **history.packed()}, attrs=numbers)
+
+    def _restored(self, stored: xr.Dataset, history: NetworkHistory) -> NetworkState:
+        values, numbers = {str(k): v.values for k, v in stored.items()}, stored.attrs
+        rows = self._algorithm.network.share.rows
+        if values["feature"].shape[0] != len(self._algorithm.network.masses):
+            raise InputError("The checkpoint is not one of this network.")
+        if numbers["draws"] != self._draws:
+            raise InputError(
+                "This version of numpy draws other random numbers than the one that began the run."
+            )
+        history.resume(values)
+        own = {k: np.ascontiguousarray(values[k][rows]) for k in
+               ("feature", "velocity", "outer_weight", "potential", "direction")
+               if k in values}  # fmt: skip
+        outer = OuterLayer(own["outer_weight"], own["velocity"], own["potential"],
+                           float(numbers["risk"]), float(numbers["residual"]))  # fmt: skip
+        return NetworkState(
+            float(numbers["t"]), int(numbers["step"]), own["feature"], outer,
+            int(numbers["projections"]), values["pace"], own.get("direction", np.empty((0, 0))),
+        )  # fmt: skip

@@ -1,0 +1,71 @@
+"""Which feature map a configuration gets: the fastest exact one, or one truncated on purpose."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from uf_diffusion.errors import InputError
+from uf_diffusion.network.circle import (
+    ArcCosineOnCircle,
+    CircleMap,
+    Matern32OnCircle,
+    SampledReLU,
+)
+from uf_diffusion.network.feature_maps import Atoms, FeatureMap, Population, Sampled
+from uf_diffusion.network.features import ArcCosine, Feature, Matern32, ReLU
+from uf_diffusion.network.modes import truncated
+from uf_diffusion.parallel import Share
+
+__all__ = ["feature_map"]
+
+CANDIDATES = 4000  # points among which landmarks are chosen
+
+
+def feature_map(
+    feature: Feature,
+    kernel: str,
+    samples: int,
+    teacher: Atoms,
+    rng: np.random.Generator,
+    width: int = 0,
+    dropped: float = 0.0,
+) -> FeatureMap:
+    """The feature map of a configuration.
+
+    Args:
+        feature: phi.
+        kernel: "sampled" draws inputs; "population" has infinitely many, in closed form;
+            "low-rank" too, with finitely many coordinates.
+        samples: how many inputs are drawn.
+        teacher: the teacher's neurons.
+        rng: draws the inputs.
+        width: number of neurons; with fewer neurons than samples, ranks share the samples.
+        dropped: bound of K(omega, omega) that "low-rank" may leave out.
+
+    Raises:
+        InputError: for a population kernel without closed form.
+    """
+    if kernel == "low-rank":
+        candidates = feature.manifold.sample(CANDIDATES, rng)
+        return truncated(feature, teacher, dropped, candidates)
+    if kernel == "population":
+        return _population(feature, teacher)
+    data = feature.inputs(samples, rng)
+    if isinstance(feature, ReLU) and feature.manifold.dim == 1:
+        return CircleMap(SampledReLU(data), teacher)
+    share = Share(samples, split=width <= samples)
+    return Sampled(feature, data[share.rows], teacher, share)
+
+
+def _population(feature: Feature, teacher: Atoms) -> FeatureMap:
+    kernel = feature.kernel
+    if kernel is None:
+        raise InputError(
+            "These features have no population kernel in closed form; "
+            "use network.kernel = 'low-rank' or 'sampled'."
+        )
+    if isinstance(kernel, ArcCosine) and kernel.manifold.dim == 1:
+        return CircleMap(ArcCosineOnCircle(), teacher)
+    if isinstance(kernel, Matern32):
+        return CircleMap(Matern32OnCircle(kernel), teacher)
+    return Population(kernel, teacher)
