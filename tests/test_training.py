@@ -1,8 +1,17 @@
 """Training algorithms: against dense textbook versions, each other, and their own restarts."""
 
+import itertools
+import os
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pytest
+import xarray as xr
 
+from uf_diffusion.comparison.compare import train
+from uf_diffusion.config import load_config
 from uf_diffusion.errors import InputError
 from uf_diffusion.network.factory import feature_map
 from uf_diffusion.network.feature_maps import place
@@ -17,9 +26,11 @@ from uf_diffusion.network.training import (
     joint,
     two_timescale,
 )
+from uf_diffusion.observers import NetworkHistory
 from uf_diffusion.problem.densities import Bumps, VonMisesFisher
 from uf_diffusion.problem.divergences import Biased, Entropy, Power, Unbiased
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
+from uf_diffusion.store import read_result
 from uf_diffusion.verification import observed_order
 
 CIRCLE, TORUS, SPHERE = Circle(), FlatTorus(2, 4.0), Sphere(2)
@@ -28,6 +39,7 @@ FEATURES = {
     "circle": (ReLU(CIRCLE), Bumps(CIRCLE)),
     "sphere": (ReLU(SPHERE), VonMisesFisher(SPHERE)),
     "torus": (Radial(TORUS), Bumps(TORUS)),
+    "smooth torus": (Radial(TORUS, 0.5, "gaussian"), Bumps(TORUS)),
 }
 
 
@@ -217,3 +229,133 @@ def test_training_failure_is_a_sentence():
     state.outer.velocity[0] = np.nan
     with pytest.raises(TrainingFailure, match="t = 0"):
         algorithm.step(state, 1.0)
+
+
+# --- many ranks, and going on after an interruption ----------------------------------------------
+
+
+MANY = {
+    "data are split": ("sphere", "sampled", 30, 301),
+    "data are split, recycled solver": ("smooth torus", "sampled", 260, 300),
+    "neurons are split, samples": ("smooth torus", "sampled", 90, 41),
+    "neurons are split, Fourier": ("smooth torus", "low-rank", 31, 0),
+    "neurons are split, harmonics": ("sphere", "low-rank", 31, 0),
+    "every rank has all": ("circle", "sampled", 31, 100),
+}
+
+
+def trained(name, algorithm, lam=1e-2):
+    """All features and outer weights after a short training, on every rank."""
+    which, kernel, width, samples = MANY[name]
+    phi, teacher = FEATURES[which]
+    rng = np.random.default_rng(3)
+    feature = phi.manifold.sample(width, rng)
+    atoms = place(teacher, 50, "random", rng)
+    psi = feature_map(phi, kernel, samples, atoms, rng, width, dropped=1e-3)
+    masses = rng.random(width) + 0.5
+    network = Network(phi.manifold, psi, Unbiased(), lam, masses / masses.sum())
+    training = algorithm(network)
+    state = last(training, feature[network.share.rows], 10 * TAU)
+    gathered = network.share.gathered
+    return gathered(state.feature), gathered(state.outer.outer_weight), state.outer.risk
+
+
+@pytest.mark.parallel([2, 3])
+def test_same_trajectory_on_any_number_of_ranks(monkeypatch):
+    """1e-10 against the same training by one rank alone: every map of MANY, three algorithms."""
+    from mpi4py import MPI
+
+    from uf_diffusion import parallel
+
+    assert MPI.COMM_WORLD.size > 1
+    algorithms = (
+        lambda network: VarProDescent(network, TAU),
+        lambda network: two_timescale(network, TAU, 1.0),
+        lambda network: GradientFlow(network, 1e-3),
+    )
+    for name, algorithm in itertools.product(MANY, algorithms):
+        together = trained(name, algorithm)
+        with monkeypatch.context() as alone:
+            alone.setattr(parallel, "_world", lambda: None)
+            single = trained(name, algorithm)
+        for a, b in zip(together, single, strict=True):
+            assert a == pytest.approx(b, rel=1e-10, abs=1e-10), name
+
+
+OVERRIDES = {
+    "circle": ("relu-circle", []),
+    "recycled": ("radial-torus", ["network.width=300", "network.samples=400"]),
+    "flow": ("matern-circle", ["network.algorithm=flow"]),
+    "two-timescale": ("relu-circle", ["network.algorithm=two-timescale", "network.ratio=1.5"]),
+    "entropy": ("sphere", ["problem.regulariser=entropy", "network.width=80",
+                           "network.samples=100"]),
+    "low-rank": ("sphere", ["network.kernel=low-rank"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OVERRIDES)
+def test_half_and_half_is_the_whole_bit_for_bit(case, tmp_path):
+    """Checkpoints after every step; training is cut off in the middle and goes on from the last."""
+    preset, changes = OVERRIDES[case]
+    short = ["problem.t_end=0.15", "diffusion.snapshots=3"]
+    config = load_config(preset, [*short, *changes, "diffusion.checkpoint=1e-9", "network.seed=5"])
+    whole = train(config)["network"].to_dataset()
+    middle = whole.time.values[len(whole.time) // 2]
+
+    class Stop(Exception):
+        pass
+
+    def cut(state):
+        if state.t >= middle:
+            raise Stop
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(NetworkHistory, "__call__", cutting(NetworkHistory.__call__, cut))
+        with pytest.raises(Stop):
+            train(config, tmp_path)
+    assert (tmp_path / "checkpoint.nc").exists()
+    again = train(config, tmp_path)["network"].to_dataset()
+    xr.testing.assert_identical(again, whole)
+
+
+def cutting(call, cut):
+    def record(self, state):
+        cut(state)
+        call(self, state)
+
+    return record
+
+
+def test_another_seed_is_refused(tmp_path):
+    config = load_config("matern-circle", ["problem.t_end=0.1", "diffusion.checkpoint=1e-9"])
+    train(config, tmp_path)
+    other = load_config(
+        "matern-circle", ["problem.t_end=0.1", "network.seed=1", "network.width=512"]
+    )
+    with pytest.raises(InputError, match="random numbers"):
+        train(other, tmp_path)
+
+
+def test_kill_and_resume_gives_the_same_bits(tmp_path):
+    """SIGKILL from outside, then ``resume``: the result of the run that was left alone."""
+    command = [sys.executable, "-m", "uf_diffusion"]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PMI", "_PYTEST_MPI"))}
+    long = ["--set", "problem.t_end=8", "--set", "diffusion.checkpoint=0.1"]
+
+    def run(*args):
+        return subprocess.run([*command, *args], env=environment, capture_output=True, text=True)
+
+    killed, left = tmp_path / "killed", tmp_path / "left"
+    process = subprocess.Popen([*command, "train", "relu-circle", *long, "--out", killed],
+                               env=environment)  # fmt: skip
+    while not (killed / "checkpoint.nc").exists():
+        time.sleep(0.02)
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    assert not (killed / "result.nc").exists()
+    done = run("resume", killed)
+    assert done.returncode == 0, done.stderr
+    assert run("train", "relu-circle", *long, "--out", left).returncode == 0
+    a, b = (read_result(f / "result.nc")["network"].to_dataset() for f in (killed, left))
+    xr.testing.assert_identical(a, b)

@@ -29,8 +29,11 @@ from uf_diffusion.network.training import (
 )
 from uf_diffusion.observers import NetworkHistory, with_progress
 from uf_diffusion.problem import Problem
+from uf_diffusion.threads import using_threads
 
 __all__ = ["Training"]
+
+THREADED = 2**24  # bytes of a projection from which more than one thread pays
 
 ALGORITHMS: dict[str, Callable[[Network, NetworkConfig], Algorithm]] = {
     "varpro": lambda network, c: VarProDescent(network, c.step),
@@ -85,7 +88,13 @@ class Training:
             stored: a checkpoint's group /network to go on from.
         """
         network = self._algorithm.network
-        history = NetworkHistory(network, self._times)
+        work = network.feature_map.memory(len(network.masses))
+        with using_threads(many=work > THREADED):
+            return self._run(NetworkHistory(network, self._times), checkpoints, stored)
+
+    def _run(
+        self, history: NetworkHistory, checkpoints: Checkpoints, stored: xr.Dataset | None
+    ) -> xr.Dataset | None:
 
         def pack(state: NetworkState) -> xr.Dataset | None:
             return self._packed(state, history)
@@ -111,12 +120,11 @@ class Training:
             "velocity": gathered(outer.velocity),
             "outer_weight": gathered(outer.outer_weight),
             "potential": gathered(outer.potential),
+            "carried": gathered(state.carried),
         }
-        if state.direction.size:
-            rows["direction"] = gathered(state.direction)
         if parallel.rank() != 0:
             return None
-        variables = {k: (("neuron", "ambient")[: v.ndim], v) for k, v in rows.items()}
+        variables = {k: (("neuron", f"{k}_column")[: v.ndim], v) for k, v in rows.items()}
         numbers = {
             "t": state.t,
             "step": state.step,
@@ -126,7 +134,11 @@ class Training:
             "draws": self._draws,
         }
         pace = {"pace": (("pace_number",), state.pace)}
-        return xr.Dataset({**variables, **pace, **history.packed()}, attrs=numbers)
+        kept = {
+            f"kept_{k}": (("neuron", "feature_column")[: v.ndim], v)
+            for k, v in self._algorithm.network.feature_map.keepsake().items()
+        }
+        return xr.Dataset({**variables, **pace, **kept, **history.packed()}, attrs=numbers)
 
     def _restored(self, stored: xr.Dataset, history: NetworkHistory) -> NetworkState:
         values, numbers = {str(k): v.values for k, v in stored.items()}, stored.attrs
@@ -138,12 +150,14 @@ class Training:
                 "This version of numpy draws other random numbers than the one that began the run."
             )
         history.resume(values)
+        self._algorithm.network.feature_map.recall(
+            {k.removeprefix("kept_"): v for k, v in values.items() if k.startswith("kept_")}
+        )
         own = {k: np.ascontiguousarray(values[k][rows]) for k in
-               ("feature", "velocity", "outer_weight", "potential", "direction")
-               if k in values}  # fmt: skip
+               ("feature", "velocity", "outer_weight", "potential", "carried")}  # fmt: skip
         outer = OuterLayer(own["outer_weight"], own["velocity"], own["potential"],
                            float(numbers["risk"]), float(numbers["residual"]))  # fmt: skip
         return NetworkState(
             float(numbers["t"]), int(numbers["step"]), own["feature"], outer,
-            int(numbers["projections"]), values["pace"], own.get("direction", np.empty((0, 0))),
+            int(numbers["projections"]), values["pace"], own["carried"],
         )  # fmt: skip

@@ -1,10 +1,7 @@
 """The PDE side: a finite-element solver, the only place that imports DOLFINx, PETSc and UFL."""
 
-import os
-
-from threadpoolctl import threadpool_limits
-
 from uf_diffusion.errors import InputError
+from uf_diffusion.threads import one_blas_thread
 
 try:
     from mpi4py import MPI
@@ -18,9 +15,7 @@ except ImportError as error:
         f"`conda install -c conda-forge fenics-dolfinx=0.11` ({error})."
     ) from error
 
-if MPI.COMM_WORLD.size > 1 and "OMP_NUM_THREADS" not in os.environ:
-    # the ranks share the cores: BLAS threads beside them would only wait for each other
-    threadpool_limits(1)
+one_blas_thread()  # the solver's dense work is small; under MPI the ranks share the cores
 
 
 def describe() -> dict[str, str]:

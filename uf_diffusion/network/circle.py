@@ -15,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-from uf_diffusion.network.feature_maps import Atoms, Solver
+from uf_diffusion.network.feature_maps import Atoms, FeatureMap, Solver
 from uf_diffusion.network.features import Matern32
 from uf_diffusion.network.semiseparable import (
     Generators,
@@ -188,7 +188,7 @@ class Matern32OnCircle:
 
 
 @dataclass(frozen=True)
-class CircleMap:
+class CircleMap(FeatureMap):
     """A semiseparable kernel bound to a teacher."""
 
     kernel: CircleKernel
@@ -215,9 +215,6 @@ class CircleMap:
 
     def memory(self, width: int) -> int:
         return 8 * width * (6 * self.kernel.rank + 24)
-
-    def dropped_energy(self, omega: Array, v: Array, share: Share | None = None) -> float:
-        return 0.0
 
 
 @dataclass(frozen=True)

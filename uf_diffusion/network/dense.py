@@ -10,7 +10,7 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from uf_diffusion.errors import RunFailure
 from uf_diffusion.problem.manifolds import Array
 
-__all__ = ["singular", "spd_solver"]
+__all__ = ["singular", "spd_factor", "spd_solver"]
 
 
 def singular() -> RunFailure:
@@ -20,8 +20,8 @@ def singular() -> RunFailure:
     )
 
 
-def spd_solver(matrix: Array, shift: Array) -> Callable[[Array], Array]:
-    """The map from b to (matrix + diag(shift))^-1 b.
+def spd_factor(matrix: Array, shift: Array) -> Array:
+    """The lower Cholesky factor of matrix + diag(shift); above it are other numbers.
 
     Raises:
         RunFailure: where the shift is lost in the round-off of the matrix.
@@ -32,4 +32,10 @@ def spd_solver(matrix: Array, shift: Array) -> Callable[[Array], Array]:
         factor = cho_factor(shifted, lower=True, overwrite_a=True, check_finite=False)
     except LinAlgError:
         raise singular() from None
-    return lambda rhs: np.asarray(cho_solve(factor, rhs, check_finite=False))
+    return np.asarray(factor[0])
+
+
+def spd_solver(matrix: Array, shift: Array) -> Callable[[Array], Array]:
+    """The map from b to (matrix + diag(shift))^-1 b; raises as `spd_factor`."""
+    factor = spd_factor(matrix, shift)
+    return lambda rhs: np.asarray(cho_solve((factor, True), rhs, check_finite=False))

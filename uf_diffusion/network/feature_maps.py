@@ -12,8 +12,10 @@ Under MPI either the neurons or the coordinates of Psi are spread over the ranks
 from __future__ import annotations
 
 import math
+import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -23,14 +25,17 @@ import numpy as np
 from uf_diffusion.errors import InputError
 from uf_diffusion.network.dense import spd_solver
 from uf_diffusion.network.features import Feature, PairFunction
+from uf_diffusion.network.recycling import Recycled
 from uf_diffusion.parallel import Share, broadcast
 from uf_diffusion.problem.densities import Density
 from uf_diffusion.problem.manifolds import Array
+from uf_diffusion.threads import blocks_of, in_threads
 
 __all__ = ["Atoms", "FeatureMap", "FiniteNeurons", "Neurons", "Population", "Sampled", "Solver",
            "place"]  # fmt: skip
 
 Solver = Callable[[Array], Array]
+RECYCLED = 256  # neurons from which it pays to remember the solver of earlier steps
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,15 @@ class FeatureMap(Protocol):
 
     def dropped_energy(self, omega: Array, v: Array, share: Share | None = None) -> float:
         """An upper bound of |r|^2 in the coordinates of Psi that were left out; 0 if none were."""
-        ...
+        return 0.0
+
+    def keepsake(self) -> dict[str, Array]:
+        """What is remembered from step to step, for a checkpoint."""
+        return {}
+
+    def recall(self, kept: Mapping[str, Array]) -> None:
+        """Go on from a keepsake, bit for bit."""
+        return None
 
 
 class FiniteNeurons(ABC):
@@ -143,11 +156,16 @@ class FiniteNeurons(ABC):
         return float(self.coordinates.sum(np.array(r @ r)))
 
     def solver(self, shift: Array) -> Solver:
-        if self.share.split or self.coordinates.n < self.share.n:
+        if self.in_coordinates:
             return self._solver_in_coordinates(shift)
         solve = spd_solver(self.kernel, shift)
         # every rank goes on with the same bits
         return (lambda b: broadcast(solve(b))) if self.coordinates.split else solve
+
+    @property
+    def in_coordinates(self) -> bool:
+        """Whether the coordinates are the cheaper side, or the only one: neurons are split."""
+        return self.share.split or self.coordinates.n < self.share.n
 
     def _solver_in_coordinates(self, shift: Array) -> Solver:
         """(S + Psi Psi^T)^-1 b = S^-1 (b - Psi y), (I + Psi^T S^-1 Psi) y = Psi^T S^-1 b."""
@@ -161,7 +179,7 @@ class FiniteNeurons(ABC):
 
 
 @dataclass(frozen=True)
-class Sampled:
+class Sampled(FeatureMap):
     """Psi_j(omega) = phi(omega, x_j) / sqrt(N) for data x_1, ..., x_N.
 
     Attributes:
@@ -197,10 +215,24 @@ class Sampled:
 
     def memory(self, width: int) -> int:
         own, side = len(self.data), min(width, self.samples.n)
-        return 8 * (width * own + 2 * side**2)
+        return 8 * (width * own + 3 * side**2)
 
-    def dropped_energy(self, omega: Array, v: Array, share: Share | None = None) -> float:
-        return 0.0
+    @cached_property
+    def spare(self) -> deque[Array]:
+        """Matrices that are not in use any more."""
+        return deque(maxlen=1)
+
+    @cached_property
+    def recycled(self) -> Recycled:
+        """The solver that remembers earlier steps."""
+        return Recycled()
+
+    def keepsake(self) -> dict[str, Array]:
+        return self.recycled.keepsake()
+
+    def recall(self, kept: Mapping[str, Array]) -> None:
+        if "anchor" in kept:
+            self.recycled.recall(kept, self.at(kept["anchor"]))
 
 
 @dataclass(frozen=True)
@@ -221,29 +253,77 @@ class SampledNeurons(FiniteNeurons):
 
     @cached_property
     def matrix(self) -> Array:
-        psi = _values(self.map.feature, self.omega, self.map.data)
-        psi /= math.sqrt(self.map.samples.n)
+        phi, omega, x = self.map.feature, self.omega, self.map.data
+        shape, spare = (len(omega), len(x)), self.map.spare
+        psi = spare.pop() if spare and spare[-1].shape == shape else np.empty(shape)
+        # fresh memory costs as much as the numbers: neurons that go leave theirs to the next
+        weakref.finalize(self, spare.append, psi)
+
+        def fill(rows: slice) -> None:
+            phi.values(omega[rows], x, psi[rows])
+            psi[rows] /= math.sqrt(self.map.samples.n)
+
+        in_threads(fill, _blocks(omega, x))
         return psi
 
+    @cached_property
+    def kernel(self) -> Array:
+        psi, K = self.matrix, np.empty((len(self.omega), len(self.omega)))
+
+        def fill(pair: tuple[slice, slice]) -> None:
+            rows, columns = pair
+            np.matmul(psi[rows], psi[columns].T, out=K[rows, columns])
+            K[columns, rows] = K[rows, columns].T
+
+        blocks = blocks_of(len(K), 256)
+        in_threads(fill, [(a, b) for k, a in enumerate(blocks) for b in blocks[: k + 1]])
+        return self.coordinates.sum(K)
+
     def moments(self, v: Array) -> Array:
-        return self.share.sum(v @ self.matrix)
+        psi, sums = self.matrix, np.empty(len(self.map.data))
+
+        def fill(columns: slice) -> None:
+            np.matmul(v, psi[:, columns], out=sums[columns])
+
+        in_threads(fill, blocks_of(len(sums), 1024))
+        return self.share.sum(sums)
 
     def values(self, a: Array) -> Array:
-        return self.coordinates.sum(self.matrix @ a)
+        psi, values = self.matrix, np.empty(len(self.omega))
+
+        def fill(rows: slice) -> None:
+            np.matmul(psi[rows], a, out=values[rows])
+
+        in_threads(fill, blocks_of(len(values), 256))
+        return self.coordinates.sum(values)
 
     def gradient(self, a: Array) -> Array:
-        weight = a / math.sqrt(self.map.samples.n)
-        return self.coordinates.sum(
-            _potential(self.map.feature, self.omega, self.map.data, weight)[1]
-        )
+        phi, omega, x = self.map.feature, self.omega, self.map.data
+        weight, gradient = a / math.sqrt(self.map.samples.n), np.empty_like(omega)
+
+        def fill(rows: slice) -> None:
+            gradient[rows] = phi.gradient(omega[rows], x, weight)
+
+        in_threads(fill, _blocks(omega, x))
+        return self.coordinates.sum(gradient)
 
     def gram(self, c: Array) -> Array:
         root = np.sqrt(c)[:, None] * self.matrix
         return self.share.sum(root.T @ root)
 
+    def product(self, v: Array) -> Array:
+        """K v, ``(M,)``."""
+        return self.values(self.moments(v))
+
+    def solver(self, shift: Array) -> Solver:
+        if self.in_coordinates or len(self.omega) < RECYCLED:
+            return super().solver(shift)
+        # every rank goes on with the same bits
+        return lambda b: broadcast(self.map.recycled.solve(self, shift, b))
+
 
 @dataclass(frozen=True)
-class Population:
+class Population(FeatureMap):
     """The kernel of infinitely many inputs, in closed form; Psi is never formed."""
 
     kernel: PairFunction
@@ -263,9 +343,6 @@ class Population:
 
     def memory(self, width: int) -> int:
         return 16 * width**2
-
-    def dropped_energy(self, omega: Array, v: Array, share: Share | None = None) -> float:
-        return 0.0
 
 
 @dataclass(frozen=True)
@@ -302,8 +379,7 @@ class PopulationNeurons:
 
 def _blocks(omega: Array, other: Array) -> list[slice]:
     """Slices of omega with at most 2^17 pairs each: temporary arrays of a megabyte."""
-    rows = max(1, 2**17 // len(other))
-    return [slice(i, i + rows) for i in range(0, len(omega), rows)]
+    return blocks_of(len(omega), max(1, 2**17 // len(other)))
 
 
 def _values(pair: PairFunction, omega: Array, other: Array) -> Array:

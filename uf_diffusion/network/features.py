@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from uf_diffusion.errors import InputError, unknown
+from uf_diffusion.network.compiled import radial_gradient, radial_values, relu_gradient
 from uf_diffusion.problem.manifolds import Array, Circle, FlatTorus, Manifold, Sphere
 
 __all__ = ["PROFILES", "ArcCosine", "Feature", "Laplace", "Matern32", "PairFunction", "Radial",
@@ -44,6 +45,14 @@ class Feature(PairFunction, Protocol):
 
     def inputs(self, n: int, rng: np.random.Generator) -> Array:
         """``(n, d)`` independent inputs."""
+        ...
+
+    def values(self, omega: Array, x: Array, out: Array) -> None:
+        """The values, to ``out`` ``(m, n)``; fast, and other threads may run."""
+        ...
+
+    def gradient(self, omega: Array, x: Array, weight: Array) -> Array:
+        """The tangent gradients of values @ weight, without the values; fast, likewise."""
         ...
 
     @property
@@ -84,6 +93,15 @@ class ReLU:
             return self.manifold.tangent(omega, (phi > 0) @ (weight[:, None] * x))
 
         return phi, gradient
+
+    def values(self, omega: Array, x: Array, out: Array) -> None:
+        np.matmul(omega, x.T, out=out)
+        np.maximum(out, 0, out=out)
+
+    def gradient(self, omega: Array, x: Array, weight: Array) -> Array:
+        pulled = np.empty_like(omega)
+        relu_gradient(omega, np.ascontiguousarray(x.T), weight, pulled)
+        return self.manifold.tangent(omega, pulled)
 
     @property
     def kernel(self) -> PairFunction:
@@ -140,6 +158,18 @@ class Radial:
             return np.column_stack([np.einsum("ij,ij->i", factor, lag) for lag in lags])
 
         return phi, gradient
+
+    @property
+    def _shape(self) -> tuple[float, int, float]:
+        return self.manifold.period, list(PROFILES).index(self.profile), self.scale
+
+    def values(self, omega: Array, x: Array, out: Array) -> None:
+        radial_values(omega, np.ascontiguousarray(x.T), *self._shape, out)
+
+    def gradient(self, omega: Array, x: Array, weight: Array) -> Array:
+        pulled = np.empty_like(omega)
+        radial_gradient(omega, np.ascontiguousarray(x.T), *self._shape, weight, pulled)
+        return pulled
 
     @property
     def kernel(self) -> None:
@@ -207,6 +237,12 @@ class Laplace:
             return _along_circle(omega, norm / self.scale * ((down - up) @ weight))
 
         return norm * (up + down), gradient
+
+    def values(self, omega: Array, x: Array, out: Array) -> None:
+        out[:] = self(omega, x)[0]
+
+    def gradient(self, omega: Array, x: Array, weight: Array) -> Array:
+        return self(omega, x)[1](weight)
 
     @property
     def kernel(self) -> PairFunction:

@@ -2,11 +2,11 @@
 
 Near equilibrium a perturbation of wave number k decays at the rate
 k^2 kappa_k / (kappa_k + lambda), kappa_k the kernel's eigenvalue: up to the wave number where
-kappa_k = lambda the flow is a diffusion, beyond it decays. So its Jacobian has a real spectrum whose
-radius grows like lambda^(-1/2) for kernels of order k^-4, and far from equilibrium with the square
-of the outer weights: stiff, but moderately, and a projection costs more than all else. That is
-where stabilised Runge-Kutta-Chebyshev methods are at home: explicit, no Jacobian, any feature map,
-and s projections carry a step as long as 0.65 s^2 / radius, so the work grows like lambda^(-1/4) only.
+kappa_k = lambda the flow is a diffusion, beyond it decays. So its Jacobian has a real spectrum
+whose radius grows like lambda^(-1/2) for kernels of order k^-4, and far from equilibrium with the
+square of the outer weights: stiff, but moderately, and a projection costs more than all else. That
+is where stabilised Runge-Kutta-Chebyshev methods are at home: explicit, no Jacobian, any feature
+map. s projections carry a step as long as 0.65 s^2 / radius: work grows like lambda^(-1/4) only.
 
 The method is RKC of order 2 (Sommeijer, Shampine, Verwer, J. Comput. Appl. Math. 88, 1998), in the
 ambient space of the manifold with all points retracted to it.
@@ -91,7 +91,7 @@ class GradientFlow(Algorithm):
         return NetworkState(0.0, 0, feature, outer, 1 + count, pace.numbers, direction)
 
     def step(self, state: NetworkState, until: float) -> NetworkState:
-        pace, direction = _Pace.of(state.pace), state.direction
+        pace, direction = _Pace.of(state.pace), state.carried
         count, left = state.projections, until - state.t
         for attempt in range(30):
             if pace.age >= AGE or attempt > 2:  # the radius may have grown
@@ -123,13 +123,13 @@ class GradientFlow(Algorithm):
         older, newer = np.zeros_like(state.feature), h * c.rate[1] * start.velocity
         outer = start
         for j in range(2, stages + 1):
-            outer = net.project(net.manifold.retract(state.feature, newer), outer)
+            outer = net.project(net.manifold.retract(state.feature, newer), outer.outer_weight)
             F = c.rate[j] * outer.velocity + c.first[j] * start.velocity
             older, newer = newer, c.mu[j] * newer + c.nu[j] * older + h * F
         if net.share.max(float(not np.isfinite(newer).all())):
             return state.feature, start, math.inf, stages
         feature = net.manifold.retract(state.feature, newer)
-        outer = net.project(feature, outer)
+        outer = net.project(feature, outer.outer_weight)
         estimate = 0.4 * h * (start.velocity + outer.velocity) - 0.8 * newer
         return feature, outer, self._norm(estimate) / self.tolerance, stages
 
@@ -152,7 +152,7 @@ class GradientFlow(Algorithm):
             if size == 0:
                 return 1.0, direction, count
             nudge = DIFFERENCE / size * direction
-            there = net.project(net.manifold.retract(feature, nudge), outer)
+            there = net.project(net.manifold.retract(feature, nudge), outer.outer_weight)
             direction = net.manifold.tangent(feature, there.velocity - outer.velocity)
             last, radius = radius, self._norm(direction) / DIFFERENCE
             if abs(radius - last) <= 0.1 * radius:

@@ -7,6 +7,7 @@ x -> phi(omega, x) onto trigonometric polynomials in the inputs, see `radial`.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -49,7 +50,7 @@ class Fourier:
     waves: Integers
 
     @property
-    def _period(self) -> float:
+    def period(self) -> float:
         return self.manifold.axes[0].length
 
     @cached_property
@@ -76,21 +77,17 @@ class Fourier:
         both: Integers = np.concatenate([rows, rows[self._sine]])
         return both
 
-    @property
+    @cached_property
     def degree_of(self) -> Integers:
-        """|k| of each mode on the circle, ``(size,)``."""
-        return np.asarray(np.abs(self.waves[self.wave_of, 0]))
-
-    def within(self, n: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Which modes have |k| <= n, ``(size,)``."""
-        return np.asarray(np.sum(self.waves**2, axis=1) <= n * n)[self.wave_of]
+        """The least integer n >= |k| of each mode, ``(size,)``."""
+        return np.ceil(np.linalg.norm(self.waves, axis=1)).astype(np.int64)[self.wave_of]
 
     def lookup(self, table: Array) -> Array:
         """The entry of each mode, ``(size,)``, in a table over (|k_1|, ..., |k_d|)."""
         return np.asarray(table[tuple(np.abs(self.waves).T)][self.wave_of])
 
     def matrix(self, omega: Array) -> Array:
-        phase = 2 * math.pi / self._period * self.manifold.chart(omega) @ self.waves.T
+        phase = 2 * math.pi / self.period * self.manifold.chart(omega) @ self.waves.T
         return np.hstack([np.cos(phase) * self._norm, math.sqrt(2) * np.sin(phase[:, self._sine])])
 
     def moments(self, v: Array, omega: Array) -> Array:
@@ -105,7 +102,7 @@ class Fourier:
 
     def gradient(self, c: Array, omega: Array) -> Array:
         spectrum, d = self.spectrum(c, self.degree), self.manifold.dim
-        rate = 2j * math.pi / self._period * np.arange(-self.degree, self.degree + 1)
+        rate = 2j * math.pi / self.period * np.arange(-self.degree, self.degree + 1)
         axes = [spectrum * rate.reshape([-1 if a == b else 1 for b in range(d)]) for a in range(d)]
         slope = np.empty((len(omega), d))
         for a in range(0, d, 2):  # two real functions in one complex transform
@@ -119,8 +116,7 @@ class Fourier:
     def spectrum(self, c: Array, degree: int) -> Complex:
         """The coefficients of exp(i q k.x), |k_j| <= degree, on a grid with k = 0 in the centre."""
         half = np.zeros((2 * degree + 1) ** self.manifold.dim, dtype=complex)
-        coefficient = c[: len(self.waves)] * self._norm / 2
-        half[self._position(degree)] = coefficient
+        half[self._position(degree)] = c[: len(self.waves)] * self._norm / 2
         half[self._position(degree)[self._sine]] -= 1j / math.sqrt(2) * c[len(self.waves) :]
         full: Complex = half + half[::-1].conj()
         return full.reshape((2 * degree + 1,) * self.manifold.dim)
@@ -151,20 +147,16 @@ class Fourier:
         """The sums of v_i exp(i q k.x_i), |k_j| <= degree, flat."""
         out = np.empty((2 * degree + 1,) * self.manifold.dim, dtype=complex)
         ducc0.nufft.nu2u(
-            points=v.astype(complex), coord=self._coordinates(omega), forward=False,
-            epsilon=EPSILON, out=out, periodicity=self._period,
+            points=v.astype(complex), coord=self.manifold.chart(omega), forward=False,
+            epsilon=EPSILON, out=out, periodicity=self.period,
         )  # fmt: skip
         return out.ravel()
 
     def _evaluated(self, spectrum: Complex, omega: Array) -> Complex:
-        values: Complex = ducc0.nufft.u2nu(
-            grid=spectrum, coord=self._coordinates(omega), forward=False,
-            epsilon=EPSILON, periodicity=self._period,
-        )  # fmt: skip
-        return values
-
-    def _coordinates(self, omega: Array) -> Array:
-        return np.ascontiguousarray(self.manifold.chart(omega))
+        return np.asarray(ducc0.nufft.u2nu(
+            grid=spectrum, coord=self.manifold.chart(omega), forward=False,
+            epsilon=EPSILON, periodicity=self.period,
+        ))  # fmt: skip
 
 
 def ball(dim: int, low: int, high: int) -> Integers:
@@ -179,9 +171,8 @@ def ball(dim: int, low: int, high: int) -> Integers:
 def transform(feature: Radial, degree: int, power: int = 1) -> Array:
     """The integrals of g(|x|)^power exp(-i q k.x) over a cell, 0 <= k_j <= degree, ``(.., ..)``.
 
-    Where axis a is the largest, x = s e_a + s t with t in [0, 1]^(d - 1) (Duffy): the integrand is
-    smooth in s and t, though g(|x|) is not in x, and Gauss-Legendre quadrature converges
-    exponentially.
+    Where axis a is the largest, x = s e_a + s t with t in [0, 1]^(d - 1) (Duffy): smooth in s and
+    t, though not in x, so that Gauss-Legendre quadrature converges exponentially.
     """
     d, period = feature.manifold.dim, feature.manifold.period
     n, phase = 64 + math.ceil(1.6 * degree), 2 * math.pi / period * np.arange(degree + 1)
@@ -207,10 +198,8 @@ def transform(feature: Radial, degree: int, power: int = 1) -> Array:
 class RadialRemainder:
     """What projecting x -> phi(omega, x) onto polynomials of degree n leaves out.
 
-    With G the integral of phi(omega, .) against sigma, the energy left out is the minimum over c
-    of |G - sum_k c_k e_k|^2 + ridge |c|^2 in L2(rho). It is at most its value at c = the Fourier
-    coefficients of G: modes beyond n up to a further degree in the norm of rho, and the rest
-    bounded by its L2 norm.
+    With G the integral of phi(omega, .) against sigma, it is the minimum over c of
+    |G - sum_k c_k e_k|^2 + ridge |c|^2 in L2(rho): at most the value at G's Fourier coefficients.
 
     Attributes:
         basis: the modes up to the further degree.
@@ -234,12 +223,10 @@ class RadialRemainder:
 
     def _norm(self, c: Array) -> float:
         """The L2(rho) norm, on a grid on which the square of a polynomial is integrated exactly."""
-        torus = self.basis.manifold
-        degree = self.basis.degree + _width(torus.axes[0].length) // 2 + 1
-        values = np.fft.fftn(np.fft.ifftshift(self.basis.spectrum(c, degree))).real
-        squared = values**2
-        density = _density(torus.axes[0].length, 2 * degree + 1)
-        for _ in range(torus.dim):
+        degree = self.basis.degree + _width(self.basis.period) // 2 + 1
+        squared = np.fft.fftn(np.fft.ifftshift(self.basis.spectrum(c, degree))).real ** 2
+        density = _density(self.basis.period, 2 * degree + 1)
+        for _ in range(squared.ndim):
             squared = np.tensordot(squared, density, (0, 0))
         return math.sqrt(max(float(squared), 0.0))
 
@@ -252,8 +239,8 @@ def _width(period: float) -> int:
 def _density(period: float, n: int) -> Array:
     """The wrapped Gaussian's mass ``(n,)`` in the cells of a grid from 0 on, one axis."""
     k = np.arange(1, _width(period) + 1)
-    q = 2 * math.pi / period
-    series = np.cos(2 * math.pi / n * np.outer(np.arange(n), k)) @ np.exp(-0.5 * (q * k) ** 2)
+    decay = np.exp(-0.5 * (2 * math.pi / period * k) ** 2)
+    series = np.cos(2 * math.pi / n * np.outer(np.arange(n), k)) @ decay
     return (1 + 2 * series) / n
 
 
@@ -276,15 +263,15 @@ def radial(feature: Radial, dropped: float) -> tuple[Fourier, Array, RadialRemai
     far = Fourier(torus, ball(d, 0, max(min(16 * n // d, 4096), n + width)))
     near = Fourier(torus, ball(d, 0, n + width))
     coefficients = transform(feature, far.degree) / torus.volume
-    kept = near.within(n)
+    kept = near.degree_of <= n
     gram = near.gram_of(_gaussian(torus, 2 * near.degree))
     ridge = RIDGE * _peak(torus) * torus.volume
     C = cholesky(gram[np.ix_(kept, kept)] + ridge * np.eye(int(kept.sum())), lower=True)
     factor = near.lookup(coefficients)[:, None] * solve_triangular(C, gram[kept], lower=True).T
     weight = far.lookup(coefficients)
-    tail = float(transform(feature, 0, 2).item() - torus.volume * weight @ weight)
-    tail = _peak(torus) * max(tail, 0.0)
-    return near, factor, RadialRemainder(far, far.within(n), weight, ridge, tail)
+    rest = max(float(transform(feature, 0, 2).item() - torus.volume * weight @ weight), 0.0)
+    remainder = RadialRemainder(far, far.degree_of <= n, weight, ridge, _peak(torus) * rest)
+    return near, factor, remainder
 
 
 def _degree(feature: Radial, dropped: float) -> int:
@@ -295,8 +282,7 @@ def _degree(feature: Radial, dropped: float) -> int:
         degree *= 2
         basis = Fourier(torus, ball(torus.dim, 0, degree))
         energy = basis.lookup(transform(feature, degree)) ** 2 / torus.volume
-        shell = np.ceil(np.sqrt(np.sum(basis.waves**2, axis=1))).astype(int)[basis.wave_of]
-        left = total * (1 + RIDGE) - np.cumsum(np.bincount(shell, energy))
+        left = total * (1 + RIDGE) - np.cumsum(np.bincount(basis.degree_of, energy))
         enough = np.flatnonzero(peak * left <= dropped)
         if len(enough) and 2 * len(ball(torus.dim, 0, int(enough[0]))) <= MODES:
             return int(enough[0])
@@ -311,7 +297,4 @@ def _peak(torus: FlatTorus) -> float:
 def _gaussian(torus: FlatTorus, degree: int) -> Complex:
     """The integrals of exp(i q k.x) against rho, |k_j| <= degree, flat."""
     axis = np.exp(-0.5 * (2 * math.pi / torus.period * np.arange(-degree, degree + 1)) ** 2)
-    sums = np.ones(1)
-    for _ in range(torus.dim):
-        sums = np.multiply.outer(sums, axis).ravel()
-    return sums.astype(complex)
+    return functools.reduce(np.multiply.outer, [axis] * torus.dim).ravel().astype(complex)

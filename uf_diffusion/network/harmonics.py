@@ -1,4 +1,4 @@
-"""Real spherical harmonics on S^2, at neurons anywhere, by ducc0's transforms.
+"""Real spherical harmonics on S^2 by ducc0's transforms; eigenvalues of zonal kernels on S^1, S^2.
 
 Sums over n neurons and all degrees up to L cost O(n + L^3). The Gram matrix of R = O(L^2) modes
 costs O(n + L^5) instead of O(n R^2): the neurons are replaced by a density of degree 2 L with
@@ -24,7 +24,6 @@ __all__ = ["EPSILON", "Harmonics", "circle_eigenvalues", "funk_hecke", "gauss_le
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 Complex = np.ndarray[Any, np.dtype[np.complex128]]
-
 
 EPSILON = 2e-13  # of ducc0's transforms, relative: its best, and no slower than 1e-11
 

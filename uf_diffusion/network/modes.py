@@ -22,7 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from uf_diffusion.errors import InputError
-from uf_diffusion.network.feature_maps import Atoms, FiniteNeurons
+from uf_diffusion.network.feature_maps import Atoms, FeatureMap, FiniteNeurons
 from uf_diffusion.network.features import ArcCosine, Feature, Matern32, Radial
 from uf_diffusion.network.fourier import MODES, Fourier, radial
 from uf_diffusion.network.harmonics import Harmonics, circle_eigenvalues, funk_hecke, zonal
@@ -117,7 +117,7 @@ class Tail:
 
 
 @dataclass(frozen=True)
-class Modes:
+class Modes(FeatureMap):
     """A truncated feature map bound to a teacher.
 
     Attributes:
@@ -247,7 +247,7 @@ def _cutoff(
 ) -> tuple[int, Array]:
     """The least degree n that suffices, and the eigenvalues up to n and of a further band."""
     degree = 64
-    while degree < MODES:
+    while 2 * degree < MODES:
         degree *= 2
         eigenvalues = _eigenvalues(kernel, dim, degree)
         left = constant - np.cumsum(eigenvalues * _squares(dim, degree + 1))

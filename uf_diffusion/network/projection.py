@@ -84,7 +84,7 @@ def project(
     mass: Array,
     divergence: Divergence,
     regularisation: float,
-    start: OuterLayer | None = None,
+    start: Array | None = None,
 ) -> OuterLayer:
     """The optimal outer layer.
 
@@ -93,7 +93,7 @@ def project(
         mass: their masses, ``(M,)``, summing to 1 over all ranks.
         divergence: f.
         regularisation: lambda > 0.
-        start: a layer of nearby features, where Newton's method begins.
+        start: outer weights near the optimum, where Newton's method begins; in the domain of f.
 
     Raises:
         InputError: for lambda <= 0.
@@ -103,7 +103,7 @@ def project(
         raise InputError(f"network.lambda must be positive, not {regularisation}.")
     problem = _Problem(neurons, mass, divergence, regularisation)
     if start is not None:
-        u = start.outer_weight
+        u = start
     elif problem.quadratic:
         u = divergence.dconjugate(np.zeros_like(mass))
     else:  # the unbiased weights are bounded as lambda -> 0, and near

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -66,8 +66,8 @@ class Network:
         """The feature map at this rank's features."""
         return self.feature_map.at(feature, self.share)
 
-    def project(self, feature: Array, start: OuterLayer | None = None) -> OuterLayer:
-        """The optimal outer layer of this rank's features."""
+    def project(self, feature: Array, start: Array | None = None) -> OuterLayer:
+        """The optimal outer layer of this rank's features, from outer weights near it."""
         return project(
             self.at(feature), self.mass, self.divergence, self.regularisation, start
         )  # fmt: skip
@@ -84,7 +84,7 @@ class NetworkState:
         outer: the outer layer: weights, velocity of the features, risk.
         projections: how many times the outer layer has been computed so far.
         pace: what the step control remembers, ``(k,)``; empty for fixed steps.
-        direction: tangent vectors that the step control remembers, ``(M, ambient)`` or empty.
+        carried: what else is carried from step to step for each neuron, ``(M, k)``.
     """
 
     t: float
@@ -93,7 +93,7 @@ class NetworkState:
     outer: OuterLayer
     projections: int = 1
     pace: Array = field(default_factory=lambda: np.empty(0))
-    direction: Array = field(default_factory=lambda: np.empty((0, 0)))
+    carried: Array = field(default_factory=lambda: np.empty((0, 0)))
 
 
 @dataclass(frozen=True)
@@ -137,12 +137,13 @@ class _Stepwise(Algorithm):
             raise InputError(f"network.step must be positive, not {self.step_size}.")
 
     @abstractmethod
-    def outer(self, feature: Array, before: OuterLayer | None) -> tuple[OuterLayer, int]:
-        """The outer layer after a move to ``feature``, and how many times it was computed."""
+    def outer(self, feature: Array, before: NetworkState | None) -> tuple[OuterLayer, int]:
+        """The outer layer after a move to ``feature``, and how many projections it took."""
 
     def start(self, feature: Array) -> NetworkState:
         outer, count = self.outer(feature, None)
-        return NetworkState(0.0, 0, feature, outer, count)
+        carried = outer.outer_weight[:, None]
+        return NetworkState(0.0, 0, feature, outer, count, carried=carried)
 
     def step(self, state: NetworkState, until: float) -> NetworkState:
         velocity, share = state.outer.velocity, self.network.share
@@ -152,11 +153,11 @@ class _Stepwise(Algorithm):
                 "use a smaller network.step or a larger network.lambda."
             )
         feature = self.network.manifold.retract(state.feature, self.step_size * velocity)
-        outer, count = self.outer(feature, state.outer)
-        step = state.step + 1
+        outer, count = self.outer(feature, state)
+        step, carried = state.step + 1, state.outer.outer_weight[:, None]
         return NetworkState(
-            step * self.step_size, step, feature, outer, state.projections + count
-        )  # fmt: skip
+            step * self.step_size, step, feature, outer, state.projections + count, carried=carried
+        )
 
 
 @dataclass(frozen=True)
@@ -167,8 +168,12 @@ class VarProDescent(_Stepwise):
     the usual loss this is a learning rate M tau on the inner weights.
     """
 
-    def outer(self, feature: Array, before: OuterLayer | None) -> tuple[OuterLayer, int]:
-        return self.network.project(feature, before), 1
+    def outer(self, feature: Array, before: NetworkState | None) -> tuple[OuterLayer, int]:
+        start = None
+        if before is not None:  # u is smooth in t; a step back at most halves it, so u > 0 stays
+            u, change = before.outer.outer_weight, before.outer.outer_weight - before.carried[:, 0]
+            start = u + np.maximum(change, -np.abs(u) / 2)
+        return self.network.project(feature, start), 1
 
 
 @dataclass(frozen=True)
@@ -189,10 +194,10 @@ class TwoTimescale(_Stepwise):
     rate: float = 1.0
     repeats: int = 1
 
-    def outer(self, feature: Array, before: OuterLayer | None) -> tuple[OuterLayer, int]:
+    def outer(self, feature: Array, before: NetworkState | None) -> tuple[OuterLayer, int]:
         net = self.network
         f, neurons, mass = net.divergence, net.at(feature), net.mass
-        u = f.dconjugate(np.zeros_like(mass)) if before is None else before.outer_weight
+        u = f.dconjugate(np.zeros_like(mass)) if before is None else before.outer.outer_weight
         with np.errstate(over="ignore", invalid="ignore"):  # the step says so
             for _ in range(self.repeats):
                 z = f.df(u)
@@ -205,14 +210,14 @@ class TwoTimescale(_Stepwise):
 class FixedFeatures(_Stepwise):
     """Features that do not move: ridge regression on random features, the kernel baseline."""
 
-    def outer(self, feature: Array, before: OuterLayer | None) -> tuple[OuterLayer, int]:
+    def outer(self, feature: Array, before: NetworkState | None) -> tuple[OuterLayer, int]:
         if before is not None:
-            return before, 0
+            return before.outer, 0
         return self.network.project(feature), 1
 
     def step(self, state: NetworkState, until: float) -> NetworkState:
         step = state.step + 1
-        return NetworkState(step * self.step_size, step, state.feature, state.outer, 1)
+        return replace(state, t=step * self.step_size, step=step)
 
 
 def two_timescale(network: Network, step_size: float, ratio: float) -> TwoTimescale:
