@@ -9,12 +9,14 @@ Matern-3/2 kernel has rank 4 without folding. See `semiseparable` for what this 
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
+from uf_diffusion.network.compiled import compiled
 from uf_diffusion.network.feature_maps import Atoms, FeatureMap, Solver
 from uf_diffusion.network.features import Matern32
 from uf_diffusion.network.semiseparable import (
@@ -82,19 +84,30 @@ class ArcCosineOnCircle:
         return _fold(omega)
 
     def generators(self, position: Array, sign: Array) -> Generators:
-        w, b, s = _direction(position), position[:, None], sign[:, None]
-        return Generators(
-            np.hstack([w, -b * w, s * w]) / (2 * math.pi),
-            np.hstack([_turned(w) + (math.pi / 2 + b) * w, w, math.pi / 2 * s * w]),
-        )
+        return Generators(*_arc_cosine(position, sign, False))
 
     def slopes(self, position: Array, sign: Array) -> Generators:
-        w, b, s = _direction(position), position[:, None], sign[:, None]
-        t = _turned(w)
-        return Generators(
-            np.hstack([t, -w - b * t, s * t]) / (2 * math.pi),
-            np.hstack([(math.pi / 2 + b) * t, t, math.pi / 2 * s * t]),
-        )
+        return Generators(*_arc_cosine(position, sign, True))
+
+
+@compiled
+def _arc_cosine(position: Array, sign: Array, slopes: bool) -> tuple[Array, Array]:
+    """U = [w, -b w, s w] / (2 pi), V = [w' + (pi/2 + b) w, w, (pi/2) s w], or their derivatives."""
+    n, quarter, h = len(position), math.pi / 2, 1 / (2 * math.pi)
+    U, V = np.empty((n, 6)), np.empty((n, 6))
+    for i in range(n):
+        b, s = position[i], sign[i]
+        w = (math.cos(b), math.sin(b))
+        t = (-w[1], w[0])  # dw / db, and dt / db = -w
+        for k in range(2):
+            if slopes:
+                U[i, k], U[i, k + 2], U[i, k + 4] = h * t[k], -h * (w[k] + b * t[k]), h * s * t[k]
+                V[i, k], V[i, k + 2], V[i, k + 4] = (quarter + b) * t[k], t[k], quarter * s * t[k]
+            else:
+                U[i, k], U[i, k + 2], U[i, k + 4] = h * w[k], -h * b * w[k], h * s * w[k]
+                V[i, k], V[i, k + 2] = t[k] + (quarter + b) * w[k], w[k]
+                V[i, k + 4] = quarter * s * w[k]
+    return U, V
 
 
 @dataclass(frozen=True)
@@ -129,20 +142,33 @@ class SampledReLU:
         return change, changed, signed - signed[-1] / 2
 
     def generators(self, position: Array, sign: Array) -> Generators:
-        return self._along(position, sign, _direction(position))
+        return Generators(*_sampled(position, sign, *self._sums, False))
 
     def slopes(self, position: Array, sign: Array) -> Generators:
-        return self._along(position, sign, _turned(_direction(position)))
+        return Generators(*_sampled(position, sign, *self._sums, True))
 
-    def _along(self, position: Array, sign: Array, w: Array) -> Generators:
-        change, changed, signed = self._sums
-        count = np.searchsorted(change, position)
-        s, Tw = sign[:, None], w @ changed[-1]
-        Bw = 2 * np.einsum("nij,nj->ni", changed[count], w)
-        Hw = np.einsum("nij,nj->ni", signed[count], w)
-        return Generators(
-            np.hstack([w, s * w, Hw + s * Tw, Tw - Bw]) / 2, np.hstack([Bw, Hw, s * w, w]) / 2
-        )
+
+@compiled
+def _sampled(
+    position: Array, sign: Array, change: Array, changed: Array, signed: Array, slopes: bool
+) -> tuple[Array, Array]:
+    """U = [w, s w, H w + s T w, T w - 2 B w] / 2, V = [2 B w, H w, s w, w] / 2; w', for slopes."""
+    n, count, last = len(position), 0, len(change)
+    U, V = np.empty((n, 8)), np.empty((n, 8))
+    for i in range(n):
+        while count < last and change[count] < position[i]:
+            count += 1
+        c, s = math.cos(position[i]), math.sin(position[i])
+        w = (-s / 2, c / 2) if slopes else (c / 2, s / 2)
+        for k in range(2):
+            T = changed[last, k, 0] * w[0] + changed[last, k, 1] * w[1]
+            B = 2 * (changed[count, k, 0] * w[0] + changed[count, k, 1] * w[1])
+            H = signed[count, k, 0] * w[0] + signed[count, k, 1] * w[1]
+            own = sign[i] * w[k]
+            U[i, k], U[i, k + 2], U[i, k + 4] = w[k], own, H + sign[i] * T
+            U[i, k + 6], V[i, k], V[i, k + 2] = T - B, B, H
+            V[i, k + 4], V[i, k + 6] = own, w[k]
+    return U, V
 
 
 @dataclass(frozen=True)
@@ -231,7 +257,7 @@ class CircleNeurons:
     @cached_property
     def _placed(self) -> tuple[Integers, Array, Array]:
         position, sign = self.map.kernel.place(self.omega)
-        order = np.argsort(position)
+        order = np.argsort(position, kind="stable")  # fast where they are nearly sorted
         return order, position[order], sign[order]
 
     @property
@@ -268,8 +294,16 @@ class CircleNeurons:
     def _target(self) -> Array:
         return self.map.sources.potential(self.position, self.generators)
 
+    @cached_property
+    def _last(self) -> deque[tuple[Array, Array]]:
+        """The last v and its potential: potential and misfit are mostly asked for together."""
+        return deque(maxlen=1)
+
     def potential(self, v: Array) -> Array:
-        return self._unsorted(self._target) - self.products(v)
+        if not (self._last and np.array_equal(v, self._last[0][0])):
+            along = self._target - products(self.generators, self.lag, v[self.order])
+            self._last.append((v, self._unsorted(along)))
+        return self._last[0][1]
 
     def potential_gradient(self, v: Array) -> Array:
         rows = self.map.kernel.slopes(*self._placed[1:])

@@ -11,7 +11,8 @@ from numba import njit
 
 from uf_diffusion.problem.manifolds import Array
 
-__all__ = ["compiled", "exponential", "radial_gradient", "radial_values", "relu_gradient"]
+__all__ = ["compiled", "exponential", "radial_gradient", "radial_values", "relu_gradient",
+           "relu_values"]  # fmt: skip
 
 
 def compiled[F: Callable[..., Any]](function: F) -> F:
@@ -130,6 +131,19 @@ def radial_gradient(
             for j in range(n):
                 row[j] *= -weight[j] / scale**2
         _pull(omega[i], X, period, row, out[i])
+
+
+@vectorised
+def relu_values(omega: Array, X: Array, out: Array) -> None:
+    """max(0, omega_i.x_j), to ``out`` (M, N); x_j are the columns of X ``(d, N)``."""
+    for i in range(len(omega)):
+        row = out[i]
+        row[:] = 0.0
+        for k in range(len(X)):
+            for j in range(len(row)):
+                row[j] += omega[i, k] * X[k, j]
+        for j in range(len(row)):
+            row[j] = max(row[j], 0.0)
 
 
 @reordered

@@ -256,12 +256,13 @@ class SampledNeurons(FiniteNeurons):
         phi, omega, x = self.map.feature, self.omega, self.map.data
         shape, spare = (len(omega), len(x)), self.map.spare
         psi = spare.pop() if spare and spare[-1].shape == shape else np.empty(shape)
+        scale = 1 / math.sqrt(self.map.samples.n)
         # fresh memory costs as much as the numbers: neurons that go leave theirs to the next
         weakref.finalize(self, spare.append, psi)
 
         def fill(rows: slice) -> None:
             phi.values(omega[rows], x, psi[rows])
-            psi[rows] /= math.sqrt(self.map.samples.n)
+            psi[rows] *= scale
 
         in_threads(fill, _blocks(omega, x))
         return psi
@@ -416,7 +417,10 @@ def place(density: Density, n: int, placement: str, rng: np.random.Generator) ->
         InputError: where the manifold has no such placement of n points.
     """
     if placement == "random":
-        return Atoms(density.sample(n, rng), np.full(n, 1 / n))
+        points = density.sample(n, rng)
+        if len(density.manifold.axes) == 1:  # neighbours in memory too
+            points = points[np.argsort(density.manifold.chart(points)[:, 0])]
+        return Atoms(points, np.full(n, 1 / n))
     if placement == "quantile":
         return Atoms(_quantiles(density, n), np.full(n, 1 / n))
     points = density.manifold.even(n)

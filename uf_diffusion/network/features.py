@@ -15,7 +15,12 @@ from typing import Protocol
 import numpy as np
 
 from uf_diffusion.errors import InputError, unknown
-from uf_diffusion.network.compiled import radial_gradient, radial_values, relu_gradient
+from uf_diffusion.network.compiled import (
+    radial_gradient,
+    radial_values,
+    relu_gradient,
+    relu_values,
+)
 from uf_diffusion.problem.manifolds import Array, Circle, FlatTorus, Manifold, Sphere
 
 __all__ = ["PROFILES", "ArcCosine", "Feature", "Laplace", "Matern32", "PairFunction", "Radial",
@@ -95,8 +100,7 @@ class ReLU:
         return phi, gradient
 
     def values(self, omega: Array, x: Array, out: Array) -> None:
-        np.matmul(omega, x.T, out=out)
-        np.maximum(out, 0, out=out)
+        relu_values(omega, np.ascontiguousarray(x.T), out)
 
     def gradient(self, omega: Array, x: Array, weight: Array) -> Array:
         pulled = np.empty_like(omega)

@@ -186,19 +186,23 @@ def _states(U: Array, V: Array, lag: Array, x: Array, before: Array, after: Arra
 
 @compiled
 def _potential(
-    A: Array, B: Array, count: Integers, gap: Array, before: Array, after: Array
-) -> Array:  # fmt: skip
+    A: Array, B: Array, position: Array, sources: Array, rate: float, before: Array, after: Array
+) -> Array:
     n, r = A.shape
     y = np.empty(n)
-    state = np.empty(r)
+    state, count, last = np.empty(r), 0, len(sources)
     for i in range(n):
+        while count < last and sources[count] <= position[i]:
+            count += 1
         total = 0.0
-        state[:] = before[count[i]]
-        _forward(state, gap[i, 0])
+        state[:] = before[count]
+        if count > 0:
+            _forward(state, rate * (position[i] - sources[count - 1]))
         for k in range(r):
             total += A[i, k] * state[k]
-        state[:] = after[count[i]]
-        _backward(state, gap[i, 1])
+        state[:] = after[count]
+        if count < last:
+            _backward(state, rate * (sources[count] - position[i]))
         for k in range(r):
             total += B[i, k] * state[k]
         y[i] = total
@@ -223,12 +227,15 @@ class Sources:
         _states(g.later, g.earlier, lag, x, self._before, self._after)
 
     def potential(self, position: Array, rows: Generators) -> Array:
-        """The potential at points ``(m,)`` with generators ``rows``, or what these are of it."""
-        count = np.searchsorted(self._position, position, side="right")
-        gap = np.zeros((len(position), 2))
-        if self._rate > 0:
-            last = len(self._position) - 1
-            gap[:, 0] = position - self._position[np.maximum(count - 1, 0)]
-            gap[:, 1] = self._position[np.minimum(count, last)] - position
-            gap *= self._rate
-        return _potential(rows.later, rows.earlier, count, gap, self._before, self._after)
+        """The potential at increasing points ``(m,)`` with generators ``rows``, or what they give
+        of it, such as its derivative.
+        """
+        return _potential(
+            rows.later,
+            rows.earlier,
+            position,
+            self._position,
+            self._rate,
+            self._before,
+            self._after,
+        )
