@@ -300,7 +300,7 @@ class CircleNeurons:
         return deque(maxlen=1)
 
     def potential(self, v: Array) -> Array:
-        if not (self._last and np.array_equal(v, self._last[0][0])):
+        if not (self._last and self._last[0][0] is v):
             along = self._target - products(self.generators, self.lag, v[self.order])
             self._last.append((v, self._unsorted(along)))
         return self._last[0][1]

@@ -145,14 +145,25 @@ class FiniteNeurons(ABC):
         """K(omega_i, omega_j) between the neurons, ``(M, M)``; only without split neurons."""
         return self.coordinates.sum(self.matrix @ self.matrix.T)
 
+    @cached_property
+    def _last(self) -> deque[tuple[Array, Array]]:
+        """The last v and r(v): potential, gradient and misfit are mostly asked for together."""
+        return deque(maxlen=1)
+
+    def residual(self, v: Array) -> Array:
+        """r(v), this rank's coordinates ``(R,)``."""
+        if not (self._last and self._last[0][0] is v):  # the same answer on all ranks
+            self._last.append((v, self.labels - self.moments(v)))
+        return self._last[0][1]
+
     def potential(self, v: Array) -> Array:
-        return self.values(self.labels - self.moments(v))
+        return self.values(self.residual(v))
 
     def potential_gradient(self, v: Array) -> Array:
-        return self.gradient(self.labels - self.moments(v))
+        return self.gradient(self.residual(v))
 
     def misfit(self, v: Array) -> float:
-        r = self.labels - self.moments(v)
+        r = self.residual(v)
         return float(self.coordinates.sum(np.array(r @ r)))
 
     def solver(self, shift: Array) -> Solver:

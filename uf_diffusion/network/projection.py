@@ -57,6 +57,7 @@ def measure(
     divergence: Divergence,
     regularisation: float,
     u: Array,
+    known: tuple[Array, Array] | None = None,
 ) -> OuterLayer:
     """What training needs to know of outer weights u, optimal or not.
 
@@ -66,9 +67,11 @@ def measure(
         divergence: f.
         regularisation: lambda.
         u: outer weights, ``(M,)``.
+        known: mass times u, and the potential, where they are known.
     """
-    v = mass * u
-    w = neurons.potential(v) / regularisation
+    v, w = known or (mass * u, None)
+    if w is None:
+        w = neurons.potential(v) / regularisation
     penalty = neurons.share.sum(np.array(mass @ divergence.f(u)))
     return OuterLayer(
         outer_weight=u,
@@ -109,8 +112,8 @@ def project(
     else:  # the unbiased weights are bounded as lambda -> 0, and near
         u = project(neurons, mass, Unbiased(), regularisation).outer_weight
         u = np.maximum(u, LOWEST) if divergence.power < 2 else u
-    u = _newton(problem, u)
-    return measure(neurons, mass, divergence, regularisation, u)
+    u, v, w = _newton(problem, u)
+    return measure(neurons, mass, divergence, regularisation, u, (v, w))
 
 
 class _Problem:
@@ -124,9 +127,10 @@ class _Problem:
         self.quadratic = bool(np.all(divergence.d2conjugate(np.array([0.25, 0.5, 2.0])) == 1.0))
         self._solver: Solver | None = None
 
-    def potential(self, u: Array) -> Array:
-        """W, ``(M,)``."""
-        return self.neurons.potential(self.mass * u) / self.regularisation
+    def potential(self, u: Array) -> tuple[Array, Array]:
+        """The coefficients v and the potential w, ``(M,)``."""
+        v = self.mass * u
+        return v, self.neurons.potential(v) / self.regularisation
 
     def violation(self, u: Array, w: Array) -> float:
         """How far u and w are from the optimum, relative, where f' or its inverse is smooth."""
@@ -158,35 +162,35 @@ class _Problem:
         return float(self.neurons.share.sum(np.array(terms.sum())))
 
 
-def _newton(problem: _Problem, u: Array) -> Array:
-    """The optimal outer weights."""
-    w, last = problem.potential(u), np.inf
+def _newton(problem: _Problem, u: Array) -> tuple[Array, Array, Array]:
+    """The optimal outer weights, and `_Problem.potential` of them."""
+    (v, w), last = problem.potential(u), np.inf
     # where f* is not smooth, a small u is less exact than its potential
     exact = EXACT if problem.quadratic else EXACT / 10
     for _ in range(ITERATIONS):
         with np.errstate(over="ignore"):
             violation = problem.violation(u, w)
         if violation <= exact or last / 2 < violation <= CONVERGED:
-            return u
+            return u, v, w
         last = violation
-        u, w = _descended(problem, u, w, problem.newton(u, w))
+        u, v, w = _descended(problem, u, w, problem.newton(u, w))
     raise RunFailure(f"The projection did not converge in {ITERATIONS} steps of Newton's method.")
 
 
 def _descended(
     problem: _Problem, u: Array, w: Array, path: Callable[[float], Array]
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Array]:
     """The whole Newton step, or the first half of a half of it that lowers the objective."""
     if problem.quadratic:
         u = path(1.0)
-        return u, problem.potential(u)
+        return u, *problem.potential(u)
     old = problem.objective(u, w)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # steps too long
         for halvings in range(60):
             nearer = path(0.5**halvings)
-            potential = problem.potential(nearer)
+            v, potential = problem.potential(nearer)
             if problem.objective(nearer, potential) <= old + 1e-14 * (1 + abs(old)):
-                return nearer, potential
+                return nearer, v, potential
     raise RunFailure("The projection found no step that lowers its objective.")
 
 
