@@ -75,13 +75,19 @@ def _diffusion(d: xr.Dataset) -> list[str]:
 def _network(n: xr.Dataset) -> list[str]:
     lines = [
         f"network   {n.sizes['neuron']} neurons, {n.sizes['step'] - 1} steps to t = "
-        f"{float(n.time[-1]):g}; projection residual {n.attrs['projection_residual']:.1e}, "
+        f"{float(n.time[-1]):g}, {n.attrs['projections']} projections; largest violation of "
+        f"u = f*'(w) {n.attrs['projection_residual']:.1e}, "
         f"risk {float(n.risk[0]):.3g} -> {float(n.risk[-1]):.3g}"
     ]
+    if n.attrs["truncation_error"]:
+        lines.append(
+            f"truncated the outer weights' root mean square error is at most "
+            f"{n.attrs['truncation_error']:.1e} (network.truncation)"
+        )
     if n.attrs["risk_rises"]:
         lines.append(
             f"warning   the network's risk rose in {n.attrs['risk_rises']} of "
-            f"{n.sizes['step'] - 1} steps: network.step is too large for this lambda"
+            f"{n.sizes['step'] - 1} steps: network.step (or rtol) is too large for this lambda"
         )
     return lines
 

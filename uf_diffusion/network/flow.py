@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from uf_diffusion.errors import InputError
+from uf_diffusion.errors import InputError, RunFailure
 from uf_diffusion.network.projection import OuterLayer
 from uf_diffusion.network.training import Algorithm, NetworkState, TrainingFailure
 from uf_diffusion.problem.manifolds import Array
@@ -99,7 +99,11 @@ class GradientFlow(Algorithm):
                 pace, count = replace(pace, radius=radius, age=0), count + more
             h = min(pace.next_step, 0.65 * (STAGES**2 - 1) / pace.radius)
             h = left if h >= left else min(h, left / 2) if 2 * h > left else h
-            feature, outer, error, stages = self._attempt(state, h, pace.radius)
+            stages = max(2, 1 + math.isqrt(math.ceil(1 + 1.54 * h * pace.radius)))
+            try:
+                feature, outer, error = self._attempt(state, h, stages)
+            except RunFailure:  # a stage went too far for its projection
+                error = math.inf
             count += stages
             if error <= 1:
                 break
@@ -114,11 +118,10 @@ class GradientFlow(Algorithm):
         return NetworkState(t, state.step + 1, feature, outer, count, numbers, direction)
 
     def _attempt(
-        self, state: NetworkState, h: float, radius: float
-    ) -> tuple[Array, OuterLayer, float, int]:
-        """A step: features, outer layer, error over tolerance, and projections made."""
+        self, state: NetworkState, h: float, stages: int
+    ) -> tuple[Array, OuterLayer, float]:
+        """A step: features, outer layer, error over tolerance."""
         net, start = self.network, state.outer
-        stages = max(2, 1 + math.isqrt(math.ceil(1 + 1.54 * h * radius)))
         c = chebyshev(stages)
         older, newer = np.zeros_like(state.feature), h * c.rate[1] * start.velocity
         outer = start
@@ -126,12 +129,12 @@ class GradientFlow(Algorithm):
             outer = net.project(net.manifold.retract(state.feature, newer), outer.outer_weight)
             F = c.rate[j] * outer.velocity + c.first[j] * start.velocity
             older, newer = newer, c.mu[j] * newer + c.nu[j] * older + h * F
-        if net.share.max(float(not np.isfinite(newer).all())):
-            return state.feature, start, math.inf, stages
+            if net.share.max(float(not np.isfinite(newer).all())):
+                return state.feature, start, math.inf
         feature = net.manifold.retract(state.feature, newer)
         outer = net.project(feature, outer.outer_weight)
         estimate = 0.4 * h * (start.velocity + outer.velocity) - 0.8 * newer
-        return feature, outer, self._norm(estimate) / self.tolerance, stages
+        return feature, outer, self._norm(estimate) / self.tolerance
 
     def _norm(self, vectors: Array) -> float:
         """Root mean square over the mass, in units of the manifold's length."""
