@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from uf_diffusion.errors import InputError
+from uf_diffusion.network.compiled import exponential
 from uf_diffusion.network.features import ArcCosine, Laplace, Matern32, Radial, ReLU, feature
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 from uf_diffusion.verification import kernel_error, observed_order
@@ -36,6 +37,33 @@ def test_gradient(pair, rng):
     assert manifold.tangent(omega, gradient) == pytest.approx(gradient, abs=1e-12)
     slope = (gradient * direction).sum(axis=1)
     assert (ahead - behind) / (2 * h) == pytest.approx(slope, rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "phi", [*FEATURES, Radial(TORUS, 0.01), Radial(FlatTorus(3, 1.0))], ids=repr
+)
+def test_compiled_features_are_the_same_numbers(phi, rng):
+    """`values` and `gradient` against the formula in numpy; a feature on top of a datum too."""
+    omega, x = phi.manifold.sample(20, rng), phi.inputs(300, rng)
+    omega[3] = phi.manifold.retract(x[7:8], 0 * x[7:8])[0]
+    weight, out = rng.standard_normal(300), np.empty((20, 300))
+    phi.values(omega, x, out)
+    values, pullback = phi(omega, x)
+    assert out == pytest.approx(values, rel=1e-12, abs=1e-14)
+    gradient = pullback(weight)
+    size = np.abs(gradient).max()
+    assert phi.gradient(omega, x, weight) == pytest.approx(gradient, abs=1e-12 * size)
+
+
+def test_exponential():
+    """To 2 ulp on [-700, 0], and finite below."""
+    x = -np.concatenate([[0.0, 1e-300, 1e-17], np.linspace(0, 700, 100_001)])
+    y = x.copy()
+    exponential(y, np.empty_like(y))
+    assert np.abs(y / np.exp(x) - 1).max() <= 2 * np.finfo(float).eps
+    y = np.array([-1e6])
+    exponential(y, np.empty(1))
+    assert 0 <= y[0] < 1e-300
 
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=repr)

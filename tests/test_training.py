@@ -1,5 +1,6 @@
 """Training algorithms: against dense textbook versions, each other, and their own restarts."""
 
+import dataclasses
 import itertools
 import os
 import subprocess
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from uf_diffusion import memory, threads
 from uf_diffusion.comparison.compare import train
 from uf_diffusion.config import load_config
 from uf_diffusion.errors import InputError
@@ -104,6 +106,44 @@ def test_trajectory_of_the_dense_textbook_algorithm(name, algorithm, rng):
     assert found.step == 100
     assert found.feature == pytest.approx(expected[0], abs=1e-8)
     assert found.outer.outer_weight == pytest.approx(expected[1], abs=1e-7)
+
+
+def test_a_recycled_solver_changes_nothing(rng):
+    """Width 300: 20 steps whose projections recycle an inverse, against LU in every step."""
+    network, feature = network_of("smooth torus", rng, width=300, samples=400, lam=1e-3)
+    psi, algorithm = network.feature_map, VarProDescent(network, TAU)
+    state = algorithm.start(feature)
+    used = 0
+    for _ in range(20):
+        state = algorithm.step(state, 1.0)
+        Phi = psi.at(state.feature).matrix
+        A = Phi @ Phi.T / 300 + 1e-3 * np.eye(300)
+        u = np.linalg.solve(A, Phi @ psi.labels + 1e-3)
+        assert state.outer.outer_weight == pytest.approx(u, rel=1e-8, abs=1e-9)
+        used += bool(psi.keepsake()["anchor_work"])
+    assert used > 10
+
+
+def test_threads_do_not_change_the_numbers(rng, monkeypatch):
+    """Bit for bit: the blocks of work are the same."""
+    monkeypatch.setattr(threads, "_cores", lambda: 3)
+    network, feature = network_of("smooth torus", rng, width=300, samples=1100)
+    results = []
+    for many in (False, True):
+        psi = dataclasses.replace(network.feature_map)
+        fresh = dataclasses.replace(network, feature_map=psi)
+        with threads.using_threads(many):
+            results.append(last(VarProDescent(fresh, TAU), feature, 5 * TAU).feature)
+    assert np.array_equal(*results)
+
+
+def test_memory_is_planned(monkeypatch):
+    """A network that does not fit is refused before it starts, with what would help."""
+    monkeypatch.setattr(memory, "free_memory", lambda: 2**20)
+    with pytest.raises(InputError, match=r"needs about .* GiB of memory and 0\.0 GiB are free"):
+        train(load_config("sphere", ["network.width=100000"]))
+    monkeypatch.undo()
+    assert 2**20 < memory.free_memory() < 2**50
 
 
 @pytest.mark.parametrize("divergence", [Unbiased(), Biased(), Entropy(), Power(1.5), Power(3.0)],

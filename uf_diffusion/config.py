@@ -129,6 +129,11 @@ class NetworkConfig:
     seed: int = 0
     placement: str = "random"
 
+    @property
+    def pace(self) -> str:
+        """What sets the time steps, in words."""
+        return f"rtol {self.rtol:.0e}" if self.algorithm == "flow" else f"step {self.step:.3g}"
+
     def __post_init__(self) -> None:
         for name in ("width", "samples", "teacher_width", "truncation", "step", "ratio"):
             _positive(f"network.{name}", getattr(self, name))

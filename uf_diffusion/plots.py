@@ -80,7 +80,7 @@ def _title(config: Config, result: xr.DataTree) -> str:
     if "network" in result:
         text += (
             f"; {n.features} network of width {n.width}, $\\lambda$ = {n.regularisation:g}, "
-            f"step {n.step:.3g}"
+            f"{n.algorithm}, {n.pace}"
         )
     return text
 

@@ -126,7 +126,8 @@ def radial_gradient(
         exponential(row, room)
         if profile == 0:  # g'/r = -(2 / s^3) exp(-r/s) / r, and -r/s is the exponent
             for j in range(n):
-                row[j] *= 2 / scale**4 * weight[j] / min(kept[j], -1e-300)
+                slope = 2 / scale**4 * weight[j] * row[j] / min(kept[j], -1e-300)
+                row[j] = slope if kept[j] < 0 else 0.0
         else:
             for j in range(n):
                 row[j] *= -weight[j] / scale**2
