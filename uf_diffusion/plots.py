@@ -22,6 +22,7 @@ from uf_diffusion.problem.triangulations import Triangulation
 __all__ = ["draw", "save"]
 
 # Okabe and Ito's colours, told apart by all readers
+DRAWN = 10_000  # neurons in a picture, at most
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "0.55"
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -178,11 +179,14 @@ def _chosen(times: Array) -> list[int]:
 
 
 def _smoothed(manifold: Manifold, feature: Array, mass: Array, points: Array) -> Array:
-    """A kernel density estimate of the neurons at points, with a Gaussian of the chord.
+    """A kernel density estimate of the neurons at points, with a Gaussian of the chord; of every
+    k-th neuron where there are very many.
 
     The bandwidth is 2 / dim mean spacings of uniform neurons: narrow, so that peaks keep their
     height.
     """
+    every = -(-len(feature) // DRAWN)
+    feature, mass = feature[::every], mass[::every] / mass[::every].sum()
     dim, n = manifold.dim, len(feature)
     width = 2 / dim * (manifold.volume / n) ** (1 / dim)
     total = np.zeros(len(points))
@@ -248,6 +252,7 @@ def _map_panels(
             )
             title = f"network (smoothed), t = {times[k]:.3g}"
             dots = manifold.chart(network.feature.values[k])
+            dots = dots[:: -(-len(dots) // DRAWN)]
             row.append(_map(_image(values, shape), manifold, top, title, dots))
         if teacher is not None and (network is None or k < len(times) - 1):
             row.append(_map(teacher, manifold, top, "teacher"))

@@ -73,10 +73,13 @@ def _diffusion(d: xr.Dataset) -> list[str]:
 
 
 def _network(n: xr.Dataset) -> list[str]:
+    residual = f"{n.attrs['projection_residual']:.1e}"
+    outer = f"{n.attrs['projections']} projections, largest residual {residual}"
+    if not n.attrs["projections"]:
+        outer = f"outer weights within {residual} of the optimum, relative"
     lines = [
         f"network   {n.sizes['neuron']} neurons, {n.sizes['step'] - 1} steps to t = "
-        f"{float(n.time[-1]):g}, {n.attrs['projections']} projections; largest violation of "
-        f"u = f*'(w) {n.attrs['projection_residual']:.1e}, "
+        f"{float(n.time[-1]):g}; {outer}; "
         f"risk {float(n.risk[0]):.3g} -> {float(n.risk[-1]):.3g}"
     ]
     if n.attrs["truncation_error"]:
