@@ -14,9 +14,10 @@ from uf_diffusion.network.circle import (
     SampledReLU,
 )
 from uf_diffusion.network.factory import feature_map
-from uf_diffusion.network.feature_maps import Atoms, FiniteNeurons, Population, Sampled, place
+from uf_diffusion.network.feature_maps import Atoms, FiniteNeurons, Population, place
 from uf_diffusion.network.features import ArcCosine, Laplace, Matern32, Radial, ReLU
 from uf_diffusion.network.projection import project
+from uf_diffusion.network.sampled import Sampled
 from uf_diffusion.problem.densities import Bumps, Uniform, VonMisesFisher
 from uf_diffusion.problem.divergences import Biased, Entropy, Power, Unbiased
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere

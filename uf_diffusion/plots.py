@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,8 @@ def draw(result: xr.DataTree, path: str | Path | None = None) -> Figure:
                 panel(ax)
             for ax in axes[len(panels) :]:
                 ax.set_axis_off()
-        figure.suptitle(_title(config, result), fontsize=10)
+        lines = textwrap.wrap(_title(config, result), int(14 * figure.get_figwidth()))
+        figure.suptitle("\n".join(lines), fontsize=10)
     if path is not None:
         save(figure, Path(path))
     return figure

@@ -11,9 +11,10 @@ from uf_diffusion.network.circle import (
     Matern32OnCircle,
     SampledReLU,
 )
-from uf_diffusion.network.feature_maps import Atoms, FeatureMap, Population, Sampled
+from uf_diffusion.network.feature_maps import Atoms, FeatureMap, Population
 from uf_diffusion.network.features import ArcCosine, Feature, Matern32, ReLU
 from uf_diffusion.network.modes import truncated
+from uf_diffusion.network.sampled import Sampled
 from uf_diffusion.parallel import Share
 
 __all__ = ["feature_map"]
