@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 
 from uf_diffusion import memory, threads
-from uf_diffusion.comparison.compare import train
+from uf_diffusion.comparison.compare import compare, train
 from uf_diffusion.config import load_config
 from uf_diffusion.errors import InputError
 from uf_diffusion.network.factory import feature_map
@@ -364,6 +364,30 @@ def cutting(call, cut):
         call(self, state)
 
     return record
+
+
+def test_a_comparison_goes_on_with_its_network(tmp_path, monkeypatch):
+    """Cut off twice in the network's half, the second time at once: no training starts again."""
+    pytest.importorskip("dolfinx")
+    config = load_config("relu-circle", [
+        "problem.t_end=0.15", "diffusion.snapshots=3", "diffusion.cells=64",
+        "diffusion.checkpoint=1e-9"])  # fmt: skip
+    whole = compare(config)["network"].to_dataset()
+    record = NetworkHistory.__call__
+    for after in (9, 1):
+        left = iter(range(after))
+
+        def cut(state, left=left):
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(NetworkHistory, "__call__", cutting(record, cut))
+            with pytest.raises(KeyboardInterrupt):
+                compare(config, tmp_path)
+        monkeypatch.setattr(VarProDescent, "start", lambda *_: pytest.fail("it starts again"))
+    again = compare(config, tmp_path)["network"].to_dataset()
+    xr.testing.assert_identical(again, whole)
 
 
 def test_another_seed_is_refused(tmp_path):

@@ -11,41 +11,39 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import xarray as xr
 
 from uf_diffusion import parallel
 from uf_diffusion.errors import InputError
+from uf_diffusion.observers import Timed
 from uf_diffusion.store import write_result
 
 __all__ = ["Checkpoints", "read_checkpoint"]
 
 
-class Timed(Protocol):
-    """Anything with a clock."""
-
-    @property
-    def t(self) -> float: ...
-
-
 class Checkpoints:
     """Writes a checkpoint every so often, and when the run is interrupted (Ctrl-C, SIGTERM).
 
-    A context manager: inside it the two signals wait for the end of the step. The second Ctrl-C
+    What an earlier run left in the file is read at once, on all ranks, and stays there until the
+    same side writes again. A context manager: inside it the two signals wait for the end of the step. The second Ctrl-C
     does not wait.
 
     Args:
         path: the file, ending in ``.nc``; none: nothing is written and signals act at once.
         seconds: wall-clock time between checkpoints.
         job: the command that `resume` runs again.
+
+    Raises:
+        InputError: on all ranks, when there is a file that cannot be read.
     """
 
     def __init__(self, path: Path | None, seconds: float, job: str) -> None:
         self._path, self._seconds, self._job = path, seconds, job
         self._signal, self._last = 0, time.monotonic()
         self._handlers: dict[int, Any] = {}
-        self._groups: dict[str, xr.Dataset | None] = {}
+        self._groups: dict[str, xr.Dataset | None] = dict(read_checkpoint(path))
 
     def __enter__(self) -> Self:
         if self._path is not None:
@@ -66,6 +64,10 @@ class Checkpoints:
         if self._signal:
             raise KeyboardInterrupt
         self._signal = number
+
+    def stored(self, side: str) -> xr.Dataset | None:
+        """What the file holds of a side, on all ranks if an earlier run wrote it."""
+        return self._groups.get(side)
 
     def watch[S: Timed](
         self, side: str, pack: Callable[[S], xr.Dataset | None]

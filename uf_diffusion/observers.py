@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from uf_diffusion.diffusion.solver import DiffusionState, UltraFastDiffusion
     from uf_diffusion.network.training import Network, NetworkState
 
-__all__ = ["DIFFUSION_SERIES", "DiffusionHistory", "NetworkHistory", "with_progress"]
+__all__ = ["DIFFUSION_SERIES", "DiffusionHistory", "NetworkHistory", "Timed", "with_progress"]
 
 
 DIFFUSION_SERIES = (

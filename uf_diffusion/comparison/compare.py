@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from uf_diffusion import parallel
-from uf_diffusion.checkpoints import Checkpoints, read_checkpoint
+from uf_diffusion.checkpoints import Checkpoints
 from uf_diffusion.comparison.distances import energy_distance_series, wasserstein_circle
 from uf_diffusion.comparison.networks import Training
 from uf_diffusion.config import Config
@@ -78,7 +78,7 @@ def train(config: Config, folder: Path | None = None) -> xr.DataTree:
     clock = time.perf_counter()
     training = Training(config, config.build())
     with _checkpoints(config, folder, "train") as checkpoints:
-        group = _network(training, folder, checkpoints)
+        group = training.run(checkpoints)
     return _tree(config, clock, network=group)
 
 
@@ -128,7 +128,7 @@ def compare(config: Config, folder: Path | None = None) -> xr.DataTree:
     solver = _solver(config, problem)
     with _checkpoints(config, folder, "compare") as checkpoints:
         diffusion = _diffusion(solver, config, config.clock_times(), folder, checkpoints)
-        trained = _network(training, folder, checkpoints)
+        trained = training.run(checkpoints)
     compared = None
     if diffusion is not None and trained is not None:
         compared = distances(problem.manifold, solver.grid, diffusion, trained, training.teacher)
@@ -161,17 +161,6 @@ def interrupted(folder: Path) -> Callable[[Config, Path], xr.DataTree]:
 def _checkpoints(config: Config, folder: Path | None, job: str) -> Checkpoints:
     path = None if folder is None else folder / CHECKPOINT
     return Checkpoints(path, config.diffusion.checkpoint, job)
-
-
-def _stored(folder: Path | None, side: str) -> xr.Dataset | None:
-    """What a checkpoint in the folder holds of a side, if anything."""
-    return read_checkpoint(None if folder is None else folder / CHECKPOINT).get(side)
-
-
-def _network(
-    training: Training, folder: Path | None, checkpoints: Checkpoints
-) -> xr.Dataset | None:
-    return training.run(checkpoints, _stored(folder, "network"))
 
 
 def _tree(config: Config, clock: float, **groups: xr.Dataset | None) -> xr.DataTree:
@@ -207,7 +196,7 @@ def _diffusion(
     from uf_diffusion.diffusion.checkpoints import pack, restore
 
     history = DiffusionHistory(solver, times)
-    stored = _stored(folder, "diffusion")
+    stored = checkpoints.stored("diffusion")
     start = None if stored is None else restore(stored, solver, history)
 
     def packed(state: DiffusionState) -> xr.Dataset | None:
@@ -217,7 +206,8 @@ def _diffusion(
     for state in with_progress(solver.iterate(times[-1], start=start), times[-1], "diffusion"):
         history(state)
         watch(state)
-    checkpoints.write("diffusion", packed(state))  # what comes next may be longer
+    if history.last is not None:
+        checkpoints.write("diffusion", packed(history.last))  # what comes next may be longer
     if folder is not None:
         from uf_diffusion.diffusion.fields import write_fields
 

@@ -47,6 +47,10 @@ ALGORITHMS: dict[str, Callable[[Network, NetworkConfig], Algorithm]] = {
 class Training:
     """A configuration's training, checked but not started.
 
+    Attributes:
+        teacher: the teacher's neurons.
+        features: this rank's initial features, ``(M, ambient)``.
+
     Raises:
         InputError: for a network that cannot be trained, or does not fit into memory.
     """
@@ -76,32 +80,34 @@ class Training:
         kept = student.weights > 0
         masses = student.weights[kept]
         network = Network(manifold, psi, problem.divergence, c.regularisation, masses)
-        self._features = student.points[kept][network.share.rows]
+        self.features = student.points[kept][network.share.rows]
         self._algorithm = ALGORITHMS[c.algorithm](network, c)
         self._draws = json.dumps(rng.bit_generator.state)
 
-    def run(self, checkpoints: Checkpoints, stored: xr.Dataset | None = None) -> xr.Dataset | None:
+    @property
+    def network(self) -> Network:
+        """What is trained."""
+        return self._algorithm.network
+
+    def run(self, checkpoints: Checkpoints) -> xr.Dataset | None:
         """Train to the end; the group /network on rank 0.
 
         Args:
-            checkpoints: written now and then.
-            stored: a checkpoint's group /network to go on from.
+            checkpoints: written now and then; what they hold of a network is gone on from.
         """
-        network = self._algorithm.network
-        work = network.feature_map.memory(len(network.masses))
+        work = self.network.feature_map.memory(len(self.network.masses))
         with using_threads(many=work > THREADED):
-            return self._run(NetworkHistory(network, self._times), checkpoints, stored)
+            return self._run(NetworkHistory(self.network, self._times), checkpoints)
 
-    def _run(
-        self, history: NetworkHistory, checkpoints: Checkpoints, stored: xr.Dataset | None
-    ) -> xr.Dataset | None:
+    def _run(self, history: NetworkHistory, checkpoints: Checkpoints) -> xr.Dataset | None:
+        stored = checkpoints.stored("network")
 
         def pack(state: NetworkState) -> xr.Dataset | None:
             return self._packed(state, history)
 
         watch = checkpoints.watch("network", pack)
         if stored is None:
-            start = self._algorithm.start(self._features)
+            start = self._algorithm.start(self.features)
         else:
             start = self._restored(stored, history)
         states = self._algorithm.iterate(start, self._times)
@@ -113,7 +119,7 @@ class Training:
 
     def _packed(self, state: NetworkState, history: NetworkHistory) -> xr.Dataset | None:
         """Everything that the next step depends on, bit for bit, on rank 0."""
-        gathered = self._algorithm.network.share.gathered
+        gathered = self.network.share.gathered
         outer = state.outer
         rows = {
             "feature": gathered(state.feature),
@@ -136,21 +142,21 @@ class Training:
         pace = {"pace": (("pace_number",), state.pace)}
         kept = {
             f"kept_{k}": (("neuron", "feature_column")[: v.ndim], v)
-            for k, v in self._algorithm.network.feature_map.keepsake().items()
+            for k, v in self.network.feature_map.keepsake().items()
         }
         return xr.Dataset({**variables, **pace, **kept, **history.packed()}, attrs=numbers)
 
     def _restored(self, stored: xr.Dataset, history: NetworkHistory) -> NetworkState:
         values, numbers = {str(k): v.values for k, v in stored.items()}, stored.attrs
-        rows = self._algorithm.network.share.rows
-        if values["feature"].shape[0] != len(self._algorithm.network.masses):
+        rows = self.network.share.rows
+        if values["feature"].shape[0] != len(self.network.masses):
             raise InputError("The checkpoint is not one of this network.")
         if numbers["draws"] != self._draws:
             raise InputError(
                 "This version of numpy draws other random numbers than the one that began the run."
             )
         history.resume(values)
-        self._algorithm.network.feature_map.recall(
+        self.network.feature_map.recall(
             {k.removeprefix("kept_"): v for k, v in values.items() if k.startswith("kept_")}
         )
         own = {k: np.ascontiguousarray(values[k][rows]) for k in
