@@ -27,7 +27,9 @@ class Checkpoints:
     """Writes a checkpoint every so often, and when the run is interrupted (Ctrl-C, SIGTERM).
 
     What an earlier run left in the file is read at once, on all ranks, and stays there until the
-    same side writes again. A context manager: inside it the two signals wait for the end of the step. The second Ctrl-C
+    same side writes again.
+
+    A context manager: inside it the two signals wait for the end of the step. The second Ctrl-C
     does not wait.
 
     Args:

@@ -20,6 +20,7 @@ import numpy as np
 from scipy.linalg import lu_factor, lu_solve
 from threadpoolctl import threadpool_limits
 
+from uf_diffusion.comparison.networks import Training
 from uf_diffusion.config import load_config
 from uf_diffusion.network.factory import feature_map
 from uf_diffusion.network.feature_maps import place
@@ -152,10 +153,8 @@ def trajectory_error(name, network, feature, data, projected, state):
     """The largest difference of a feature after 100 steps from the float64 textbook's."""
     double = Textbook(name, network, data, np.float64)
     omega, u = feature, np.ones(len(feature))
-    for k in range(100):
-        moved, u = double.step(omega, u, projected)
-        omega = moved
-        del k
+    for _ in range(100):
+        omega, u = double.step(omega, u, projected)
     return float(np.abs(network.manifold.tangent(omega, omega - state.feature)).max())
 
 
@@ -226,13 +225,8 @@ def worker(*args, ranks=0):
 def preset_network(preset, lam):
     """The network of a preset at another lambda, and its initial features."""
     config = load_config(preset, [f"network.lambda={lam}"])
-    c, problem = config.network, config.build()
-    rng = np.random.default_rng(c.seed)
-    student = place(problem.initial, c.width, c.placement, rng)
-    atoms = place(problem.teacher, c.teacher_width, c.placement, rng)
-    phi = ReLU(problem.manifold) if c.features == "relu" else Laplace(problem.manifold, c.scale)
-    psi = feature_map(phi, c.kernel, c.samples, atoms, rng, c.width)
-    return Network(problem.manifold, psi, problem.divergence, lam, student.weights), student.points
+    training = Training(config, config.build())
+    return training.network, training.features
 
 
 def finished(algorithm, feature, t_end):

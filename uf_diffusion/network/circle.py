@@ -9,7 +9,6 @@ Matern-3/2 kernel has rank 4 without folding. See `semiseparable` for what this 
 from __future__ import annotations
 
 import math
-from collections import deque
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -17,8 +16,8 @@ from typing import Protocol
 import numpy as np
 
 from uf_diffusion.network.compiled import compiled
-from uf_diffusion.network.feature_maps import Atoms, FeatureMap, Solver
-from uf_diffusion.network.features import Matern32
+from uf_diffusion.network.feature_maps import Atoms, FeatureMap, Remembered, Solver
+from uf_diffusion.network.features import Matern32, along_circle
 from uf_diffusion.network.semiseparable import (
     Generators,
     Integers,
@@ -27,7 +26,7 @@ from uf_diffusion.network.semiseparable import (
     products,
 )
 from uf_diffusion.parallel import Share
-from uf_diffusion.problem.manifolds import Array
+from uf_diffusion.problem.manifolds import Array, Circle
 
 __all__ = ["ArcCosineOnCircle", "CircleKernel", "CircleMap", "Matern32OnCircle", "SampledReLU"]
 
@@ -56,17 +55,8 @@ class CircleKernel(Protocol):
 
 def _fold(omega: Array) -> tuple[Array, Array]:
     """The angle modulo pi, and the sign with omega = sign (cos, sin) of it."""
-    angle = np.arctan2(omega[:, 1], omega[:, 0])
+    angle = Circle().chart(omega)[:, 0]
     return np.where(angle < 0, angle + math.pi, angle), np.where(angle < 0, -1.0, 1.0)
-
-
-def _direction(position: Array) -> Array:
-    return np.column_stack([np.cos(position), np.sin(position)])
-
-
-def _turned(w: Array) -> Array:
-    """The vectors a quarter turn ahead."""
-    return np.column_stack([-w[:, 1], w[:, 0]])
 
 
 @dataclass(frozen=True)
@@ -131,10 +121,10 @@ class SampledReLU:
     def _sums(self) -> tuple[Array, Array, Array]:
         """Where signs change, and B and H after so many changes, ``(N + 1, 2, 2)``."""
         x = self.data
-        change = np.mod(np.arctan2(x[:, 1], x[:, 0]) + math.pi / 2, math.pi)
+        change = np.mod(Circle().chart(x)[:, 0] + math.pi / 2, math.pi)
         order = np.argsort(change)
         change, x = change[order], x[order]
-        after = np.sign(np.einsum("ij,ij->i", _turned(_direction(change)), x))
+        after = np.sign(x[:, 1] * np.cos(change) - x[:, 0] * np.sin(change))
         outer = np.einsum("ni,nj->nij", x, x) / len(x)
         changed, signed = np.zeros((2, len(x) + 1, 2, 2))
         np.cumsum(outer, axis=0, out=changed[1:])
@@ -182,18 +172,11 @@ class Matern32OnCircle:
     def rate(self) -> float:
         return 1 / self.kernel.scale
 
-    @property
-    def _constants(self) -> tuple[float, float, float]:
-        """One turn over the scale, and the sums over k >= 0 of r^k and k turn r^k, r = e^-turn."""
-        turn = 2 * math.pi * self.rate
-        r = math.exp(-turn)
-        return turn, 1 / (1 - r), turn * r / (1 - r) ** 2
-
     def place(self, omega: Array) -> tuple[Array, Array]:
-        return np.arctan2(omega[:, 1], omega[:, 0]), np.ones(len(omega))
+        return Circle().chart(omega)[:, 0], np.ones(len(omega))
 
     def generators(self, position: Array, sign: Array) -> Generators:
-        turn, one, moment = self._constants
+        turn, one, moment = self.kernel.sums
         x, unit = self.rate * position, np.ones_like(position)
         up, down = np.exp(x - turn / 2), np.exp(-x - turn / 2)
         return Generators(
@@ -203,7 +186,7 @@ class Matern32OnCircle:
         )  # fmt: skip
 
     def slopes(self, position: Array, sign: Array) -> Generators:
-        turn, one, moment = self._constants
+        turn, one, moment = self.kernel.sums
         x, unit = self.rate * position, np.ones_like(position)
         up, down = np.exp(x - turn / 2), np.exp(-x - turn / 2)
         return Generators(
@@ -232,9 +215,6 @@ class CircleMap(FeatureMap):
         """|t|^2."""
         neurons, weights = self.at(self.teacher.points), self.teacher.weights
         return float(weights @ (neurons.products(weights)))
-
-    def share(self, width: int) -> Share:
-        return Share(width)
 
     def at(self, omega: Array, share: Share | None = None) -> CircleNeurons:
         return CircleNeurons(self, omega)
@@ -295,21 +275,21 @@ class CircleNeurons:
         return self.map.sources.potential(self.position, self.generators)
 
     @cached_property
-    def _last(self) -> deque[tuple[Array, Array]]:
-        """The last v and its potential: potential and misfit are mostly asked for together."""
-        return deque(maxlen=1)
+    def _last(self) -> Remembered:
+        return Remembered()
 
     def potential(self, v: Array) -> Array:
-        if not (self._last and self._last[0][0] is v):
-            along = self._target - products(self.generators, self.lag, v[self.order])
-            self._last.append((v, self._unsorted(along)))
-        return self._last[0][1]
+        return self._last(self._potential, v)
+
+    def _potential(self, v: Array) -> Array:
+        along = self._target - products(self.generators, self.lag, v[self.order])
+        return self._unsorted(along)
 
     def potential_gradient(self, v: Array) -> Array:
         rows = self.map.kernel.slopes(*self._placed[1:])
         slope = self.map.sources.potential(self.position, rows)
         slope -= products(self.generators, self.lag, v[self.order], rows)
-        return self._unsorted(slope)[:, None] * _turned(self.omega)
+        return along_circle(self.omega, self._unsorted(slope))
 
     def misfit(self, v: Array) -> float:
         return float(self.map.energy - v @ (self._unsorted(self._target) + self.potential(v)))

@@ -17,18 +17,22 @@ __all__ = ["compiled", "exponential", "radial_gradient", "radial_values", "relu_
 
 def compiled[F: Callable[..., Any]](function: F) -> F:
     """The function as machine code; it lets other threads run."""
-    return cast(F, njit(cache=True, nogil=True, error_model="numpy")(function))
+    return _machine_code(function, False)
 
 
 def vectorised[F: Callable[..., Any]](function: F) -> F:
     """As `compiled`, for numbers that are all finite; no sum is reordered."""
-    flags = {"nnan", "ninf", "nsz", "contract"}
-    return cast(F, njit(cache=True, nogil=True, error_model="numpy", fastmath=flags)(function))
+    return _machine_code(function, {"nnan", "ninf", "nsz", "contract"})
 
 
 def reordered[F: Callable[..., Any]](function: F) -> F:
     """As `compiled`; sums are taken in the order that is fastest, the same in every run."""
-    return cast(F, njit(cache=True, nogil=True, error_model="numpy", fastmath=True)(function))
+    return _machine_code(function, True)
+
+
+def _machine_code[F: Callable[..., Any]](function: F, fastmath: bool | set[str]) -> F:
+    jit = njit(cache=True, nogil=True, error_model="numpy", fastmath=fastmath)
+    return cast(F, jit(function))
 
 
 @vectorised

@@ -12,7 +12,6 @@ Under MPI either the neurons or the coordinates of Psi are spread over the ranks
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,7 +27,8 @@ from uf_diffusion.problem.densities import Density
 from uf_diffusion.problem.manifolds import Array
 from uf_diffusion.threads import blocks_of
 
-__all__ = ["Atoms", "FeatureMap", "FiniteNeurons", "Neurons", "Population", "Solver",
+__all__ = ["Atoms", "FeatureMap", "FiniteNeurons", "Neurons", "Population", "Remembered",
+           "Solver",
            "pair_blocks", "place"]  # fmt: skip
 
 Solver = Callable[[Array], Array]
@@ -75,8 +75,8 @@ class FeatureMap(Protocol):
     """A feature map bound to a teacher."""
 
     def share(self, width: int) -> Share:
-        """How so many neurons are spread over the ranks."""
-        ...
+        """How so many neurons are spread over the ranks; every rank has all where not said."""
+        return Share(width)
 
     def at(self, omega: Array, share: Share | None = None) -> Neurons:
         """The map at this rank's features ``(M, ambient)``; ``share`` if not all of them."""
@@ -97,6 +97,23 @@ class FeatureMap(Protocol):
     def recall(self, kept: Mapping[str, Array]) -> None:
         """Go on from a keepsake, bit for bit."""
         return None
+
+
+class Remembered:
+    """The last value of a function that is mostly asked twice for the same array.
+
+    The same array, not equal numbers: that is answered alike on all ranks.
+    """
+
+    def __init__(self) -> None:
+        self._argument: Array | None = None
+        self._value = np.empty(0)
+
+    def __call__(self, function: Callable[[Array], Array], v: Array) -> Array:
+        """function(v)."""
+        if v is not self._argument:
+            self._value, self._argument = function(v), v
+        return self._value
 
 
 class FiniteNeurons(ABC):
@@ -142,15 +159,12 @@ class FiniteNeurons(ABC):
         return self.coordinates.sum(self.matrix @ self.matrix.T)
 
     @cached_property
-    def _last(self) -> deque[tuple[Array, Array]]:
-        """The last v and r(v): potential, gradient and misfit are mostly asked for together."""
-        return deque(maxlen=1)
+    def _last(self) -> Remembered:
+        return Remembered()
 
     def residual(self, v: Array) -> Array:
         """r(v), this rank's coordinates ``(R,)``."""
-        if not (self._last and self._last[0][0] is v):  # the same answer on all ranks
-            self._last.append((v, self.labels - self.moments(v)))
-        return self._last[0][1]
+        return self._last(lambda v: self.labels - self.moments(v), v)
 
     def potential(self, v: Array) -> Array:
         return self.values(self.residual(v))
@@ -197,9 +211,6 @@ class Population(FeatureMap):
         """|t|^2, in blocks of memory."""
         points, weights = self.teacher.points, self.teacher.weights
         return float(weights @ _potential(self.kernel, points, points, weights)[0])
-
-    def share(self, width: int) -> Share:
-        return Share(width)
 
     def at(self, omega: Array, share: Share | None = None) -> PopulationNeurons:
         return PopulationNeurons(self, omega, share or Share(len(omega)))

@@ -24,7 +24,7 @@ from uf_diffusion.network.compiled import (
 from uf_diffusion.problem.manifolds import Array, Circle, FlatTorus, Manifold, Sphere
 
 __all__ = ["PROFILES", "ArcCosine", "Feature", "Laplace", "Matern32", "PairFunction", "Radial",
-           "ReLU", "feature"]  # fmt: skip
+           "ReLU", "along_circle", "feature"]  # fmt: skip
 
 
 Pullback = Callable[[Array], Array]
@@ -190,7 +190,7 @@ def _images(manifold: Circle, omega: Array, x: Array, s: float) -> tuple[Array, 
     return lag, np.exp(-lag), np.exp(lag - 2 * math.pi / s)
 
 
-def _along_circle(omega: Array, slope: Array) -> Array:
+def along_circle(omega: Array, slope: Array) -> Array:
     """Tangent vectors ``(m, 2)`` of length ``slope`` (m,) in the direction of growing angle."""
     return slope[:, None] * np.column_stack([-omega[:, 1], omega[:, 0]])
 
@@ -202,17 +202,21 @@ class Matern32:
     manifold: Circle
     scale: float = 0.5
 
-    def __call__(self, omega: Array, other: Array) -> tuple[Array, Pullback]:
-        lag, up, down = _images(self.manifold, omega, other, self.scale)
+    @property
+    def sums(self) -> tuple[float, float, float]:
+        """One turn over the scale, and the sums over k >= 0 of r^k and k turn r^k, r = e^-turn."""
         turn = 2 * math.pi / self.scale
         r = math.exp(-turn)
-        # the sums over k >= 0 of r^k and of k turn r^k
-        one, moment = 1 / (1 - r), turn * r / (1 - r) ** 2
+        return turn, 1 / (1 - r), turn * r / (1 - r) ** 2
+
+    def __call__(self, omega: Array, other: Array) -> tuple[Array, Pullback]:
+        lag, up, down = _images(self.manifold, omega, other, self.scale)
+        turn, one, moment = self.sums
 
         def gradient(weight: Array) -> Array:
             # a single image has derivative -(d / s^2) exp(-|d| / s)
             slope = down * ((turn - lag) * one + moment) - up * (lag * one + moment)
-            return _along_circle(omega, slope @ weight / self.scale)
+            return along_circle(omega, slope @ weight / self.scale)
 
         value = up * ((1 + lag) * one + moment) + down * ((1 + turn - lag) * one + moment)
         return value, gradient
@@ -238,7 +242,7 @@ class Laplace:
         norm = math.sqrt(2 * math.pi / self.scale) / -math.expm1(-2 * math.pi / self.scale)
 
         def gradient(weight: Array) -> Array:
-            return _along_circle(omega, norm / self.scale * ((down - up) @ weight))
+            return along_circle(omega, norm / self.scale * ((down - up) @ weight))
 
         return norm * (up + down), gradient
 

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 
 from uf_diffusion.errors import InputError
-from uf_diffusion.network.features import PROFILES, Radial
+from uf_diffusion.network.features import PROFILES, Radial, along_circle
 from uf_diffusion.network.harmonics import EPSILON, gauss_legendre
 from uf_diffusion.network.landmarks import too_many
 from uf_diffusion.problem.manifolds import Array, Circle, FlatTorus
@@ -110,7 +110,7 @@ class Fourier:
             slope[:, a] = pair.real
             slope[:, a + 1 : a + 2] = pair.imag[:, None]
         if isinstance(self.manifold, Circle):
-            return slope * np.column_stack([-omega[:, 1], omega[:, 0]])
+            return along_circle(omega, slope[:, 0])
         return slope
 
     def spectrum(self, c: Array, degree: int) -> Complex:

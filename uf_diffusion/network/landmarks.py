@@ -15,8 +15,10 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from uf_diffusion.errors import InputError
+from uf_diffusion.network.feature_maps import pair_blocks
 from uf_diffusion.network.features import PairFunction, Pullback
 from uf_diffusion.problem.manifolds import Array
+from uf_diffusion.threads import blocks_of
 
 if TYPE_CHECKING:
     from uf_diffusion.network.modes import Discrepancy
@@ -50,9 +52,8 @@ class Landmarks:
 
     def blocks(self, omega: Array) -> Iterator[tuple[slice, Array, Pullback]]:
         """Rows of `matrix` and their pullbacks, 2^17 pairs at a time."""
-        rows = max(1, 2**17 // self.size)
-        for i in range(0, len(omega), rows):
-            yield slice(i, i + rows), *self.kernel(omega[i : i + rows], self.points)
+        for rows in pair_blocks(omega, self.points):
+            yield rows, *self.kernel(omega[rows], self.points)
 
     def matrix(self, omega: Array) -> Array:
         return np.vstack([sections for _, sections, _ in self.blocks(omega)])
@@ -103,7 +104,7 @@ class LandmarkRemainder:
 
 def _diagonal(kernel: PairFunction, omega: Array) -> Array:
     """K(omega_i, omega_i), ``(n,)``."""
-    blocks = [omega[i : i + 64] for i in range(0, len(omega), 64)]
+    blocks = [omega[rows] for rows in blocks_of(len(omega), 64)]
     return np.concatenate([np.diag(kernel(block, block)[0]) for block in blocks])
 
 

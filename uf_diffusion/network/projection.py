@@ -69,9 +69,9 @@ def measure(
         u: outer weights, ``(M,)``.
         known: mass times u, and the potential, where they are known.
     """
-    v, w = known or (mass * u, None)
-    if w is None:
-        w = neurons.potential(v) / regularisation
+    if known is None:
+        known = _potential(neurons, mass, regularisation, u)
+    v, w = known
     penalty = neurons.share.sum(np.array(mass @ divergence.f(u)))
     return OuterLayer(
         outer_weight=u,
@@ -129,8 +129,7 @@ class _Problem:
 
     def potential(self, u: Array) -> tuple[Array, Array]:
         """The coefficients v and the potential w, ``(M,)``."""
-        v = self.mass * u
-        return v, self.neurons.potential(v) / self.regularisation
+        return _potential(self.neurons, self.mass, self.regularisation, u)
 
     def violation(self, u: Array, w: Array) -> float:
         """How far u and w are from the optimum, relative, where f' or its inverse is smooth."""
@@ -192,6 +191,13 @@ def _descended(
             if problem.objective(nearer, potential) <= old + 1e-14 * (1 + abs(old)):
                 return nearer, v, potential
     raise RunFailure("The projection found no step that lowers its objective.")
+
+
+def _potential(
+    neurons: Neurons, mass: Array, regularisation: float, u: Array
+) -> tuple[Array, Array]:
+    v = mass * u
+    return v, neurons.potential(v) / regularisation
 
 
 def _relative(neurons: Neurons, gap: Array, scale: Array) -> float:

@@ -211,8 +211,6 @@ class FixedFeatures(_Stepwise):
     """Features that do not move: ridge regression on random features, the kernel baseline."""
 
     def outer(self, feature: Array, before: NetworkState | None) -> tuple[OuterLayer, int]:
-        if before is not None:
-            return before.outer, 0
         return self.network.project(feature), 1
 
     def step(self, state: NetworkState, until: float) -> NetworkState:
