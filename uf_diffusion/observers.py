@@ -16,7 +16,7 @@ from uf_diffusion.problem.manifolds import Array
 from uf_diffusion.store import dataset
 
 if TYPE_CHECKING:
-    from uf_diffusion.diffusion.solver import DiffusionState, UltraFastDiffusion
+    from uf_diffusion.diffusion.evolution import DiffusionState, Evolution
     from uf_diffusion.network.training import Network, NetworkState
 
 __all__ = ["DIFFUSION_SERIES", "DiffusionHistory", "NetworkHistory", "Timed", "with_progress"]
@@ -59,7 +59,7 @@ class DiffusionHistory:
         times: increasing snapshot times, the last not after the end.
     """
 
-    def __init__(self, solver: UltraFastDiffusion, times: Array) -> None:
+    def __init__(self, solver: Evolution, times: Array) -> None:
         self.times = times
         self.ratios: list[Array] = []
         self._solver = solver

@@ -8,16 +8,14 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from uf_diffusion.diffusion.solver import DiffusionState, Pace, UltraFastDiffusion
+from uf_diffusion.diffusion.evolution import DiffusionState, Evolution, Pace
 from uf_diffusion.errors import InputError
 from uf_diffusion.observers import DIFFUSION_SERIES, DiffusionHistory
 
 __all__ = ["pack", "restore"]
 
 
-def pack(
-    state: DiffusionState, solver: UltraFastDiffusion, history: DiffusionHistory
-) -> xr.Dataset | None:
+def pack(state: DiffusionState, solver: Evolution, history: DiffusionHistory) -> xr.Dataset | None:
     """A state and what has been recorded, on rank 0; call it on all ranks."""
     ratio, shots = solver.gathered(state.ratio), solver.gathered(np.array(history.ratios))
     if ratio is None:
@@ -30,9 +28,7 @@ def pack(
     )
 
 
-def restore(
-    stored: xr.Dataset, solver: UltraFastDiffusion, history: DiffusionHistory
-) -> DiffusionState:
+def restore(stored: xr.Dataset, solver: Evolution, history: DiffusionHistory) -> DiffusionState:
     """The state of a checkpoint, on this rank's nodes; the history takes over its records.
 
     Raises:
@@ -43,8 +39,8 @@ def restore(
     if {"ratio", "snapshot", "t"} - values.keys() or values["ratio"].shape != (nodes,):
         raise InputError(f"The checkpoint is not one of this run with {nodes} nodes.")
     pace = Pace(float(stored.attrs["next_step"]), float(stored.attrs["error"]))
-    state = solver.resumed(
-        float(values["t"][-1]), int(stored.attrs["count"]), pace, values["ratio"][solver.node]
+    state = solver.at(
+        float(values["t"][-1]), int(stored.attrs["count"]), values["ratio"][solver.node], pace
     )
     history.resume(values, list(values["snapshot"][:, solver.node]), state)
     return state

@@ -9,16 +9,14 @@ from pathlib import Path
 from dolfinx import fem
 from dolfinx.io import VTXWriter
 
-from uf_diffusion.diffusion.solver import UltraFastDiffusion
+from uf_diffusion.diffusion.evolution import Evolution
 from uf_diffusion.parallel import on_root
 from uf_diffusion.problem.manifolds import Array
 
 __all__ = ["write_fields"]
 
 
-def write_fields(
-    path: Path, solver: UltraFastDiffusion, snapshots: Iterable[tuple[float, Array]]
-) -> None:
+def write_fields(path: Path, solver: Evolution, snapshots: Iterable[tuple[float, Array]]) -> None:
     """Write density and outer weight at the snapshot times to an ADIOS2 folder.
 
     The fields are written element by element (DG1): a continuous field has wrong values in the

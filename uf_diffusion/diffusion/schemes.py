@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from uf_diffusion.errors import unknown
+from uf_diffusion.problem.manifolds import Array
 
 __all__ = ["SCHEMES", "Scheme", "StepControl", "scheme"]
 
@@ -35,6 +39,16 @@ class Scheme:
     def nodes(self) -> tuple[float, ...]:
         """The stages' times as fractions of the step."""
         return tuple(map(sum, self.a))
+
+    def stage_start(self, h: Array, tau: float, row: Sequence[float], k: Sequence[Array]) -> Array:
+        """h_0 + tau (a_i0 k_0 + ... + a_i,i-1 k_(i-1)), the known part of the stage of a row."""
+        return sum(
+            (tau * a * rate for a, rate in zip(row[:-1], k, strict=True) if a), start=1.0 * h
+        )
+
+    def error_of(self, tau: float, k: Sequence[Array]) -> Array:
+        """The estimated local error of a step with the derivatives k_0, ..., k_s."""
+        return np.asarray(tau * sum(e * rate for e, rate in zip(self.error, k, strict=True)))
 
 
 def _sdirk2() -> Scheme:
