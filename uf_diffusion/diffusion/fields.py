@@ -33,7 +33,7 @@ def write_fields(path: Path, solver: Evolution, snapshots: Iterable[tuple[float,
     with VTXWriter(solver.comm, partial, [density, outer_weight]) as writer:
         for t, ratio in snapshots:
             density.interpolate(solver.function(ratio * solver.teacher))
-            outer_weight.interpolate(solver.function(1 / ratio))
+            outer_weight.interpolate(solver.function(solver.outer_weight(ratio)))
             writer.write(t)
 
     def publish() -> None:

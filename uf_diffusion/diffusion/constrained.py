@@ -1,0 +1,259 @@
+"""The limit lambda -> 0 for bias-free ReLU features, which see even and linear functions only.
+
+    d mu/dt = -div(mu u grad w) = -div(mu grad f*(w)),
+
+with w in V_K the potential of `uf_diffusion.diffusion.visible`: the flow in W_2 of the risk
+L0_K(mu) = max_w int w dnu - int f*(w) dmu, which is convex in mu, and dL0_K/dmu = -f*(w). The
+equation is parabolic in one combination of mu at two opposite points and transports another:
+shocks form, in antipodal pairs.
+
+The mass moves along the edges of the mesh (`uf_diffusion.diffusion.transport`). An implicit stage
+
+    m mu = m b + s D(mu),     D the sum of the fluxes with G = f*(w(mu)),
+
+with the reconstruction factors c held, at their value extrapolated to the stage's time, is solved
+by Newton's method. The derivative of G couples each node to its opposite, and all to the moments b:
+a sparse matrix plus one of rank dim + 1. Mass, positivity and, for implicit Euler, the decay of the
+risk hold whatever c is.
+"""
+
+from __future__ import annotations
+
+from mpi4py import MPI
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from dolfinx.fem.petsc import assemble_matrix
+from scipy import sparse
+from scipy.sparse.linalg import SuperLU, splu
+
+from uf_diffusion.diffusion.evolution import DiffusionState, Evolution, Pace
+from uf_diffusion.diffusion.forms import weighted_stiffness
+from uf_diffusion.diffusion.linear import StageFailure
+from uf_diffusion.diffusion.schemes import SCHEMES, Scheme
+from uf_diffusion.diffusion.transport import EdgeTransport, Fluxes
+from uf_diffusion.diffusion.visible import EvenAndLinear, Visible
+from uf_diffusion.errors import InputError
+from uf_diffusion.problem import Problem
+from uf_diffusion.problem.grids import Curved, Grid, Index
+from uf_diffusion.problem.manifolds import Array, Sphere
+
+__all__ = ["ConstrainedDiffusion"]
+
+STAGE = 1e-3  # a stage's error as a fraction of rtol
+REACH = 1.0  # of an extrapolated change of log mu
+
+
+class _Moved(NamedTuple):
+    """A density at all nodes, what is seen of it, and its fluxes."""
+
+    mu: Array
+    seen: Visible
+    fluxes: Fluxes
+
+
+@dataclass(frozen=True)
+class _Newton:
+    """A factorised Newton matrix: sparse minus a product of rank dim + 1."""
+
+    sparse: SuperLU
+    order: Index
+    moment: Array
+    bordered: Array
+    small: Array
+
+    def solve(self, residual: Array) -> Array:
+        y = self._sparse_solve(residual)
+        return y + self.bordered @ np.linalg.solve(self.small, self.moment.T @ y)
+
+    def _sparse_solve(self, rhs: Array) -> Array:
+        x = np.empty_like(rhs)
+        x[self.order] = self.sparse.solve(rhs[self.order])
+        return x
+
+
+class ConstrainedDiffusion(Evolution):
+    """Solves the constrained equation on the circle or on S^2, at degree 1.
+
+    Mass is conserved and mu positive for every scheme and step; the risk decreases with implicit
+    Euler, and with the other schemes by the step control, up to a fraction of rtol. Of second order
+    in space where mu is smooth. Every rank holds the whole problem.
+
+    Args:
+        problem, grid, scheme, comm: see `Evolution`.
+        rtol: tolerance of the step control: the mass that a step may misplace. Dimensionless.
+
+    Raises:
+        InputError: for another manifold or degree, for a mesh that is not antipodally symmetric or
+            has obtuse angles, and for a density that is not positive and finite at all nodes.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        grid: Grid,
+        scheme: Scheme = SCHEMES["sdirk2"],
+        rtol: float = 1e-4,
+        comm: MPI.Comm = MPI.COMM_WORLD,
+    ) -> None:
+        if not isinstance(problem.manifold, Sphere):
+            raise InputError("problem.limit = 'constrained' is for the circle and the sphere S^2.")
+        if isinstance(grid, Curved):
+            raise InputError("problem.limit = 'constrained' needs diffusion.degree = 1.")
+        super().__init__(problem, grid, scheme, rtol, comm)
+        self._volume = self.everywhere(self.volume)
+        self._nu = self.everywhere(self.teacher)
+        self.space = EvenAndLinear(grid.nodes, self._volume, self._nu, problem.divergence)
+        self.transport = EdgeTransport(self._laplacian(), grid.nodes, problem.manifold)
+        opposite, n = self.space.opposite, len(grid.nodes)
+        pair = np.minimum(opposite, np.arange(n))
+        self._order = np.lexsort((np.arange(n), pair))  # opposite nodes are neighbours
+        self._tolerance = max(1e-13, STAGE * rtol) if scheme.order > 1 else 1e-13
+        self._potential: Array | None = None  # where the next projection starts
+        self._newton: tuple[float, _Newton] | None = None
+
+    def _laplacian(self) -> sparse.csr_matrix:
+        """The stiffness matrix of the whole mesh in the grid's numbering, on all ranks.
+
+        Raises:
+            InputError: where it has a positive entry off the diagonal.
+        """
+        K = assemble_matrix(weighted_stiffness(self.V, self.function(np.ones_like(self.volume))))
+        K.assemble()
+        index_map = self.V.dofmap.index_map
+        number = self.function(self.node.astype(float)).x.array.round().astype(np.int64)
+        first = index_map.local_range[0]
+        starts, columns, values = K.getValuesCSR()
+        wanted = np.concatenate([np.arange(first, index_map.local_range[1]), index_map.ghosts])
+        order = np.argsort(wanted)
+        local = order[np.searchsorted(wanted, columns, sorter=order)]
+        rows = np.repeat(self.node, np.diff(starts))
+        parts = self.comm.allgather((rows, number[local], values))
+        row, column, value = (np.concatenate(part) for part in zip(*parts, strict=True))
+        n = len(self.grid.nodes)
+        whole = sparse.coo_matrix((value, (row, column)), shape=(n, n)).tocsr()
+        off = whole - sparse.diags(whole.diagonal())
+        if off.max() > 1e-9 * abs(whole).max():
+            raise InputError("problem.limit = 'constrained' needs a mesh without obtuse angles.")
+        return whole
+
+    def at(self, t: float, step: int, ratio: Array, pace: Pace | None) -> DiffusionState:
+        mu = self.everywhere(ratio * self.teacher)
+        moved = self._moved(mu, self._factor(mu))
+        return self._evaluated(t, step, 0.0, moved, pace=pace)
+
+    def outer_weight(self, ratio: Array) -> Array:
+        mu = self.everywhere(ratio * self.teacher)
+        return self.space.project(mu, self._potential).outer_weight[self.node]
+
+    def step(
+        self, state: DiffusionState, tau: float, previous: DiffusionState | None = None
+    ) -> tuple[DiffusionState, float]:
+        m = self._volume
+        mu, rate = self.everywhere(np.array([state.ratio, state.derivative])) * self._nu
+        speed, k, newtons = rate / mu, [rate], 0
+        start = mu
+        for row, node in zip(self.scheme.a, self.scheme.nodes, strict=True):
+            b = self.scheme.stage_start(mu, tau, row, k)
+            ahead = mu * np.exp(np.clip(node * tau * speed, -REACH, REACH))
+            moved, newton, count = self._stage(b, tau * row[-1], start, self._factor(ahead))
+            newtons += count
+            start = moved.mu
+            k.append(moved.fluxes.rate / m)
+        change = newton.solve(m * self.scheme.error_of(tau, k))
+        new = self._evaluated(state.t + tau, state.step + 1, tau, moved, newtons)
+        return new, float(m @ np.abs(change)) / self.rtol
+
+    def _factor(self, mu: Array) -> Array:
+        return self.transport.reconstruction(np.log(mu))
+
+    def _moved(self, mu: Array, factor: Array) -> _Moved:
+        seen = self.space.project(mu, self._potential)
+        self._potential = seen.potential
+        return _Moved(mu, seen, self.transport.fluxes(mu, seen.conjugate, factor))
+
+    def _stage(
+        self, b: Array, s: float, start: Array, factor: Array
+    ) -> tuple[_Moved, _Newton, int]:
+        """The solution of a stage, its Newton matrix, and the number of iterations.
+
+        Raises:
+            StageFailure: when the iteration does not converge.
+        """
+        m, mu = self._volume, start
+        moved, last = self._moved(mu, factor), math.inf
+        newton = self._newton[1] if self._newton and self._newton[0] == s else None
+        for count in range(1, 31):
+            if newton is None:
+                newton = self._factorised(moved, s)
+                self._newton = (s, newton)
+            change = newton.solve(m * (b - mu) + s * moved.fluxes.rate)
+            if not np.isfinite(change).all():
+                raise StageFailure("Newton's direction is not finite")
+            fall = float((-change / mu).max())
+            length = min(1.0, 0.9 / fall) if fall > 0 else 1.0
+            mu = mu + length * change
+            moved = self._moved(mu, factor)
+            size = float(m @ np.abs(change))
+            if length == 1.0 and size <= self._tolerance:
+                return moved, newton, count
+            if length < 1 or size > 0.2 * last:
+                newton = None  # of an earlier iterate, or stage: not good enough
+            last = size
+        raise StageFailure("Newton's method did not converge in 30 iterations")
+
+    def _factorised(self, moved: _Moved, s: float) -> _Newton:
+        """The derivative of  m mu - s D(mu)  at a density."""
+        seen, fluxes, opposite = moved.seen, moved.fluxes, self.space.opposite
+        transport, m, n = self.transport, self._volume, len(moved.mu)
+        i, j = transport.tail, transport.head
+        own, q = np.arange(n), m * seen.outer_weight
+        # s times the Laplacian with weights by_difference, G' = -u q / pair_curvature in each pair
+        row = np.concatenate([i, j, i, j])
+        column = np.concatenate([j, i, i, j])
+        value = s * np.repeat([-1.0, 1.0], 2 * len(i)) * np.tile(fluxes.by_difference, 4)
+        value = value * (-seen.outer_weight / seen.pair_curvature)[column]
+        donated = s * fluxes.by_donor
+        entries = (
+            (row, column, -value * q[column]),
+            (row, opposite[column], -value * q[opposite[column]]),
+            (i, fluxes.donor, donated),
+            (j, fluxes.donor, -donated),
+            (own, own, m),
+        )
+        where = [np.concatenate(part) for part in zip(*entries, strict=True)]
+        place = np.empty(n, dtype=np.int64)
+        place[self._order] = own
+        A = sparse.csc_matrix((where[2], (place[where[0]], place[where[1]])), shape=(n, n))
+        try:
+            lu = splu(A, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
+        except RuntimeError as error:
+            raise StageFailure(f"the Newton matrix is singular ({error})") from None
+        U = seen.moment / m[:, None]
+        X = -s * transport.divergence(fluxes.by_difference[:, None] * (transport.difference @ U))
+        # G also has -U b with curvature b = moment . dmu
+        newton = _Newton(lu, self._order, seen.moment, X, seen.curvature)
+        Z = np.column_stack([newton._sparse_solve(x) for x in X.T])
+        return _Newton(lu, self._order, seen.moment, Z, seen.curvature - seen.moment.T @ Z)
+
+    def broken(self, old: DiffusionState, new: DiffusionState) -> str:
+        slack = max(1e-12, self._tolerance)
+        if new.risk > old.risk + slack * max(abs(old.risk), 1e-3):
+            return "the risk increased"
+        return ""
+
+    def _evaluated(
+        self, t: float, step: int, tau: float, moved: _Moved, newtons: int = 0,
+        pace: Pace | None = None,
+    ) -> DiffusionState:  # fmt: skip
+        m, nu, mu = self._volume, self._nu, moved.mu
+        ratio = mu / nu
+        return DiffusionState(
+            t, step, tau, ratio[self.node], moved.seen.potential[self.node],
+            (moved.fluxes.rate / (m * nu))[self.node], float(m @ mu), moved.seen.risk, math.nan,
+            float(ratio.min()), float(ratio.max()), math.sqrt(float(m * nu @ (ratio - 1) ** 2)),
+            newtons, newtons, pace,
+        )  # fmt: skip
