@@ -1,0 +1,262 @@
+"""The constrained equation: projection, derivative, conservation laws, orders, refusals."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.integrate import solve_ivp
+from scipy.optimize import minimize
+
+pytest.importorskip("dolfinx")
+from uf_diffusion.config import load_config
+from uf_diffusion.diffusion.constrained import ConstrainedDiffusion
+from uf_diffusion.diffusion.schemes import SCHEMES
+from uf_diffusion.diffusion.solver import UltraFastDiffusion
+from uf_diffusion.diffusion.visible import EvenAndLinear
+from uf_diffusion.errors import InputError
+from uf_diffusion.meshfiles import read_usable_mesh
+from uf_diffusion.network.feature_maps import Atoms, Population
+from uf_diffusion.network.features import ArcCosine
+from uf_diffusion.network.projection import project
+from uf_diffusion.problem import Problem
+from uf_diffusion.problem.densities import Density, Uniform, VonMisesFisher
+from uf_diffusion.problem.divergences import Biased, Entropy, Power, Unbiased
+from uf_diffusion.problem.grids import grid_on
+from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
+
+CIRCLE, SPHERE = Circle(), Sphere(2)
+MESH = Path(__file__).parent.parent / "meshes" / "fibonacci-500.msh"
+FORMS = [Unbiased(), Biased(), Entropy(), Power(1.5)]
+
+
+class Harmonic(Density):
+    """1 + a mixture of harmonics, even and odd ones, on the circle."""
+
+    amplitudes = (0.3, 0.2, 0.25)
+
+    def formula(self, x, xp):
+        angle = np.arctan2(x[1], x[0])
+        waves = zip(self.amplitudes, (1, 2, 3), strict=True)
+        return (1 + sum(a * np.cos(k * angle + k) for a, k in waves)) / (2 * np.pi)
+
+
+def random_space(seed, divergence, manifold=CIRCLE, cells=24):
+    rng = np.random.default_rng(seed)
+    grid = grid_on(manifold, cells)
+    n = len(grid.nodes)
+    volume = np.full(n, manifold.volume / n)
+    nu, mu = (rng.uniform(0.2, 2, n) for _ in range(2))
+    nu, mu = nu / (volume @ nu), mu / (volume @ mu)
+    return EvenAndLinear(grid.nodes, volume, nu, divergence), grid.nodes, volume, nu, mu
+
+
+@pytest.mark.parametrize("divergence", FORMS, ids=lambda f: f.name)
+@pytest.mark.parametrize("manifold", [CIRCLE, SPHERE], ids=["S1", "S2"])
+def test_outer_weights_agree_with_the_teacher_on_what_is_seen(divergence, manifold):
+    """u mu - nu is orthogonal to every even and every linear function, u = f*'(w), w in the span;
+    and a general optimiser over that span finds the same risk.
+    """
+    space, x, m, nu, mu = random_space(1, divergence, manifold)
+    seen = space.project(mu)
+    even = np.eye(len(x)) + np.eye(len(x))[space.opposite]
+    basis = np.column_stack([np.unique(even, axis=0).T, x])
+    assert np.abs(basis.T @ (m * (seen.outer_weight * mu - nu))).max() < 1e-13
+    assert seen.outer_weight == pytest.approx(divergence.dconjugate(seen.potential))
+    inside, *_ = np.linalg.lstsq(basis, seen.potential, rcond=None)
+    assert basis @ inside == pytest.approx(seen.potential, abs=1e-12)
+
+    def minus(c):
+        w = basis @ c
+        return -(m @ (w * nu - divergence.conjugate(w) * mu))
+
+    def slope(c):
+        return -basis.T @ (m * (nu - divergence.dconjugate(basis @ c) * mu))
+
+    found = minimize(minus, inside * 0.9, jac=slope, method="BFGS", options={"gtol": 1e-9})
+    assert -found.fun == pytest.approx(seen.risk, rel=1e-9)
+    assert m @ (mu * divergence.f(seen.outer_weight)) == pytest.approx(seen.risk, rel=1e-9)
+
+
+@pytest.mark.parametrize("divergence", [Unbiased(), Entropy()], ids=lambda f: f.name)
+def test_outer_weights_are_the_limit_of_the_networks(divergence):
+    """Neurons at the nodes, masses m mu, the closed-form ReLU kernel: u^lambda tends to u."""
+    space, x, m, nu, mu = random_space(2, divergence)
+    limit = space.project(mu)
+    psi = Population(ArcCosine(CIRCLE), Atoms(x, m * nu))
+    errors, risks = [], []
+    for lam in (1e-4, 1e-6, 1e-8):
+        outer = project(psi.at(x), m * mu, divergence, lam)
+        errors.append(np.abs(outer.outer_weight - limit.outer_weight).max())
+        risks.append(limit.risk - outer.risk)
+    assert errors[1] < 0.1 * errors[0] and errors[2] < 0.1 * errors[1] and errors[2] < 1e-3
+    assert risks[0] > risks[1] > risks[2] > -1e-12  # the risk grows to its supremum
+
+
+def smooth_problem(manifold=CIRCLE, divergence=None, t=0.2):
+    if manifold == CIRCLE:
+        teacher = Harmonic(CIRCLE)
+    else:
+        teacher = VonMisesFisher(SPHERE, 1.5, [[0.0, 0.0, 1.0]])
+    return Problem(manifold, teacher, Uniform(manifold), divergence or Unbiased(), t)
+
+
+def final(solver, t, step=None):
+    for state in solver.iterate(t, step):
+        pass
+    return solver.everywhere(state.ratio * solver.teacher)
+
+
+@pytest.mark.parametrize("divergence", FORMS, ids=lambda f: f.name)
+@pytest.mark.parametrize("manifold", [CIRCLE, SPHERE], ids=["S1", "S2"])
+def test_newton_matrix_is_the_derivative(divergence, manifold):
+    """m mu - s D(mu) along a random direction, by central differences."""
+    solver = ConstrainedDiffusion(smooth_problem(manifold, divergence), grid_on(manifold, 80))
+    rng = np.random.default_rng(3)
+    mu = rng.uniform(0.5, 1.5, len(solver.grid.nodes))
+    direction, s, h = rng.standard_normal(len(mu)), 0.3, 1e-6
+    factor = solver._factor(mu)
+
+    def equation(mu):
+        return solver._volume * mu - s * solver._moved(mu, factor).fluxes.rate
+
+    image = (equation(mu + h * direction) - equation(mu - h * direction)) / (2 * h)
+    newton = solver._factorised(solver._moved(mu, factor), s)
+    assert newton.solve(image) == pytest.approx(direction, rel=1e-5, abs=1e-5)
+
+
+@settings(max_examples=12)
+@given(
+    seed=st.integers(0, 10**6),
+    scheme=st.sampled_from(sorted(SCHEMES)),
+    divergence=st.sampled_from(FORMS),
+    manifold=st.sampled_from([CIRCLE, SPHERE]),
+)
+def test_mass_positivity_and_decrease_of_the_risk(seed, scheme, divergence, manifold):
+    """For random densities on both sides, at every step, from far away."""
+    rng = np.random.default_rng(seed)
+
+    class Rough(Density):
+        def formula(self, x, xp):
+            return np.exp(1.5 * rng.standard_normal(x.shape[1]))
+
+    problem = Problem(manifold, Rough(manifold), Rough(manifold), divergence, 1.0)
+    solver = ConstrainedDiffusion(problem, grid_on(manifold, 80), SCHEMES[scheme], 1e-3)
+    states = list(solver.iterate(1.0))
+    risk = np.array([s.risk for s in states])
+    assert max(abs(s.mass - 1) for s in states) < 1e-11
+    assert min(s.min_ratio for s in states) > 0
+    assert (np.diff(risk) <= 1e-6 * np.maximum(risk[:-1], 1e-3)).all()
+    assert risk[-1] < risk[0]
+
+
+def fourier_solution(t, n=96):
+    """A Fourier method of lines for f = (t - 1)^2 / 2 with trapezoidal moments."""
+    angle = -np.pi + 2 * np.pi * np.arange(n) / n
+    x = np.column_stack([np.cos(angle), np.sin(angle)])
+    nu = Harmonic(CIRCLE)(x)
+    wave = 1j * np.fft.fftfreq(n, 1 / n)
+
+    def slope(values):
+        return np.fft.ifft(wave * np.fft.fft(values)).real
+
+    def flip(values):
+        return np.roll(values, n // 2, axis=0)
+
+    def rate(_, mu):
+        both, apart = mu + flip(mu), mu - flip(mu)
+        even = (nu + flip(nu)) / both
+        matrix = x.T @ ((mu - apart / both * mu)[:, None] * x)
+        b = np.linalg.solve(matrix, x.T @ (nu - even * mu))
+        u = even + (x @ b) * (1 - apart / both)
+        return -slope(mu * u * slope(u))
+
+    uniform = np.full(n, 1 / (2 * np.pi))
+    solved = solve_ivp(rate, (0, t), uniform, method="LSODA", rtol=1e-10, atol=1e-12)
+    return solved.y[:, -1]
+
+
+def test_second_order_in_space_against_a_fourier_method():
+    exact, t = fourier_solution(0.1), 0.1
+    assert exact == pytest.approx(fourier_solution(0.1, 192)[::2], abs=1e-7)
+    errors = []
+    for cells in (96, 192, 384):
+        grid = grid_on(CIRCLE, cells)
+        solver = ConstrainedDiffusion(smooth_problem(), grid, SCHEMES["sdirk3"], 1e-7)
+        errors.append(np.abs(final(solver, t)[:: cells // 96] - exact).max())
+    orders = np.log2(np.divide(errors[:-1], errors[1:]))
+    assert (orders > 1.8).all(), orders
+    assert errors[-1] < 2e-5
+
+
+@pytest.mark.parametrize(("scheme", "order"), [("euler", 1), ("sdirk2", 2), ("sdirk3", 2)])
+def test_order_in_time(scheme, order):
+    """Extrapolated reconstruction factors hold every scheme to order 2."""
+    grid, t = grid_on(CIRCLE, 96), 0.2
+
+    def run(name, steps):
+        solver = ConstrainedDiffusion(smooth_problem(), grid, SCHEMES[name])
+        return final(solver, t, t / steps)
+
+    reference = run("sdirk3", 1024)
+    errors = [np.abs(run(scheme, n) - reference).max() for n in (16, 32, 64)]
+    assert np.log2(errors[0] / errors[2]) / 2 > order - 0.25, errors
+
+
+def even_problem(manifold):
+    if manifold == CIRCLE:
+        from uf_diffusion.problem.densities import Bumps
+
+        teacher = Bumps(CIRCLE, 10.0, [0.3, 0.3 + np.pi], [1.0, 1.0])
+    else:
+        axis = np.array([[0.6, 0.0, 0.8], [-0.6, 0.0, -0.8]])
+        teacher = VonMisesFisher(SPHERE, 2.0, axis, [1.0, 1.0])
+    return Problem(manifold, teacher, Uniform(manifold), Unbiased(), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("manifold", "cells", "bound"), [(CIRCLE, (128, 256), 2e-3), (SPHERE, (320, 1280), 1e-2)],
+    ids=["S1", "S2"],
+)  # fmt: skip
+def test_even_densities_follow_the_ultra_fast_diffusion(manifold, cells, bound):
+    """Nothing of them is unseen, so both equations agree, up to their errors of order 2."""
+    problem, apart = even_problem(manifold), []
+    for count in cells:
+        grid = grid_on(manifold, count)
+        there = [final(cls(problem, grid, SCHEMES["sdirk3"], 1e-6), 0.5)
+                 for cls in (ConstrainedDiffusion, UltraFastDiffusion)]  # fmt: skip
+        apart.append(np.abs(there[0] - there[1]).max() / there[1].max())
+    assert apart[-1] < bound
+    assert np.log2(apart[0] / apart[1]) > 1.7
+
+
+def test_unseen_weight_keeps_the_solution_from_the_teacher():
+    """A third harmonic of the teacher is not found: the risk tends to 0, mu not to nu."""
+    solver = ConstrainedDiffusion(smooth_problem(), grid_on(CIRCLE, 128), rtol=1e-4)
+    for state in solver.iterate(30.0):
+        pass
+    assert state.risk < 1e-4
+    assert state.distance > 0.05
+    # but all that is seen has been found
+    seen, mu = solver.space.project(solver._nu), solver.everywhere(state.ratio * solver.teacher)
+    gap = solver.space.pair(mu) - solver.space.pair(solver._nu)
+    assert np.abs(gap).max() < 0.02 * mu.max()
+    assert seen.risk == pytest.approx(0, abs=1e-14)
+
+
+def test_refusals():
+    problem = smooth_problem()
+    with pytest.raises(InputError, match="even number of cells"):
+        ConstrainedDiffusion(problem, grid_on(CIRCLE, 33))
+    with pytest.raises(InputError, match="degree = 1"):
+        ConstrainedDiffusion(problem, grid_on(CIRCLE, 32, 2))
+    with pytest.raises(InputError, match="antipodal"):
+        ConstrainedDiffusion(smooth_problem(SPHERE), read_usable_mesh(MESH))
+    torus = FlatTorus(2, 1.0)
+    flat = Problem(torus, Uniform(torus), Uniform(torus), Unbiased(), 1.0)
+    with pytest.raises(InputError, match="circle and the sphere"):
+        ConstrainedDiffusion(flat, grid_on(torus, 100))
+    for setting in ("diffusion.degree=2", "network.features=laplace", "problem.manifold=torus"):
+        with pytest.raises(InputError, match="constrained"):
+            load_config("relu-circle", ["problem.limit=constrained", setting])
