@@ -9,6 +9,7 @@ import os
 import platform
 import shutil
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,10 @@ import xarray as xr
 
 from uf_diffusion import parallel
 from uf_diffusion.comparison import compare as jobs
+from uf_diffusion.comparison.budget import compare_with_budget
+from uf_diffusion.comparison.runs import Runs
+from uf_diffusion.comparison.studies import STUDIES, study_named
+from uf_diffusion.comparison.sweeps import numbers
 from uf_diffusion.config import Config, load_config, presets
 from uf_diffusion.errors import InputError, RunFailure
 from uf_diffusion.meshfiles import read_mesh, require_usable, write_mesh
@@ -27,7 +32,8 @@ from uf_diffusion.problem.grids import Icosphere, grid_on
 from uf_diffusion.problem.manifolds import Sphere
 from uf_diffusion.problem.triangulations import inspect_mesh
 from uf_diffusion.report import mesh_table, print_summary
-from uf_diffusion.store import open_folder, version_of, write_result
+from uf_diffusion.store import open_folder, run_attributes, version_of, write_result
+from uf_diffusion.study_report import draw_study, study_table
 from uf_diffusion.version import __version__
 
 __all__ = ["app", "main"]
@@ -57,9 +63,18 @@ Out = Annotated[
 
 
 @app.command
-def compare(config: Source = "relu-circle", /, *, set_: Set = [], out: Out = None) -> None:
+def compare(
+    config: Source = "relu-circle",
+    /,
+    *,
+    budget: Annotated[
+        bool, cyclopts.Parameter(negative="", help="Also say which approximation is to blame.")
+    ] = False,
+    set_: Set = [],
+    out: Out = None,
+) -> None:
     """Solve the PDE, train the network, and measure how far they are apart."""
-    _run(config, set_, out, lambda c, folder: jobs.compare(c, folder))
+    _run(config, set_, out, compare_with_budget if budget else jobs.compare)
 
 
 @app.command
@@ -85,6 +100,45 @@ def spectrum(
 def train(config: Source = "relu-circle", /, *, set_: Set = [], out: Out = None) -> None:
     """Train the network alone."""
     _run(config, set_, out, lambda c, folder: jobs.train(c, folder))
+
+
+@app.command
+def study(
+    name: Annotated[str, cyclopts.Parameter(help=f"One of {', '.join(STUDIES)}.")],
+    config: Annotated[
+        str, cyclopts.Parameter(help="A preset or a TOML file instead of the study's own problem.")
+    ] = "",
+    /,
+    *,
+    values: Annotated[
+        str, cyclopts.Parameter(help="What to sweep over, such as 32,64,128.")
+    ] = "",
+    seeds: Annotated[
+        int | None, cyclopts.Parameter(help="How many runs of each value that is random.")
+    ] = None,
+    set_: Set = [],
+    out: Out = None,
+) -> None:
+    """Measure an order of convergence or a rate. An interrupted study goes on when repeated."""
+    clock = time.perf_counter()
+    plan = study_named(name).plan(config, set_, numbers(values), seeds)
+    folder = open_folder(out or Path("runs") / f"study-{name}", plan.base)
+    results = Runs(folder / "runs").results(plan.runs)
+
+    def write() -> None:
+        attributes = run_attributes(plan.base, time.perf_counter() - clock)
+        data = plan.measured(results).assign_attrs(attributes)
+        write_result(folder / "study.nc", xr.DataTree(data))
+        figure = draw_study(data)
+        for suffix in ("pdf", "png"):
+            save(figure, folder / f"figure.{suffix}")
+        print(study_table(data))
+        print(f"\nfigure    {folder / 'figure.png'}\nresult    {folder / 'study.nc'}")
+        if failures := plan.failures(results):
+            print("\n".join(f"failed    {sentence}" for sentence in failures))
+            raise RunFailure(f"{len(failures)} run(s) failed; the study lacks them.")
+
+    parallel.on_root(write)
 
 
 @app.command

@@ -30,6 +30,7 @@ __all__ = ["Config", "DiffusionConfig", "NetworkConfig", "ProblemConfig", "confi
            "load_config", "presets"]  # fmt: skip
 
 ALGORITHMS = ["varpro", "two-timescale", "flow", "joint", "fixed"]
+PLACEMENTS = ["random", "even", "quantile"]
 MANIFOLDS = {"circle": 1, "sphere": 2, "torus": 2}  # with their default dimensions
 
 
@@ -53,7 +54,7 @@ class ProblemConfig:
         if self.dim < 0:
             raise InputError(f"problem.dim must be positive, not {self.dim}.")
         _positive("problem.t_end", self.t_end)
-        _one_of("problem.limit", self.limit, ["unconstrained"])
+        _one_of("problem.limit", self.limit, ["unconstrained", "constrained"])
         if self.dim == 0:
             object.__setattr__(self, "dim", MANIFOLDS[self.manifold])
         default = "von-mises-fisher" if self.manifold == "sphere" else "bumps"
@@ -94,6 +95,7 @@ class DiffusionConfig:
     degree: int = 1
     scheme: str = "sdirk2"
     rtol: float = 1e-4
+    step: float = 0.0  # a fixed time step, for studies; 0: as rtol allows
     mesh: str = ""  # a file with a triangulation of the sphere; none: built in, from cells
     snapshots: int = 21
     checkpoint: float = 60.0  # seconds of wall time between checkpoints
@@ -104,6 +106,8 @@ class DiffusionConfig:
         _one_of("diffusion.scheme", self.scheme, ["euler", "sdirk2", "sdirk3", "esdirk4"])
         if not 0 < self.rtol < 1:
             raise InputError(f"diffusion.rtol must lie between 0 and 1, not {self.rtol}.")
+        if self.step < 0:
+            raise InputError(f"diffusion.step must not be negative, but is {self.step}.")
         _positive("diffusion.checkpoint", self.checkpoint)
         if self.snapshots < 2:
             raise InputError(f"diffusion.snapshots must be at least 2, not {self.snapshots}.")
@@ -128,6 +132,7 @@ class NetworkConfig:
     rtol: float = 1e-5  # of "flow": error of a step, in radians or their like
     seed: int = 0
     placement: str = "random"
+    teacher_placement: str = ""  # none: as placement
 
     @property
     def pace(self) -> str:
@@ -140,7 +145,9 @@ class NetworkConfig:
         _positive("network.lambda", self.regularisation)
         _one_of("network.kernel", self.kernel, ["sampled", "population", "low-rank"])
         _one_of("network.algorithm", self.algorithm, ALGORITHMS)
-        _one_of("network.placement", self.placement, ["random", "even", "quantile"])
+        _one_of("network.placement", self.placement, PLACEMENTS)
+        if self.teacher_placement:
+            _one_of("network.teacher_placement", self.teacher_placement, PLACEMENTS)
         if not 0 < self.rtol < 1:
             raise InputError(f"network.rtol must lie between 0 and 1, not {self.rtol}.")
         if self.seed < 0:
@@ -169,6 +176,8 @@ class Config:
             default = "radial" if self.problem.manifold == "torus" else "relu"
             network = dataclasses.replace(self.network, features=default)
             object.__setattr__(self, "network", network)
+        if self.problem.limit == "constrained":
+            self._require_constrained()
         if self.diffusion.mesh:
             if (self.problem.manifold, self.problem.dim) != ("sphere", 2):
                 raise InputError(
@@ -178,6 +187,17 @@ class Config:
             path = os.path.abspath(os.path.join(self.folder, self.diffusion.mesh))
             diffusion = dataclasses.replace(self.diffusion, mesh=path)
             object.__setattr__(self, "diffusion", diffusion)
+
+    def _require_constrained(self) -> None:
+        if (self.problem.manifold, self.problem.dim) not in (("circle", 1), ("sphere", 2)):
+            raise InputError("problem.limit = 'constrained' is for the circle and the sphere S^2.")
+        if self.network.features != "relu":
+            raise InputError(
+                "problem.limit = 'constrained' is the limit for network.features = 'relu', "
+                f"not '{self.network.features}'."
+            )
+        if self.diffusion.degree != 1:
+            raise InputError("problem.limit = 'constrained' needs diffusion.degree = 1.")
 
     def times(self) -> Array:
         """The snapshot times, evenly spaced from 0 to t_end."""

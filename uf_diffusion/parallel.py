@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 
-__all__ = ["Share", "abort_all", "broadcast", "from_root", "highest", "on_root", "rank",
-           "ranks_here", "size"]  # fmt: skip
+__all__ = ["Share", "abort_all", "alone", "broadcast", "communicator", "from_root", "highest",
+           "on_root", "rank", "ranks_here", "size"]  # fmt: skip
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 # set in every process that an MPI launcher starts: MPICH and Intel MPI, Open MPI, SLURM
 _LAUNCHED = ("PMI_SIZE", "PMIX_RANK", "OMPI_COMM_WORLD_SIZE")
 
+_sharing: int | None = None  # inside `alone`: how many processes share this machine's memory
+
 
 def _world() -> Any:
-    """MPI.COMM_WORLD under a launcher or once mpi4py is loaded, else nothing."""
+    """MPI.COMM_WORLD under a launcher or once mpi4py is loaded; nothing else, and when `alone`."""
+    if _sharing is not None:
+        return None
     if "mpi4py.MPI" not in sys.modules and not any(name in os.environ for name in _LAUNCHED):
         return None
     try:
@@ -28,6 +33,28 @@ def _world() -> Any:
     except ImportError:
         return None
     return MPI.COMM_WORLD
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Inside, every process acts as if it were the only one: it is rank 0 of 1.
+
+    Enter it on all ranks together. Only `ranks_here` still counts the others, since they use the
+    same memory and cores.
+    """
+    global _sharing
+    before, _sharing = _sharing, ranks_here()
+    try:
+        yield
+    finally:
+        _sharing = before
+
+
+def communicator() -> Any:
+    """The ranks that work together, for those who need MPI itself: all, or one when `alone`."""
+    from mpi4py import MPI
+
+    return MPI.COMM_WORLD if _sharing is None else MPI.COMM_SELF
 
 
 def rank() -> int:
@@ -84,6 +111,8 @@ def highest(value: float) -> float:
 
 def ranks_here() -> int:
     """How many processes share this machine's memory."""
+    if _sharing is not None:
+        return _sharing
     if size() == 1:
         return 1
     from mpi4py import MPI

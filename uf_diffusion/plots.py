@@ -47,14 +47,16 @@ def draw(result: xr.DataTree, path: str | Path | None = None) -> Figure:
     manifold = config.problem.shape()
     with matplotlib.rc_context(STYLE):
         rows: list[Sequence[Callable[[Axes], None]]] = []
-        if "spectrum" in result:
-            rows.append(_spectrum_panels(result["spectrum"].to_dataset(), manifold))
+        if "kernel" in result:
+            rows.append(_spectrum_panels(result, manifold))
         elif len(manifold.axes) == 1:
             rows.append(_line_panels(result, manifold))
         elif manifold.axes:
             rows += _map_panels(result, config, manifold)
-        if "spectrum" not in result:
+        if "kernel" not in result:
             rows.append(_time_panels(result))
+        if "budget" in result:
+            rows.append(_budget_panels(result["budget"].to_dataset()))
         columns = max(map(len, rows))
         figure = Figure(figsize=(3.6 * columns, 2.9 * len(rows)), layout="constrained")
         grid = figure.subplots(len(rows), columns, squeeze=False)
@@ -202,16 +204,19 @@ def _smoothed(manifold: Manifold, feature: Array, mass: Array, points: Array) ->
 # --- eigenvalues ---------------------------------------------------------------------------------
 
 
-def _spectrum_panels(spectrum: xr.Dataset, manifold: Manifold) -> list[Callable[[Axes], None]]:
-    """The eigenvalues, and the first eigenfunctions along the first coordinate."""
+def _spectrum_panels(result: xr.DataTree, manifold: Manifold) -> list[Callable[[Axes], None]]:
+    """The eigenvalues, the first eigenfunctions along the first coordinate, and the kernel's."""
+    spectrum, kernel = _group(result, "spectrum"), result["kernel"].to_dataset()
 
     def values(ax: Axes) -> None:
+        assert spectrum is not None
         modes = np.arange(1, spectrum.sizes["mode"] + 1)
         ax.plot(modes, spectrum.eigenvalue.values, "o", color=BLUE)
         ax.set(title="weighted Laplacian", xlabel="mode", ylabel="eigenvalue (1 / time)")
         ax.set_ylim(bottom=0)
 
     def functions(ax: Axes) -> None:
+        assert spectrum is not None
         line = len(manifold.axes) == 1
         for k, e in enumerate(spectrum.eigenfunction.values[:3]):
             x, y = _by_coordinate(manifold, spectrum.node.values, e)
@@ -219,7 +224,17 @@ def _spectrum_panels(spectrum: xr.Dataset, manifold: Manifold) -> list[Callable[
         ax.set(title="eigenfunctions", xlabel=manifold.axes[0].label, ylabel="eigenfunction")
         ax.legend(loc="upper right")
 
-    return [values, functions]
+    def kernel_values(ax: Axes) -> None:
+        degree, value = kernel.degree.values[1:], kernel.eigenvalue.values[1:]
+        seen = value > 0
+        ax.loglog(degree[seen], value[seen], ".", ms=4, color=BLUE, label="seen")
+        if not seen.all():
+            low = np.full((~seen).sum(), value[seen].min() / 10)
+            ax.plot(degree[~seen], low, "x", ms=4, color=ORANGE, label="0: unseen")
+            ax.legend(loc="upper right")
+        ax.set(title="kernel of the features", xlabel="degree $|k|$", ylabel="eigenvalue")
+
+    return [*([] if spectrum is None else [values, functions]), kernel_values]
 
 
 # --- densities on a map ---------------------------------------------------------------------------
@@ -357,6 +372,29 @@ def _distances(ax: Axes, comparison: xr.Dataset) -> None:
     low, high = ax.get_ylim()
     ax.set_ylim(low * (low / high) ** 0.6, high)
     ax.legend(loc="lower left")
+
+
+def _budget_panels(budget: xr.Dataset) -> list[Callable[[Axes], None]]:
+    """The entries of the error budget over time, and at the end."""
+    names = [str(name) for name in budget.source.values]
+    time, part, total = budget.time.values, budget.contribution.values, budget.total.values
+    colours = matplotlib.colormaps["tab10"](np.linspace(0, 1, 10))[: len(names)]
+
+    def over_time(ax: Axes) -> None:
+        for name, values, colour in zip(names, part, colours, strict=True):
+            ax.plot(time, values, "o-", ms=2.5, color=colour, label=name)
+        ax.plot(time, total, "k-", lw=2, label="network to diffusion")
+        ax.plot(time, part.sum(axis=0), "k:", label="sum of the entries")
+        ax.set(title="error budget", xlabel="time t", ylabel="energy distance", yscale="log")
+        ax.legend(fontsize=6)
+
+    def at_end(ax: Axes) -> None:
+        shown, values = [*names, "network to diffusion"], [*part[:, -1], total[-1]]
+        ax.barh(shown, values, color=[*colours, "black"])
+        ax.invert_yaxis()
+        ax.set(title=f"error budget, t = {time[-1]:.3g}", xlabel="energy distance", xscale="log")
+
+    return [over_time, at_end]
 
 
 def _risks(ax: Axes, diffusion: xr.Dataset | None, network: xr.Dataset | None) -> None:

@@ -7,20 +7,29 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from uf_diffusion.comparison.identifiability import unseen_sentence
+from uf_diffusion.config import config_from_toml
 from uf_diffusion.problem.manifolds import Sphere
 from uf_diffusion.problem.triangulations import MeshReport, Triangulation, inspect_mesh
 
 __all__ = ["mesh_table", "print_summary"]
+
+KERNEL_ROWS = 12  # of the kernel's table
 
 
 def print_summary(result: xr.DataTree, folder: Path) -> None:
     """Print the main numbers of a result, warnings, and where the picture is."""
     for name, lines in (
         ("diffusion", _diffusion), ("network", _network),
-         ("comparison", _comparison), ("spectrum", _spectrum),
+         ("comparison", _comparison), ("budget", _budget),
+         ("kernel", _kernel), ("spectrum", _spectrum),
     ):  # fmt: skip
         if name in result:
             print("\n".join(lines(result[name].to_dataset())))
+    if "kernel" in result and "spectrum" not in result:
+        print("spectrum  the eigenvalues of the weighted Laplacian need DOLFINx")
+    if "comparison" in result and (sentence := _blindness(result)):
+        print(f"warning   the features do not see {sentence}")
     print(f"time      {result.attrs['wall_seconds']:.1f} s on {result.attrs['ranks']} rank(s)")
     print(f"figure    {folder / 'figure.png'}")
     print(f"result    {folder / 'result.nc'}")
@@ -109,6 +118,42 @@ def _comparison(c: xr.Dataset) -> list[str]:
         values = "".join(f"{float(c[name][k]):21.5f}" for name in shown)
         lines.append(f"{float(c.time[k]):10.4g}{values}")
     return lines
+
+
+def _blindness(result: xr.DataTree) -> str:
+    """What the network does not see although the diffusion does; empty where they are alike."""
+    if config_from_toml(result.attrs["config"]).problem.limit == "constrained":
+        return ""
+    return unseen_sentence(result["comparison"].attrs)
+
+
+def _kernel(k: xr.Dataset) -> list[str]:
+    lines = [f"kernel    {k.sizes['row']} eigenvalues and their shares in the densities' variance",
+             "      wave  multiplicity      eigenvalue     teacher     initial"]  # fmt: skip
+    for row in range(min(KERNEL_ROWS, k.sizes["row"])):
+        wave = ",".join(map(str, k.wave.values[row]))
+        value, teacher, initial = (
+            float(k[name][row]) for name in ("eigenvalue", "teacher_share", "initial_share")
+        )
+        lines.append(
+            f"{wave:>10}{int(k.multiplicity[row]):14d}{value:16.6g}"
+            f"{100 * teacher:10.3g} %{100 * initial:10.3g} %"
+        )
+    if not k.attrs["null_space"]:
+        return [*lines, "unseen    nothing: all these eigenvalues are positive"]
+    return [*lines, f"unseen    {unseen_sentence(k.attrs) or k.attrs['null_space']}"]
+
+
+def _budget(b: xr.Dataset) -> list[str]:
+    """Energy distances at no more than four times after the start."""
+    later = np.arange(1, b.sizes["snapshot"])
+    steps = later[np.unique(np.rint(np.linspace(0, len(later) - 1, 4)).astype(int))]
+    rows = [(str(name), b.contribution.values[k]) for k, name in enumerate(b.source.values)]
+    rows += [("sum", b.contribution.values.sum(axis=0)), ("network to diffusion", b.total.values)]
+    lines = [
+        "budget    " + " " * 13 + "".join(f"{f't = {float(b.time[k]):.4g}':>12}" for k in steps)
+    ]
+    return lines + [f"{name:>23}" + "".join(f"{v[k]:12.5f}" for k in steps) for name, v in rows]
 
 
 def _spectrum(s: xr.Dataset) -> list[str]:

@@ -6,6 +6,7 @@ are those of a run folder's result.nc.
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import time
 from collections.abc import Callable
@@ -18,11 +19,13 @@ import xarray as xr
 from uf_diffusion import parallel
 from uf_diffusion.checkpoints import Checkpoints
 from uf_diffusion.comparison.distances import energy_distance_series, wasserstein_circle
+from uf_diffusion.comparison.identifiability import Identifiability, identifiability
 from uf_diffusion.comparison.networks import Training
 from uf_diffusion.config import Config
 from uf_diffusion.errors import InputError
 from uf_diffusion.meshfiles import read_usable_mesh
 from uf_diffusion.network.feature_maps import Atoms
+from uf_diffusion.network.features import feature
 from uf_diffusion.observers import DIFFUSION_SERIES, DiffusionHistory, with_progress
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.grids import Grid, grid_on, with_degree
@@ -30,9 +33,10 @@ from uf_diffusion.problem.manifolds import Array, Manifold
 from uf_diffusion.store import dataset, read_result, run_attributes
 
 if TYPE_CHECKING:
-    from uf_diffusion.diffusion.solver import DiffusionState, UltraFastDiffusion
+    from uf_diffusion.diffusion.evolution import DiffusionState, Evolution
+    from uf_diffusion.diffusion.solver import UltraFastDiffusion
 
-__all__ = ["CHECKPOINT", "compare", "interrupted", "solve", "spectrum", "train"]
+__all__ = ["CHECKPOINT", "compare", "grid_of", "interrupted", "solve", "spectrum", "train"]
 
 CHECKPOINT = "checkpoint.nc"
 RATE_NODES = 20_000  # the eigenvalue problem is factorised: it would dominate larger runs
@@ -54,7 +58,7 @@ def solve(config: Config, folder: Path | None = None) -> xr.DataTree:
         SolverFailure: when no time step is small enough.
     """
     clock = time.perf_counter()
-    solver = _solver(config, config.build())
+    solver = _evolution(config, config.build())
     with _checkpoints(config, folder, "solve") as checkpoints:
         group = _diffusion(solver, config, config.times(), folder, checkpoints)
     return _tree(config, clock, diffusion=group)
@@ -83,14 +87,18 @@ def train(config: Config, folder: Path | None = None) -> xr.DataTree:
 
 
 def spectrum(config: Config, count: int = 6) -> xr.DataTree:
-    """The smallest non-zero eigenvalues of the weighted Laplacian -(1/nu) div(nu grad).
+    """What governs the last rate, and what the features see.
+
+    The smallest non-zero eigenvalues of the weighted Laplacian -(1/nu) div(nu grad), and the
+    eigenvalues of the kernel with the two densities' shares, see `identifiability`.
 
     Args:
-        config: the run; its manifold, teacher and mesh are used.
-        count: how many, from 1 to 100.
+        config: the run; its manifold, densities, features and mesh are used.
+        count: how many of the Laplacian's, from 1 to 100.
 
     Returns:
-        The tree with the group /spectrum on rank 0; elsewhere the attributes alone.
+        The tree with the groups /kernel and /spectrum on rank 0, without /spectrum where there is
+        no DOLFINx; elsewhere the attributes alone.
 
     Raises:
         InputError: for a problem that cannot be solved, or a count out of range.
@@ -99,7 +107,19 @@ def spectrum(config: Config, count: int = 6) -> xr.DataTree:
     clock = time.perf_counter()
     if not 1 <= count <= 100:
         raise InputError(f"The number of eigenvalues must lie between 1 and 100, not {count}.")
-    solver = _solver(config, config.build())
+    problem = config.build()
+    seen = _seen(config, problem)
+    kernel = dataset(
+        degree=(("row",), seen.degree),
+        wave=(("row", "axis"), seen.wave),
+        multiplicity=(("row",), seen.multiplicity),
+        eigenvalue=(("row",), seen.eigenvalue),
+        teacher_share=(("row",), seen.teacher_share),
+        initial_share=(("row",), seen.initial_share),
+    ).assign_attrs(seen.attributes)
+    if not _installed("dolfinx"):
+        return _tree(config, clock, kernel=kernel)
+    solver = _solver(config, problem)
     if len(solver.grid.nodes) < 4 * count + 20:
         raise InputError(f"{len(solver.grid.nodes)} nodes are too few for {count} eigenvalues.")
     from uf_diffusion.diffusion.spectrum import spectrum as eigenpairs
@@ -114,7 +134,7 @@ def spectrum(config: Config, count: int = 6) -> xr.DataTree:
         teacher=(("node",), teacher),
         eigenfunction=(("mode", "node"), function),
     )
-    return _tree(config, clock, spectrum=group)
+    return _tree(config, clock, kernel=kernel, spectrum=group)
 
 
 def compare(config: Config, folder: Path | None = None) -> xr.DataTree:
@@ -125,13 +145,15 @@ def compare(config: Config, folder: Path | None = None) -> xr.DataTree:
     clock = time.perf_counter()
     problem = config.build()
     training = Training(config, problem)  # its mistakes first: they cost nothing
-    solver = _solver(config, problem)
+    solver = _evolution(config, problem)
     with _checkpoints(config, folder, "compare") as checkpoints:
         diffusion = _diffusion(solver, config, config.clock_times(), folder, checkpoints)
         trained = training.run(checkpoints)
     compared = None
     if diffusion is not None and trained is not None:
-        compared = distances(problem.manifold, solver.grid, diffusion, trained, training.teacher)
+        compared = distances(
+            problem.manifold, solver.grid, diffusion, trained, training.teacher
+        ).assign_attrs(_seen(config, problem).attributes)
     return _tree(config, clock, diffusion=diffusion, network=trained, comparison=compared)
 
 
@@ -169,16 +191,43 @@ def _tree(config: Config, clock: float, **groups: xr.Dataset | None) -> xr.DataT
     return xr.DataTree.from_dict({"/": root, **present}, name=config.name)
 
 
+def _seen(config: Config, problem: Problem) -> Identifiability:
+    n = config.network
+    phi = feature(n.features, problem.manifold, n.scale, n.profile)
+    return identifiability(phi, problem.teacher, problem.initial)
+
+
+def _installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ImportError:
+        return False
+
+
 def _solver(config: Config, problem: Problem) -> UltraFastDiffusion:
-    grid = _grid(config, problem.manifold)
+    grid = grid_of(config, problem.manifold)
     from uf_diffusion.diffusion.schemes import scheme
     from uf_diffusion.diffusion.solver import UltraFastDiffusion
 
     chosen = scheme(config.diffusion.scheme)
-    return UltraFastDiffusion(problem, grid, chosen, config.diffusion.rtol)
+    comm = parallel.communicator()
+    return UltraFastDiffusion(problem, grid, chosen, config.diffusion.rtol, comm)
 
 
-def _grid(config: Config, manifold: Manifold) -> Grid:
+def _evolution(config: Config, problem: Problem) -> Evolution:
+    """The equation that problem.limit names."""
+    if config.problem.limit == "unconstrained":
+        return _solver(config, problem)
+    grid = grid_of(config, problem.manifold)
+    from uf_diffusion.diffusion.constrained import ConstrainedDiffusion
+    from uf_diffusion.diffusion.schemes import scheme
+
+    d, comm = config.diffusion, parallel.communicator()
+    return ConstrainedDiffusion(problem, grid, scheme(d.scheme), d.rtol, comm)
+
+
+def grid_of(config: Config, manifold: Manifold) -> Grid:
+    """The mesh of a run."""
     d = config.diffusion
     if d.mesh:
         return with_degree(read_usable_mesh(Path(d.mesh)), d.degree)
@@ -186,7 +235,7 @@ def _grid(config: Config, manifold: Manifold) -> Grid:
 
 
 def _diffusion(
-    solver: UltraFastDiffusion,
+    solver: Evolution,
     config: Config,
     times: Array,
     folder: Path | None,
@@ -198,12 +247,15 @@ def _diffusion(
     history = DiffusionHistory(solver, times)
     stored = checkpoints.stored("diffusion")
     start = None if stored is None else restore(stored, solver, history)
+    fixed = config.diffusion.step or None
+    if fixed and start is not None and start.t < times[-1] * (1 - 1e-12):
+        raise InputError("A diffusion with diffusion.step cannot go on halfway: run it again.")
 
     def packed(state: DiffusionState) -> xr.Dataset | None:
         return pack(state, solver, history)
 
     watch = checkpoints.watch("diffusion", packed)
-    for state in with_progress(solver.iterate(times[-1], start=start), times[-1], "diffusion"):
+    for state in with_progress(solver.iterate(times[-1], fixed, start), times[-1], "diffusion"):
         history(state)
         watch(state)
     if history.last is not None:
@@ -212,10 +264,11 @@ def _diffusion(
         from uf_diffusion.diffusion.fields import write_fields
 
         write_fields(folder / "fields.bp", solver, zip(times, history.ratios, strict=True))
-    ratio, teacher, volume = (
-        solver.gathered(a) for a in (np.array(history.ratios), solver.teacher, solver.volume)
+    u = np.array([solver.outer_weight(ratio) for ratio in history.ratios])
+    ratio, u, teacher, volume = (
+        solver.gathered(a) for a in (np.array(history.ratios), u, solver.teacher, solver.volume)
     )
-    rate = {} if len(solver.grid.nodes) > RATE_NODES else {"decay_rate": _rate(solver)}
+    rate = _rate(solver)
     if ratio is None or teacher is None:
         return None
     cell = {}
@@ -230,16 +283,21 @@ def _diffusion(
         node_measure=(("node",), volume),
         teacher=(("node",), teacher),
         density=(("snapshot", "node"), ratio * teacher),
-        outer_weight=(("snapshot", "node"), 1 / ratio),
+        outer_weight=(("snapshot", "node"), u),
     ).assign_attrs(rate)
 
 
-def _rate(solver: UltraFastDiffusion) -> float:
-    """f''(1) lambda_1, the rate of the potential near equilibrium; f''(1) = 1 / f*''(f'(1))."""
+def _rate(solver: Evolution) -> dict[str, float]:
+    """The attribute decay_rate: f''(1) lambda_1, the rate of the potential near equilibrium,
+    f''(1) = 1 / f*''(f'(1)). Nothing where that is too large to compute, or another equation.
+    """
+    from uf_diffusion.diffusion.solver import UltraFastDiffusion
     from uf_diffusion.diffusion.spectrum import spectrum as eigenpairs
 
+    if not isinstance(solver, UltraFastDiffusion) or len(solver.grid.nodes) > RATE_NODES:
+        return {}
     f, one = solver.problem.divergence, np.ones(1)
-    return float(eigenpairs(solver, 1)[0][0] / f.d2conjugate(f.df(one))[0])
+    return {"decay_rate": float(eigenpairs(solver, 1)[0][0] / f.d2conjugate(f.df(one))[0])}
 
 
 def distances(

@@ -14,7 +14,7 @@ from uf_diffusion.config import Config, NetworkConfig
 from uf_diffusion.errors import InputError
 from uf_diffusion.memory import require_memory
 from uf_diffusion.network.factory import feature_map
-from uf_diffusion.network.feature_maps import place
+from uf_diffusion.network.feature_maps import Atoms, place
 from uf_diffusion.network.features import feature
 from uf_diffusion.network.flow import GradientFlow
 from uf_diffusion.network.projection import OuterLayer
@@ -44,6 +44,14 @@ ALGORITHMS: dict[str, Callable[[Network, NetworkConfig], Algorithm]] = {
 }
 
 
+def _teacher(problem: Problem, c: NetworkConfig, rng: np.random.Generator) -> Atoms:
+    """The teacher's neurons; a lattice has at most ``teacher_width`` of them."""
+    placement, count = c.teacher_placement or c.placement, c.teacher_width
+    if placement != "random":
+        count = problem.manifold.even_count(count)
+    return place(problem.teacher, count, placement, rng)
+
+
 class Training:
     """A configuration's training, checked but not started.
 
@@ -64,11 +72,7 @@ class Training:
         require_memory(plain, "use a smaller network.width, or fewer snapshots or samples")
         rng = np.random.default_rng(c.seed)
         student = place(problem.initial, c.width, c.placement, rng)
-        even = manifold.even_count(c.teacher_width)  # a lattice of at most so many points
-        random = c.placement == "random"
-        self.teacher = place(
-            problem.teacher, c.teacher_width if random else even, c.placement, rng
-        )  # fmt: skip
+        self.teacher = _teacher(problem, c, rng)
         psi = feature_map(
             phi, c.kernel, c.samples, self.teacher, rng, c.width, c.truncation * c.regularisation
         )

@@ -1,0 +1,178 @@
+"""The error budget of a comparison: which approximation keeps a network from its limit.
+
+Between the network that was trained and the diffusion that was solved lies a ladder of reference
+problems. Each rung removes one approximation: the training step, the sampled inputs, the teacher's
+finitely many neurons, the width, the regularisation, what the features do not see, the diffusion's
+time step, its mesh. The distances between neighbouring rungs are the entries of the budget. They
+add up to at least the whole distance: the energy distance and W_2 are metrics (on tori of two and
+more dimensions the energy distance of wrapped differences is not; there the bound may fail).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from uf_diffusion import parallel
+from uf_diffusion.comparison.compare import compare
+from uf_diffusion.comparison.distances import energy_distance, wasserstein_circle
+from uf_diffusion.comparison.identifiability import needs_constraint
+from uf_diffusion.comparison.runs import Failure, Run, Runs
+from uf_diffusion.config import Config
+from uf_diffusion.errors import InputError, RunFailure
+from uf_diffusion.network.features import feature
+from uf_diffusion.problem.manifolds import Array, Manifold
+from uf_diffusion.store import dataset
+
+__all__ = ["Rung", "compare_with_budget", "ladder"]
+
+MEAN_FIELD = 100_000  # evenly placed neurons that stand for infinitely many
+TEACHER = 16_384  # evenly placed neurons that stand for the teacher's density
+FINER = 4  # how many times more cells, in each direction, the diffusion's reference has
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One reference problem.
+
+    Attributes:
+        removed: the approximation that the rung before still has.
+        run: solves the problem.
+    """
+
+    removed: str
+    run: Run
+
+
+def ladder(config: Config) -> list[Rung]:
+    """The rungs from a configuration's network up to its diffusion, both not included.
+
+    Raises:
+        InputError: for a network that does not follow the gradient flow: algorithm "fixed".
+    """
+    if config.network.algorithm == "fixed":
+        raise InputError("A network with fixed features has no limit: there is no error budget.")
+    return [*_networks(config), *_limits(config)]
+
+
+def _networks(config: Config) -> Iterator[Rung]:
+    n, manifold = config.network, config.problem.shape()
+    tight = 1e-5 if n.algorithm != "flow" else n.rtol / 10
+    phi = feature(n.features, manifold, n.scale, n.profile)
+    # closed-form kernels cost O(M) on the circle alone
+    linear = "population" if manifold.dim == 1 and phi.kernel is not None else "low-rank"
+
+    def rung(removed: str, **changes: Any) -> Rung:
+        nonlocal n
+        n = replace(n, **changes)
+        return Rung(removed, Run("train", replace(config, network=n)))
+
+    yield rung("training step", algorithm="flow", rtol=tight)
+    if n.kernel == "sampled":
+        yield rung("sampled inputs", kernel=linear)
+    yield rung("teacher's neurons", teacher_placement="even", teacher_width=TEACHER)
+    yield rung("width", placement="even", width=manifold.even_count(MEAN_FIELD), kernel=linear)
+
+
+def _limits(config: Config) -> Iterator[Rung]:
+    manifold, n, d = config.problem.shape(), config.network, config.diffusion
+    fine = replace(d, cells=d.cells * FINER**manifold.dim, rtol=d.rtol / 10)
+
+    def rung(removed: str, limit: str, diffusion: Any) -> Rung:
+        problem = replace(config.problem, limit=limit)
+        return Rung(removed, Run("solve", replace(config, problem=problem, diffusion=diffusion)))
+
+    limit, removed = config.problem.limit, "regularisation"
+    phi = feature(n.features, manifold, n.scale, n.profile)
+    if limit == "unconstrained" and needs_constraint(phi) and d.degree == 1:
+        yield rung(removed, "constrained", fine)
+        removed = "what is not seen"
+    yield rung(removed, limit, fine)
+    yield rung("diffusion's time step", limit, replace(fine, rtol=d.rtol))
+
+
+def compare_with_budget(config: Config, folder: Path) -> xr.DataTree:
+    """`compare`, and the group /budget beside its groups.
+
+    Args:
+        config: the run.
+        folder: of the run; its folder "budget" keeps the reference problems' results, so that what
+            is there need not be solved again.
+
+    Raises:
+        InputError: as `compare` does, and for a network without a limit.
+        RunFailure: also when a reference problem cannot be solved.
+    """
+    rungs = ladder(_on_clock(config))  # its mistakes first
+    result = compare(config, folder)
+    results = Runs(folder / "budget").results([rung.run for rung in rungs])
+
+    def measure() -> xr.Dataset:
+        steps = [result["network"], *map(_last_group, results), result["diffusion"]]
+        removed = [rung.removed for rung in rungs] + ["diffusion's mesh"]
+        return _measured(config.problem.shape(), [s.to_dataset() for s in steps], removed)
+
+    group = parallel.on_root(measure)
+    if group is not None:
+        result["budget"] = xr.DataTree(group)
+    return result
+
+
+def _last_group(result: xr.DataTree | Failure) -> xr.DataTree:
+    """The network or the diffusion of a reference problem."""
+    if isinstance(result, Failure):
+        raise RunFailure(f"No error budget: a reference problem failed. {result.reason}")
+    return next(iter(result.children.values()))
+
+
+def _on_clock(config: Config) -> Config:
+    """The configuration with the end that the comparison's clock has."""
+    end = float(config.clock_times()[-1])
+    return replace(config, problem=replace(config.problem, t_end=end))
+
+
+def _measured(manifold: Manifold, steps: list[xr.Dataset], removed: list[str]) -> xr.Dataset:
+    """The distances between neighbours, and between the ends, at the times that all share."""
+    clocks = [step.snapshot_time.values for step in steps]
+    times = [t for t in clocks[0] if all(np.isclose(c, t, atol=1e-9).any() for c in clocks)]
+    entries, whole = [], []
+    for t in times:
+        atoms = [_atoms(step, int(np.argmin(np.abs(step.snapshot_time.values - t))))
+                 for step in steps]  # fmt: skip
+        pairs = [*itertools.pairwise(atoms), (atoms[0], atoms[-1])]
+        measured = [_distances(manifold, *a, *b) for a, b in pairs]
+        entries.append(measured[:-1])
+        whole.append(measured[-1])
+    part, total = np.array(entries), np.array(whole)
+    return dataset(
+        source=(("source",), np.array(removed)),
+        time=(("snapshot",), times),
+        contribution=(("source", "snapshot"), part[:, :, 0].T),
+        total=(("snapshot",), total[:, 0]),
+        contribution_w2=(("source", "snapshot"), part[:, :, 1].T),
+        total_w2=(("snapshot",), total[:, 1]),
+    )
+
+
+def _atoms(step: xr.Dataset, k: int) -> tuple[Array, Array]:
+    """Points and weights of a network's or a diffusion's snapshot."""
+    if "feature" in step:
+        return step.feature.values[k], step.neuron_mass.values
+    return step.node.values, step.density.values[k] * step.node_measure.values
+
+
+def _distances(manifold: Manifold, X: Array, a: Array, Y: Array, b: Array) -> tuple[float, float]:
+    """Energy distance and, in one dimension, W_2."""
+    energy, w2 = energy_distance(X, Y, a, b, manifold), math.nan
+    if manifold.dim == 1:
+        turn = manifold.axes[0].length / (2 * math.pi)
+        x, y = (manifold.chart(points)[:, 0] / turn for points in (X, Y))
+        w2 = turn * wasserstein_circle(x, y, a, b)
+    return energy, w2

@@ -1,0 +1,172 @@
+"""Many runs: each done once, kept in a file, spread over the ranks.
+
+The file of a run is named by a hash of all that decides its result, so a study that was killed goes
+on with the runs that it has, and one that has changed does only those that are new.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+from tqdm import tqdm
+
+from uf_diffusion import parallel
+from uf_diffusion.comparison.compare import compare, solve, spectrum, train
+from uf_diffusion.config import Config
+from uf_diffusion.errors import InputError, RunFailure
+from uf_diffusion.store import read_result, write_result
+from uf_diffusion.version import __version__
+
+__all__ = ["JOBS", "Failure", "Run", "Runs"]
+
+JOBS: dict[str, Callable[[Config], xr.DataTree]] = {
+    "solve": solve, "train": train, "compare": compare, "spectrum": spectrum,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run.
+
+    Attributes:
+        job: a name in `JOBS`.
+        config: its configuration.
+    """
+
+    job: str
+    config: Config
+
+    @cached_property
+    def key(self) -> str:
+        """A hash of the job, the resolved configuration and the version of this package.
+
+        The function of a density or regulariser of kind "python" counts by its name alone.
+        """
+        text = "\n".join([self.job, __version__, self.config.to_toml()])
+        return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run without a result.
+
+    Attributes:
+        run: which.
+        reason: one sentence.
+    """
+
+    run: Run
+    reason: str
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The runs of a folder, ``<key>.nc`` each: a result, and at the end of the file its SHA-256.
+
+    Attributes:
+        folder: made when it is needed; all ranks reach it.
+    """
+
+    folder: Path
+
+    def results(self, runs: Sequence[Run]) -> list[xr.DataTree | Failure]:
+        """The results of runs, in their order, on rank 0; nothing elsewhere. Call it on all ranks.
+
+        Runs that are the same are done once, those with an undamaged file not at all. Every rank
+        takes whole runs and does them alone; rank 0 begins at the other end of the list, so that
+        none is idle while there is work.
+
+        Raises:
+            KeyboardInterrupt: after Ctrl-C, with a sentence that tells how to go on.
+            InputError: on all ranks, when the folder cannot be made.
+        """
+        parallel.on_root(self._make_folder)
+        ranks = parallel.size()
+        with parallel.alone():
+            if ranks == 1:
+                return self._in_order(runs, None)
+            from mpi4py import MPI
+            from mpi4py.futures import MPICommExecutor
+
+            with MPICommExecutor(MPI.COMM_WORLD) as pool:
+                return [] if pool is None else self._in_order(runs, pool)
+
+    def stored(self, run: Run) -> xr.DataTree | None:
+        """The result in a run's file; nothing where there is none, or a damaged one."""
+        path = self._path(run)
+        if not path.exists():
+            return None
+        content = path.read_bytes()
+        size = hashlib.sha256().digest_size
+        if _seal(content[:-size]) != content[-size:]:
+            return None
+        return read_result(path)
+
+    def attempt(self, run: Run) -> xr.DataTree | Failure:
+        """Do a run now, on this rank, and store its result."""
+        try:
+            result = JOBS[run.job](run.config)
+            self._store(run, result)
+        except (InputError, RunFailure) as error:
+            return Failure(run, " ".join(str(error).split()))
+        except Exception as error:  # whatever it is, the other runs go on
+            return Failure(run, " ".join(f"{type(error).__name__}: {error}".split()))
+        return result
+
+    def _store(self, run: Run, result: xr.DataTree) -> None:
+        path = self._path(run)
+        write_result(path, result)
+        seal = _seal(path.read_bytes())
+        with path.open("ab") as file:  # readers of NetCDF do not look behind its end
+            file.write(seal)
+
+    def _path(self, run: Run) -> Path:
+        return self.folder / f"{run.key}.nc"
+
+    def _make_folder(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"Cannot write to '{self.folder}': {error.strerror}.") from None
+
+    def _in_order(self, runs: Sequence[Run], pool: Any) -> list[xr.DataTree | Failure]:
+        wanted = {run.key: run for run in runs}
+        stored = ((key, self.stored(run)) for key, run in wanted.items())
+        found: dict[str, Any] = {key: result for key, result in stored if result is not None}
+        missing = [run for key, run in wanted.items() if key not in found]
+        bar = tqdm(total=len(wanted), initial=len(found), desc="runs", unit="run",
+                   disable=not sys.stderr.isatty())  # fmt: skip
+        try:
+            with bar:
+                for run, result in self._attempts(missing, pool):
+                    found[run.key] = result
+                    bar.update()
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"Interrupted with {len(found)} of {len(wanted)} runs done; "
+                "the same command goes on from there."
+            ) from None
+        return [found[run.key] for run in runs]
+
+    def _attempts(
+        self, runs: Sequence[Run], pool: Any
+    ) -> Iterator[tuple[Run, xr.DataTree | Failure]]:
+        if pool is None:
+            for run in runs:
+                yield run, self.attempt(run)
+            return
+        futures = [pool.submit(self.attempt, run) for run in runs]
+        for run, future in reversed(list(zip(runs, futures, strict=True))):
+            # whatever no other rank has begun is done here
+            yield run, self.attempt(run) if future.cancel() else future.result()
+
+
+def _seal(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
