@@ -260,3 +260,61 @@ def test_refusals():
     for setting in ("diffusion.degree=2", "network.features=laplace", "problem.manifold=torus"):
         with pytest.raises(InputError, match="constrained"):
             load_config("relu-circle", ["problem.limit=constrained", setting])
+
+
+def zonal_solution(kappa, t, modes=40):
+    """Mu and u on S^2 when everything depends on z = x_3: d mu/dt = -((1 - z^2) mu u u_z)_z with
+    u = e + b z, e even; Legendre-Gauss collocation, whose nodes are symmetric.
+    """
+    z, weights = np.polynomial.legendre.leggauss(modes)
+    table = np.polynomial.legendre.legvander(z, modes - 1)
+    analysis = (table * weights[:, None]).T * (np.arange(modes)[:, None] + 0.5)
+    rows = [np.polynomial.legendre.legder(row) for row in np.eye(modes)]
+    derivative = np.stack([np.polynomial.legendre.legval(z, r) for r in rows], axis=1) @ analysis
+    nu = kappa * np.exp(kappa * z) / (4 * np.pi * np.sinh(kappa))
+
+    def rate(_, mu):
+        both, apart = mu + mu[::-1], mu - mu[::-1]
+        even, odd = (nu + nu[::-1]) / both, z * (1 - apart / both)
+        b = (weights * z) @ (nu - even * mu) / ((weights * z) @ (odd * mu))
+        u = even + b * odd
+        return -derivative @ ((1 - z**2) * mu * u * (derivative @ u))
+
+    start = np.full(modes, 1 / (4 * np.pi))
+    end = solve_ivp(rate, (0, t), start, method="LSODA", rtol=1e-10, atol=1e-12).y[:, -1]
+    coefficients = analysis @ end
+    return lambda z: np.polynomial.legendre.legval(z, coefficients)
+
+
+def test_second_order_on_the_sphere_against_a_zonal_solution():
+    t = 0.1
+    exact, errors = zonal_solution(1.5, t), []
+    assert zonal_solution(1.5, t, 30)(0.3) == pytest.approx(exact(0.3), abs=1e-7)
+    for cells in (320, 1280, 5120):
+        solver = ConstrainedDiffusion(
+            smooth_problem(SPHERE), grid_on(SPHERE, cells), SCHEMES["sdirk3"], 1e-6
+        )
+        error = final(solver, t) - exact(solver.grid.nodes[:, 2])
+        errors.append(np.sqrt(solver._volume @ error**2))
+    orders = np.log2(np.divide(errors[:-1], errors[1:]))
+    assert (orders > 1.7).all(), (errors, orders)
+
+
+@pytest.mark.parallel([2, 3])
+def test_the_same_numbers_on_any_number_of_ranks():
+    """Every rank holds the whole problem; what is stored is gathered from all."""
+    from mpi4py import MPI
+
+    densities = []
+    for comm in (MPI.COMM_WORLD, MPI.COMM_SELF):
+        for manifold, cells in ((CIRCLE, 64), (SPHERE, 320)):
+            solver = ConstrainedDiffusion(
+                smooth_problem(manifold), grid_on(manifold, cells), comm=comm
+            )
+            for state in solver.iterate(0.2):
+                pass
+            mu = solver.everywhere(state.ratio * solver.teacher)
+            densities.append((mu, solver.everywhere(solver.outer_weight(state.ratio))))
+    for together, alone in zip(densities[:2], densities[2:], strict=True):
+        assert together[0] == pytest.approx(alone[0], rel=1e-10)
+        assert together[1] == pytest.approx(alone[1], rel=1e-10)

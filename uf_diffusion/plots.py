@@ -82,6 +82,8 @@ def save(figure: Figure, path: Path) -> None:
 def _title(config: Config, result: xr.DataTree) -> str:
     p, n = config.problem, config.network
     text = f"{p.manifold} (dimension {p.dim}), {p.regulariser} regulariser"
+    if p.limit == "constrained":
+        text += ", constrained limit"
     if "network" in result:
         text += (
             f"; {n.features} network of width {n.width}, $\\lambda$ = {n.regularisation:g}, "
@@ -153,10 +155,10 @@ def _outer_weights(
     times = diffusion.snapshot_time.values
     for k, colour in ((_chosen(times)[1], BLUE), (len(times) - 1, ORANGE)):
         x, y = _by_coordinate(manifold, diffusion.node.values, diffusion.outer_weight.values[k])
-        ax.plot(x, y, color=colour, label=rf"$\bar\nu/\mu$, t = {times[k]:.3g}")
+        ax.plot(x, y, color=colour, label=f"limit, t = {times[k]:.3g}")
         where = manifold.chart(network.feature.values[k])[:, 0]
         ax.plot(where, network.outer_weight.values[k], ".", ms=3, color=colour, alpha=0.5,
-                label=rf"$u_i$, t = {times[k]:.3g}")  # fmt: skip
+                label=f"neurons, t = {times[k]:.3g}")  # fmt: skip
     axis = manifold.axes[0]
     ax.set(title="outer weights", xlabel=axis.label, ylabel="outer weight",
            xlim=(axis.low, axis.high))  # fmt: skip
@@ -295,7 +297,7 @@ def _weight_scatter(limit: Array, u: Array, t: float) -> Callable[[Axes], None]:
         ax.plot(ends, ends, color=GREY, lw=0.8)
         ax.plot(limit, u, ".", ms=3, color=BLUE, alpha=0.6)
         ax.set(title=f"outer weights, t = {t:.3g}", ylabel="$u_i$ (network)",
-               xlabel=r"$\bar\nu/\mu$ at the neuron (diffusion)")  # fmt: skip
+               xlabel="$u$ at the neuron (diffusion)")  # fmt: skip
 
     return panel
 
@@ -362,7 +364,7 @@ def _distances(ax: Axes, comparison: xr.Dataset) -> None:
         ("energy_distance_teacher", "energy distance to the teacher", GREY, "o-"),
         ("energy_distance_diffusion", "energy distance to the diffusion", BLUE, "o-"),
         ("w2_diffusion", "$W_2$ to the diffusion", GREEN, "s-"),
-        ("outer_weight_error", r"median $|u_i - \bar\nu/\mu(\omega_i)|$", ORANGE, "^-"),
+        ("outer_weight_error", r"median $|u_i - u(\omega_i)|$", ORANGE, "^-"),
     )
     for name, label, colour, style in lines:
         values = comparison[name].values
@@ -400,7 +402,7 @@ def _budget_panels(budget: xr.Dataset) -> list[Callable[[Axes], None]]:
 def _risks(ax: Axes, diffusion: xr.Dataset | None, network: xr.Dataset | None) -> None:
     if diffusion is not None:
         ax.plot(diffusion.time.values, diffusion.risk.values, color=BLUE,
-                label=r"diffusion: $L^0 = \int f(\bar\nu/\mu)\,d\mu$")  # fmt: skip
+                label=r"diffusion: $L^0 = \int f(u)\,d\mu$")  # fmt: skip
     if network is not None:
         ax.plot(network.time.values, network.risk.values, color=ORANGE,
                 label=r"network: reduced risk $L^\lambda$")  # fmt: skip
@@ -427,6 +429,6 @@ def _bounds(ax: Axes, diffusion: xr.Dataset) -> None:
     ax.plot(t, diffusion.min_ratio.values, color=ORANGE, label=r"$\min\,\mu/\bar\nu$")
     ax.axhline(1, color=GREY, lw=0.8)
     drift = float(np.abs(diffusion.mass.values - 1).max())
-    ax.set(title=f"maximum principle; mass drift {drift:.0e}", xlabel="time t",
+    ax.set(title=f"bounds; mass drift {drift:.0e}", xlabel="time t",
            ylabel="ratio to the teacher", yscale="log")  # fmt: skip
     ax.legend()

@@ -109,7 +109,7 @@ def _comparison(c: xr.Dataset) -> list[str]:
         "energy_distance_teacher": "E(teacher)",
         "energy_distance_diffusion": "E(diffusion)",
         "w2_diffusion": "W2(diffusion)",
-        "outer_weight_error": "median|u_i - nu/mu|",
+        "outer_weight_error": "median|u_i - u|",
     }
     shown = [name for name in columns if np.isfinite(c[name].values).any()]
     lines = ["".join(["         t", *(f"{columns[name]:>21}" for name in shown)])]

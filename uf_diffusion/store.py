@@ -35,7 +35,7 @@ LONG_NAMES = {
     "node_measure": "lumped volume of the node",
     "teacher": "teacher density at the node",
     "density": "density mu at the node",
-    "outer_weight": "outer weight: teacher / density, or u_i of the neuron",
+    "outer_weight": "outer weight u: teacher / density without constraint, or u_i of the neuron",
     "eigenvalue": "eigenvalues: of the weighted Laplacian -(1/nu) div(nu grad), the non-zero ones; "
     "or of the kernel against the uniform probability measure",
     "eigenfunction": "eigenfunctions, integral of e^2 nu equal to 1",
@@ -54,7 +54,7 @@ LONG_NAMES = {
     "contribution_w2": "2-Wasserstein distance that an approximation adds (one dimension only)",
     "total": "energy distance of the network to the diffusion",
     "total_w2": "2-Wasserstein distance of the network to the diffusion (one dimension only)",
-    "outer_weight_error": "median of |u_i - teacher/density| over the neurons",
+    "outer_weight_error": "median of |u_i - u| over the neurons, u of the diffusion there",
     # studies
     "quantity": "names of the measured quantities",
     "series": "names of the curves",

@@ -40,7 +40,7 @@ def _rows(study: xr.Dataset, quantity: str, series: str) -> list[str]:
     one = study.sel(series=series)
     middle, low, high = _spread(one[quantity].values)
     orders = local_orders(one.abscissa.values, middle, study.attrs["law"])
-    random = one.sizes["seed"] > 1
+    random = _random(one[quantity].values)
     head = ["median", "lowest", "highest"] if random else ["value"]
     columns = (middle, low, high) if random else (middle,)
     name = study.attrs["parameter"] or "value"
@@ -60,6 +60,11 @@ def _fitted(study: xr.Dataset, quantity: str, series: str) -> str:
     word = "order" if study.attrs["law"] == "power" else "rate"
     predicted = f" (theory: {theory:g})" if math.isfinite(theory) else ""
     return f"{word} {order:.3f} +- {half:.3f}{predicted}"
+
+
+def _random(y: Array) -> bool:
+    """Whether there is more than one seed."""
+    return bool(np.isfinite(y).sum(axis=1).max() > 1)
 
 
 def _spread(y: Array) -> tuple[Array, Array, Array]:
@@ -100,7 +105,7 @@ def _panel(ax: Axes, study: xr.Dataset, quantity: str) -> None:
         seen = np.isfinite(middle) & (middle > 0)
         label = f"{series}: {_fitted(study, quantity, series)}".replace("+-", r"$\pm$")
         ax.plot(x[seen], middle[seen], mark, ms=4, color=colour, label=label)
-        if one.sizes["seed"] > 1:
+        if _random(one[quantity].values):
             ax.fill_between(x[seen], low[seen], high[seen], color=colour, alpha=0.15, lw=0)
         order, factor = (float(one[n].sel(quantity=quantity)) for n in ("order", "factor"))
         if math.isfinite(order):

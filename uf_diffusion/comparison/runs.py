@@ -7,8 +7,11 @@ on with the runs that it has, and one that has changed does only those that are 
 from __future__ import annotations
 
 import hashlib
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -84,19 +87,20 @@ class Runs:
         none is idle while there is work.
 
         Raises:
-            KeyboardInterrupt: after Ctrl-C, with a sentence that tells how to go on.
+            KeyboardInterrupt: on all ranks, after Ctrl-C, with a sentence that tells how to go on.
             InputError: on all ranks, when the folder cannot be made.
         """
         parallel.on_root(self._make_folder)
-        ranks = parallel.size()
-        with parallel.alone():
-            if ranks == 1:
-                return self._in_order(runs, None)
-            from mpi4py import MPI
-            from mpi4py.futures import MPICommExecutor
-
-            with MPICommExecutor(MPI.COMM_WORLD) as pool:
-                return [] if pool is None else self._in_order(runs, pool)
+        found: list[xr.DataTree | Failure] = []
+        interrupt = None
+        try:
+            found = self._spread(runs) if parallel.size() > 1 else self._in_order(runs, None)
+        except KeyboardInterrupt as error:
+            interrupt = error
+        interrupt = parallel.broadcast(interrupt)
+        if interrupt is not None:
+            raise interrupt
+        return found
 
     def stored(self, run: Run) -> xr.DataTree | None:
         """The result in a run's file; nothing where there is none, or a damaged one."""
@@ -136,6 +140,21 @@ class Runs:
         except OSError as error:
             raise InputError(f"Cannot write to '{self.folder}': {error.strerror}.") from None
 
+    def _spread(self, runs: Sequence[Run]) -> list[xr.DataTree | Failure]:
+        """`_in_order` with a pool of all other ranks; they end the run that they are at."""
+        from mpi4py import MPI
+        from mpi4py.futures import MPICommExecutor
+
+        _start_solvers()
+        heard = signal.getsignal(signal.SIGINT)
+        if parallel.rank() > 0:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # rank 0 hears it, and ends the pool
+        try:
+            with parallel.alone(), MPICommExecutor(MPI.COMM_WORLD) as pool:
+                return [] if pool is None else self._in_order(runs, pool)
+        finally:
+            signal.signal(signal.SIGINT, heard)
+
     def _in_order(self, runs: Sequence[Run], pool: Any) -> list[xr.DataTree | Failure]:
         wanted = {run.key: run for run in runs}
         stored = ((key, self.stored(run)) for key, run in wanted.items())
@@ -149,6 +168,8 @@ class Runs:
                     found[run.key] = result
                     bar.update()
         except KeyboardInterrupt:
+            if pool is not None:
+                pool.shutdown(wait=False, cancel_futures=True)
             raise KeyboardInterrupt(
                 f"Interrupted with {len(found)} of {len(wanted)} runs done; "
                 "the same command goes on from there."
@@ -162,10 +183,22 @@ class Runs:
             for run in runs:
                 yield run, self.attempt(run)
             return
-        futures = [pool.submit(self.attempt, run) for run in runs]
-        for run, future in reversed(list(zip(runs, futures, strict=True))):
-            # whatever no other rank has begun is done here
-            yield run, self.attempt(run) if future.cancel() else future.result()
+        waiting = {pool.submit(self.attempt, run): run for run in runs}
+        while waiting:
+            for future in [f for f in waiting if f.done()]:
+                yield waiting.pop(future), future.result()
+            last = next(reversed(waiting), None)
+            if last is not None and last.cancel():  # no other rank has begun it
+                run = waiting.pop(last)
+                yield run, self.attempt(run)
+            else:
+                wait(waiting, return_when=FIRST_COMPLETED)
+
+
+def _start_solvers() -> None:
+    """PETSc and SLEPc start on all ranks together: no rank can do it alone."""
+    with suppress(InputError):  # the runs that need them will say what is missing
+        import uf_diffusion.diffusion.spectrum  # noqa: F401
 
 
 def _seal(content: bytes) -> bytes:

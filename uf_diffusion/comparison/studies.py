@@ -12,7 +12,7 @@ from uf_diffusion.comparison.compare import grid_of
 from uf_diffusion.comparison.distances import energy_distance
 from uf_diffusion.comparison.sweeps import Quantity, Series, Study
 from uf_diffusion.config import Config, config_from_toml
-from uf_diffusion.errors import unknown
+from uf_diffusion.errors import InputError, unknown
 from uf_diffusion.problem.manifolds import Manifold
 
 __all__ = ["STUDIES", "study_named"]
@@ -73,7 +73,10 @@ def _compared(name: str) -> Quantity:
 
 def _decay_rate(run: xr.DataTree, reference: xr.DataTree, value: float) -> float:
     """f''(1) lambda_1 of the run's problem."""
-    return float(run["diffusion"].attrs["decay_rate"])
+    rate = run["diffusion"].attrs.get("decay_rate")
+    if rate is None:
+        raise InputError("lambda_1 is not computed on so fine a mesh: use fewer diffusion.cells.")
+    return float(rate)
 
 
 def _slowest_mode(run: xr.DataTree, reference: xr.DataTree, value: float) -> float:
@@ -82,7 +85,7 @@ def _slowest_mode(run: xr.DataTree, reference: xr.DataTree, value: float) -> flo
     """
     d, s = run["diffusion"], reference["spectrum"]
     first = s.eigenvalue.values < (1 + DEGENERATE) * s.eigenvalue.values[0]
-    weighted = (1 / d.outer_weight.values - 1) * (d.teacher.values * d.node_measure.values)
+    weighted = (d.density.values - d.teacher.values) * d.node_measure.values
     amplitude = np.linalg.norm(weighted @ s.eigenfunction.values[first].T, axis=1)
     logarithm = np.log(np.maximum(amplitude, np.finfo(float).tiny))
     clock = d.snapshot_time.values * _decay_rate(run, reference, value)

@@ -240,7 +240,7 @@ class Plan:
             [fit(x, y, study.law) for x, y in zip(abscissa, values[n], strict=True)] for n in names
         ]
 
-        def numbers(name: str) -> tuple[tuple[str, ...], Any]:
+        def fitted(name: str) -> tuple[tuple[str, ...], Any]:
             return ("quantity", "series"), [[getattr(f, name) for f in row] for row in fits]
 
         return dataset(
@@ -249,10 +249,10 @@ class Plan:
             value=(("value",), np.array(self.values, dtype=float)),
             abscissa=(("series", "value"), abscissa),
             **{n: (("series", "value", "seed"), v) for n, v in values.items()},
-            order=numbers("order"),
-            order_low=numbers("low"),
-            order_high=numbers("high"),
-            factor=numbers("factor"),
+            order=fitted("order"),
+            order_low=fitted("low"),
+            order_high=fitted("high"),
+            factor=fitted("factor"),
             expected_order=(("series",), [c.expected for c in self.series]),
         ).assign_attrs(
             study=study.name, what=study.what, parameter=study.parameter,

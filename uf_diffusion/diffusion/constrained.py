@@ -123,15 +123,10 @@ class ConstrainedDiffusion(Evolution):
         """
         K = assemble_matrix(weighted_stiffness(self.V, self.function(np.ones_like(self.volume))))
         K.assemble()
-        index_map = self.V.dofmap.index_map
-        number = self.function(self.node.astype(float)).x.array.round().astype(np.int64)
-        first = index_map.local_range[0]
+        number = np.concatenate(self.comm.allgather(self.node))  # of PETSc's rows and columns
         starts, columns, values = K.getValuesCSR()
-        wanted = np.concatenate([np.arange(first, index_map.local_range[1]), index_map.ghosts])
-        order = np.argsort(wanted)
-        local = order[np.searchsorted(wanted, columns, sorter=order)]
         rows = np.repeat(self.node, np.diff(starts))
-        parts = self.comm.allgather((rows, number[local], values))
+        parts = self.comm.allgather((rows, number[columns], values))
         row, column, value = (np.concatenate(part) for part in zip(*parts, strict=True))
         n = len(self.grid.nodes)
         whole = sparse.coo_matrix((value, (row, column)), shape=(n, n)).tocsr()
