@@ -1,0 +1,116 @@
+"""The error budget of a comparison."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("dolfinx")
+import uf_diffusion
+from uf_diffusion.cli import main
+from uf_diffusion.comparison import budget, runs
+from uf_diffusion.comparison.budget import compare_with_budget, ladder
+from uf_diffusion.comparison.distances import energy_distance
+from uf_diffusion.config import load_config
+from uf_diffusion.errors import InputError, RunFailure
+from uf_diffusion.problem.manifolds import Circle
+from uf_diffusion.store import read_result
+
+SMALL = ["network.width=32", "network.samples=100", "network.teacher_width=200",
+         "network.step=0.015625", "problem.t_end=0.25", "diffusion.snapshots=3",
+         "diffusion.cells=64"]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def small_references(monkeypatch):
+    monkeypatch.setattr(budget, "MEAN_FIELD", 900)
+    monkeypatch.setattr(budget, "TEACHER", 900)
+
+
+def config(source="relu-circle", *overrides):
+    return load_config(source, [*SMALL, *overrides])
+
+
+def test_entries_bound_the_whole_distance(tmp_path):
+    """By the triangle inequality, in both metrics; and no entry is more than its own change."""
+    b = compare_with_budget(config(), tmp_path)["budget"].to_dataset()
+    assert list(b.source.values) == [
+        "training step", "sampled inputs", "teacher's neurons", "width", "regularisation",
+        "what is not seen", "diffusion's time step", "diffusion's mesh",
+    ]  # fmt: skip
+    for part, whole in ((b.contribution, b.total), (b.contribution_w2, b.total_w2)):
+        assert (part.values >= 0).all()
+        assert (part.values.sum(axis=0) >= whole.values - 1e-12).all()
+    at_start = dict(zip(b.source.values, b.contribution.values[:, 0], strict=True))
+    assert at_start["training step"] < 1e-7  # nothing has moved: the same neurons
+    assert at_start["sampled inputs"] < 1e-7
+    assert at_start["width"] > 0.01
+    assert b.time.values == pytest.approx([0, 0.125, 0.25])
+
+
+def test_entry_is_the_distance_of_two_networks(tmp_path):
+    """The entry "width", computed once more by hand."""
+    result = compare_with_budget(config("matern-circle", "network.placement=random"), tmp_path)
+    b = result["budget"].to_dataset()
+    settings = ["network.algorithm=flow", "network.rtol=1e-5", "network.teacher_placement=even",
+                "network.teacher_width=900"]  # fmt: skip
+    narrow, wide = (
+        uf_diffusion.train(config("matern-circle", *settings, *more))["network"].to_dataset()
+        for more in (
+            ["network.placement=random"],
+            ["network.placement=even", "network.width=900"],
+        )
+    )
+    expected = energy_distance(
+        narrow.feature.values[-1], wide.feature.values[-1], narrow.neuron_mass.values,
+        wide.neuron_mass.values, Circle(),
+    )  # fmt: skip
+    assert b.contribution.sel(snapshot=-1).values[list(b.source.values).index("width")] == (
+        pytest.approx(expected, rel=1e-6)
+    )
+    assert "sampled inputs" not in b.source.values
+    assert "what is not seen" not in b.source.values
+
+
+def test_more_inputs_and_neurons_make_their_entries_smaller(tmp_path):
+    entries = []
+    for k, more in enumerate((100, 6400)):
+        settings = [f"network.samples={more}", f"network.width={more // 3}"]
+        (tmp_path / str(k)).mkdir()
+        b = compare_with_budget(config("relu-circle", *settings), tmp_path / str(k))["budget"]
+        entries.append(dict(zip(b.source.values, b.contribution.values[:, -1], strict=True)))
+    for name in ("sampled inputs", "width"):
+        assert entries[1][name] < 0.5 * entries[0][name]
+
+
+def test_reference_problems_are_solved_once(tmp_path, monkeypatch):
+    first = compare_with_budget(config(), tmp_path)
+
+    def forbidden(config):
+        raise AssertionError("it is there already")
+
+    monkeypatch.setattr(runs, "JOBS", dict.fromkeys(runs.JOBS, forbidden))
+    again = compare_with_budget(config(), tmp_path)
+    assert np.array_equal(first["budget"].contribution, again["budget"].contribution)
+
+
+def test_command_prints_and_draws_it(tmp_path, capsys):
+    settings = [part for s in SMALL for part in ("--set", s)]
+    with pytest.raises(SystemExit) as end:
+        main(["compare", "relu-circle", "--budget", *settings, "--out", str(tmp_path / "run")])
+    assert not end.value.code
+    printed = capsys.readouterr().out
+    stored = read_result(tmp_path / "run" / "result.nc")["budget"]
+    for name, value in zip(stored.source.values, stored.contribution.values[:, -1], strict=True):
+        assert f"{value:.5f}" in next(row for row in printed.splitlines() if name in row)
+    assert (tmp_path / "run" / "figure.png").stat().st_size > 10_000
+
+
+def test_refusals(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="fixed features"):
+        ladder(config("relu-circle", "network.algorithm=fixed"))
+
+    def failing(config):
+        raise RunFailure("Out of luck.")
+
+    monkeypatch.setitem(runs.JOBS, "solve", failing)
+    with pytest.raises(RunFailure, match=r"reference problem failed\. Out of luck"):
+        compare_with_budget(config(), tmp_path)
