@@ -1,4 +1,4 @@
-"""The command line: ``uf-diffusion compare | solve | train | spectrum | study | resume | mesh | info``.
+"""The command line: ``uf-diffusion compare | solve | train | spectrum | study | resume | ...``.
 
 Everything after ``--`` goes to PETSc; the options of the linear solver have the prefix ``uf_``.
 """

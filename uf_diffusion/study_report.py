@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from uf_diffusion.comparison.rates import local_orders
-from uf_diffusion.plots import BLUE, GREEN, GREY, ORANGE, STYLE, save
+from uf_diffusion.plots.style import BLUE, GREEN, GREY, ORANGE, STYLE, save
 from uf_diffusion.problem.manifolds import Array
 
 __all__ = ["draw_study", "study_table"]

@@ -264,9 +264,9 @@ def _diffusion(
         from uf_diffusion.diffusion.fields import write_fields
 
         write_fields(folder / "fields.bp", solver, zip(times, history.ratios, strict=True))
-    u = np.array([solver.outer_weight(ratio) for ratio in history.ratios])
+    ratios, outer = np.array(history.ratios), [solver.outer_weight(h) for h in history.ratios]
     ratio, u, teacher, volume = (
-        solver.gathered(a) for a in (np.array(history.ratios), u, solver.teacher, solver.volume)
+        solver.gathered(a) for a in (ratios, np.array(outer), solver.teacher, solver.volume)
     )
     rate = _rate(solver)
     if ratio is None or teacher is None:

@@ -11,10 +11,11 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import xarray as xr
@@ -87,16 +88,21 @@ class Runs:
         none is idle while there is work.
 
         Raises:
-            KeyboardInterrupt: on all ranks, after Ctrl-C, with a sentence that tells how to go on.
+            KeyboardInterrupt: on all ranks, after Ctrl-C or SIGTERM and the end of the runs that are
+                under way (the second Ctrl-C does not wait), with a sentence on how to go on.
             InputError: on all ranks, when the folder cannot be made.
         """
         parallel.on_root(self._make_folder)
         found: list[xr.DataTree | Failure] = []
         interrupt = None
-        try:
-            found = self._spread(runs) if parallel.size() > 1 else self._in_order(runs, None)
-        except KeyboardInterrupt as error:
-            interrupt = error
+        with _patient(deaf=parallel.rank() > 0) as heard:
+            try:
+                if parallel.size() > 1:
+                    found = self._spread(runs, heard)
+                else:
+                    found = self._in_order(runs, heard)
+            except KeyboardInterrupt as error:
+                interrupt = error
         interrupt = parallel.broadcast(interrupt)
         if interrupt is not None:
             raise interrupt
@@ -140,22 +146,18 @@ class Runs:
         except OSError as error:
             raise InputError(f"Cannot write to '{self.folder}': {error.strerror}.") from None
 
-    def _spread(self, runs: Sequence[Run]) -> list[xr.DataTree | Failure]:
-        """`_in_order` with a pool of all other ranks; they end the run that they are at."""
+    def _spread(self, runs: Sequence[Run], heard: list[int]) -> list[xr.DataTree | Failure]:
+        """`_in_order` with a pool of all other ranks."""
         from mpi4py import MPI
         from mpi4py.futures import MPICommExecutor
 
         _start_solvers()
-        heard = signal.getsignal(signal.SIGINT)
-        if parallel.rank() > 0:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # rank 0 hears it, and ends the pool
-        try:
-            with parallel.alone(), MPICommExecutor(MPI.COMM_WORLD) as pool:
-                return [] if pool is None else self._in_order(runs, pool)
-        finally:
-            signal.signal(signal.SIGINT, heard)
+        with parallel.alone(), MPICommExecutor(MPI.COMM_WORLD) as pool:
+            return [] if pool is None else self._in_order(runs, heard, pool)
 
-    def _in_order(self, runs: Sequence[Run], pool: Any) -> list[xr.DataTree | Failure]:
+    def _in_order(
+        self, runs: Sequence[Run], heard: list[int], pool: Any = None
+    ) -> list[xr.DataTree | Failure]:
         wanted = {run.key: run for run in runs}
         stored = ((key, self.stored(run)) for key, run in wanted.items())
         found: dict[str, Any] = {key: result for key, result in stored if result is not None}
@@ -167,6 +169,8 @@ class Runs:
                 for run, result in self._attempts(missing, pool):
                     found[run.key] = result
                     bar.update()
+                    if heard:
+                        raise KeyboardInterrupt
         except KeyboardInterrupt:
             if pool is not None:
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -199,6 +203,29 @@ def _start_solvers() -> None:
     """PETSc and SLEPc start on all ranks together: no rank can do it alone."""
     with suppress(InputError):  # the runs that need them will say what is missing
         import uf_diffusion.diffusion.spectrum  # noqa: F401
+
+
+@contextmanager
+def _patient(deaf: bool) -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM are noted in what this gives; the second one interrupts.
+
+    Args:
+        deaf: neither is heard at all.
+    """
+    heard: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if heard:
+            raise KeyboardInterrupt
+        heard.append(number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {n: signal.signal(n, signal.SIG_IGN if deaf else note) for n in numbers}
+    try:
+        yield heard
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _seal(content: bytes) -> bytes:

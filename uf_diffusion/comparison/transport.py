@@ -63,8 +63,17 @@ def wasserstein(mu: Measure, nu: Measure, p: int) -> Bracket:
         return Bracket(exact, exact)
     cost = _Cost(manifold, p)
     with using_threads(len(mu.points) * len(nu.points) > _DENSE):
-        (lower, upper), _ = _solved(cost, _atoms(mu), _atoms(nu), _GAP)
+        lower, upper = _solved(cost, _atoms(mu), _atoms(nu), _GAP).bounds
     return Bracket(max(0.0, lower) ** (1 / p), max(0.0, lower, upper) ** (1 / p))
+
+
+class _Solution(NamedTuple):
+    """Bounds of W_p^p, the potential ``(n,)`` of mu, and the pairs (i, j) of a plan."""
+
+    bounds: Bracket
+    u: Array
+    i: Index
+    j: Index
 
 
 class _Atoms(NamedTuple):
@@ -199,36 +208,50 @@ def _least(
 # --- the linear program ---------------------------------------------------------------------------
 
 
-def _solved(cost: _Cost, mu: _Atoms, nu: _Atoms, gap: float) -> tuple[Bracket, Array]:
-    """Bounds of W_p^p, the search for which ends at a relative gap, and the potential u of mu."""
+def _solved(cost: _Cost, mu: _Atoms, nu: _Atoms, gap: float) -> _Solution:
+    """The program on the pairs that matter, until the bounds meet up to a relative gap."""
     n, m = len(mu.points), len(nu.points)
     if n * m <= _DENSE:
         pairs, v = np.arange(n * m), np.zeros(m)
     else:
-        coarse = [a if len(a.points) <= _SMALL else _merged(cost.manifold, a) for a in (mu, nu)]
-        _, u = _solved(cost, coarse[0], coarse[1], _COARSE_GAP)
-        pairs = _staircase(mu.weights, nu.weights)
-        v = cost.least(nu.points, coarse[0].points, u, 1)[0][:, 0]
-    lower, upper = -math.inf, math.inf
-    for turn in range(_ROUNDS + 1):
+        sizes = [_MERGED if len(a.points) > _SMALL else 1 for a in (mu, nu)]
+        coarse = [_merged(cost.manifold, a, size) for a, size in zip((mu, nu), sizes, strict=True)]
+        solution = _solved(cost, coarse[0], coarse[1], _COARSE_GAP)
+        v = cost.least(nu.points, coarse[0].points, solution.u, 1)[0][:, 0]
+        pairs = _split(solution, sizes, n, m)
+    lower, upper, count = -math.inf, math.inf, 0
+    for _ in range(_ROUNDS):
         value, near = cost.least(mu.points, nu.points, v, _NEAR)
         u = value[:, 0]
         value, back = cost.least(nu.points, mu.points, u, _NEAR)
         v = value[:, 0]
         lower = max(lower, float(mu.weights @ u + nu.weights @ v))
-        if turn == _ROUNDS or (turn and upper - lower <= gap * upper):
-            break
         new = (np.arange(n)[:, None] * m + near, back * m + np.arange(m)[:, None])
         pairs = np.unique(np.concatenate([pairs, *map(np.ravel, new)]))
-        v, spent = _program(cost, mu, nu, pairs, (u, v))
+        if upper - lower <= gap * lower or len(pairs) == count:
+            break
+        count = len(pairs)
+        v, spent, used = _program(cost, mu, nu, pairs, (u, v))
         upper = min(upper, spent)
-    return Bracket(lower, upper), u
+    return _Solution(Bracket(lower, upper), u, *np.divmod(used, m))
+
+
+def _split(solution: _Solution, sizes: list[int], n: int, m: int) -> Index:
+    """The pairs of the atoms that were merged in the pairs of a plan; they carry a plan, too."""
+    i, j = (
+        (which[:, None] * size + np.arange(size)).clip(max=last)
+        for which, size, last in zip(
+            (solution.i, solution.j), sizes, (n - 1, m - 1), strict=True
+        )
+    )
+    return np.asarray(i[:, :, None] * m + j[:, None, :]).ravel()
 
 
 def _program(
     cost: _Cost, mu: _Atoms, nu: _Atoms, pairs: Index, start: tuple[Array, Array]
-) -> tuple[Array, float]:
-    """The potential v of nu on some pairs, numbered row by row, and what a feasible plan costs.
+) -> tuple[Array, float, Index]:
+    """The potential v of nu on some pairs, numbered row by row, what a feasible plan costs, and
+    the pairs that it uses.
 
     Mass that the plan leaves out, by round-off or for want of pairs, is charged the longest way.
     """
@@ -248,15 +271,7 @@ def _program(
     )
     far = sum(float(cost.manifold.distance(X[:1], Z).max()) for Z in (X, Y))
     spent = mass @ cost.pairs(X, Y, plan.row, plan.col) + left_out * far**cost.p
-    return np.asarray(log["v"]), float(spent)
-
-
-def _staircase(a: Array, b: Array) -> Index:
-    """The pairs of a plan that meets both marginals: the atoms in their order, row by row."""
-    A, B = np.cumsum(a), np.cumsum(b)
-    ends = np.sort(np.concatenate([A, B]))
-    i = np.minimum(np.searchsorted(A, ends), len(a) - 1)
-    return np.asarray(i * len(b) + np.minimum(np.searchsorted(B, ends), len(b) - 1))
+    return np.asarray(log["v"]), float(spent), plan.row[mass > 0] * len(Y) + plan.col[mass > 0]
 
 
 def _merged(manifold: Manifold, atoms: _Atoms, size: int = _MERGED) -> _Atoms:

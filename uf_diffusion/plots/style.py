@@ -1,0 +1,72 @@
+"""Colours, sizes and what several panels need."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from uf_diffusion.problem.manifolds import Array, Manifold
+
+__all__ = ["BLUE", "DRAWN", "GREEN", "GREY", "ORANGE", "PALETTE", "STYLE", "Panel",
+           "by_coordinate", "group", "save", "smoothed"]  # fmt: skip
+
+type Panel = Callable[[Axes], None]
+
+DRAWN = 10_000  # neurons in a picture, at most
+# Okabe and Ito's colours, told apart by all readers
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "0.55"
+PALETTE = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", GREY, "#F0E442")
+STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "lines.linewidth": 1.3,
+}
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure; the file appears under its name once it is complete."""
+    partial = path.with_name(f".{path.name}")
+    figure.savefig(partial, format=path.suffix[1:], dpi=150)
+    partial.replace(path)
+
+
+def group(result: xr.DataTree, name: str) -> xr.Dataset | None:
+    """A group of a result, if it is there."""
+    return result[name].to_dataset() if name in result else None
+
+
+def by_coordinate(manifold: Manifold, node: Array, values: Array) -> tuple[Array, Array]:
+    """The nodes' first chart coordinates in increasing order, and the values in that order."""
+    x = manifold.chart(node)[:, 0]
+    order = np.argsort(x)
+    return x[order], values[order]
+
+
+def smoothed(manifold: Manifold, feature: Array, mass: Array, points: Array) -> Array:
+    """A kernel density estimate of the neurons at points, with a Gaussian of the chord; of every
+    k-th neuron where there are very many.
+
+    The bandwidth is 2 / dim mean spacings of uniform neurons: narrow, so that peaks keep their
+    height.
+    """
+    every = -(-len(feature) // DRAWN)
+    feature, mass = feature[::every], mass[::every] / mass[::every].sum()
+    dim, n = manifold.dim, len(feature)
+    width = 2 / dim * (manifold.volume / n) ** (1 / dim)
+    total = np.zeros(len(points))
+    rows = max(1, 2**22 // len(points))
+    for i in range(0, n, rows):
+        chord = manifold.chord(points, feature[i : i + rows])
+        total += np.exp(-0.5 * (chord / width) ** 2) @ mass[i : i + rows]
+    return np.asarray(total / (math.sqrt(2 * math.pi) * width) ** dim)
