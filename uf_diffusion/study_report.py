@@ -59,7 +59,7 @@ def _fitted(study: xr.Dataset, quantity: str, series: str) -> str:
     theory = float(one.expected_order)
     word = "order" if study.attrs["law"] == "power" else "rate"
     predicted = f" (theory: {theory:g})" if math.isfinite(theory) else ""
-    return f"{word} {order:.3f} +- {half:.3f}{predicted}"
+    return f"{word} {order:.4f} +- {half:.2g}{predicted}"
 
 
 def _random(y: Array) -> bool:

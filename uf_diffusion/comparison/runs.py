@@ -88,8 +88,8 @@ class Runs:
         none is idle while there is work.
 
         Raises:
-            KeyboardInterrupt: on all ranks, after Ctrl-C or SIGTERM and the end of the runs that are
-                under way (the second Ctrl-C does not wait), with a sentence on how to go on.
+            KeyboardInterrupt: on all ranks, with a sentence on how to go on, after Ctrl-C or
+                SIGTERM and the end of the runs that are under way; the second Ctrl-C does not wait.
             InputError: on all ranks, when the folder cannot be made.
         """
         parallel.on_root(self._make_folder)

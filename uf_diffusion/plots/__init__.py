@@ -11,11 +11,11 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from uf_diffusion.config import Config, config_from_toml
-from uf_diffusion.plots.line import line_panels
-from uf_diffusion.plots.map import map_panels
-from uf_diffusion.plots.spectrum import spectrum_panels
+from uf_diffusion.plots.histories import budget_panels, time_panels
+from uf_diffusion.plots.lines import line_panels
+from uf_diffusion.plots.maps import map_panels
+from uf_diffusion.plots.spectra import spectrum_panels
 from uf_diffusion.plots.style import STYLE, Panel, save
-from uf_diffusion.plots.time import budget_panels, time_panels
 
 __all__ = ["draw", "save"]
 
