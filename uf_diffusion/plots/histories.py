@@ -51,7 +51,7 @@ def budget_panels(budget: xr.Dataset) -> list[Panel]:
 
     def over_time(ax: Axes) -> None:
         for values, colour in zip(part, colours, strict=True):
-            ax.plot(time, values, "o-", ms=2.5, color=colour)
+            ax.plot(time, np.where(values > 0, values, np.nan), "o-", ms=2.5, color=colour)
         ax.plot(time, total, "k-", lw=2, label="network to diffusion")
         ax.plot(time, part.sum(axis=0), "k:", label="sum of the entries")
         ax.set(title="error budget", xlabel="time t", ylabel="energy distance", yscale="log")
