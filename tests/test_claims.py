@@ -3,7 +3,7 @@
 Notation: nu the teacher, mu the student, h = mu / nu, u = 1 / h the outer weight, w = f'(u) the
 potential, K the kernel, L0 the integral of f(nu / mu) against mu. Claims 1.x are about networks,
 2.x about the weighted ultra-fast diffusion  d mu / dt = -div(nu grad w),  3.x about the scheme that
-keeps its properties 2.1 to 2.4. Sources: arXiv:2504.18208 (1, 2), and Iacobelli, Patacchini,
+keeps its properties 2.1 to 2.4, 4.x about the limit of features that do not see everything. Sources: arXiv:2504.18208 (1, 2), and Iacobelli, Patacchini,
 Santambrogio, ARMA 2019 (2); the proofs of what is new are in the docstrings.
 """
 
@@ -20,6 +20,7 @@ pytest.importorskip("dolfinx")
 from mpi4py import MPI
 
 from uf_diffusion.comparison.identifiability import identifiability
+from uf_diffusion.diffusion.constrained import ConstrainedDiffusion
 from uf_diffusion.diffusion.schemes import SCHEMES
 from uf_diffusion.diffusion.solver import UltraFastDiffusion
 from uf_diffusion.diffusion.spectrum import spectrum
@@ -480,3 +481,72 @@ def test_3_4_schemes_are_l_stable_of_their_order_with_an_error_estimate(scheme):
     )
     assert next(orders) == pytest.approx(method.order + 1, abs=0.15)
     assert next(orders) == pytest.approx(method.error_order, abs=0.15)
+
+
+# --- 4. features that do not see everything -------------------------------------------------------
+
+SEEN = {"circle": (CIRCLE, 64), "sphere": (SPHERE, 320)}
+every_sphere = pytest.mark.parametrize("name", SEEN)
+up_to_two = pytest.mark.parametrize("f", [f for f in DIVERGENCES if f.power <= 2], **named)
+
+
+def constrained(name, f, rng):
+    """A solver with a one-sided teacher, the density of its start, and its volumes."""
+    manifold, cells = SEEN[name]
+    axis = np.eye(manifold.ambient)[:1]
+    teacher = VonMisesFisher(manifold, 2.0, axis)
+    start = VonMisesFisher(manifold, 1.0, axis[:, ::-1])
+    solver = ConstrainedDiffusion(
+        Problem(manifold, teacher, start, f, 1.0), grid_on(manifold, cells)
+    )
+    return solver, solver.everywhere(solver.state(start).ratio * solver.teacher), solver._volume
+
+
+@up_to_two
+@every_sphere
+def test_4_1_the_risk_is_the_least_of_all_measures_that_look_like_the_teacher(name, f, rng):
+    """4.1: L0_K(mu) = min { int f(dv/dmu) dmu : v - nu orthogonal to what is seen }, at v = u mu.
+
+    What is not seen are the odd functions without linear part: adding one to v only adds to the
+    integral.
+    """
+    solver, mu, m = constrained(name, f, rng)
+    seen, x = solver.space.project(mu), solver.grid.nodes
+    v = seen.outer_weight * mu
+    assert m @ (mu * f.f(v / mu)) == pytest.approx(seen.risk, rel=1e-10)
+    for size in (1e-3, 1e-2):
+        odd = rng.standard_normal(len(mu))
+        odd -= odd[solver.space.opposite]
+        odd -= x @ np.linalg.solve(x.T @ (m[:, None] * x), x.T @ (m * odd))
+        other = v + size * v.min() * odd
+        assert m @ (mu * f.f(other / mu)) > seen.risk
+
+
+@up_to_two
+@every_sphere
+def test_4_2_the_rate_of_the_risk(name, f, rng):
+    """4.2: dL0_K / dt = -int mu |grad f*(w)|^2 <= 0: on the mesh, minus the sum over the edges of
+    conductance times mu times the squared difference of f*(w).
+    """
+    solver, mu, m = constrained(name, f, rng)
+    moved = solver._moved(mu, solver._factor(mu))
+    ahead = solver.transport.difference @ moved.seen.conjugate
+    dissipation = moved.fluxes.by_difference @ ahead**2
+    rate, e = moved.fluxes.rate / m, 1e-6
+    up, down = (solver.space.project(mu + s * e * rate).risk for s in (1, -1))
+    assert dissipation > 0
+    assert (up - down) / (2 * e) == pytest.approx(-dissipation, rel=1e-5)
+    assert m @ rate == pytest.approx(0, abs=1e-14)
+
+
+@up_to_two
+@every_sphere
+def test_4_3_a_step_of_euler_of_any_length_decreases_the_risk_and_keeps_mu_positive(name, f, rng):
+    """4.3: L0_K is convex in mu, and the fluxes go along its slope, whatever the step."""
+    solver, mu, m = constrained(name, f, rng)
+    risk = solver.space.project(mu).risk
+    for s in (1e-3, 0.1, 10.0):
+        moved, _, _ = solver._stage(mu, s, mu, solver._factor(mu))
+        assert moved.seen.risk < risk
+        assert moved.mu.min() > 0
+        assert m @ moved.mu == pytest.approx(1, abs=1e-12)

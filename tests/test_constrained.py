@@ -253,6 +253,8 @@ def test_refusals():
         ConstrainedDiffusion(problem, grid_on(CIRCLE, 32, 2))
     with pytest.raises(InputError, match="antipodal"):
         ConstrainedDiffusion(smooth_problem(SPHERE), read_usable_mesh(MESH))
+    with pytest.raises(InputError, match="power 2 or less"):
+        ConstrainedDiffusion(smooth_problem(divergence=Power(3.0)), grid_on(CIRCLE, 32))
     torus = FlatTorus(2, 1.0)
     flat = Problem(torus, Uniform(torus), Uniform(torus), Unbiased(), 1.0)
     with pytest.raises(InputError, match="circle and the sphere"):

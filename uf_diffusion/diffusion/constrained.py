@@ -87,7 +87,7 @@ class ConstrainedDiffusion(Evolution):
         rtol: tolerance of the step control: the mass that a step may misplace. Dimensionless.
 
     Raises:
-        InputError: for another manifold or degree, for a mesh that is not antipodally symmetric or
+        InputError: for another manifold or degree, a power above 2, for a mesh that is not antipodally symmetric or
             has obtuse angles, and for a density that is not positive and finite at all nodes.
     """
 
@@ -103,6 +103,11 @@ class ConstrainedDiffusion(Evolution):
             raise InputError("problem.limit = 'constrained' is for the circle and the sphere S^2.")
         if isinstance(grid, Curved):
             raise InputError("problem.limit = 'constrained' needs diffusion.degree = 1.")
+        if problem.divergence.power > 2:  # f*'' is infinite where u = 0, and u changes sign
+            raise InputError(
+                "problem.limit = 'constrained' needs a regulariser of power 2 or less, "
+                f"not {problem.divergence.power:g}."
+            )
         super().__init__(problem, grid, scheme, rtol, comm)
         self._volume = self.everywhere(self.volume)
         self._nu = self.everywhere(self.teacher)
