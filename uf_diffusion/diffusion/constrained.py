@@ -87,8 +87,8 @@ class ConstrainedDiffusion(Evolution):
         rtol: tolerance of the step control: the mass that a step may misplace. Dimensionless.
 
     Raises:
-        InputError: for another manifold or degree, a power above 2, for a mesh that is not antipodally symmetric or
-            has obtuse angles, and for a density that is not positive and finite at all nodes.
+        InputError: for another manifold or degree, a power above 2, a mesh that is not antipodally
+            symmetric or has obtuse angles, a density that is not positive and finite at all nodes.
     """
 
     def __init__(
