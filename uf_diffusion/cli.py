@@ -110,9 +110,7 @@ def study(
     ] = "",
     /,
     *,
-    values: Annotated[
-        str, cyclopts.Parameter(help="What to sweep over, such as 32,64,128.")
-    ] = "",
+    values: Annotated[str, cyclopts.Parameter(help="What to sweep over, such as 32,64,128.")] = "",
     seeds: Annotated[
         int | None, cyclopts.Parameter(help="How many runs of each value that is random.")
     ] = None,

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatterSciNotation
 
 from uf_diffusion.comparison.rates import local_orders
 from uf_diffusion.plots.style import BLUE, GREEN, GREY, ORANGE, STYLE, save
@@ -84,7 +85,7 @@ def draw_study(study: xr.Dataset, path: str | Path | None = None) -> Figure:
     """
     quantities = list(map(str, study["quantity"].values))
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(4.4 * len(quantities), 3.4), layout="constrained")
+        figure = Figure(figsize=(4.4 * len(quantities), 4.0), layout="constrained")
         for ax, quantity in zip(figure.subplots(1, len(quantities), squeeze=False)[0], quantities,
                                 strict=True):  # fmt: skip
             _panel(ax, study, quantity)
@@ -112,5 +113,7 @@ def _panel(ax: Axes, study: xr.Dataset, quantity: str) -> None:
             law = x**order if power else np.exp(order * x)
             ax.plot(x, factor * law, color=colour, lw=0.8)
     label = f"{study[quantity].attrs['long_name']} (dimensionless)"
-    ax.set(xlabel=study.attrs["label"], ylabel="\n".join(textwrap.wrap(label, 44)))
-    ax.legend()
+    ax.set(xlabel=study.attrs["label"], ylabel="\n".join(textwrap.wrap(label, 38)))
+    if power:
+        ax.xaxis.set_minor_formatter(LogFormatterSciNotation(minor_thresholds=(0.6, 0.3)))
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0))

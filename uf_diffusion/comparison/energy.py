@@ -19,7 +19,7 @@ from uf_diffusion.network.compiled import reordered
 from uf_diffusion.problem.manifolds import Array, Manifold
 from uf_diffusion.threads import blocks_of, in_threads, using_threads
 
-__all__ = ["energy_distance", "energy_distance_series"]
+__all__ = ["add_squares", "energy_distance", "energy_distance_series"]
 
 _ROWS = 128  # of a block of work
 _THREADED = 2**22  # pairs from which more than one thread pays
@@ -68,7 +68,8 @@ def energy_distance_series(
     if _is_line(manifold, Y):
         return np.array([energy_distance(x, Y, a, b, manifold) for x, b in zip(X, B, strict=True)])
     a = checked_weights(a, X.shape[1])
-    among_atoms = _among(Y, B, manifold)
+    rows, which = np.unique(B, axis=0, return_inverse=True)  # mostly one, or all of them
+    among_atoms = _among(Y, rows, manifold)[which]
     return np.array(
         [
             _root(2 * _between(x, Y, a, b, manifold) - _among(x, a[None], manifold)[0] - own)
@@ -151,7 +152,7 @@ def _row_sums(X: Array, Y: Array, B: Array, period: float, start: int, out: Arra
             row = room[: Y.shape[1] - j]
             row[:] = 0.0
             for k in range(X.shape[1]):
-                _add_squares(X[i, k], Y[k, j : j + chunk], period, row)
+                add_squares(X[i, k], Y[k, j : j + chunk], period, row)
             for r in range(len(row)):
                 row[r] = math.sqrt(row[r])
             for q in range(len(B)):
@@ -163,7 +164,7 @@ def _row_sums(X: Array, Y: Array, B: Array, period: float, start: int, out: Arra
 
 
 @reordered
-def _add_squares(x: float, y: Array, period: float, row: Array) -> None:
+def add_squares(x: float, y: Array, period: float, row: Array) -> None:
     """Add the squared differences of coordinates to a row."""
     if period > 0:
         for r in range(len(row)):

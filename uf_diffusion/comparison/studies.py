@@ -14,6 +14,7 @@ from uf_diffusion.comparison.sweeps import Quantity, Series, Study
 from uf_diffusion.config import Config, config_from_toml
 from uf_diffusion.errors import InputError, unknown
 from uf_diffusion.problem.manifolds import Manifold
+from uf_diffusion.threads import blocks_of
 
 __all__ = ["STUDIES", "study_named"]
 
@@ -44,10 +45,9 @@ def _energy_to_density(run: xr.DataTree, reference: xr.DataTree, value: float) -
 def _displacement(run: xr.DataTree, reference: xr.DataTree, value: float) -> float:
     """Root mean square geodesic distance between the neurons of one and the same start."""
     a, b = run["network"], reference["network"]
-    pairs = zip(a.feature.values[-1], b.feature.values[-1], strict=True)
-    distance = _manifold(run).distance
-    squared = [distance(x[None], y[None])[0, 0] ** 2 for x, y in pairs]
-    return math.sqrt(float(a.neuron_mass.values @ np.array(squared)))
+    x, y, distance = a.feature.values[-1], b.feature.values[-1], _manifold(run).distance
+    blocks = [np.diagonal(distance(x[rows], y[rows])) for rows in blocks_of(len(x), 64)]
+    return math.sqrt(float(a.neuron_mass.values @ np.concatenate(blocks) ** 2))
 
 
 def _weight_error(run: xr.DataTree, reference: xr.DataTree, value: float) -> float:
@@ -141,8 +141,7 @@ _TORUS = (
 _ALL = (
     Study(
         name="width",
-        what="width: distance of M neurons to the mean-field limit; theory: -1/2 when they start "
-        "at random",
+        what="Distance of M neurons to the mean-field limit (theory: order -1/2 if random)",
         preset="matern-circle",
         problem=("network.lambda=1e-2", *_AT_ONE),
         overrides=_NOISELESS,
@@ -160,7 +159,7 @@ _ALL = (
     ),
     Study(
         name="lambda",
-        what="lambda: distance of the mean-field network to the diffusion, its limit",
+        what="Distance of the mean-field network to the diffusion, its limit as lambda falls",
         preset="matern-circle",
         problem=_AT_ONE,
         overrides=(
@@ -185,7 +184,7 @@ _ALL = (
     ),
     Study(
         name="samples",
-        what="samples: distance of a network with N inputs to infinitely many; theory: -1/2",
+        what="Distance of a network with N inputs to one with infinitely many (theory: order -1/2)",
         preset="relu-circle",
         problem=_AT_ONE,
         overrides=(*_NOISELESS, "network.kernel=sampled", "network.width=8192"),
@@ -203,7 +202,7 @@ _ALL = (
     ),
     Study(
         name="step",
-        what="step: distance of gradient descent to the gradient flow; theory: 1",
+        what="Distance of gradient descent to the gradient flow (theory: order 1)",
         preset="matern-circle",
         problem=("network.lambda=1e-2", *_AT_ONE),
         overrides=_NOISELESS,
@@ -218,7 +217,7 @@ _ALL = (
     ),
     Study(
         name="mesh",
-        what="mesh: error of the density by degree; theory: degree + 1",
+        what="Error of the density by the elements' degree (theory: order degree + 1)",
         preset="relu-circle",
         problem=("problem.t_end=0.5", "diffusion.snapshots=2"),
         overrides=("diffusion.step=0.015625",),  # the same in all, so that its error is none of h
@@ -236,7 +235,7 @@ _ALL = (
     ),
     Study(
         name="time-step",
-        what="time-step: error of the density by scheme; theory: the scheme's order",
+        what="Error of the density by the time scheme (theory: the scheme's own order)",
         preset="relu-circle",
         # mild: the orders show once a step resolves the fastest decay of the start
         problem=("problem.teacher.gamma=2.0", "diffusion.cells=1024", *_AT_ONE),
@@ -255,7 +254,7 @@ _ALL = (
     ),
     Study(
         name="gamma",
-        what="gamma: the teacher's sharpness; no theory, measured",
+        what="How a comparison depends on the teacher's sharpness (measured, not predicted)",
         preset="matern-circle",
         problem=_AT_ONE,
         overrides=(
@@ -278,7 +277,7 @@ _ALL = (
     ),
     Study(
         name="two-timescale",
-        what="two-timescale: distance to VarPro by the rate of the outer layer; theory: -1",
+        what="Distance to VarPro by the total rate of the outer steps (theory: order -1)",
         preset="matern-circle",
         problem=("network.lambda=0.1", *_AT_ONE),
         overrides=(*_NOISELESS, "network.algorithm=two-timescale", "network.step=0.00048828125"),
@@ -293,7 +292,7 @@ _ALL = (
     ),
     Study(
         name="decay",
-        what="decay: the last decay of mu/nu in units of its rate f''(1) lambda_1; theory: -1",
+        what="The last decay of the ratio in units of its predicted rate (theory: -1)",
         preset="relu-circle",
         problem=(),
         overrides=("diffusion.rtol=1e-5", "diffusion.snapshots=61"),

@@ -31,9 +31,10 @@ Index = np.ndarray[Any, np.dtype[np.int64]]
 
 _DENSE = 400_000  # pairs up to which the program is solved with all of them
 _SMALL = 600  # atoms that are not merged further
-_MERGED = 4  # atoms that become one
+_MERGED = 4  # atoms that become one, at least
 _NEAR = 8  # pairs of least reduced cost taken for each atom
-_ROUNDS = 12  # of adding pairs
+_ROUNDS = 20  # of adding pairs
+_LARGE = 45_000  # atoms of both sides from which they are merged
 _GAP = 1e-9  # between the bounds of W_p^p, relative, at which the search ends
 _COARSE_GAP = 1e-3  # the same for merged atoms
 _PIVOTS = 10**7
@@ -67,15 +68,6 @@ def wasserstein(mu: Measure, nu: Measure, p: int) -> Bracket:
     return Bracket(max(0.0, lower) ** (1 / p), max(0.0, lower, upper) ** (1 / p))
 
 
-class _Solution(NamedTuple):
-    """Bounds of W_p^p, the potential ``(n,)`` of mu, and the pairs (i, j) of a plan."""
-
-    bounds: Bracket
-    u: Array
-    i: Index
-    j: Index
-
-
 class _Atoms(NamedTuple):
     """Points ``(n, ambient)``, neighbours close in memory, and positive weights summing to 1."""
 
@@ -91,15 +83,39 @@ def _atoms(measure: Measure) -> _Atoms:
 
 
 def _compact(points: Array) -> Index:
-    """An order in which the atoms of every half, quarter, ... of the list lie close together: the
-    cells of median cuts along one axis after the other.
+    """An order in which the atoms of each of the `_cells` lie close together: every cell is cut at
+    the median of the coordinate in which it is longest.
     """
-    n, dim = points.shape
-    order, position = np.arange(n), np.arange(n)
+    n = len(points)
+    order = np.arange(n)
     for level in range(math.ceil(math.log2(n))):
-        cell = position * 2**level // n
-        order = order[np.lexsort((points[order, level % dim], cell))]
+        cells = _cells(n, 2**level)
+        x = points[order]
+        length = np.maximum.reduceat(x, cells[:-1]) - np.minimum.reduceat(x, cells[:-1])
+        cell = np.repeat(np.arange(len(length)), np.diff(cells))
+        order = order[np.lexsort((x[np.arange(n), length.argmax(axis=1)[cell]], cell))]
     return order
+
+
+def _cells(n: int, count: int) -> Index:
+    """Where the cells of 2, 4, 8, ... runs of nearly equal length of n atoms start and end,
+    ``(count + 1,)``; those of a power of two consist of those of the next. All n for count >= n.
+    """
+    return -(-n * np.arange(count + 1) // count) if count < n else np.arange(n + 1)
+
+
+def _power_of_two(x: float) -> int:
+    """The largest that is no more than x."""
+    return int(2 ** math.floor(math.log2(x)))
+
+
+def _merged(manifold: Manifold, atoms: _Atoms, count: int) -> _Atoms:
+    """The atoms of each of the `_cells` as one, at their mean."""
+    starts = _cells(len(atoms.points), count)[:-1]
+    weights = np.add.reduceat(atoms.weights, starts)
+    moment = np.add.reduceat(atoms.weights[:, None] * atoms.points, starts)
+    first = atoms.points[starts]
+    return _Atoms(manifold.retract(first, moment / weights[:, None] - first), weights)
 
 
 # --- costs ----------------------------------------------------------------------------------------
@@ -120,17 +136,16 @@ class _Cost:
 
     def least(self, X: Array, Y: Array, v: Array, k: int) -> tuple[Array, Index]:
         """The k least d(x_i, y_j)^p - v_j for every i, increasing, and their j; ``(n, k)``."""
-        size = max(8, math.isqrt(len(Y)))
-        starts = np.arange(0, len(Y), size)
-        centre, _ = _merged(self.manifold, _Atoms(Y, np.ones(len(Y))), size)
-        every = np.arange(len(Y))
-        lengths = _Cost(self.manifold, 1).pairs(Y, centre, every, every // size)
-        ball = np.column_stack([np.maximum.reduceat(a, starts) for a in (lengths, v)])
+        cells = _cells(len(Y), _power_of_two(math.sqrt(len(Y))))
+        centre, _ = _merged(self.manifold, _Atoms(Y, np.ones(len(Y))), len(cells) - 1)
+        every, cell = np.arange(len(Y)), np.repeat(np.arange(len(centre)), np.diff(cells))
+        lengths = _Cost(self.manifold, 1).pairs(Y, centre, every, cell)
+        ball = np.column_stack([np.maximum.reduceat(a, cells[:-1]) for a in (lengths, v)])
         k = min(k, len(Y))
         value, index = np.empty((len(X), k)), np.empty((len(X), k), dtype=np.int64)
 
         def block(rows: slice) -> None:
-            _least(X[rows], Y, v, centre, ball, size, period_of(self.manifold), self.p,
+            _least(X[rows], Y, v, cells, centre, ball, period_of(self.manifold), self.p,
                    value[rows], index[rows])  # fmt: skip
 
         in_threads(block, blocks_of(len(X), 256))
@@ -161,9 +176,7 @@ def _length(x: Array, y: Array, squared: float, period: float) -> float:
 
 
 @compiled
-def _pair_costs(
-    X: Array, Y: Array, i: Index, j: Index, period: float, p: int, out: Array
-) -> None:
+def _pair_costs(X: Array, Y: Array, i: Index, j: Index, period: float, p: int, out: Array) -> None:
     for r in range(len(i)):
         x, y = X[i[r]], Y[j[r]]
         out[r] = _length(x, y, _chord_squared(x, y, period), period) ** p
@@ -171,113 +184,154 @@ def _pair_costs(
 
 @compiled
 def _least(
-    X: Array, Y: Array, v: Array, centre: Array, ball: Array, size: int, period: float, p: int,
+    X: Array, Y: Array, v: Array, cells: Index, centre: Array, ball: Array, period: float, p: int,
     value: Array, index: Index,
 ) -> None:  # fmt: skip
-    """See `_Cost.least`: whole runs of ``size`` atoms in a ball (its radius, the largest v in it)
-    are passed over where none can be among the k least.
+    """See `_Cost.least`: a cell in a ball (its radius, the largest v in it) is passed over where
+    none of its atoms can be among the k least. The cell where the last search ended comes first.
     """
     last = 0
     for i in range(len(X)):
-        value[i], index[i] = np.inf, 0
-        x, best = X[i], value[i]
+        x, best, which = X[i], value[i], index[i]
+        best[:] = np.inf
         for turn in range(len(centre) + 1):
             c = last if turn == 0 else turn - 1
             if turn > 0:
-                if c == last:
-                    continue
                 gap = _length(x, centre[c], _chord_squared(x, centre[c], period), period)
-                if max(0.0, gap - ball[c, 0]) ** p - ball[c, 1] > best[-1]:
+                if c == last or max(0.0, gap - ball[c, 0]) ** p - ball[c, 1] > best[-1]:
                     continue
-            for j in range(c * size, min(len(Y), (c + 1) * size)):
+            for j in range(cells[c], cells[c + 1]):
                 squared = _chord_squared(x, Y[j], period)
                 chord = squared if p == 2 else math.sqrt(squared)
-                if chord - v[j] >= best[-1]:
-                    continue
-                new = _length(x, Y[j], squared, period) ** p - v[j]
-                r = len(best) - 1
-                if new >= best[r]:
-                    continue
-                while r > 0 and best[r - 1] > new:
-                    best[r], index[i, r] = best[r - 1], index[i, r - 1]
-                    r -= 1
-                best[r], index[i, r] = new, j
-        last = index[i, 0] // size
+                if chord - v[j] < best[-1]:
+                    length = _length(x, Y[j], squared, period)
+                    _insert(length**p - v[j], j, best, which)
+        last = np.searchsorted(cells, which[0], "right") - 1
+
+
+@compiled
+def _insert(new: float, j: int, best: Array, which: Index) -> None:
+    """Into the increasing list of the least values so far, and where they were found."""
+    r = len(best) - 1
+    if new < best[r]:
+        while r > 0 and best[r - 1] > new:
+            best[r], which[r] = best[r - 1], which[r - 1]
+            r -= 1
+        best[r], which[r] = new, j
 
 
 # --- the linear program ---------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """Mass moved from i to j, ``(k,)`` each."""
+
+    i: Index
+    j: Index
+    mass: Array
+
+    def spent(self, cost: _Cost, mu: _Atoms, nu: _Atoms) -> float:
+        """What a coupling costs that this plan is part of: mass that it leaves out, by round-off
+        or for want of pairs, is charged the longest way.
+        """
+        left_out = sum(
+            np.abs(atoms.weights - np.bincount(where, self.mass, len(atoms.weights))).sum()
+            for where, atoms in ((self.i, mu), (self.j, nu))
+        )
+        far = sum(cost.manifold.distance(mu.points[:1], a.points).max() for a in (mu, nu))
+        own = self.mass @ cost.pairs(mu.points, nu.points, self.i, self.j)
+        return float(own + left_out * far**cost.p)
+
+
+class _Solution(NamedTuple):
+    """Bounds of W_p^p, the potential ``(n,)`` of mu, and a plan."""
+
+    bounds: Bracket
+    u: Array
+    plan: _Plan
+
+
 def _solved(cost: _Cost, mu: _Atoms, nu: _Atoms, gap: float) -> _Solution:
-    """The program on the pairs that matter, until the bounds meet up to a relative gap."""
+    """The program on the pairs that matter, until the bounds meet up to a relative gap; too large
+    for that, the bounds that merged atoms give.
+    """
     n, m = len(mu.points), len(nu.points)
     if n * m <= _DENSE:
-        pairs, v = np.arange(n * m), np.zeros(m)
+        plan, v, upper = (
+            _Plan(*np.divmod(np.arange(n * m), m), np.zeros(n * m)),
+            np.zeros(m),
+            math.inf,
+        )
     else:
-        sizes = [_MERGED if len(a.points) > _SMALL else 1 for a in (mu, nu)]
-        coarse = [_merged(cost.manifold, a, size) for a, size in zip((mu, nu), sizes, strict=True)]
+        counts = _merged_counts(n, m)
+        coarse = [_merged(cost.manifold, a, k) for a, k in zip((mu, nu), counts, strict=True)]
         solution = _solved(cost, coarse[0], coarse[1], _COARSE_GAP)
+        plan = _split(solution.plan, mu, nu, counts)
         v = cost.least(nu.points, coarse[0].points, solution.u, 1)[0][:, 0]
-        pairs = _split(solution, sizes, n, m)
-    lower, upper, count = -math.inf, math.inf, 0
-    for _ in range(_ROUNDS):
+        upper = plan.spent(cost, mu, nu)
+    pairs, lower, count = plan.i * m + plan.j, -math.inf, 0
+    for turn in range(_ROUNDS + 1):
         value, near = cost.least(mu.points, nu.points, v, _NEAR)
         u = value[:, 0]
         value, back = cost.least(nu.points, mu.points, u, _NEAR)
         v = value[:, 0]
         lower = max(lower, float(mu.weights @ u + nu.weights @ v))
         new = (np.arange(n)[:, None] * m + near, back * m + np.arange(m)[:, None])
-        pairs = np.unique(np.concatenate([pairs, *map(np.ravel, new)]))
-        if upper - lower <= gap * lower or len(pairs) == count:
+        pairs = np.sort(np.concatenate([pairs, *map(np.ravel, new)]))
+        pairs = pairs[np.append(True, np.diff(pairs) > 0)]  # np.unique would hash: six times slower
+        enough = upper - lower <= gap * lower or len(pairs) == count
+        if enough or n + m > _LARGE or turn == _ROUNDS:
             break
         count = len(pairs)
-        v, spent, used = _program(cost, mu, nu, pairs, (u, v))
-        upper = min(upper, spent)
-    return _Solution(Bracket(lower, upper), u, *np.divmod(used, m))
+        plan, v = _program(cost, mu, nu, pairs, (u, v))
+        upper = min(upper, plan.spent(cost, mu, nu))
+    return _Solution(Bracket(lower, upper), u, plan)
 
 
-def _split(solution: _Solution, sizes: list[int], n: int, m: int) -> Index:
-    """The pairs of the atoms that were merged in the pairs of a plan; they carry a plan, too."""
-    i, j = (
-        (which[:, None] * size + np.arange(size)).clip(max=last)
-        for which, size, last in zip(
-            (solution.i, solution.j), sizes, (n - 1, m - 1), strict=True
-        )
-    )
-    return np.asarray(i[:, :, None] * m + j[:, None, :]).ravel()
+def _merged_counts(n: int, m: int) -> tuple[int, int]:
+    """How many atoms either side has once they are merged."""
+    if n + m <= _LARGE:
+        r, s = (k if k <= _SMALL else _power_of_two(k / _MERGED) for k in (n, m))
+        return r, s
+    r, s = n, m
+    while r + s > _LARGE:
+        r, s = (_power_of_two(r - 1), s) if r >= s else (r, _power_of_two(s - 1))
+    return r, s
 
 
 def _program(
     cost: _Cost, mu: _Atoms, nu: _Atoms, pairs: Index, start: tuple[Array, Array]
-) -> tuple[Array, float, Index]:
-    """The potential v of nu on some pairs, numbered row by row, what a feasible plan costs, and
-    the pairs that it uses.
-
-    Mass that the plan leaves out, by round-off or for want of pairs, is charged the longest way.
-    """
-    X, Y = mu.points, nu.points
-    i, j = np.divmod(pairs, len(Y))
-    values = cost.pairs(X, Y, i, j)
-    matrix = sparse.coo_array((values, (i, j)), shape=(len(X), len(Y)))
+) -> tuple[_Plan, Array]:
+    """The plan on some pairs, numbered row by row, and the potential v of nu."""
+    i, j = np.divmod(pairs, len(nu.points))
+    values = cost.pairs(mu.points, nu.points, i, j)
+    matrix = sparse.coo_array((values, (i, j)), shape=(len(mu.points), len(nu.points)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a plan that is not optimal shows in the bounds
-        plan, log = ot.emd(
-            mu.weights, nu.weights, matrix, _PIVOTS, log=True, potentials_init=start
-        )
-    mass = np.asarray(plan.data)
-    left_out = (
-        np.abs(mu.weights - np.bincount(plan.row, mass, len(X))).sum()
-        + np.abs(nu.weights - np.bincount(plan.col, mass, len(Y))).sum()
+        plan, log = ot.emd(mu.weights, nu.weights, matrix, _PIVOTS, log=True, potentials_init=start)
+    used = plan.data > 0
+    return _Plan(plan.row[used], plan.col[used], plan.data[used]), np.asarray(log["v"])
+
+
+def _split(plan: _Plan, mu: _Atoms, nu: _Atoms, counts: tuple[int, int]) -> _Plan:
+    """A plan of merged atoms as one of the atoms themselves: all with all that they became."""
+    (i, a), (j, b) = (
+        _parts(which, atoms.weights, count)
+        for which, atoms, count in zip((plan.i, plan.j), (mu, nu), counts, strict=True)
     )
-    far = sum(float(cost.manifold.distance(X[:1], Z).max()) for Z in (X, Y))
-    spent = mass @ cost.pairs(X, Y, plan.row, plan.col) + left_out * far**cost.p
-    return np.asarray(log["v"]), float(spent), plan.row[mass > 0] * len(Y) + plan.col[mass > 0]
+    mass = plan.mass[:, None, None] * a[:, :, None] * b[:, None, :]
+    i, j = np.broadcast_to(i[:, :, None], mass.shape), np.broadcast_to(j[:, None, :], mass.shape)
+    kept = mass > 0
+    return _Plan(i[kept], j[kept], mass[kept])
 
 
-def _merged(manifold: Manifold, atoms: _Atoms, size: int = _MERGED) -> _Atoms:
-    """Every ``size`` atoms one at their mean, with their weight."""
-    starts = np.arange(0, len(atoms.points), size)
-    weights = np.add.reduceat(atoms.weights, starts)
-    moment = np.add.reduceat(atoms.weights[:, None] * atoms.points, starts)
-    first = atoms.points[starts]
-    return _Atoms(manifold.retract(first, moment / weights[:, None] - first), weights)
+def _parts(merged: Index, weights: Array, count: int) -> tuple[Index, Array]:
+    """The atoms that some merged ones stand for, one of ``count`` each, and their shares of the
+    weight, ``(len(merged), largest cell)``; shares of 0 fill the rows.
+    """
+    cells = _cells(len(weights), count)
+    atom = cells[merged][:, None] + np.arange(np.diff(cells).max())
+    inside = atom < cells[merged + 1][:, None]
+    share = np.where(inside, weights[np.where(inside, atom, 0)], 0.0)
+    return atom, share / share.sum(axis=1, keepdims=True)

@@ -1,0 +1,65 @@
+"""Densities of discrete measures at the nodes of a mesh, smoothed with one kernel."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from uf_diffusion.comparison.background import Background
+from uf_diffusion.comparison.energy import add_squares
+from uf_diffusion.comparison.measures import Measure, period_of
+from uf_diffusion.network.compiled import exponential, reordered
+from uf_diffusion.problem.manifolds import Array, Manifold
+from uf_diffusion.threads import blocks_of, in_threads, using_threads
+
+__all__ = ["kernel_sums", "smoothed"]
+
+_NOTHING = 1e-280  # `exponential` gives no less than 1e-308
+
+
+def smoothed(mu: Measure, background: Background, bandwidth: float) -> Array:
+    """The density ``(nodes,)`` of a measure convolved with exp(-|x - y|^2 / (2 bandwidth^2)).
+
+    |x - y| is the chord, and the kernel around each atom is scaled to mass 1 on the mesh, so the
+    density has mass 1. For a small bandwidth it is close to the heat kernel at time
+    bandwidth^2 / 2. Where it is below 1e-280 it is given as 0.
+    """
+    manifold, nodes = mu.manifold, background.grid.nodes
+    mass = kernel_sums(manifold, mu.points, nodes, background.volume, bandwidth)
+    density = kernel_sums(manifold, nodes, mu.points, mu.weights / mass, bandwidth)
+    return np.where(density > _NOTHING, density, 0.0)
+
+
+def kernel_sums(manifold: Manifold, X: Array, Y: Array, weights: Array, bandwidth: float) -> Array:
+    """sum_j weights_j exp(-|x_i - y_j|^2 / (2 bandwidth^2)), |x - y| the chord.
+
+    Args:
+        manifold: where the points lie; tori's in one period.
+        X, Y: points ``(n, ambient)``, ``(m, ambient)``.
+        weights: ``(m,)``.
+        bandwidth: in the manifold's unit of length.
+    """
+    columns, out, factor = np.ascontiguousarray(Y.T), np.empty(len(X)), -0.5 / bandwidth**2
+
+    def block(rows: slice) -> None:
+        _kernel_sums(X[rows], columns, weights, period_of(manifold), factor, out[rows])
+
+    with using_threads(len(X) * len(Y) > 2**20):
+        in_threads(block, blocks_of(len(X), 128))
+    return out
+
+
+@reordered
+def _kernel_sums(
+    X: Array, Y: Array, weights: Array, period: float, factor: float, out: Array
+) -> None:
+    row, room = np.empty(Y.shape[1]), np.empty(Y.shape[1])
+    for i in range(len(X)):
+        row[:] = 0.0
+        for k in range(X.shape[1]):
+            add_squares(X[i, k], Y[k], period, row)
+        row *= factor
+        exponential(row, room)
+        total = 0.0
+        for j in range(len(row)):
+            total += weights[j] * row[j]
+        out[i] = total
