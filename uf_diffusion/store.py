@@ -66,6 +66,7 @@ LONG_NAMES = {
     "factor": "what the fitted power or exponential is multiplied by",
     "expected_order": "order that the theory predicts, not a number where it predicts none",
     "energy_distance": "energy distance to the reference",
+    "energy_distance_at_one": "energy distance to the reference at t = 1",
     "displacement": "root mean square displacement of the neurons from the reference",
     "density_error": "L2 norm of the density's error",
     "outer_weight_rms": "root mean square of u_i - teacher/density over the neurons",

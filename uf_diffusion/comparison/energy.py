@@ -13,13 +13,13 @@ import math
 
 import numpy as np
 
-from uf_diffusion.comparison.measures import checked_points, checked_weights, period_of
+from uf_diffusion.comparison.measures import checked_points, checked_weights
+from uf_diffusion.comparison.pairs import distance_sums, period_of
 from uf_diffusion.errors import InputError
-from uf_diffusion.network.compiled import reordered
 from uf_diffusion.problem.manifolds import Array, Manifold
 from uf_diffusion.threads import blocks_of, in_threads, using_threads
 
-__all__ = ["add_squares", "energy_distance", "energy_distance_series"]
+__all__ = ["energy_distance", "energy_distance_series"]
 
 _ROWS = 128  # of a block of work
 _THREADED = 2**22  # pairs from which more than one thread pays
@@ -33,6 +33,10 @@ def energy_distance(
     manifold: Manifold | None = None,
 ) -> float:
     """The square root of 2 E|X - Y| - E|X - X'| - E|Y - Y'|, the paper's MMD.
+
+    A metric in the embedding, so on spheres. With the wrapped difference it is not one on a torus:
+    the Fourier coefficients of |x - y| vanish for even waves in one dimension, and some are
+    positive in more, where 0 is given for a negative square.
 
     Args:
         X, Y: points ``(n, ambient)``, ``(m, ambient)``.
@@ -79,7 +83,7 @@ def energy_distance_series(
 
 
 def _root(squared: float) -> float:
-    return math.sqrt(max(0.0, float(squared)))  # below zero by round-off only
+    return math.sqrt(max(0.0, float(squared)))
 
 
 # --- one dimension --------------------------------------------------------------------------------
@@ -138,45 +142,6 @@ def _chords(angle: Array, s: Array) -> float:
 # --- all pairs ------------------------------------------------------------------------------------
 
 
-@reordered
-def _row_sums(X: Array, Y: Array, B: Array, period: float, start: int, out: Array) -> None:
-    """out[i, q] = sum_j |x_i - y_j| B[q, j], for points X ``(n, d)`` and columns Y ``(d, m)``;
-    over j > start + i alone. Torus of a period; 0 for Euclidean distances.
-    """
-    chunk = 512
-    room = np.empty(chunk)
-    for i in range(len(X)):
-        for q in range(len(B)):
-            out[i, q] = 0.0
-        for j in range(max(0, start + i + 1), Y.shape[1], chunk):
-            row = room[: Y.shape[1] - j]
-            row[:] = 0.0
-            for k in range(X.shape[1]):
-                add_squares(X[i, k], Y[k, j : j + chunk], period, row)
-            for r in range(len(row)):
-                row[r] = math.sqrt(row[r])
-            for q in range(len(B)):
-                weight = B[q, j : j + chunk]
-                total = 0.0
-                for r in range(len(row)):
-                    total += row[r] * weight[r]
-                out[i, q] += total
-
-
-@reordered
-def add_squares(x: float, y: Array, period: float, row: Array) -> None:
-    """Add the squared differences of coordinates to a row."""
-    if period > 0:
-        for r in range(len(row)):
-            lag = abs(x - y[r])
-            lag = min(lag, period - lag)
-            row[r] += lag * lag
-    else:
-        for r in range(len(row)):
-            lag = x - y[r]
-            row[r] += lag * lag
-
-
 def _among(X: Array, A: Array, manifold: Manifold | None) -> Array:
     """sum_ij A[q, i] A[q, j] |x_i - x_j| for weights A ``(k, n)``, ``(k,)``."""
     sums = _sums(X, X, A, manifold, once=True)
@@ -198,7 +163,7 @@ def _sums(X: Array, Y: Array, B: Array, manifold: Manifold | None, once: bool) -
 
     def block(rows: slice) -> None:
         start = rows.start if once else -_ROWS - 1
-        _row_sums(X[rows], columns, B, period, start, out[rows])
+        distance_sums(X[rows], columns, B, period, start, out[rows])
 
     with using_threads(n * m > _THREADED):
         in_threads(block, blocks_of(n, _ROWS))

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from uf_diffusion.comparison.pairs import period_of
 from uf_diffusion.errors import InputError
 from uf_diffusion.network.feature_maps import place
 from uf_diffusion.problem.densities import Density
-from uf_diffusion.problem.manifolds import Array, FlatTorus, Manifold
+from uf_diffusion.problem.manifolds import Array, Manifold
 
-__all__ = ["Measure", "checked_points", "checked_weights", "period_of"]
+__all__ = ["Measure", "checked_points", "checked_weights"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,13 +79,6 @@ class Measure:
         count = n if placement == "random" else density.manifold.even_count(n)
         atoms = place(density, count, placement, np.random.default_rng(0))
         return cls(density.manifold, atoms.points, atoms.weights)
-
-
-def period_of(manifold: Manifold) -> float:
-    """What a compiled loop needs to know to measure a distance: the period of a flat torus, whose
-    chart it is measured in; 0 for a unit sphere, measured in its embedding.
-    """
-    return manifold.period if isinstance(manifold, FlatTorus) else 0.0
 
 
 def checked_points(X: Array) -> Array:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import FrameType
@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from uf_diffusion import parallel
 from uf_diffusion.comparison.compare import compare, solve, spectrum, train
-from uf_diffusion.config import Config
+from uf_diffusion.config import Config, DiffusionConfig, NetworkConfig
 from uf_diffusion.errors import InputError, RunFailure
 from uf_diffusion.store import read_result, write_result
 from uf_diffusion.version import __version__
@@ -49,12 +49,23 @@ class Run:
 
     @cached_property
     def key(self) -> str:
-        """A hash of the job, the resolved configuration and the version of this package.
+        """A hash of the job, what it reads of the configuration, and the version of this package.
 
         The function of a density or regulariser of kind "python" counts by its name alone.
         """
-        text = "\n".join([self.job, __version__, self.config.to_toml()])
+        text = "\n".join([self.job, __version__, _read(self.job, self.config).to_toml()])
         return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def _read(job: str, config: Config) -> Config:
+    """The configuration with what a job does not read at its default."""
+    if job == "train":
+        problem = replace(config.problem, limit="unconstrained")
+        diffusion = DiffusionConfig(snapshots=config.diffusion.snapshots)
+        return replace(config, problem=problem, diffusion=diffusion)
+    if job == "solve":
+        return replace(config, network=NetworkConfig(features=config.network.features))
+    return config
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from uf_diffusion.comparison.background import Background
-from uf_diffusion.comparison.energy import add_squares
-from uf_diffusion.comparison.measures import Measure, period_of
-from uf_diffusion.network.compiled import exponential, reordered
+from uf_diffusion.comparison.measures import Measure
+from uf_diffusion.comparison.pairs import gaussian_sums, period_of
 from uf_diffusion.problem.manifolds import Array, Manifold
 from uf_diffusion.threads import blocks_of, in_threads, using_threads
 
@@ -41,25 +40,8 @@ def kernel_sums(manifold: Manifold, X: Array, Y: Array, weights: Array, bandwidt
     columns, out, factor = np.ascontiguousarray(Y.T), np.empty(len(X)), -0.5 / bandwidth**2
 
     def block(rows: slice) -> None:
-        _kernel_sums(X[rows], columns, weights, period_of(manifold), factor, out[rows])
+        gaussian_sums(X[rows], columns, weights, period_of(manifold), factor, out[rows])
 
     with using_threads(len(X) * len(Y) > 2**20):
         in_threads(block, blocks_of(len(X), 128))
     return out
-
-
-@reordered
-def _kernel_sums(
-    X: Array, Y: Array, weights: Array, period: float, factor: float, out: Array
-) -> None:
-    row, room = np.empty(Y.shape[1]), np.empty(Y.shape[1])
-    for i in range(len(X)):
-        row[:] = 0.0
-        for k in range(X.shape[1]):
-            add_squares(X[i, k], Y[k], period, row)
-        row *= factor
-        exponential(row, room)
-        total = 0.0
-        for j in range(len(row)):
-            total += weights[j] * row[j]
-        out[i] = total

@@ -10,7 +10,7 @@ import xarray as xr
 
 from uf_diffusion.comparison.compare import grid_of
 from uf_diffusion.comparison.distances import energy_distance
-from uf_diffusion.comparison.sweeps import Quantity, Series, Study
+from uf_diffusion.comparison.sweeps import Measure, Quantity, Series, Study
 from uf_diffusion.config import Config, config_from_toml
 from uf_diffusion.errors import InputError, unknown
 from uf_diffusion.problem.manifolds import Manifold
@@ -33,13 +33,19 @@ def _energy_to_network(run: xr.DataTree, reference: xr.DataTree, value: float) -
     )  # fmt: skip
 
 
-def _energy_to_density(run: xr.DataTree, reference: xr.DataTree, value: float) -> float:
-    """Energy distance between a network and a diffusion."""
-    a, b = run["network"], reference["diffusion"]
-    mass = b.density.values[-1] * b.node_measure.values
-    return energy_distance(
-        a.feature.values[-1], b.node.values, a.neuron_mass.values, mass, manifold=_manifold(run)
-    )
+def _energy_to_density(t: float = math.inf) -> Measure:
+    """Energy distance between a network and a diffusion, at the snapshot nearest to t."""
+
+    def measure(run: xr.DataTree, reference: xr.DataTree, value: float) -> float:
+        a, b = run["network"], reference["diffusion"]
+        times = b.snapshot_time.values
+        k = int(np.argmin(np.abs(times - min(t, times[-1]))))
+        mass = b.density.values[k] * b.node_measure.values
+        return energy_distance(
+            a.feature.values[k], b.node.values, a.neuron_mass.values, mass, manifold=_manifold(run)
+        )
+
+    return measure
 
 
 def _displacement(run: xr.DataTree, reference: xr.DataTree, value: float) -> float:
@@ -138,6 +144,12 @@ _TORUS = (
     "problem.t_end=16.0", "diffusion.cells=8192",
 )  # fmt: skip
 
+# to the limit lambda -> 0: modes with eigenvalues far below lambda are damped away
+_LINE = ("network.kernel=population", "network.rtol=1e-4", "diffusion.cells=4096",
+         "diffusion.rtol=1e-4")  # fmt: skip
+_GLOBE = ("network.kernel=low-rank", "network.truncation=1.0", "network.rtol=1e-3",
+          "diffusion.cells=20480", "diffusion.rtol=1e-3")  # fmt: skip
+
 _ALL = (
     Study(
         name="width",
@@ -176,10 +188,39 @@ _ALL = (
         label=r"regularisation $\lambda$ (dimensionless)",
         values=(1e-1, 1e-2, 1e-3, 1e-4, 1e-5),
         quantities=(
-            Quantity("energy_distance", _energy_to_density),
+            Quantity("energy_distance", _energy_to_density()),
             Quantity("outer_weight_rms", _weight_error),
         ),
         series=(Series("flow"),),
+        reference_job="solve",
+    ),
+    Study(
+        name="limit",
+        what="Which limit a ReLU network has as lambda falls: the constrained equation or the "
+        "ultra-fast diffusion",
+        preset="relu-circle",
+        problem=(),
+        overrides=(
+            "problem.t_end=5.0",
+            "diffusion.snapshots=6",
+            "network.placement=even",
+            "network.width=10000",
+            "network.teacher_width=16384",
+            "network.algorithm=flow",
+        ),
+        job="train",
+        parameter="network.lambda",
+        label=r"regularisation $\lambda$ (dimensionless)",
+        values=(1e-2, 1e-3, 1e-4, 1e-5, 1e-6),
+        quantities=(
+            Quantity("energy_distance_at_one", _energy_to_density(1.0)),
+            Quantity("energy_distance", _energy_to_density()),
+        ),
+        series=tuple(
+            Series(f"{limit}, {name}", (f"problem.limit={limit}", *own), preset=preset)
+            for name, preset, own in (("$S^1$", "relu-circle", _LINE), ("$S^2$", "sphere", _GLOBE))
+            for limit in ("constrained", "unconstrained")
+        ),
         reference_job="solve",
     ),
     Study(

@@ -22,10 +22,11 @@ from uf_diffusion.config import Config, load_config
 from uf_diffusion.errors import InputError
 from uf_diffusion.store import dataset
 
-__all__ = ["Plan", "Quantity", "Series", "Study", "numbers"]
+__all__ = ["Measure", "Plan", "Quantity", "Series", "Study", "numbers"]
 
 Overrides = tuple[str, ...]
 Results = Sequence[xr.DataTree | Failure]
+Measure = Callable[[xr.DataTree, xr.DataTree, float], float]
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Quantity:
     """
 
     name: str
-    measure: Callable[[xr.DataTree, xr.DataTree, float], float]
+    measure: Measure
 
 
 @dataclass(frozen=True)

@@ -13,24 +13,21 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import ot
 from scipy import sparse
 
 from uf_diffusion.comparison.circle import wasserstein_circle
-from uf_diffusion.comparison.measures import Measure, period_of
-from uf_diffusion.network.compiled import compiled
+from uf_diffusion.comparison.measures import Measure
+from uf_diffusion.comparison.pairs import Index, least_costs, pair_costs, period_of
 from uf_diffusion.problem.manifolds import Array, Manifold
 from uf_diffusion.threads import blocks_of, in_threads, using_threads
 
 __all__ = ["Bracket", "wasserstein"]
 
-Index = np.ndarray[Any, np.dtype[np.int64]]
-
-_DENSE = 400_000  # pairs up to which the program is solved with all of them
-_SMALL = 600  # atoms that are not merged further
+_SMALL = 600  # atoms that are not merged; with so many on both sides all pairs are taken
 _MERGED = 4  # atoms that become one, at least
 _NEAR = 8  # pairs of least reduced cost taken for each atom
 _ROUNDS = 20  # of adding pairs
@@ -63,7 +60,7 @@ def wasserstein(mu: Measure, nu: Measure, p: int) -> Bracket:
         exact = turn * wasserstein_circle(x, y, mu.weights, nu.weights, p)
         return Bracket(exact, exact)
     cost = _Cost(manifold, p)
-    with using_threads(len(mu.points) * len(nu.points) > _DENSE):
+    with using_threads(len(mu.points) * len(nu.points) > _SMALL**2):
         lower, upper = _solved(cost, _atoms(mu), _atoms(nu), _GAP).bounds
     return Bracket(max(0.0, lower) ** (1 / p), max(0.0, lower, upper) ** (1 / p))
 
@@ -98,8 +95,8 @@ def _compact(points: Array) -> Index:
 
 
 def _cells(n: int, count: int) -> Index:
-    """Where the cells of 2, 4, 8, ... runs of nearly equal length of n atoms start and end,
-    ``(count + 1,)``; those of a power of two consist of those of the next. All n for count >= n.
+    """Where runs of nearly equal length of n atoms start and end, ``(count + 1,)``: one atom each
+    for count >= n; for powers of two below, those of one consist of those of the next.
     """
     return -(-n * np.arange(count + 1) // count) if count < n else np.arange(n + 1)
 
@@ -110,12 +107,14 @@ def _power_of_two(x: float) -> int:
 
 
 def _merged(manifold: Manifold, atoms: _Atoms, count: int) -> _Atoms:
-    """The atoms of each of the `_cells` as one, at their mean."""
+    """The atoms of each of the `_cells` as one, at their mean or at the first of them."""
     starts = _cells(len(atoms.points), count)[:-1]
     weights = np.add.reduceat(atoms.weights, starts)
     moment = np.add.reduceat(atoms.weights[:, None] * atoms.points, starts)
     first = atoms.points[starts]
-    return _Atoms(manifold.retract(first, moment / weights[:, None] - first), weights)
+    with np.errstate(divide="ignore", invalid="ignore"):  # opposite points have no mean
+        mean = manifold.retract(first, moment / weights[:, None] - first)
+    return _Atoms(np.where(np.isfinite(mean), mean, first), weights)
 
 
 # --- costs ----------------------------------------------------------------------------------------
@@ -131,7 +130,7 @@ class _Cost:
     def pairs(self, X: Array, Y: Array, i: Index, j: Index) -> Array:
         """Of the pairs (x_i, y_j), ``(len(i),)``."""
         out = np.empty(len(i))
-        _pair_costs(X, Y, i, j, period_of(self.manifold), self.p, out)
+        pair_costs(X, Y, i, j, period_of(self.manifold), self.p, out)
         return out
 
     def least(self, X: Array, Y: Array, v: Array, k: int) -> tuple[Array, Index]:
@@ -141,83 +140,16 @@ class _Cost:
         every, cell = np.arange(len(Y)), np.repeat(np.arange(len(centre)), np.diff(cells))
         lengths = _Cost(self.manifold, 1).pairs(Y, centre, every, cell)
         ball = np.column_stack([np.maximum.reduceat(a, cells[:-1]) for a in (lengths, v)])
-        k = min(k, len(Y))
+        k, period = min(k, len(Y)), period_of(self.manifold)
         value, index = np.empty((len(X), k)), np.empty((len(X), k), dtype=np.int64)
 
         def block(rows: slice) -> None:
-            _least(X[rows], Y, v, cells, centre, ball, period_of(self.manifold), self.p,
-                   value[rows], index[rows])  # fmt: skip
+            least_costs(
+                X[rows], Y, v, cells, centre, ball, period, self.p, value[rows], index[rows]
+            )
 
         in_threads(block, blocks_of(len(X), 256))
         return value, index
-
-
-@compiled
-def _chord_squared(x: Array, y: Array, period: float) -> float:
-    total = 0.0
-    for k in range(len(x)):
-        lag = x[k] - y[k]
-        if period > 0:
-            lag = abs(lag)
-            lag = min(lag, period - lag)
-        total += lag * lag
-    return total
-
-
-@compiled
-def _length(x: Array, y: Array, squared: float, period: float) -> float:
-    """The geodesic distance of two points with this squared chord."""
-    if period > 0:
-        return math.sqrt(squared)
-    opposite = 0.0
-    for k in range(len(x)):
-        opposite += (x[k] + y[k]) ** 2
-    return 2 * math.atan2(math.sqrt(squared), math.sqrt(opposite))
-
-
-@compiled
-def _pair_costs(X: Array, Y: Array, i: Index, j: Index, period: float, p: int, out: Array) -> None:
-    for r in range(len(i)):
-        x, y = X[i[r]], Y[j[r]]
-        out[r] = _length(x, y, _chord_squared(x, y, period), period) ** p
-
-
-@compiled
-def _least(
-    X: Array, Y: Array, v: Array, cells: Index, centre: Array, ball: Array, period: float, p: int,
-    value: Array, index: Index,
-) -> None:  # fmt: skip
-    """See `_Cost.least`: a cell in a ball (its radius, the largest v in it) is passed over where
-    none of its atoms can be among the k least. The cell where the last search ended comes first.
-    """
-    last = 0
-    for i in range(len(X)):
-        x, best, which = X[i], value[i], index[i]
-        best[:] = np.inf
-        for turn in range(len(centre) + 1):
-            c = last if turn == 0 else turn - 1
-            if turn > 0:
-                gap = _length(x, centre[c], _chord_squared(x, centre[c], period), period)
-                if c == last or max(0.0, gap - ball[c, 0]) ** p - ball[c, 1] > best[-1]:
-                    continue
-            for j in range(cells[c], cells[c + 1]):
-                squared = _chord_squared(x, Y[j], period)
-                chord = squared if p == 2 else math.sqrt(squared)
-                if chord - v[j] < best[-1]:
-                    length = _length(x, Y[j], squared, period)
-                    _insert(length**p - v[j], j, best, which)
-        last = np.searchsorted(cells, which[0], "right") - 1
-
-
-@compiled
-def _insert(new: float, j: int, best: Array, which: Index) -> None:
-    """Into the increasing list of the least values so far, and where they were found."""
-    r = len(best) - 1
-    if new < best[r]:
-        while r > 0 and best[r - 1] > new:
-            best[r], which[r] = best[r - 1], which[r - 1]
-            r -= 1
-        best[r], which[r] = new, j
 
 
 # --- the linear program ---------------------------------------------------------------------------
@@ -225,7 +157,7 @@ def _insert(new: float, j: int, best: Array, which: Index) -> None:
 
 @dataclass(frozen=True)
 class _Plan:
-    """Mass moved from i to j, ``(k,)`` each."""
+    """Mass moved from i to j, ``(k,)`` each; perhaps not all of it."""
 
     i: Index
     j: Index
@@ -257,20 +189,9 @@ def _solved(cost: _Cost, mu: _Atoms, nu: _Atoms, gap: float) -> _Solution:
     for that, the bounds that merged atoms give.
     """
     n, m = len(mu.points), len(nu.points)
-    if n * m <= _DENSE:
-        plan, v, upper = (
-            _Plan(*np.divmod(np.arange(n * m), m), np.zeros(n * m)),
-            np.zeros(m),
-            math.inf,
-        )
-    else:
-        counts = _merged_counts(n, m)
-        coarse = [_merged(cost.manifold, a, k) for a, k in zip((mu, nu), counts, strict=True)]
-        solution = _solved(cost, coarse[0], coarse[1], _COARSE_GAP)
-        plan = _split(solution.plan, mu, nu, counts)
-        v = cost.least(nu.points, coarse[0].points, solution.u, 1)[0][:, 0]
-        upper = plan.spent(cost, mu, nu)
-    pairs, lower, count = plan.i * m + plan.j, -math.inf, 0
+    plan, v = _beginning(cost, mu, nu)
+    lower, upper = -math.inf, plan.spent(cost, mu, nu)
+    pairs, count = plan.i * m + plan.j, 0
     for turn in range(_ROUNDS + 1):
         value, near = cost.least(mu.points, nu.points, v, _NEAR)
         u = value[:, 0]
@@ -287,6 +208,18 @@ def _solved(cost: _Cost, mu: _Atoms, nu: _Atoms, gap: float) -> _Solution:
         plan, v = _program(cost, mu, nu, pairs, (u, v))
         upper = min(upper, plan.spent(cost, mu, nu))
     return _Solution(Bracket(lower, upper), u, plan)
+
+
+def _beginning(cost: _Cost, mu: _Atoms, nu: _Atoms) -> tuple[_Plan, Array]:
+    """A plan, and a potential v of nu: those of merged atoms, or all pairs of a few atoms."""
+    n, m = len(mu.points), len(nu.points)
+    if n * m <= _SMALL**2:
+        return _Plan(*np.divmod(np.arange(n * m), m), np.zeros(n * m)), np.zeros(m)
+    counts = _merged_counts(n, m)
+    coarse = [_merged(cost.manifold, a, k) for a, k in zip((mu, nu), counts, strict=True)]
+    solution = _solved(cost, coarse[0], coarse[1], _COARSE_GAP)
+    v = cost.least(nu.points, coarse[0].points, solution.u, 1)[0][:, 0]
+    return _split(solution.plan, mu, nu, counts), v
 
 
 def _merged_counts(n: int, m: int) -> tuple[int, int]:
