@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from uf_diffusion.comparison.measures import checked_points, checked_weights
-from uf_diffusion.comparison.pairs import distance_sums, period_of
+from uf_diffusion.comparison.pairs import distance_sums, distance_sums_3, period_of
 from uf_diffusion.errors import InputError
 from uf_diffusion.problem.manifolds import Array, Manifold
 from uf_diffusion.threads import blocks_of, in_threads, using_threads
@@ -158,12 +158,17 @@ def _sums(X: Array, Y: Array, B: Array, manifold: Manifold | None, once: bool) -
     period = period_of(manifold) if manifold is not None else 0.0
     if period:
         X, Y = (x - period * np.floor(x / period + 0.5) for x in (X, Y))
-    columns, B = np.ascontiguousarray(Y.T), np.ascontiguousarray(B)
-    out = np.empty((n, len(B)))
+    few = len(B) == 1 and X.shape[1] <= 3
+    if few:
+        X, Y = (np.pad(x, ((0, 0), (0, 3 - x.shape[1]))) for x in (X, Y))
+    columns, B, out = np.ascontiguousarray(Y.T), np.ascontiguousarray(B), np.empty((n, len(B)))
 
     def block(rows: slice) -> None:
         start = rows.start if once else -_ROWS - 1
-        distance_sums(X[rows], columns, B, period, start, out[rows])
+        if few:
+            distance_sums_3(X[rows], columns, B[0], period, start, out[rows, 0])
+        else:
+            distance_sums(X[rows], columns, B, period, start, out[rows])
 
     with using_threads(n * m > _THREADED):
         in_threads(block, blocks_of(n, _ROWS))

@@ -15,7 +15,8 @@ from uf_diffusion.errors import InputError
 from uf_diffusion.network.compiled import compiled, exponential, reordered
 from uf_diffusion.problem.manifolds import Array, FlatTorus, Manifold, Sphere
 
-__all__ = ["Index", "distance_sums", "gaussian_sums", "least_costs", "pair_costs", "period_of"]
+__all__ = ["Index", "distance_sums", "distance_sums_3", "gaussian_sums", "least_costs",
+           "pair_costs", "period_of"]  # fmt: skip
 
 Index = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -62,6 +63,26 @@ def distance_sums(X: Array, Y: Array, B: Array, period: float, start: int, out: 
 
 
 @reordered
+def distance_sums_3(X: Array, Y: Array, b: Array, period: float, start: int, out: Array) -> None:
+    """The same for one set of weights ``(m,)`` and three coordinates: twice as fast."""
+    for i in range(len(X)):
+        j = max(0, start + i + 1)
+        y0, y1, y2, weight = Y[0, j:], Y[1, j:], Y[2, j:], b[j:]
+        x0, x1, x2, total = X[i, 0], X[i, 1], X[i, 2], 0.0
+        if period > 0:
+            for r in range(len(weight)):
+                lag0, lag1, lag2 = abs(x0 - y0[r]), abs(x1 - y1[r]), abs(x2 - y2[r])
+                lag0, lag1 = min(lag0, period - lag0), min(lag1, period - lag1)
+                lag2 = min(lag2, period - lag2)
+                total += math.sqrt(lag0 * lag0 + lag1 * lag1 + lag2 * lag2) * weight[r]
+        else:
+            for r in range(len(weight)):
+                lag0, lag1, lag2 = x0 - y0[r], x1 - y1[r], x2 - y2[r]
+                total += math.sqrt(lag0 * lag0 + lag1 * lag1 + lag2 * lag2) * weight[r]
+        out[i] = total
+
+
+@reordered
 def _add_squares(x: float, y: Array, period: float, row: Array) -> None:
     """Add the squared differences of coordinates to a row."""
     if period > 0:
@@ -79,7 +100,7 @@ def _add_squares(x: float, y: Array, period: float, row: Array) -> None:
 def gaussian_sums(
     X: Array, Y: Array, weights: Array, period: float, factor: float, out: Array
 ) -> None:
-    """out[i] = sum_j weights[j] exp(factor |x_i - y_j|^2), for points X ``(n, d)`` and columns Y."""
+    """out[i] = sum_j weights[j] exp(factor |x_i - y_j|^2), for the same points and columns."""
     row, room = np.empty(Y.shape[1]), np.empty(Y.shape[1])
     for i in range(len(X)):
         row[:] = 0.0
@@ -134,9 +155,9 @@ def least_costs(
 ) -> None:  # fmt: skip
     """The ``value.shape[1]`` least d(x_i, y_j)^p - v_j for every i, increasing, and their j.
 
-    The y_j from ``cells[c]`` to ``cells[c + 1]`` lie in a ball around ``centre[c]``. With its radius
-    ``ball[c, 0]`` and the largest v in it, ``ball[c, 1]``, it is passed over where none of them can
-    be among the least. The ball where the last search ended comes first.
+    The y_j from ``cells[c]`` to ``cells[c + 1]`` lie in a ball around ``centre[c]``, of radius
+    ``ball[c, 0]`` and with v up to ``ball[c, 1]``. It is passed over where none of them can be
+    among the least. The ball where the last search ended comes first.
     """
     last = 0
     for i in range(len(X)):

@@ -31,7 +31,7 @@ _SMALL = 600  # atoms that are not merged; with so many on both sides all pairs 
 _MERGED = 4  # atoms that become one, at least
 _NEAR = 8  # pairs of least reduced cost taken for each atom
 _ROUNDS = 20  # of adding pairs
-_LARGE = 45_000  # atoms of both sides from which they are merged
+_LARGE = 5e12  # `_work` of a program that is not solved, about 10 seconds
 _GAP = 1e-9  # between the bounds of W_p^p, relative, at which the search ends
 _COARSE_GAP = 1e-3  # the same for merged atoms
 _PIVOTS = 10**7
@@ -202,7 +202,7 @@ def _solved(cost: _Cost, mu: _Atoms, nu: _Atoms, gap: float) -> _Solution:
         pairs = np.sort(np.concatenate([pairs, *map(np.ravel, new)]))
         pairs = pairs[np.append(True, np.diff(pairs) > 0)]  # np.unique would hash: six times slower
         enough = upper - lower <= gap * lower or len(pairs) == count
-        if enough or n + m > _LARGE or turn == _ROUNDS:
+        if enough or _work(n, m) > _LARGE or turn == _ROUNDS:
             break
         count = len(pairs)
         plan, v = _program(cost, mu, nu, pairs, (u, v))
@@ -224,13 +224,18 @@ def _beginning(cost: _Cost, mu: _Atoms, nu: _Atoms) -> tuple[_Plan, Array]:
 
 def _merged_counts(n: int, m: int) -> tuple[int, int]:
     """How many atoms either side has once they are merged."""
-    if n + m <= _LARGE:
+    if _work(n, m) <= _LARGE:
         r, s = (k if k <= _SMALL else _power_of_two(k / _MERGED) for k in (n, m))
         return r, s
     r, s = n, m
-    while r + s > _LARGE:
+    while _work(r, s) > _LARGE:
         r, s = (_power_of_two(r - 1), s) if r >= s else (r, _power_of_two(s - 1))
     return r, s
+
+
+def _work(n: int, m: int) -> float:
+    """What the time of a program grows with, as measured; one is 2e-12 seconds."""
+    return float(n) * m * (n + m)
 
 
 def _program(

@@ -1,0 +1,176 @@
+"""Accuracy and cost of the distances: ``python scripts/benchmarks/distances.py [PART ...]``.
+
+Parts: circle, energy, transport. Everything is measured when the script runs; the baseline of each
+table runs in the same command. Expect 10 minutes for all parts on two cores, with nothing else
+running.
+"""
+
+import argparse
+import time
+
+import numpy as np
+import ot
+
+from uf_diffusion.comparison.distances import energy_distance, wasserstein_circle
+from uf_diffusion.comparison.measures import Measure
+from uf_diffusion.comparison.transport import wasserstein
+from uf_diffusion.problem.densities import Bumps, Uniform, VonMisesFisher
+from uf_diffusion.problem.grids import grid_on
+from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
+
+PIVOTS = 10**8
+
+
+def timed(work):
+    """The result, and the seconds that it took."""
+    clock = time.perf_counter()
+    result = work()
+    return result, time.perf_counter() - clock
+
+
+# --- W_p on the circle ----------------------------------------------------------------------------
+
+
+def case(rng, k):
+    """Two measures on the circle; of four cases one has equal weights on both sides."""
+    n, m = rng.integers(1, 40, 2)
+    x, y = rng.uniform(0, 2 * np.pi, n), rng.uniform(0, 2 * np.pi, m)
+    a, b = np.full(n, 1 / n), np.full(m, 1 / m)
+    if k % 4 in (1, 3):
+        a = rng.dirichlet(np.full(n, 0.5))
+    if k % 4 in (2, 3):
+        b = rng.dirichlet(np.full(m, 0.5))
+    return x, y, a, b
+
+
+def circle(count=10_000):
+    """The exact W_p on the circle against the linear program."""
+    print(f"\nW_p on the circle against the linear program (POT), {count} random cases")
+    print(f"{'p':>3} {'weights':>9} {'cases':>7} {'worst relative error':>21} {'above 1e-10':>12} "
+          f"{'ms':>7} {'ms, program':>12}")  # fmt: skip
+    for p in (1, 2):
+        for kind, remainders in {"equal": (0,), "random": (1, 2, 3)}.items():
+            rng, errors, times = np.random.default_rng(p), [], np.zeros(2)
+            for k in range(count):
+                x, y, a, b = case(rng, k)
+                if k % 4 in remainders:
+                    value, own = timed(lambda c=(x, y, a, b): wasserstein_circle(*c, p))
+                    expected, other = timed(lambda c=(x, y, a, b): program_on_circle(*c, p))
+                    errors.append(abs(value - expected) / expected)
+                    times += own, other
+            mean = 1e3 * times / len(errors)
+            print(f"{p:3d} {kind:>9} {len(errors):7d} {max(errors):21.1e} "
+                  f"{np.sum(np.array(errors) > 1e-10):12d} {mean[0]:7.3f} {mean[1]:12.3f}",
+                  flush=True)  # fmt: skip
+
+
+def program_on_circle(x, y, a, b, p):
+    d = np.abs(x[:, None] - y)
+    return ot.emd2(a, b, np.minimum(d, 2 * np.pi - d) ** p, numItermax=PIVOTS) ** (1 / p)
+
+
+# --- the energy distance --------------------------------------------------------------------------
+
+
+def all_pairs(X, Y, manifold):
+    """The energy distance of equal weights from whole rows of chords, in numpy."""
+
+    def mean(X, Y):
+        rows = [manifold.chord(X[i : i + 256], Y).sum() for i in range(0, len(X), 256)]
+        return np.sum(rows) / (len(X) * len(Y))
+
+    return np.sqrt(2 * mean(X, Y) - mean(X, X) - mean(Y, Y))
+
+
+def energy(most_by_rows=30_000):
+    """The energy distance of n points to n others, against rows of a distance matrix."""
+    print("\nEnergy distance of n particles to n others 1e-3 away; seconds")
+    print(f"{'':10} {'n':>7} {'ours':>9} {'by rows':>9} {'ratio':>7} {'relative difference':>20}")
+    for manifold in (Circle(), FlatTorus(1, 4.0), Sphere(2), FlatTorus(2, 4.0)):
+        rng = np.random.default_rng(0)
+        name = f"{type(manifold).__name__} {manifold.dim}"
+        for n in (1_000, 10_000, 100_000):
+            X = manifold.sample(n, rng)
+            Y = manifold.retract(X, manifold.tangent(X, 1e-3 * rng.standard_normal(X.shape)))
+            energy_distance(X[:2], Y[:2], manifold=manifold)
+            value, own = timed(lambda x=X, y=Y, m=manifold: energy_distance(x, y, manifold=m))
+            print(f"{name:10} {n:7d} {own:9.3f}", end="")
+            if n <= most_by_rows:
+                slow, other = timed(lambda x=X, y=Y, m=manifold: all_pairs(x, y, m))
+                print(f" {other:9.3f} {other / own:7.0f} {abs(value - slow) / value:20.1e}", end="")
+            print(flush=True)
+
+
+# --- W_1 and W_2 ----------------------------------------------------------------------------------
+
+
+def nodes_of(density, cells):
+    """A density at the nodes of a mesh; the cells are of equal size up to a few per cent."""
+    nodes = grid_on(density.manifold, cells).nodes
+    mass = density(nodes)
+    return Measure(density.manifold, nodes, mass / mass.sum())
+
+
+def particles(density, n):
+    points = density.sample(n, np.random.default_rng(0))
+    return Measure.of_particles(density.manifold, points)
+
+
+def transport(most_by_program=6_000_000):
+    """W_1 and W_2 between particles and densities at nodes, against the dense linear program."""
+    sphere, torus = Sphere(2), FlatTorus(2, 4.0)
+    vmf, bumps = VonMisesFisher(sphere, 4.0), Bumps(torus)
+    print(
+        "\nW_p of n particles to a density at m nodes: half the difference of the bounds over W_p"
+    )
+    print(f"{'':30} {'n':>7} {'m':>6} {'p':>2} {'W_p':>9} {'error':>8} {'s':>7} {'s, program':>11} "
+          f"{'difference':>11}")  # fmt: skip
+    for label, start, end, n, cells, p in (
+        ("S2, to its own density", vmf, vmf, 512, 5_120, 2),
+        ("S2, to its own density", vmf, vmf, 512, 5_120, 1),
+        ("S2, uniform to a peak", Uniform(sphere), vmf, 512, 5_120, 2),
+        ("S2, uniform to a peak", Uniform(sphere), vmf, 512, 5_120, 1),
+        ("T2, uniform to bumps", Uniform(torus), bumps, 512, 10_000, 2),
+        ("S2, to its own density", vmf, vmf, 512, 20_480, 2),
+        ("S2, uniform to a peak", Uniform(sphere), vmf, 512, 20_480, 2),
+        ("T2, uniform to bumps", Uniform(torus), bumps, 512, 65_536, 2),
+        ("S2, to its own density", vmf, vmf, 512, 81_920, 2),
+        ("S2, to its own density", vmf, vmf, 4_000, 20_480, 2),
+        ("S2, uniform to a peak", Uniform(sphere), vmf, 4_000, 20_480, 2),
+        ("S2, to its own density", vmf, vmf, 100_000, 20_480, 2),
+        ("S2, uniform to a peak", Uniform(sphere), vmf, 100_000, 20_480, 2),
+    ):
+        mu, nu = particles(start, n), nodes_of(end, cells)
+        m = len(nu.points)
+        (lower, upper), own = timed(lambda x=mu, y=nu, q=p: wasserstein(x, y, q))
+        print(f"{label:30} {n:7d} {m:6d} {p:2d} {upper:9.6f} {(upper / lower - 1) / 2:8.1e} "
+              f"{own:7.2f}", end="")  # fmt: skip
+        if n * m <= most_by_program:
+            expected, other = timed(lambda x=mu, y=nu, q=p: dense_program(x, y, q))
+            print(f" {other:11.2f} {abs(upper - expected) / expected:11.1e}", end="")
+        print(flush=True)
+
+
+def dense_program(mu, nu, p):
+    """POT's network simplex on all pairs, the longer side first: it is faster so."""
+    if len(mu.points) < len(nu.points):
+        mu, nu = nu, mu
+    cost = mu.manifold.distance(mu.points, nu.points) ** p
+    return ot.emd2(mu.weights, nu.weights, cost, numItermax=PIVOTS) ** (1 / p)
+
+
+PARTS = {"circle": circle, "energy": energy, "transport": transport}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    chosen = parser.parse_args().parts or list(PARTS)
+    if unknown := set(chosen) - PARTS.keys():
+        parser.error(f"unknown part {', '.join(unknown)}; parts are {', '.join(PARTS)}")
+    for name in chosen:
+        PARTS[name]()
+
+
+if __name__ == "__main__":
+    main()
