@@ -14,15 +14,11 @@ import math
 import numpy as np
 
 from uf_diffusion.comparison.measures import checked_points, checked_weights
-from uf_diffusion.comparison.pairs import distance_sums, distance_sums_3, period_of
+from uf_diffusion.comparison.pairs import distance_sums, distance_sums_3, over_rows, period_of
 from uf_diffusion.errors import InputError
 from uf_diffusion.problem.manifolds import Array, Manifold
-from uf_diffusion.threads import blocks_of, in_threads, using_threads
 
 __all__ = ["energy_distance", "energy_distance_series"]
-
-_ROWS = 128  # of a block of work
-_THREADED = 2**22  # pairs from which more than one thread pays
 
 
 def energy_distance(
@@ -164,12 +160,11 @@ def _sums(X: Array, Y: Array, B: Array, manifold: Manifold | None, once: bool) -
     columns, B, out = np.ascontiguousarray(Y.T), np.ascontiguousarray(B), np.empty((n, len(B)))
 
     def block(rows: slice) -> None:
-        start = rows.start if once else -_ROWS - 1
+        start = rows.start if once else -n - 1
         if few:
             distance_sums_3(X[rows], columns, B[0], period, start, out[rows, 0])
         else:
             distance_sums(X[rows], columns, B, period, start, out[rows])
 
-    with using_threads(n * m > _THREADED):
-        in_threads(block, blocks_of(n, _ROWS))
+    over_rows(block, n, m)
     return out

@@ -7,6 +7,7 @@ of a unit sphere, or of R^d where only chords are measured.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,15 @@ import numpy as np
 from uf_diffusion.errors import InputError
 from uf_diffusion.network.compiled import compiled, exponential, reordered
 from uf_diffusion.problem.manifolds import Array, FlatTorus, Manifold, Sphere
+from uf_diffusion.threads import blocks_of, in_threads, using_threads
 
 __all__ = ["Index", "distance_sums", "distance_sums_3", "gaussian_sums", "least_costs",
-           "pair_costs", "period_of"]  # fmt: skip
+           "over_rows", "pair_costs", "period_of"]  # fmt: skip
 
 Index = np.ndarray[Any, np.dtype[np.int64]]
+
+_ROWS = 128  # of a block
+_THREADED = 2**22  # pairs from which more than one thread pays
 
 
 def period_of(manifold: Manifold) -> float:
@@ -32,6 +37,16 @@ def period_of(manifold: Manifold) -> float:
     if isinstance(manifold, Sphere):
         return 0.0
     raise InputError(f"Distances are measured on spheres and flat tori, not on {manifold}.")
+
+
+def over_rows(work: Callable[[slice], None], n: int, m: int) -> None:
+    """``work`` on blocks of n rows of m pairs each; in threads, where there is enough of it."""
+    blocks = blocks_of(n, _ROWS)
+    if n * m <= _THREADED:
+        in_threads(work, blocks)
+        return
+    with using_threads(many=True):
+        in_threads(work, blocks)
 
 
 # --- sums of a function of the chord --------------------------------------------------------------

@@ -6,9 +6,8 @@ import numpy as np
 
 from uf_diffusion.comparison.background import Background
 from uf_diffusion.comparison.measures import Measure
-from uf_diffusion.comparison.pairs import gaussian_sums, period_of
+from uf_diffusion.comparison.pairs import gaussian_sums, over_rows, period_of
 from uf_diffusion.problem.manifolds import Array, Manifold
-from uf_diffusion.threads import blocks_of, in_threads, using_threads
 
 __all__ = ["kernel_sums", "smoothed"]
 
@@ -42,6 +41,5 @@ def kernel_sums(manifold: Manifold, X: Array, Y: Array, weights: Array, bandwidt
     def block(rows: slice) -> None:
         gaussian_sums(X[rows], columns, weights, period_of(manifold), factor, out[rows])
 
-    with using_threads(len(X) * len(Y) > 2**20):
-        in_threads(block, blocks_of(len(X), 128))
+    over_rows(block, len(X), len(Y))
     return out

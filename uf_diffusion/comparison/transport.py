@@ -21,9 +21,8 @@ from scipy import sparse
 
 from uf_diffusion.comparison.circle import wasserstein_circle
 from uf_diffusion.comparison.measures import Measure
-from uf_diffusion.comparison.pairs import Index, least_costs, pair_costs, period_of
+from uf_diffusion.comparison.pairs import Index, least_costs, over_rows, pair_costs, period_of
 from uf_diffusion.problem.manifolds import Array, Manifold
-from uf_diffusion.threads import blocks_of, in_threads, using_threads
 
 __all__ = ["Bracket", "wasserstein"]
 
@@ -59,9 +58,7 @@ def wasserstein(mu: Measure, nu: Measure, p: int) -> Bracket:
         x, y = (manifold.chart(measure.points)[:, 0] / turn for measure in (mu, nu))
         exact = turn * wasserstein_circle(x, y, mu.weights, nu.weights, p)
         return Bracket(exact, exact)
-    cost = _Cost(manifold, p)
-    with using_threads(len(mu.points) * len(nu.points) > _SMALL**2):
-        lower, upper = _solved(cost, _atoms(mu), _atoms(nu), _GAP).bounds
+    lower, upper = _solved(_Cost(manifold, p), _atoms(mu), _atoms(nu), _GAP).bounds
     return Bracket(max(0.0, lower) ** (1 / p), max(0.0, lower, upper) ** (1 / p))
 
 
@@ -148,7 +145,7 @@ class _Cost:
                 X[rows], Y, v, cells, centre, ball, period, self.p, value[rows], index[rows]
             )
 
-        in_threads(block, blocks_of(len(X), 256))
+        over_rows(block, len(X), len(Y))
         return value, index
 
 
