@@ -48,7 +48,7 @@ LONG_NAMES = {
     "feature": "features omega of the neurons",
     "energy_distance_teacher": "energy distance of the network to the teacher's neurons",
     "energy_distance_diffusion": "energy distance of the network to the diffusion",
-    "w2_diffusion": "2-Wasserstein distance of the network to the diffusion (circle only)",
+    "w2_diffusion": "2-Wasserstein distance of the network to the diffusion; none where too costly",
     "source": "the approximation that an entry of the error budget belongs to",
     "contribution": "energy distance that an approximation adds",
     "contribution_w2": "2-Wasserstein distance that an approximation adds (one dimension only)",
@@ -69,7 +69,7 @@ LONG_NAMES = {
     "energy_distance_at_one": "energy distance to the reference at t = 1",
     "displacement": "root mean square displacement of the neurons from the reference",
     "density_error": "L2 norm of the density's error",
-    "outer_weight_rms": "root mean square of u_i - teacher/density over the neurons",
+    "outer_weight_rms": "root mean square of u_i - u over the neurons, u of the diffusion there",
     "decay_rate": "f''(1) lambda_1, the rate of the last decay",
     "slowest_mode": "norm of density/teacher - 1 in the eigenspace of lambda_1",
 }

@@ -22,8 +22,9 @@ import xarray as xr
 
 from uf_diffusion import parallel
 from uf_diffusion.comparison.compare import compare
-from uf_diffusion.comparison.distances import energy_distance, wasserstein_circle
+from uf_diffusion.comparison.distances import distance
 from uf_diffusion.comparison.identifiability import needs_constraint
+from uf_diffusion.comparison.measures import Measure
 from uf_diffusion.comparison.runs import Failure, Run, Runs
 from uf_diffusion.config import Config
 from uf_diffusion.errors import InputError, RunFailure
@@ -174,9 +175,6 @@ def _atoms(step: xr.Dataset, k: int) -> tuple[Array, Array]:
 
 def _distances(manifold: Manifold, X: Array, a: Array, Y: Array, b: Array) -> tuple[float, float]:
     """Energy distance and, in one dimension, W_2."""
-    energy, w2 = energy_distance(X, Y, a, b, manifold), math.nan
-    if manifold.dim == 1:
-        turn = manifold.axes[0].length / (2 * math.pi)
-        x, y = (manifold.chart(points)[:, 0] / turn for points in (X, Y))
-        w2 = turn * wasserstein_circle(x, y, a, b)
-    return energy, w2
+    mu, nu = Measure(manifold, X, a), Measure(manifold, Y, b)
+    w2 = distance("w2", mu, nu).value if manifold.dim == 1 else math.nan
+    return distance("energy", mu, nu).value, w2

@@ -12,6 +12,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from uf_diffusion.comparison.smoothed import kernel_sums
 from uf_diffusion.problem.manifolds import Array, Manifold
 
 __all__ = ["BLUE", "DRAWN", "GREEN", "GREY", "ORANGE", "PALETTE", "STYLE", "Panel",
@@ -64,9 +65,5 @@ def smoothed(manifold: Manifold, feature: Array, mass: Array, points: Array) -> 
     feature, mass = feature[::every], mass[::every] / mass[::every].sum()
     dim, n = manifold.dim, len(feature)
     width = 2 / dim * (manifold.volume / n) ** (1 / dim)
-    total = np.zeros(len(points))
-    rows = max(1, 2**22 // len(points))
-    for i in range(0, n, rows):
-        chord = manifold.chord(points, feature[i : i + rows])
-        total += np.exp(-0.5 * (chord / width) ** 2) @ mass[i : i + rows]
+    total = kernel_sums(manifold, points, feature, mass, width)
     return np.asarray(total / (math.sqrt(2 * math.pi) * width) ** dim)
