@@ -31,6 +31,12 @@ SMALL = ("network.width=32", "network.teacher_width=64", "diffusion.cells=64", *
 TINY = {
     "width": ("8,16,32", 3, ("network.teacher_width=64", *SOON), np.inf),
     "lambda": ("1e-1,1e-2", None, ("diffusion.rtol=1e-3", "network.rtol=1e-3", *SMALL), np.inf),
+    "limit": (
+        "1e-1,1e-2",
+        None,
+        ("network.width=32", "network.rtol=1e-3", "diffusion.cells=320", *SOON),
+        np.inf,
+    ),
     "samples": ("50,100,200", 3, SMALL, np.inf),
     "step": ("0.03125,0.015625,0.0078125", None, ("network.lambda=0.1", *SMALL), 0.15),
     "mesh": ("96,192", None, SOON, 0.2),
@@ -143,12 +149,18 @@ def test_a_second_call_computes_nothing(tmp_path, monkeypatch):
 
 
 def test_the_key_is_all_that_decides(monkeypatch):
-    """The job, every setting, and the version; not the name of the file."""
+    """The job, every setting that it reads, and the version; not the name of the file."""
     config = load_config("relu-circle")
-    keys = {Run("train", config).key, Run("solve", config).key}
-    for override in ("network.seed=1", "problem.teacher.gamma=99.0", "diffusion.step=0.5"):
+    keys = {Run(job, config).key for job in ("train", "solve", "compare")}
+    for override in ("network.seed=1", "problem.teacher.gamma=99.0", "diffusion.snapshots=5"):
         keys.add(Run("train", load_config("relu-circle", [override])).key)
-    assert len(keys) == 5
+    for override in ("diffusion.step=0.5", "problem.limit=constrained"):
+        changed = load_config("relu-circle", [override])
+        assert Run("train", changed).key == Run("train", config).key
+        keys |= {Run("solve", changed).key, Run("compare", changed).key}
+    assert len(keys) == 10
+    other = load_config("relu-circle", ["network.seed=1"])
+    assert Run("solve", other).key == Run("solve", config).key
     monkeypatch.setattr(runs_module, "__version__", "another")
     assert Run("train", config).key not in keys
 

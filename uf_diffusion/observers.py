@@ -45,7 +45,7 @@ def with_progress[S: Timed](states: Iterable[S], t_end: float, label: str) -> It
     """The states, with a progress bar over t on rank 0; silent without a terminal."""
     silent = parallel.rank() != 0 or not sys.stderr.isatty()
     layout = "{desc} {percentage:3.0f}% |{bar}| t = {n:.3g}/{total:.3g} [{elapsed}<{remaining}]"
-    with tqdm(total=t_end, desc=f"{label:9}", disable=silent, bar_format=layout) as bar:
+    with tqdm(total=t_end, desc=f"{label:9}", disable=silent, leave=None, bar_format=layout) as bar:
         for state in states:
             bar.update(min(state.t, t_end) - bar.n)
             yield state

@@ -231,8 +231,9 @@ class Evolution(ABC):
 
     def _fixed(self, state: DiffusionState, t_end: float, count: int) -> Iterator[DiffusionState]:
         previous = None
-        for _ in range(count):
-            (state, _), previous = self.step(state, t_end / count, previous), state
+        for k in range(1, count + 1):
+            (new, _), previous = self.step(state, t_end / count, previous), state
+            state = replace(new, t=t_end * k / count)  # a sum would drift
             yield state
 
     def _adaptive(self, state: DiffusionState, t_end: float) -> Iterator[DiffusionState]:
