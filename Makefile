@@ -14,7 +14,7 @@ demo: $(VENV)/.ready
 	$(BIN)/uf-diffusion compare relu-circle --out runs/relu-circle
 
 test: $(VENV)/.ready-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 verify: $(VENV)/.ready
 	$(BIN)/python scripts/verify.py

@@ -125,7 +125,7 @@ def test_radial_features_with_other_inputs():
         (ReLU(SPHERE), 2, lambda x: x[0] * x[1]),
         (ReLU(SPHERE), 3, lambda x: x[0] * x[1] * x[2]),
     ],
-    ids=repr,
+    ids=["relu S1 even", "relu S1 odd", "laplace S1 odd", "relu S2 even", "relu S2 odd"],
 )
 def test_the_kernel_maps_a_harmonic_to_its_eigenvalue_times_it(phi, row, harmonic, rng):
     """The mean of K(omega, .) e over a lattice of the manifold, at random omega."""
