@@ -217,7 +217,7 @@ def test_warning_of_the_presets(preset):
     assert seen.unseen_initial == 0
     if seen.warning:
         assert f"odd degrees >= 3: {100 * seen.unseen_teacher:.3g} %" in seen.warning
-        assert "problem.limit=constrained" in seen.warning
+        assert "problem.limit = 'constrained'" in seen.warning
 
 
 def test_even_densities_need_no_warning():

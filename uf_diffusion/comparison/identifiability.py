@@ -133,7 +133,7 @@ def unseen_sentence(attributes: Mapping[Any, Any]) -> str:
     if max(teacher, initial) <= NEGLIGIBLE:
         return ""
     follows = (
-        "the limit lambda -> 0 is the constrained equation: --set problem.limit=constrained"
+        "the limit lambda -> 0 is the constrained equation, problem.limit = 'constrained'"
         if null_space == ODD
         else "lost in round-off, whatever lambda: the network follows no part of f'(nu/mu) there"
     )

@@ -80,13 +80,14 @@ def _risks(ax: Axes, diffusion: xr.Dataset | None, network: xr.Dataset | None) -
 
 
 def _decay(ax: Axes, diffusion: xr.Dataset) -> None:
-    """The fluctuation of mu/nu, and the theory's rate through its last value."""
+    """The fluctuation of mu/nu; once it is small, the theory's rate through its last value."""
     t, rate = diffusion.time.values, diffusion.attrs["decay_rate"]
     spread = diffusion.max_ratio.values - diffusion.min_ratio.values
     ax.plot(t, spread, color=BLUE, label=r"$\max\,\mu/\bar\nu - \min\,\mu/\bar\nu$")
-    late = t >= t[-1] / 3
-    ax.plot(t[late], spread[-1] * np.exp(rate * (t[-1] - t[late])), "--", color=ORANGE,
-            label=rf"$\exp(-f''(1)\lambda_1 t)$, rate {rate:.4g}")  # fmt: skip
+    if spread[-1] < 0.5:
+        late = t >= t[-1] / 3
+        ax.plot(t[late], spread[-1] * np.exp(rate * (t[-1] - t[late])), "--", color=ORANGE,
+                label=rf"$\exp(-f''(1)\lambda_1 t)$, rate {rate:.4g}")  # fmt: skip
     ax.set(title="approach to equilibrium", xlabel="time t", ylabel="range of the ratio",
            yscale="log")  # fmt: skip
     ax.legend()
