@@ -22,13 +22,14 @@ from __future__ import annotations
 from mpi4py import MPI
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from dolfinx.fem.petsc import assemble_matrix
 from scipy import sparse
-from scipy.sparse.linalg import SuperLU, splu
+from scipy.sparse.linalg import splu
 
 from uf_diffusion.diffusion.evolution import DiffusionState, Evolution, Pace
 from uf_diffusion.diffusion.forms import weighted_stiffness
@@ -38,7 +39,7 @@ from uf_diffusion.diffusion.transport import EdgeTransport, Fluxes
 from uf_diffusion.diffusion.visible import EvenAndLinear, Visible
 from uf_diffusion.errors import InputError
 from uf_diffusion.problem import Problem
-from uf_diffusion.problem.grids import Curved, Grid, Index
+from uf_diffusion.problem.grids import Curved, Grid
 from uf_diffusion.problem.manifolds import Array, Sphere
 
 __all__ = ["ConstrainedDiffusion"]
@@ -57,22 +58,18 @@ class _Moved(NamedTuple):
 
 @dataclass(frozen=True)
 class _Newton:
-    """A factorised Newton matrix: sparse minus a product of rank dim + 1."""
+    """Solves with a Newton matrix: a sparse one, minus a product of rank dim + 1 by Woodbury's
+    formula.
+    """
 
-    sparse: SuperLU
-    order: Index
+    sparse: Callable[[Array], Array]
     moment: Array
     bordered: Array
     small: Array
 
     def solve(self, residual: Array) -> Array:
-        y = self._sparse_solve(residual)
+        y = self.sparse(residual)
         return y + self.bordered @ np.linalg.solve(self.small, self.moment.T @ y)
-
-    def _sparse_solve(self, rhs: Array) -> Array:
-        x = np.empty_like(rhs)
-        x[self.order] = self.sparse.solve(rhs[self.order])
-        return x
 
 
 class ConstrainedDiffusion(Evolution):
@@ -207,37 +204,44 @@ class ConstrainedDiffusion(Evolution):
 
     def _factorised(self, moved: _Moved, s: float) -> _Newton:
         """The derivative of  m mu - s D(mu)  at a density."""
+        seen, transport = moved.seen, self.transport
+        solve = self._sparse_solver(moved, s)
+        # G changes by U db beside the pairs' part, where curvature db = -moment . dmu
+        U = seen.moment / self._volume[:, None]
+        flux = moved.fluxes.by_difference[:, None] * (transport.difference @ U)
+        Z = np.column_stack([solve(x) for x in -s * transport.divergence(flux).T])
+        return _Newton(solve, seen.moment, Z, seen.curvature - seen.moment.T @ Z)
+
+    def _sparse_solver(self, moved: _Moved, s: float) -> Callable[[Array], Array]:
+        """Solves with the part of the derivative that couples neighbours and opposite nodes.
+
+        Raises:
+            StageFailure: when it is singular.
+        """
         seen, fluxes, opposite = moved.seen, moved.fluxes, self.space.opposite
-        transport, m, n = self.transport, self._volume, len(moved.mu)
-        i, j = transport.tail, transport.head
-        own, q = np.arange(n), m * seen.outer_weight
+        i, j = self.transport.tail, self.transport.head
+        own, m = np.arange(len(opposite)), self._volume
+        q = m * seen.outer_weight
         # s times the Laplacian with weights by_difference, G' = -u q / pair_curvature in each pair
-        row = np.concatenate([i, j, i, j])
-        column = np.concatenate([j, i, i, j])
+        row, column = np.concatenate([i, j, i, j]), np.concatenate([j, i, i, j])
         value = s * np.repeat([-1.0, 1.0], 2 * len(i)) * np.tile(fluxes.by_difference, 4)
-        value = value * (-seen.outer_weight / seen.pair_curvature)[column]
+        value *= (seen.outer_weight / seen.pair_curvature)[column]
         donated = s * fluxes.by_donor
         entries = (
-            (row, column, -value * q[column]),
-            (row, opposite[column], -value * q[opposite[column]]),
+            (row, column, value * q[column]),
+            (row, opposite[column], value * q[opposite[column]]),
             (i, fluxes.donor, donated),
             (j, fluxes.donor, -donated),
             (own, own, m),
         )
-        where = [np.concatenate(part) for part in zip(*entries, strict=True)]
-        place = np.empty(n, dtype=np.int64)
-        place[self._order] = own
-        A = sparse.csc_matrix((where[2], (place[where[0]], place[where[1]])), shape=(n, n))
+        rows, columns, values = (np.concatenate(part) for part in zip(*entries, strict=True))
+        place = np.argsort(self._order)
+        A = sparse.csc_matrix((values, (place[rows], place[columns])))
         try:
             lu = splu(A, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
         except RuntimeError as error:
             raise StageFailure(f"the Newton matrix is singular ({error})") from None
-        U = seen.moment / m[:, None]
-        X = -s * transport.divergence(fluxes.by_difference[:, None] * (transport.difference @ U))
-        # G also has -U b with curvature b = moment . dmu
-        newton = _Newton(lu, self._order, seen.moment, X, seen.curvature)
-        Z = np.column_stack([newton._sparse_solve(x) for x in X.T])
-        return _Newton(lu, self._order, seen.moment, Z, seen.curvature - seen.moment.T @ Z)
+        return lambda rhs: np.asarray(lu.solve(rhs[self._order])[place])
 
     def broken(self, old: DiffusionState, new: DiffusionState) -> str:
         slack = max(1e-12, self._tolerance)
