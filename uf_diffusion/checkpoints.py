@@ -6,11 +6,11 @@ What it holds is the affair of the two sides; this module knows when to write, a
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any, Self
 
 import xarray as xr
@@ -18,6 +18,7 @@ import xarray as xr
 from uf_diffusion import parallel
 from uf_diffusion.errors import InputError
 from uf_diffusion.observers import Timed
+from uf_diffusion.signals import patient
 from uf_diffusion.store import write_result
 
 __all__ = ["Checkpoints", "read_checkpoint"]
@@ -43,14 +44,13 @@ class Checkpoints:
 
     def __init__(self, path: Path | None, seconds: float, job: str) -> None:
         self._path, self._seconds, self._job = path, seconds, job
-        self._signal, self._last = 0, time.monotonic()
-        self._handlers: dict[int, Any] = {}
+        self._last = time.monotonic()
+        self._waiting, self._heard = ExitStack(), list[int]()
         self._groups: dict[str, xr.Dataset | None] = dict(read_checkpoint(path))
 
     def __enter__(self) -> Self:
         if self._path is not None:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._handlers[number] = signal.signal(number, self._note)
+            self._heard = self._waiting.enter_context(patient())
         return self
 
     def __exit__(
@@ -59,13 +59,7 @@ class Checkpoints:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self._signal:
-            raise KeyboardInterrupt
-        self._signal = number
+        self._waiting.close()
 
     def stored(self, side: str) -> xr.Dataset | None:
         """What the file holds of a side, on all ranks if an earlier run wrote it."""
@@ -90,7 +84,7 @@ class Checkpoints:
             if self._path is None:
                 return
             due = time.monotonic() - self._last > self._seconds
-            wish = parallel.highest(2 if self._signal else int(due))
+            wish = parallel.highest(2 if self._heard else int(due))
             if wish:
                 self.write(side, pack(state))
             if wish == 2:

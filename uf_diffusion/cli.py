@@ -17,6 +17,7 @@ from typing import Annotated
 
 import cyclopts
 import xarray as xr
+from matplotlib.figure import Figure
 
 from uf_diffusion import parallel
 from uf_diffusion.comparison import compare as jobs
@@ -127,9 +128,7 @@ def study(
         attributes = run_attributes(plan.base, time.perf_counter() - clock)
         data = plan.measured(results).assign_attrs(attributes)
         write_result(folder / "study.nc", xr.DataTree(data))
-        figure = draw_study(data)
-        for suffix in ("pdf", "png"):
-            save(figure, folder / f"figure.{suffix}")
+        _save_figure(draw_study(data), folder)
         print(study_table(data))
         print(f"\nfigure    {folder / 'figure.png'}\nresult    {folder / 'study.nc'}")
         if failures := plan.failures(results):
@@ -211,13 +210,16 @@ def _run(
 def _finish(result: xr.DataTree, folder: Path) -> None:
     def write() -> None:
         write_result(folder / "result.nc", result)
-        figure = draw(result)
-        for suffix in ("pdf", "png"):
-            save(figure, folder / f"figure.{suffix}")
+        _save_figure(draw(result), folder)
         (folder / jobs.CHECKPOINT).unlink(missing_ok=True)
         print_summary(result, folder)
 
     parallel.on_root(write)
+
+
+def _save_figure(figure: Figure, folder: Path) -> None:
+    for suffix in ("pdf", "png"):
+        save(figure, folder / f"figure.{suffix}")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -25,10 +25,10 @@ from uf_diffusion.comparison.compare import compare
 from uf_diffusion.comparison.distances import distance
 from uf_diffusion.comparison.identifiability import needs_constraint
 from uf_diffusion.comparison.measures import Measure
+from uf_diffusion.comparison.networks import feature_of
 from uf_diffusion.comparison.runs import Failure, Run, Runs
 from uf_diffusion.config import Config
 from uf_diffusion.errors import InputError, RunFailure
-from uf_diffusion.network.features import feature
 from uf_diffusion.problem.manifolds import Array, Manifold
 from uf_diffusion.store import dataset
 
@@ -68,7 +68,7 @@ def ladder(config: Config) -> list[Rung]:
 def _networks(config: Config) -> Iterator[Rung]:
     n, manifold = config.network, config.problem.shape()
     tight = 1e-5 if n.algorithm != "flow" else n.rtol / 10
-    phi = feature(n.features, manifold, n.scale, n.profile)
+    phi = feature_of(n, manifold)
     # closed-form kernels cost O(M) on the circle alone
     linear = "population" if manifold.dim == 1 and phi.kernel is not None else "low-rank"
 
@@ -95,7 +95,7 @@ def _limits(config: Config) -> Iterator[Rung]:
         return Rung(removed, Run("solve", replace(config, problem=problem, diffusion=fine)))
 
     limit, removed = config.problem.limit, "regularisation"
-    phi = feature(n.features, manifold, n.scale, n.profile)
+    phi = feature_of(n, manifold)
     if limit == "unconstrained" and needs_constraint(phi) and d.degree == 1:
         yield rung(removed, "constrained")
         removed = "what is not seen"

@@ -21,12 +21,11 @@ from uf_diffusion.checkpoints import Checkpoints
 from uf_diffusion.comparison.distances import energy_distance_series, w2
 from uf_diffusion.comparison.identifiability import Identifiability, identifiability
 from uf_diffusion.comparison.measures import Measure
-from uf_diffusion.comparison.networks import Training
+from uf_diffusion.comparison.networks import Training, feature_of
 from uf_diffusion.config import Config
 from uf_diffusion.errors import InputError
 from uf_diffusion.meshfiles import read_usable_mesh
 from uf_diffusion.network.feature_maps import Atoms
-from uf_diffusion.network.features import feature
 from uf_diffusion.observers import DIFFUSION_SERIES, DiffusionHistory, with_progress
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.grids import Grid, grid_on, with_degree
@@ -35,6 +34,7 @@ from uf_diffusion.store import dataset, read_result, run_attributes
 
 if TYPE_CHECKING:
     from uf_diffusion.diffusion.evolution import DiffusionState, Evolution
+    from uf_diffusion.diffusion.schemes import Scheme
     from uf_diffusion.diffusion.solver import UltraFastDiffusion
 
 __all__ = ["CHECKPOINT", "compare", "grid_of", "interrupted", "solve", "spectrum", "train"]
@@ -194,8 +194,7 @@ def _tree(config: Config, clock: float, **groups: xr.Dataset | None) -> xr.DataT
 
 
 def _seen(config: Config, problem: Problem) -> Identifiability:
-    n = config.network
-    phi = feature(n.features, problem.manifold, n.scale, n.profile)
+    phi = feature_of(config.network, problem.manifold)
     return identifiability(phi, problem.teacher, problem.initial)
 
 
@@ -206,26 +205,28 @@ def _installed(package: str) -> bool:
         return False
 
 
-def _solver(config: Config, problem: Problem) -> UltraFastDiffusion:
-    grid = grid_of(config, problem.manifold)
-    from uf_diffusion.diffusion.schemes import scheme
-    from uf_diffusion.diffusion.solver import UltraFastDiffusion
-
-    chosen = scheme(config.diffusion.scheme)
-    comm = parallel.communicator()
-    return UltraFastDiffusion(problem, grid, chosen, config.diffusion.rtol, comm)
-
-
 def _evolution(config: Config, problem: Problem) -> Evolution:
     """The equation that problem.limit names."""
     if config.problem.limit == "unconstrained":
         return _solver(config, problem)
     grid = grid_of(config, problem.manifold)
     from uf_diffusion.diffusion.constrained import ConstrainedDiffusion
+
+    return ConstrainedDiffusion(problem, grid, *_stepping(config))
+
+
+def _solver(config: Config, problem: Problem) -> UltraFastDiffusion:
+    grid = grid_of(config, problem.manifold)
+    from uf_diffusion.diffusion.solver import UltraFastDiffusion
+
+    return UltraFastDiffusion(problem, grid, *_stepping(config))
+
+
+def _stepping(config: Config) -> tuple[Scheme, float, Any]:
+    """Time scheme, tolerance and the ranks that share the mesh."""
     from uf_diffusion.diffusion.schemes import scheme
 
-    d, comm = config.diffusion, parallel.communicator()
-    return ConstrainedDiffusion(problem, grid, scheme(d.scheme), d.rtol, comm)
+    return scheme(config.diffusion.scheme), config.diffusion.rtol, parallel.communicator()
 
 
 def grid_of(config: Config, manifold: Manifold) -> Grid:

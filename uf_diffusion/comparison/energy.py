@@ -152,8 +152,8 @@ def _sums(X: Array, Y: Array, B: Array, manifold: Manifold | None, once: bool) -
     """sum_j |x_i - y_j| B[q, j] ``(n, k)``; each pair of X = Y once, if so wished."""
     n, m = len(X), len(Y)
     period = period_of(manifold) if manifold is not None else 0.0
-    if period:
-        X, Y = (x - period * np.floor(x / period + 0.5) for x in (X, Y))
+    if manifold is not None and period:  # the loops take coordinates of one period
+        X, Y = (manifold.retract(x, np.zeros_like(x)) for x in (X, Y))
     few = len(B) == 1 and X.shape[1] <= 3
     if few:
         X, Y = (np.pad(x, ((0, 0), (0, 3 - x.shape[1]))) for x in (X, Y))

@@ -15,7 +15,7 @@ from uf_diffusion.errors import InputError
 from uf_diffusion.memory import require_memory
 from uf_diffusion.network.factory import feature_map
 from uf_diffusion.network.feature_maps import Atoms, place
-from uf_diffusion.network.features import feature
+from uf_diffusion.network.features import Feature, feature
 from uf_diffusion.network.flow import GradientFlow
 from uf_diffusion.network.projection import OuterLayer
 from uf_diffusion.network.training import (
@@ -29,9 +29,10 @@ from uf_diffusion.network.training import (
 )
 from uf_diffusion.observers import NetworkHistory, with_progress
 from uf_diffusion.problem import Problem
+from uf_diffusion.problem.manifolds import Manifold
 from uf_diffusion.threads import using_threads
 
-__all__ = ["Training"]
+__all__ = ["Training", "feature_of"]
 
 THREADED = 2**24  # bytes of a projection from which more than one thread pays
 
@@ -42,6 +43,11 @@ ALGORITHMS: dict[str, Callable[[Network, NetworkConfig], Algorithm]] = {
     "fixed": lambda network, c: FixedFeatures(network, c.step),
     "flow": lambda network, c: GradientFlow(network, c.rtol),
 }
+
+
+def feature_of(c: NetworkConfig, manifold: Manifold) -> Feature:
+    """The features of a network's configuration."""
+    return feature(c.features, manifold, c.scale, c.profile)
 
 
 def _teacher(problem: Problem, c: NetworkConfig, rng: np.random.Generator) -> Atoms:
@@ -66,7 +72,7 @@ class Training:
     def __init__(self, config: Config, problem: Problem) -> None:
         c, manifold = config.network, problem.manifold
         self._times = config.clock_times()
-        phi = feature(c.features, manifold, c.scale, c.profile)
+        phi = feature_of(c, manifold)
         points = (12 + len(self._times)) * c.width + 4 * c.teacher_width + 2 * c.samples
         plain = 8 * points * (manifold.ambient + 1)
         require_memory(plain, "use a smaller network.width, or fewer snapshots or samples")

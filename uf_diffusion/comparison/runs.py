@@ -7,15 +7,13 @@ on with the runs that it has, and one that has changed does only those that are 
 from __future__ import annotations
 
 import hashlib
-import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import xarray as xr
@@ -25,6 +23,7 @@ from uf_diffusion import parallel
 from uf_diffusion.comparison.compare import compare, solve, spectrum, train
 from uf_diffusion.config import Config, DiffusionConfig, NetworkConfig
 from uf_diffusion.errors import InputError, RunFailure
+from uf_diffusion.signals import patient
 from uf_diffusion.store import read_result, write_result
 from uf_diffusion.version import __version__
 
@@ -106,7 +105,7 @@ class Runs:
         parallel.on_root(self._make_folder)
         found: list[xr.DataTree | Failure] = []
         interrupt = None
-        with _patient(deaf=parallel.rank() > 0) as heard:
+        with patient(deaf=parallel.rank() > 0) as heard:
             try:
                 if parallel.size() > 1:
                     found = self._spread(runs, heard)
@@ -214,29 +213,6 @@ def _start_solvers() -> None:
     """PETSc and SLEPc start on all ranks together: no rank can do it alone."""
     with suppress(InputError):  # the runs that need them will say what is missing
         import uf_diffusion.diffusion.spectrum  # noqa: F401
-
-
-@contextmanager
-def _patient(deaf: bool) -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM are noted in what this gives; the second one interrupts.
-
-    Args:
-        deaf: neither is heard at all.
-    """
-    heard: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if heard:
-            raise KeyboardInterrupt
-        heard.append(number)
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {n: signal.signal(n, signal.SIG_IGN if deaf else note) for n in numbers}
-    try:
-        yield heard
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _seal(content: bytes) -> bytes:
