@@ -19,6 +19,7 @@ import cyclopts
 import xarray as xr
 from matplotlib.figure import Figure
 
+from paper_figures import GROUPS, Scale, chosen, regenerate
 from uf_diffusion import parallel
 from uf_diffusion.comparison import compare as jobs
 from uf_diffusion.comparison.budget import compare_with_budget
@@ -33,7 +34,13 @@ from uf_diffusion.problem.grids import Icosphere, grid_on
 from uf_diffusion.problem.manifolds import Sphere
 from uf_diffusion.problem.triangulations import inspect_mesh
 from uf_diffusion.report import mesh_table, print_summary
-from uf_diffusion.store import open_folder, run_attributes, version_of, write_result
+from uf_diffusion.store import (
+    open_folder,
+    run_attributes,
+    version_of,
+    write_result,
+    write_text,
+)
 from uf_diffusion.study_report import draw_study, study_table
 from uf_diffusion.version import __version__
 
@@ -136,6 +143,41 @@ def study(
             raise RunFailure(f"{len(failures)} run(s) failed; the study lacks them.")
 
     parallel.on_root(write)
+
+
+@app.command
+def figures(
+    *names: Annotated[
+        str, cyclopts.Parameter(help=f"Of {', '.join(GROUPS)}, or of a single figure; all if none.")
+    ],
+    quick: Annotated[
+        bool, cyclopts.Parameter(negative="", help="The first 1000 steps, small networks.")
+    ] = False,
+    seeds: Annotated[
+        int, cyclopts.Parameter(help="Runs of each network; 1 with --quick, else the paper's 6.")
+    ] = 0,
+    out: Annotated[
+        Path | None, cyclopts.Parameter(name="--out", help="Default runs/figures or runs/quick.")
+    ] = None,
+) -> None:
+    """Regenerate the paper's figures, and ours. When interrupted, repeat it: it goes on."""
+    if seeds < 0:
+        raise InputError(f"--seeds must be positive, not {seeds}.")
+    scale = Scale(seeds or (1 if quick else 6), quick)
+    folder = out or Path("runs") / ("quick" if quick else "figures")
+    report = regenerate(chosen(names), scale, folder)
+
+    def tell() -> None:
+        if report.agreement:
+            write_text(folder / "agreement.txt", report.agreement + "\n")
+            print(f"{report.agreement}\n")
+        for name, file in report.files.items():
+            print(f"{name:26}{file}")
+        if report.failures:
+            print("\n".join(f"failed    {sentence}" for sentence in report.failures))
+            raise RunFailure(f"{len(report.failures)} run(s) failed; their figures are missing.")
+
+    parallel.on_root(tell)
 
 
 @app.command

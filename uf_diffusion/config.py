@@ -31,6 +31,8 @@ __all__ = ["Config", "DiffusionConfig", "NetworkConfig", "ProblemConfig", "confi
 
 ALGORITHMS = ["varpro", "two-timescale", "flow", "joint", "fixed"]
 PLACEMENTS = ["random", "even", "quantile"]
+type Snapshots = int | tuple[float, ...]  # how many times, or the times
+
 MANIFOLDS = {"circle": 1, "sphere": 2, "torus": 2}  # with their default dimensions
 
 
@@ -97,7 +99,7 @@ class DiffusionConfig:
     rtol: float = 1e-4
     step: float = 0.0  # a fixed time step, for studies; 0: as rtol allows
     mesh: str = ""  # a file with a triangulation of the sphere; none: built in, from cells
-    snapshots: int = 21
+    snapshots: Snapshots = 21  # how many, evenly spaced from 0 to t_end, or a list of these times
     checkpoint: float = 60.0  # seconds of wall time between checkpoints
 
     def __post_init__(self) -> None:
@@ -109,8 +111,7 @@ class DiffusionConfig:
         if self.step < 0:
             raise InputError(f"diffusion.step must not be negative, but is {self.step}.")
         _positive("diffusion.checkpoint", self.checkpoint)
-        if self.snapshots < 2:
-            raise InputError(f"diffusion.snapshots must be at least 2, not {self.snapshots}.")
+        object.__setattr__(self, "snapshots", _snapshots(self.snapshots))
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,11 @@ class Config:
             default = "radial" if self.problem.manifold == "torus" else "relu"
             network = dataclasses.replace(self.network, features=default)
             object.__setattr__(self, "network", network)
+        if self.times()[-1] != self.problem.t_end:
+            raise InputError(
+                "The last of diffusion.snapshots must be problem.t_end = "
+                f"{self.problem.t_end}, not {self.times()[-1]}."
+            )
         if self.problem.limit == "constrained":
             self._require_constrained()
         if self.diffusion.mesh:
@@ -200,8 +206,11 @@ class Config:
             raise InputError("problem.limit = 'constrained' needs diffusion.degree = 1.")
 
     def times(self) -> Array:
-        """The snapshot times, evenly spaced from 0 to t_end."""
-        return np.linspace(0, self.problem.t_end, self.diffusion.snapshots)
+        """The snapshot times, increasing from 0 to t_end."""
+        chosen = self.diffusion.snapshots
+        if isinstance(chosen, int):
+            return np.linspace(0, self.problem.t_end, chosen)
+        return np.array(chosen)
 
     def clock_times(self) -> Array:
         """The snapshot times of both sides of a comparison.
@@ -350,9 +359,30 @@ def _typed(name: str, value: Any, kind: str) -> Any:
         return value
     if kind == "Any" and isinstance(value, str | dict):
         return value
+    if kind == "Snapshots":
+        return value  # its section says what it may be
     wanted = {"int": "a whole number", "float": "a finite number", "str": "a string",
               "Any": 'a table such as {kind = "uniform"}'}[kind]  # fmt: skip
     raise InputError(f"{name} must be {wanted}, not {value!r}.")
+
+
+def _snapshots(value: Any) -> Snapshots:
+    """The key diffusion.snapshots, checked."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value < 2:
+            raise InputError(f"diffusion.snapshots must be at least 2, not {value}.")
+        return value
+    wanted = InputError(
+        "diffusion.snapshots must be a whole number or times that increase from 0 to "
+        f"problem.t_end, not {value!r}."
+    )
+    if not isinstance(value, list | tuple) or len(value) < 2:
+        raise wanted
+    if not all(type(t) in (int, float) and math.isfinite(t) for t in value):
+        raise wanted
+    if value[0] != 0 or not (np.diff(value) > 0).all():
+        raise wanted
+    return tuple(map(float, value))
 
 
 def _key(f: Any) -> str:

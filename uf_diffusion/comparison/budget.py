@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from uf_diffusion.errors import InputError, RunFailure
 from uf_diffusion.problem.manifolds import Array, Manifold
 from uf_diffusion.store import dataset
 
-__all__ = ["Rung", "compare_with_budget", "ladder"]
+__all__ = ["Rung", "budget", "compare_with_budget", "ladder"]
 
 MEAN_FIELD = 100_000  # evenly placed neurons that stand for infinitely many
 TEACHER = 16_384  # evenly placed neurons that stand for the teacher's density
@@ -118,16 +118,32 @@ def compare_with_budget(config: Config, folder: Path) -> xr.DataTree:
     rungs = ladder(_on_clock(config))  # its mistakes first
     result = compare(config, folder)
     results = Runs(folder / "budget").results([rung.run for rung in rungs])
-
-    def measure() -> xr.Dataset:
-        steps = [result["network"], *map(_last_group, results), result["diffusion"]]
-        removed = [rung.removed for rung in rungs] + ["diffusion's mesh"]
-        return _measured(config.problem.shape(), [s.to_dataset() for s in steps], removed)
-
-    group = parallel.on_root(measure)
+    group = parallel.on_root(lambda: budget(config, result, rungs, results))
     if group is not None:
         result["budget"] = xr.DataTree(group)
     return result
+
+
+def budget(
+    config: Config,
+    compared: xr.DataTree,
+    rungs: Sequence[Rung],
+    results: Sequence[xr.DataTree | Failure],
+) -> xr.Dataset:
+    """The group /budget.
+
+    Args:
+        config: of the comparison.
+        compared: its result.
+        rungs: its ladder.
+        results: of the rungs' runs.
+
+    Raises:
+        RunFailure: when one of these failed.
+    """
+    steps = [compared["network"], *map(_last_group, results), compared["diffusion"]]
+    removed = [rung.removed for rung in rungs] + ["diffusion's mesh"]
+    return _measured(config.problem.shape(), [s.to_dataset() for s in steps], removed)
 
 
 def _last_group(result: xr.DataTree | Failure) -> xr.DataTree:

@@ -28,6 +28,7 @@ from uf_diffusion.meshfiles import read_usable_mesh
 from uf_diffusion.network.feature_maps import Atoms
 from uf_diffusion.observers import DIFFUSION_SERIES, DiffusionHistory, with_progress
 from uf_diffusion.problem import Problem
+from uf_diffusion.problem.densities import Diracs
 from uf_diffusion.problem.grids import Grid, grid_on, with_degree
 from uf_diffusion.problem.manifolds import Array, Manifold
 from uf_diffusion.store import dataset, read_result, run_attributes
@@ -37,7 +38,16 @@ if TYPE_CHECKING:
     from uf_diffusion.diffusion.schemes import Scheme
     from uf_diffusion.diffusion.solver import UltraFastDiffusion
 
-__all__ = ["CHECKPOINT", "compare", "grid_of", "interrupted", "solve", "spectrum", "train"]
+__all__ = [
+    "CHECKPOINT",
+    "compare",
+    "follow",
+    "grid_of",
+    "interrupted",
+    "solve",
+    "spectrum",
+    "train",
+]
 
 CHECKPOINT = "checkpoint.nc"
 W2_PAIRS = 2**24  # of neurons and nodes up to which W2 takes a few seconds a snapshot
@@ -157,6 +167,29 @@ def compare(config: Config, folder: Path | None = None) -> xr.DataTree:
             problem.manifold, solver.grid, diffusion, trained, training.teacher
         ).assign_attrs(_seen(config, problem).attributes)
     return _tree(config, clock, diffusion=diffusion, network=trained, comparison=compared)
+
+
+def follow(config: Config) -> xr.DataTree:
+    """Train the network, and measure its energy distances to teacher and diffusion: what figures
+    of many runs show of each, without the diffusion's fields.
+
+    Args, Raises: as `compare`; a teacher without a density has no distance to a diffusion.
+
+    Returns:
+        The tree with /network and /comparison on rank 0; elsewhere the attributes alone.
+    """
+    clock = time.perf_counter()
+    problem = config.build()
+    training = Training(config, problem)
+    diffusion, nothing = None, Checkpoints(None, math.inf, "follow")
+    if not isinstance(problem.teacher, Diracs):
+        solver = _evolution(config, problem)
+        diffusion = _diffusion(solver, config, config.clock_times(), None, nothing)
+    trained = training.run(nothing)
+    compared = None
+    if trained is not None:
+        compared = dataset(**_energies(problem.manifold, diffusion, trained, training.teacher))
+    return _tree(config, clock, network=trained, comparison=compared)
 
 
 def interrupted(folder: Path) -> Callable[[Config, Path], xr.DataTree]:
@@ -317,21 +350,12 @@ def distances(
     node, feature = diffusion.node.values, network.feature.values
     mass = diffusion.density.values * diffusion.node_measure.values
     masses = network.neuron_mass.values
-    weights = np.broadcast_to(teacher.weights, (len(feature), len(teacher.weights)))
     outer = zip(
         network.outer_weight.values, diffusion.outer_weight.values, feature, strict=True
     )  # fmt: skip
     error = [np.median(np.abs(u - grid.interpolate(limit, x))) for u, limit, x in outer]
     return dataset(
-        time=(("snapshot",), diffusion.snapshot_time.values),
-        energy_distance_teacher=(
-            ("snapshot",),
-            energy_distance_series(feature, teacher.points, weights, manifold, masses),
-        ),
-        energy_distance_diffusion=(
-            ("snapshot",),
-            energy_distance_series(feature, node, mass, manifold, masses),
-        ),
+        **_energies(manifold, diffusion, network, teacher),
         w2_diffusion=(
             ("snapshot",),
             [
@@ -341,6 +365,24 @@ def distances(
         ),
         outer_weight_error=(("snapshot",), error),
     )
+
+
+def _energies(
+    manifold: Manifold, diffusion: xr.Dataset | None, network: xr.Dataset, teacher: Atoms
+) -> dict[str, Any]:
+    """The energy distances of `distances`, and their times; to the diffusion where there is one."""
+    feature, masses = network.feature.values, network.neuron_mass.values
+
+    def to(points: Array, weights: Array) -> tuple[tuple[str], Array]:
+        rows = np.broadcast_to(weights, (len(feature), len(points)))
+        return ("snapshot",), energy_distance_series(feature, points, rows, manifold, masses)
+
+    found: dict[str, Any] = {"time": (("snapshot",), network.snapshot_time.values)}
+    found["energy_distance_teacher"] = to(teacher.points, teacher.weights)
+    if diffusion is not None:
+        mass = diffusion.density.values * diffusion.node_measure.values
+        found["energy_distance_diffusion"] = to(diffusion.node.values, mass)
+    return found
 
 
 def _w2(mu: Measure, nu: Measure) -> float:

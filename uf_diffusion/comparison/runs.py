@@ -20,7 +20,7 @@ import xarray as xr
 from tqdm import tqdm
 
 from uf_diffusion import parallel
-from uf_diffusion.comparison.compare import compare, solve, spectrum, train
+from uf_diffusion.comparison.compare import compare, follow, solve, spectrum, train
 from uf_diffusion.config import Config, DiffusionConfig, NetworkConfig
 from uf_diffusion.errors import InputError, RunFailure
 from uf_diffusion.signals import patient
@@ -30,7 +30,7 @@ from uf_diffusion.version import __version__
 __all__ = ["JOBS", "Failure", "Run", "Runs"]
 
 JOBS: dict[str, Callable[[Config], xr.DataTree]] = {
-    "solve": solve, "train": train, "compare": compare, "spectrum": spectrum,
+    "solve": solve, "train": train, "compare": compare, "follow": follow, "spectrum": spectrum,
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from uf_diffusion.plots.style import BLUE, ORANGE, Panel, by_coordinate, group, smoothed
 from uf_diffusion.problem.manifolds import Array, Manifold
 
-__all__ = ["line_panels"]
+__all__ = ["line_panels", "line_points"]
 
 
 def line_panels(result: xr.DataTree, manifold: Manifold) -> list[Panel]:
@@ -46,7 +46,7 @@ def line_panels(result: xr.DataTree, manifold: Manifold) -> list[Panel]:
             )
         )
     if network is not None:
-        points = _line(manifold, 801)
+        points = line_points(manifold, 801)
         panels.append(
             lambda ax: curves(
                 ax,
@@ -84,7 +84,8 @@ def _outer_weights(
     ax.legend(loc="upper center", ncols=2)
 
 
-def _line(manifold: Manifold, n: int) -> Array:
+def line_points(manifold: Manifold, n: int) -> Array:
+    """``(n, ambient)`` points evenly along the whole of the axis."""
     axis = manifold.axes[0]
     return manifold.unchart(np.linspace(axis.low, axis.high - 1e-9 * axis.length, n)[:, None])
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
+from matplotlib.image import AxesImage
 
 from uf_diffusion.config import Config
 from uf_diffusion.plots.style import BLUE, DRAWN, GREY, Panel, group, smoothed
@@ -15,21 +18,65 @@ from uf_diffusion.problem.grids import Grid, grid_on, with_degree
 from uf_diffusion.problem.manifolds import Array, Manifold, Sphere
 from uf_diffusion.problem.triangulations import Triangulation
 
-__all__ = ["map_panels"]
+__all__ = ["Chart", "density_scale", "map_panels", "mesh_of"]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Pictures in a manifold's chart: its first two axes, averaged over further ones."""
+
+    manifold: Manifold
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Pixels along each axis, few along further ones."""
+        return (121, 121) + (16,) * (len(self.manifold.axes) - 2)
+
+    @cached_property
+    def pixels(self) -> Array:
+        """``(n, ambient)`` the points where `image` wants values."""
+        lines = [
+            a.low + a.length * (np.arange(n) + 0.5) / n
+            for a, n in zip(self.manifold.axes, self.shape, strict=True)
+        ]
+        mesh = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1)
+        return self.manifold.unchart(mesh.reshape(-1, len(lines)))
+
+    def image(self, values: Array) -> Array:
+        """The picture, rows from below, of values ``(n,)`` at the pixels."""
+        return np.asarray(values.reshape(*self.shape[:2], -1).mean(axis=2).T)
+
+    def place(self, points: Array) -> Array:
+        """``(m, 2)`` where points ``(m, ambient)`` are seen."""
+        return self.manifold.chart(points)[:, :2]
+
+    def show(self, ax: Axes, image: Array, norm: PowerNorm) -> AxesImage:
+        """Draw a picture and label its axes; equal lengths where both axes are of one kind."""
+        a, b = self.manifold.axes[:2]
+        ax.set(xlabel=a.label, ylabel=b.label)
+        return ax.imshow(
+            image, origin="lower", extent=(a.low, a.high, b.low, b.high), cmap="viridis", norm=norm,
+            aspect="equal" if a.length == b.length else "auto",
+        )  # fmt: skip
+
+
+def density_scale(top: float | None) -> PowerNorm:
+    """Colours of densities from 0 to ``top``, finer where they are small."""
+    return PowerNorm(0.5, vmin=0, vmax=top)
 
 
 def map_panels(result: xr.DataTree, config: Config, manifold: Manifold) -> list[list[Panel]]:
     """Both densities side by side at a middle and at the last time, and the teacher."""
     diffusion, network = group(result, "diffusion"), group(result, "network")
-    points, shape = _pixels(manifold)
+    chart = Chart(manifold)
     some = diffusion if diffusion is not None else network
     assert some is not None
     times = some.snapshot_time.values
-    grid = _grid(diffusion, config) if diffusion is not None else None
+    grid = mesh_of(diffusion, config) if diffusion is not None else None
 
     def at_pixels(nodal: Array) -> Array:
         assert grid is not None
-        return _image(grid.interpolate(nodal, points), shape)
+        return chart.image(grid.interpolate(nodal, chart.pixels))
 
     teacher = at_pixels(diffusion.teacher.values) if diffusion is not None else None
     top = None if teacher is None else float(teacher.max())
@@ -38,17 +85,17 @@ def map_panels(result: xr.DataTree, config: Config, manifold: Manifold) -> list[
         row = []
         if diffusion is not None:
             image = at_pixels(diffusion.density.values[k])
-            row.append(_map(image, manifold, top, f"diffusion, t = {times[k]:.3g}"))
+            row.append(_map(chart, image, top, f"diffusion, t = {times[k]:.3g}"))
         if network is not None:
             values = smoothed(
-                manifold, network.feature.values[k], network.neuron_mass.values, points
+                manifold, network.feature.values[k], network.neuron_mass.values, chart.pixels
             )
             title = f"network (smoothed), t = {times[k]:.3g}"
-            dots = manifold.chart(network.feature.values[k])
+            dots = chart.place(network.feature.values[k])
             dots = dots[:: -(-len(dots) // DRAWN)]
-            row.append(_map(_image(values, shape), manifold, top, title, dots))
+            row.append(_map(chart, chart.image(values), top, title, dots))
         if teacher is not None and (network is None or k < len(times) - 1):
-            row.append(_map(teacher, manifold, top, "teacher"))
+            row.append(_map(chart, teacher, top, "teacher"))
         elif grid is not None and diffusion is not None and network is not None:
             limit = grid.interpolate(diffusion.outer_weight.values[k], network.feature.values[k])
             row.append(_weight_scatter(limit, network.outer_weight.values[k], times[k]))
@@ -56,7 +103,7 @@ def map_panels(result: xr.DataTree, config: Config, manifold: Manifold) -> list[
     return rows
 
 
-def _grid(diffusion: xr.Dataset, config: Config) -> Grid:
+def mesh_of(diffusion: xr.Dataset, config: Config) -> Grid:
     """The mesh of a result: from a file if it names its cells, else built in."""
     cells, degree = config.diffusion.cells, config.diffusion.degree
     if "cell" not in diffusion:
@@ -76,41 +123,15 @@ def _weight_scatter(limit: Array, u: Array, t: float) -> Panel:
     return panel
 
 
-def _pixels(manifold: Manifold) -> tuple[Array, tuple[int, ...]]:
-    """Points of a regular grid of the chart, coarse along further axes."""
-    shape = (121, 121) + (16,) * (len(manifold.axes) - 2)
-    lines = [
-        a.low + a.length * (np.arange(n) + 0.5) / n
-        for a, n in zip(manifold.axes, shape, strict=True)
-    ]
-    mesh = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1)
-    return manifold.unchart(mesh.reshape(-1, len(shape))), shape
-
-
-def _image(values: Array, shape: tuple[int, ...]) -> Array:
-    """Values at `_pixels` as an image over the first two axes, averaged over further ones."""
-    return np.asarray(values.reshape(*shape[:2], -1).mean(axis=2))
-
-
-def _aspect(manifold: Manifold) -> Any:
-    """Equal lengths where both axes are of one kind."""
-    a, b = manifold.axes[:2]
-    return "equal" if a.length == b.length else "auto"
-
-
 def _map(
-    image: Array, manifold: Manifold, top: float | None, title: str, dots: Array | None = None
+    chart: Chart, image: Array, top: float | None, title: str, dots: Array | None = None
 ) -> Panel:
     def panel(ax: Axes) -> None:
-        a, b = manifold.axes[:2]
-        shown = ax.imshow(
-            image.T, origin="lower", extent=(a.low, a.high, b.low, b.high),
-            aspect=_aspect(manifold), cmap="viridis", norm=PowerNorm(0.5, vmin=0, vmax=top),
-        )  # fmt: skip
+        shown = chart.show(ax, image, density_scale(top))
         if dots is not None:
             ax.plot(dots[:, 0], dots[:, 1], ".", ms=1, color="white", alpha=0.4)
         figure: Any = ax.figure
         figure.colorbar(shown, ax=ax, label="density", pad=0.02)
-        ax.set(title=title, xlabel=a.label, ylabel=b.label)
+        ax.set_title(title)
 
     return panel

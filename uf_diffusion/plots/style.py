@@ -54,16 +54,18 @@ def by_coordinate(manifold: Manifold, node: Array, values: Array) -> tuple[Array
     return x[order], values[order]
 
 
-def smoothed(manifold: Manifold, feature: Array, mass: Array, points: Array) -> Array:
+def smoothed(
+    manifold: Manifold, feature: Array, mass: Array, points: Array, width: float | None = None
+) -> Array:
     """A kernel density estimate of the neurons at points, with a Gaussian of the chord; of every
     k-th neuron where there are very many.
 
-    The bandwidth is 2 / dim mean spacings of uniform neurons: narrow, so that peaks keep their
-    height.
+    The bandwidth, where none is given, is 2 / dim mean spacings of uniform neurons: narrow, so that
+    peaks keep their height.
     """
     every = -(-len(feature) // DRAWN)
     feature, mass = feature[::every], mass[::every] / mass[::every].sum()
     dim, n = manifold.dim, len(feature)
-    width = 2 / dim * (manifold.volume / n) ** (1 / dim)
+    width = width or 2 / dim * (manifold.volume / n) ** (1 / dim)
     total = kernel_sums(manifold, points, feature, mass, width)
     return np.asarray(total / (math.sqrt(2 * math.pi) * width) ** dim)

@@ -22,7 +22,16 @@ from uf_diffusion.errors import InputError, unknown
 from uf_diffusion.problem.manifolds import Array, Circle, FlatTorus, Manifold, Sphere
 from uf_diffusion.problem.plugins import load
 
-__all__ = ["DENSITIES", "Bumps", "Density", "Python", "Uniform", "VonMisesFisher", "density"]
+__all__ = [
+    "DENSITIES",
+    "Bumps",
+    "Density",
+    "Diracs",
+    "Python",
+    "Uniform",
+    "VonMisesFisher",
+    "density",
+]
 
 
 @dataclass(frozen=True)
@@ -175,6 +184,41 @@ class VonMisesFisher(Density):
 
 
 @dataclass(frozen=True)
+class Diracs(Density):
+    """Point masses: a measure without a density, for networks but not for the diffusion.
+
+    Source: arXiv:2504.18208, appendix B, where gamma is infinite.
+
+    Attributes:
+        centres: ``(k, ambient)`` points; in the chart's coordinates on a torus.
+        weights: positive, one for each point; they need not sum to 1.
+    """
+
+    centres: Any = None
+    weights: Any = None
+
+    def __post_init__(self) -> None:
+        n = self.manifold.ambient
+        centres = _numbers("centres", [] if self.centres is None else self.centres)
+        if centres.ndim != 2 or centres.shape[1] != n or not len(centres):
+            raise InputError(f"centres must be a list of points with {n} coordinate(s) each.")
+        with np.errstate(invalid="ignore"):
+            centres = self.manifold.retract(centres, np.zeros_like(centres))
+        if not np.isfinite(centres).all():
+            raise InputError("centres on a sphere must not be the origin.")
+        object.__setattr__(self, "centres", tuple(map(tuple, centres)))
+        object.__setattr__(self, "weights", _weights(self.weights, len(centres)))
+
+    def formula(self, x: Any, xp: ModuleType) -> Any:
+        raise InputError(
+            "A measure of kind 'diracs' has no density: train the network alone, placed at random."
+        )
+
+    def sample(self, n: int, rng: np.random.Generator) -> Array:
+        return np.array(self.centres)[rng.choice(len(self.weights), size=n, p=self.weights)]
+
+
+@dataclass(frozen=True)
 class Python(Density):
     """A user's function ``(n, ambient) -> (n,)``, normalised here by quadrature.
 
@@ -248,6 +292,7 @@ DENSITIES: dict[str, type[Density]] = {
     "uniform": Uniform,
     "bumps": Bumps,
     "von-mises-fisher": VonMisesFisher,
+    "diracs": Diracs,
     "python": Python,
 }
 

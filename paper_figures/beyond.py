@@ -1,0 +1,186 @@
+"""What the paper does not have: other limits, other manifolds, errors explained, animations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from paper_figures.curves import Curve, CurveFigure, Panel
+from paper_figures.drawing import Drawing, Results, Still
+from paper_figures.movies import animate
+from paper_figures.scale import Scale
+from uf_diffusion.comparison.budget import budget, ladder
+from uf_diffusion.comparison.runs import Run
+from uf_diffusion.comparison.studies import study_named
+from uf_diffusion.comparison.sweeps import Plan
+from uf_diffusion.config import Config, load_config
+from uf_diffusion.plots.histories import budget_panels
+from uf_diffusion.plots.style import PALETTE
+from uf_diffusion.study_report import draw_study
+
+__all__ = ["decay", "error_budget", "injective", "movie_circle", "movie_sphere", "movie_torus",
+           "sphere"]  # fmt: skip
+
+TO_DIFFUSION = "energy_distance_diffusion"
+PANELS = {"risk": "reduced risk", "energy_distance_teacher": "distance to the teacher",
+          TO_DIFFUSION: "distance to the diffusion"}  # fmt: skip
+# the gradient flow of evenly placed neurons and infinitely many inputs: no noise, no step
+NOISELESS = ("network.algorithm=flow", "network.placement=even", "network.teacher_placement=even",
+             "network.width=4096", "network.teacher_width=4096")  # fmt: skip
+FRAMES = 48
+
+
+def sphere(scale: Scale) -> Still:
+    """ReLU on S^2: risk and distances of the gradient flow for three lambdas and two widths."""
+    widths = (64, 256) if scale.quick else (128, 1024)
+    curves = [
+        Curve(f"$\\lambda$ = {value:g}, M = {width}",
+              scale.runs("sphere", *_flow(scale, 10.0), "network.kernel=low-rank",
+                         f"network.lambda={value!r}", f"network.width={width}",
+                         "diffusion.cells=5120"),
+              PALETTE[k], line)
+        for width, line in zip(widths, (":", "-"), strict=True)
+        for k, value in enumerate((1e-1, 1e-2, 1e-3))
+    ]  # fmt: skip
+    rows = [[Panel(title, name, curves) for name, title in PANELS.items()]]
+    title = f"ReLU on $S^2$, population kernel, gradient flow\n{_seeds(scale)}"
+    return CurveFigure(rows, title=title)
+
+
+def injective(scale: Scale) -> Still:
+    """Distance to the diffusion as lambda falls: an injective kernel, and ReLU which is blind."""
+    rows = [[
+        Panel(title, TO_DIFFUSION, [
+            Curve(f"$\\lambda$ = {value:g}",
+                  Scale(1, scale.quick).runs(preset, *_flow(scale, 10.0), *NOISELESS,
+                                             "network.kernel=population",
+                                             f"network.lambda={value!r}"),
+                  PALETTE[k])
+            for k, value in enumerate((1e-1, 1e-2, 1e-3, 1e-4, 1e-5))
+        ])
+        for preset, title in (("matern-circle", "Matérn-3/2: injective"),
+                              ("relu-circle", "ReLU: blind to odd waves"))
+    ]]  # fmt: skip
+    return CurveFigure(rows, title=r"$\lambda \to 0$ on $S^1$: 4096 neurons, no sampling noise")
+
+
+def error_budget(scale: Scale) -> Still:
+    """Which approximation keeps the paper's network from the diffusion."""
+    size = ("network.width=128", "problem.t_end=1.0", "network.step=0.0078125",
+            "diffusion.cells=512", "diffusion.snapshots=3")  # fmt: skip
+    full = ("network.width=1024", "problem.t_end=5.0", "diffusion.snapshots=6")
+    config = load_config("paper-6.1", size if scale.quick else full)
+    return _Budget(config, title=f"Error budget, {scale.warning}section 6.1, "
+                                 f"width {config.network.width}")  # fmt: skip
+
+
+def decay(scale: Scale) -> Still:
+    """The last decay of the diffusion against the spectral gap, on S^1, S^2 and T^2."""
+    coarse = ["diffusion.cells=512"] if scale.quick else []
+    title = f"{scale.warning}last decay against $\\lambda_1$"
+    return _Decay(study_named("decay").plan(overrides=coarse), title=title)
+
+
+def movie_circle(scale: Scale) -> Drawing:
+    """Diffusion and network on the circle, ReLU, section 6.1."""
+    return _Movie(_filmed(scale, "relu-circle", 10.0, "network.width=512"), r"ReLU on $S^1$")
+
+
+def movie_torus(scale: Scale) -> Drawing:
+    """Diffusion and network on T^2, radial features, appendix B."""
+    config = _filmed(scale, "radial-torus", 4.0, "diffusion.cells=8192")
+    return _Movie(config, r"radial features on $T^2$")
+
+
+def movie_sphere(scale: Scale) -> Drawing:
+    """Diffusion and network on S^2, ReLU."""
+    config = _filmed(scale, "sphere", 4.0, "diffusion.cells=5120", "network.kernel=low-rank")
+    return _Movie(config, r"ReLU on $S^2$")
+
+
+def _flow(scale: Scale, t_end: float) -> tuple[str, ...]:
+    """Overrides for a gradient flow to another end than the paper's."""
+    end = t_end / 4 if scale.quick else t_end
+    times = [t for t in scale.times if t < end] + [end]
+    return ("network.algorithm=flow", f"problem.t_end={end!r}", f"diffusion.snapshots={times!r}")
+
+
+def _filmed(scale: Scale, preset: str, t_end: float, *overrides: str) -> Config:
+    """A comparison with a snapshot for each frame, denser at the start."""
+    end = t_end / 2 if scale.quick else t_end
+    frames = FRAMES // 2 if scale.quick else FRAMES
+    step = 2.0**-6
+    steps = sorted({round((k / frames) ** 2 * end / step) for k in range(frames + 1)})
+    small = ("network.width=128", "network.samples=1024") if scale.quick else ()
+    return load_config(preset, [
+        f"problem.t_end={end!r}", f"diffusion.snapshots={[k * step for k in steps]!r}",
+        f"network.step={step!r}", *overrides, *small,
+    ])  # fmt: skip
+
+
+def _seeds(scale: Scale) -> str:
+    return f"{scale.warning}{scale.seeds} seed(s)"
+
+
+@dataclass(frozen=True)
+class _Budget(Still):
+    """Attributes:
+    config: of the comparison.
+    """
+
+    config: Config
+
+    @property
+    def runs(self) -> list[Run]:
+        return [self._compared, *(rung.run for rung in ladder(self.config))]
+
+    @property
+    def _compared(self) -> Run:
+        return Run("compare", self.config)
+
+    def figure(self, results: Results) -> Figure:
+        rungs = ladder(self.config)
+        found = [results[rung.run] for rung in rungs]
+        panels = budget_panels(budget(self.config, results[self._compared], rungs, found))
+        figure = Figure(figsize=(4.2 * len(panels), 3.4), layout="constrained")
+        for ax, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
+            panel(ax)
+        return figure
+
+
+@dataclass(frozen=True)
+class _Decay(Still):
+    """Attributes:
+    plan: of the study.
+    """
+
+    plan: Plan
+
+    @property
+    def runs(self) -> list[Run]:
+        return self.plan.runs
+
+    def figure(self, results: Results) -> Figure:
+        return draw_study(self.plan.measured([results[run] for run in self.runs]))
+
+
+@dataclass(frozen=True)
+class _Movie(Drawing):
+    """Attributes:
+    config: of the comparison.
+    title: of every frame.
+    """
+
+    config: Config
+    title: str
+
+    @property
+    def runs(self) -> list[Run]:
+        return [Run("compare", self.config)]
+
+    def write(self, results: Results, stem: Path) -> Path:
+        path = stem.with_suffix(".gif")
+        animate(results[self.runs[0]], path, title=self.title)
+        return path

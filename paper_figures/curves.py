@@ -1,0 +1,141 @@
+"""Figures of curves over the iterations: panels of curves, each a band of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from paper_figures.drawing import Results, Still
+from paper_figures.paper import Agreement, Published
+from paper_figures.scale import ITERATION
+from uf_diffusion.comparison.runs import Run
+from uf_diffusion.plots.style import GREY
+from uf_diffusion.problem.manifolds import Array
+
+__all__ = ["Curve", "CurveFigure", "Panel"]
+
+POINTS = 400  # of a drawn curve, at most
+QUANTITIES = {
+    "risk": ("network", "reduced risk $L^\\lambda$"),
+    "energy_distance_teacher": ("comparison", "energy distance to the teacher"),
+    "energy_distance_diffusion": ("comparison", "energy distance to the diffusion"),
+}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One network's quantity over the iterations.
+
+    Attributes:
+        label: in the legend; none where a curve of the same colour says it.
+        runs: one for each seed.
+        colour, line: how it looks.
+        paper: the same in the paper.
+    """
+
+    label: str
+    runs: Sequence[Run]
+    colour: str
+    line: str = "-"
+    paper: Published | None = None
+
+    def values(self, quantity: str, results: Results) -> tuple[Array, Array]:
+        """Iterations ``(n,)`` and the quantity of each seed ``(seeds, n)``."""
+        group = QUANTITIES[quantity][0]
+        found = [results[run][group].to_dataset() for run in self.runs]
+        iterations = found[0].time.values / ITERATION
+        return iterations, np.array([data[quantity].values for data in found])
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Curves of one quantity.
+
+    Attributes:
+        title: of the panel.
+        quantity: a name in `QUANTITIES`.
+        curves: what is drawn.
+        logarithmic: whether the axis of the iterations is.
+    """
+
+    title: str
+    quantity: str
+    curves: Sequence[Curve]
+    logarithmic: bool = False
+
+    def draw(self, ax: Axes, results: Results) -> None:
+        """All curves with the range of their seeds; the paper's thin and grey."""
+        for curve in self.curves:
+            x, y = curve.values(self.quantity, results)
+            shown = self._shown(x)
+            middle = y[:, shown].mean(axis=0)
+            label = curve.label or None
+            ax.plot(x[shown], middle, curve.line, color=curve.colour, label=label)
+            if len(y) > 1:
+                low, high = y[:, shown].min(axis=0), y[:, shown].max(axis=0)
+                ax.fill_between(x[shown], low, high, color=curve.colour, alpha=0.2, lw=0)
+        self._draw_paper(ax)
+        ax.set(title=self.title, xlabel="iteration (steps of $2^{-10}$ in t)", yscale="log",
+               ylabel=QUANTITIES[self.quantity][1],
+               xscale="log" if self.logarithmic else "linear")  # fmt: skip
+
+    def _draw_paper(self, ax: Axes) -> None:
+        label: str | None = "paper"
+        for curve in self.curves:
+            if curve.paper is not None:
+                ax.plot(curve.paper.x, curve.paper.y, curve.line, color=GREY, lw=0.7, label=label)
+                label = None
+
+    def _shown(self, x: Array) -> Array:
+        """The numbers of the points that are drawn."""
+        if self.logarithmic:
+            first = int(np.searchsorted(x, 1.0))
+            wanted = np.geomspace(max(first, 1), len(x) - 1, POINTS)
+        else:
+            wanted = np.linspace(0, len(x) - 1, POINTS)
+        return np.unique(np.rint(wanted).astype(int))
+
+    def agreement(self, results: Results) -> list[str]:
+        """Ours against the paper's, where it has the same curve."""
+        lines = []
+        for curve in self.curves:
+            if curve.paper is not None:
+                x, y = curve.values(self.quantity, results)
+                name = f"{self.quantity}, {curve.label}"
+                lines += Agreement.of(name, curve.paper, x, y).lines
+        return lines
+
+
+@dataclass(frozen=True)
+class CurveFigure(Still):
+    """Rows of panels."""
+
+    rows: Sequence[Sequence[Panel]]
+
+    @property
+    def runs(self) -> list[Run]:
+        return [run for row in self.rows for panel in row for c in panel.curves for run in c.runs]
+
+    def figure(self, results: Results) -> Figure:
+        columns = max(map(len, self.rows))
+        size = (4.2 * columns, 0.4 + 3.1 * len(self.rows))
+        figure = Figure(figsize=size, layout="constrained")
+        grid = figure.subplots(len(self.rows), columns, squeeze=False)
+        for axes, row in zip(grid, self.rows, strict=True):
+            for ax, panel in zip(axes, row, strict=True):
+                panel.draw(ax, results)
+        found = [ax.get_legend_handles_labels() for ax in figure.axes]
+        by_label = {name: handle for pair in found for handle, name in zip(*pair, strict=True)}
+        paper = by_label.pop("paper", None)  # last of all
+        by_label |= {"paper": paper} if paper is not None else {}
+        figure.legend(by_label.values(), by_label, loc="outside lower center",
+                      ncols=min(len(by_label), 2 * columns))  # fmt: skip
+        return figure
+
+    def agreement(self, results: Results) -> list[str]:
+        panels = [panel for row in self.rows for panel in row]
+        return [line for panel in panels for line in panel.agreement(results)]

@@ -1,0 +1,258 @@
+"""Movies of a comparison: the diffusion and the network side by side, one frame a snapshot."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import xarray as xr
+from matplotlib.animation import AbstractMovieWriter, FFMpegWriter, PillowWriter
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from uf_diffusion.config import Config, config_from_toml
+from uf_diffusion.errors import InputError
+from uf_diffusion.plots.globe import Globe
+from uf_diffusion.plots.lines import line_points
+from uf_diffusion.plots.maps import Chart, density_scale, mesh_of
+from uf_diffusion.plots.style import (
+    BLUE,
+    DRAWN,
+    GREY,
+    ORANGE,
+    STYLE,
+    by_coordinate,
+    group,
+    smoothed,
+)  # fmt: skip
+from uf_diffusion.problem.grids import Grid
+from uf_diffusion.problem.manifolds import Array, Manifold, Sphere
+
+__all__ = ["animate", "movie"]
+
+type Move = Callable[[int], None]
+
+SIZE, DPI = (7.2, 3.0), 90  # inches, pixels an inch
+LATITUDE, TURN = math.pi / 9, 2 * math.pi / 3  # of the eye, and how far the globe turns, in radians
+
+
+def animate(result: xr.DataTree, path: Path, fps: int = 12, title: str = "") -> None:
+    """Write the movie of a comparison, a frame a snapshot; the last one stays for a second.
+
+    The file appears under its name once it is complete.
+
+    Args:
+        result: what `compare` returned, or its result.nc read back.
+        path: the file, ``.gif`` or, where there is ffmpeg, ``.mp4``.
+        fps: frames a second.
+        title: stands before the time.
+
+    Raises:
+        InputError: for another suffix, no ffmpeg, a rate that is not positive, or as `movie`.
+    """
+    writer = _writer(path, fps)
+    partial = path.with_name(f".{path.name}")
+    with matplotlib.rc_context(STYLE):
+        figure, move, count = movie(result, title)
+        try:
+            with writer.saving(figure, partial, DPI):
+                for k in [*range(count), *[count - 1] * fps]:
+                    move(k)
+                    writer.grab_frame()
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def movie(result: xr.DataTree, title: str = "") -> tuple[Figure, Move, int]:
+    """The figure of a movie, what moves it to a snapshot, and the number of snapshots.
+
+    Raises:
+        InputError: unless the result has both sides, on a manifold of which there are pictures.
+    """
+    run = _run(result)
+    figure = Figure(figsize=SIZE, layout="constrained")
+    if len(run.manifold.axes) == 1:
+        density, weights = figure.subplots(1, 2)
+        moves = [_densities(density, run), _outer_weights(weights, run)]
+    else:
+        moves = _pictures(figure, run)
+    heading = figure.suptitle(" ", fontsize=10)
+
+    def move(k: int) -> None:
+        for part in moves:
+            part(k)
+        heading.set_text(f"{title}   t = {run.times[k]:.3f}".lstrip())
+
+    move(0)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # nothing jumps
+    return figure, move, len(run.times)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Both sides of a comparison, and the densities of each at any points of the manifold."""
+
+    config: Config
+    diffusion: xr.Dataset
+    network: xr.Dataset
+    comparison: xr.Dataset | None
+    manifold: Manifold
+    grid: Grid
+
+    @property
+    def times(self) -> Array:
+        return self.diffusion.snapshot_time.values
+
+    @property
+    def limit(self) -> str:
+        constrained = self.config.problem.limit == "constrained"
+        return "constrained diffusion" if constrained else "diffusion"
+
+    def solved(self, k: int, points: Array) -> Array:
+        return self.grid.interpolate(self.diffusion.density.values[k], points)
+
+    def trained(self, k: int, points: Array) -> Array:
+        mass = self.network.neuron_mass.values
+        return smoothed(self.manifold, self.network.feature.values[k], mass, points)
+
+    def neurons(self, k: int) -> Array:
+        """Those that are drawn."""
+        feature = self.network.feature.values[k]
+        return feature[:: -(-len(feature) // DRAWN)]
+
+
+def _run(result: xr.DataTree) -> _Run:
+    diffusion, network = group(result, "diffusion"), group(result, "network")
+    if diffusion is None or network is None:
+        raise InputError("A movie needs the diffusion and the network: the result of a comparison.")
+    config = config_from_toml(result.attrs["config"])
+    manifold = config.problem.shape()
+    grid = mesh_of(diffusion, config)
+    return _Run(config, diffusion, network, group(result, "comparison"), manifold, grid)
+
+
+def _writer(path: Path, fps: int) -> AbstractMovieWriter:
+    """What writes files of this suffix."""
+    writers: dict[str, type[AbstractMovieWriter]] = {".gif": PillowWriter, ".mp4": FFMpegWriter}
+    if fps < 1:
+        raise InputError(f"A movie needs at least one frame a second, not {fps}.")
+    if path.suffix not in writers:
+        raise InputError(f"A movie is a .gif or .mp4 file, which '{path.name}' is not.")
+    if not writers[path.suffix].isAvailable():
+        raise InputError("A movie as .mp4 needs the program ffmpeg; write a .gif instead.")
+    return writers[path.suffix](fps=fps)
+
+
+def _densities(ax: Axes, run: _Run) -> Move:
+    """The teacher, both densities, and a tick below for each neuron."""
+    manifold, points = run.manifold, line_points(run.manifold, 801)
+    node, x = run.diffusion.node.values, manifold.chart(points)[:, 0]
+    solved = [by_coordinate(manifold, node, mu) for mu in run.diffusion.density.values]
+    trained = [run.trained(k, points) for k in range(len(run.times))]
+    teacher = by_coordinate(manifold, node, run.diffusion.teacher.values)
+    ax.fill_between(*teacher, color="0.88", lw=0, label="teacher")
+    (network,) = ax.plot([], [], color=ORANGE, label="network (smoothed)")
+    (diffusion,) = ax.plot([], [], color=BLUE, label=run.limit)
+    (rug,) = ax.plot([], [], "|", ms=5, mew=0.6, color=ORANGE, alpha=0.4,
+                     transform=ax.get_xaxis_transform())  # fmt: skip
+    top = max(teacher[1].max(), np.max(trained), *(y.max() for _, y in solved))
+    _axis(ax, manifold, "density")
+    ax.set_ylim(0, 1.05 * top)
+    ax.legend(loc="upper right")
+
+    def move(k: int) -> None:
+        diffusion.set_data(*solved[k])
+        network.set_data(x, trained[k])
+        neurons = manifold.chart(run.neurons(k))[:, 0]
+        rug.set_data(neurons, np.full(len(neurons), 0.015))
+
+    return move
+
+
+def _outer_weights(ax: Axes, run: _Run) -> Move:
+    """u_i of the neurons on the curve u = nu / mu."""
+    manifold, outer = run.manifold, run.network.outer_weight.values
+    node, feature = run.diffusion.node.values, run.network.feature.values
+    limit = [by_coordinate(manifold, node, u) for u in run.diffusion.outer_weight.values]
+    (dots,) = ax.plot([], [], ".", ms=3, color=ORANGE, alpha=0.6, label="neurons, $u_i$")
+    (curve,) = ax.plot([], [], color=BLUE, label=f"{run.limit}, $u$")
+    ax.axhline(1, color=GREY, lw=0.6, zorder=0)
+    low = min(outer.min(), *(u.min() for _, u in limit))
+    high = max(outer.max(), *(u.max() for _, u in limit))
+    _axis(ax, manifold, "outer weight")
+    ax.set_ylim(low - 0.04 * (high - low), high + 0.04 * (high - low))
+    ax.legend(loc="upper right")
+
+    def move(k: int) -> None:
+        curve.set_data(*limit[k])
+        dots.set_data(manifold.chart(feature[k])[:, 0], outer[k])
+
+    return move
+
+
+def _axis(ax: Axes, manifold: Manifold, quantity: str) -> None:
+    axis = manifold.axes[0]
+    ax.set(xlabel=axis.label, ylabel=quantity, xlim=(axis.low, axis.high))
+
+
+def _pictures(figure: Figure, run: _Run) -> list[Move]:
+    """Both densities on one colour scale, and their distances over time where they are known."""
+    ratios = [1.0, 1.0] if run.comparison is None else [1.0, 1.0, 0.85]
+    left, right, *rest = figure.subplots(1, len(ratios), width_ratios=ratios)
+    views, teacher = _views(run), run.diffusion.teacher.values
+    norm = density_scale(float(teacher.max()))
+    sides = ((left, run.limit, run.solved), (right, "network (smoothed)", run.trained))
+    shown, lines = [], []
+    for ax, name, density in sides:
+        shown.append(views[0].show(ax, views[0].image(density(0, views[0].pixels)), norm))
+        lines += ax.plot([], [], color="white", lw=0.4, alpha=0.4)
+        ax.set_title(name)
+    right.set_ylabel("")
+    (dots,) = right.plot([], [], ".", ms=1.8, mew=0, color="white", alpha=0.7)
+    figure.colorbar(shown[0], ax=[left, right], label="density", shrink=0.8, pad=0.02)
+
+    def move(k: int) -> None:
+        view = views[k]
+        for image, line, (_, _, density) in zip(shown, lines, sides, strict=True):
+            image.set_data(view.image(density(k, view.pixels)))
+            if isinstance(view, Globe):
+                line.set_data(*view.graticule.T)
+        dots.set_data(*view.place(run.neurons(k)).T)
+
+    return [move, *(_distances(ax, run) for ax in rest)]
+
+
+def _views(run: _Run) -> Sequence[Chart | Globe]:
+    """How each snapshot is seen: a globe turns slowly, past most of the teacher at half time."""
+    count = len(run.times)
+    if not isinstance(run.manifold, Sphere):
+        return [Chart(run.manifold)] * count
+    mass = run.diffusion.teacher.values * run.diffusion.node_measure.values
+    x, y, _ = mass @ run.diffusion.node.values
+    turns = math.atan2(y, x) + np.linspace(-TURN / 2, TURN / 2, count)
+    return [Globe(float(turn), LATITUDE) for turn in turns]
+
+
+def _distances(ax: Axes, run: _Run) -> Move:
+    """The network's energy distances over time, a dot on each at the snapshot's time."""
+    assert run.comparison is not None
+    lines = (("energy_distance_teacher", "to the teacher", GREY),
+             ("energy_distance_diffusion", f"to the {run.limit}", BLUE))  # fmt: skip
+    values = [run.comparison[name].values for name, _, _ in lines]
+    for y, (_, label, colour) in zip(values, lines, strict=True):
+        ax.plot(run.times, y, color=colour, label=label)
+    dots = [ax.plot([], [], "o", ms=4, color=colour)[0] for _, _, colour in lines]
+    ax.set(title="network's energy distance", xlabel="time t", yscale="log")
+    ax.legend(loc="upper right")
+
+    def move(k: int) -> None:
+        for dot, y in zip(dots, values, strict=True):
+            dot.set_data(run.times[k : k + 1], y[k : k + 1])
+
+    return move

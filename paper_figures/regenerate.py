@@ -1,0 +1,117 @@
+"""From names of figures to files: compute what is missing, then draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import xarray as xr
+
+from paper_figures import beyond, relu, torus
+from paper_figures.drawing import Drawing, Results
+from paper_figures.paper import Agreement
+from paper_figures.scale import Scale
+from uf_diffusion import parallel
+from uf_diffusion.comparison.runs import Failure, Run, Runs
+from uf_diffusion.errors import unknown
+
+__all__ = ["FIGURES", "GROUPS", "Report", "chosen", "regenerate"]
+
+GROUPS: dict[str, dict[str, Callable[[Scale], Drawing]]] = {
+    "relu": {
+        "relu-teachers": relu.teachers,
+        "relu-risks-by-width": relu.risks_by_width,
+        "relu-distances-by-width": relu.distances_by_width,
+        "relu-risks-by-lambda": relu.risks_by_lambda,
+        "relu-distances-by-lambda": relu.distances_by_lambda,
+        "relu-densities": relu.densities,
+        "relu-gammas": relu.gammas,
+        "relu-two-timescale": relu.two_timescale,
+    },
+    "torus": {
+        "torus-teacher": torus.teacher,
+        "torus-risks-by-width": torus.risks_by_width,
+        "torus-distances-by-width": torus.distances_by_width,
+        "torus-by-lambda": torus.by_lambda,
+        "torus-diracs": torus.diracs,
+        "torus-diffusion": torus.diffusion,
+    },
+    "beyond": {
+        "sphere": beyond.sphere,
+        "error-budget": beyond.error_budget,
+        "injective": beyond.injective,
+        "decay": beyond.decay,
+        "movie-circle": beyond.movie_circle,
+        "movie-torus": beyond.movie_torus,
+        "movie-sphere": beyond.movie_sphere,
+    },
+}
+FIGURES = {name: draw for group in GROUPS.values() for name, draw in group.items()}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of the figures, on rank 0; nothing elsewhere.
+
+    Attributes:
+        files: the main file of each figure that was drawn, by its name.
+        agreement: a table of ours against the paper's curves.
+        failures: a sentence for each run that failed.
+    """
+
+    files: dict[str, Path]
+    agreement: str
+    failures: list[str]
+
+
+def chosen(names: Sequence[str]) -> list[str]:
+    """The figures of names of figures and groups; all where there is none.
+
+    Raises:
+        InputError: for an unknown name.
+    """
+    found: dict[str, None] = {}
+    for name in names or GROUPS:
+        if name not in (*GROUPS, *FIGURES):
+            raise unknown("figure", name, (*GROUPS, *FIGURES))
+        found |= dict.fromkeys(GROUPS.get(name, [name]))
+    return list(found)
+
+
+def regenerate(names: Sequence[str], scale: Scale, folder: Path) -> Report:
+    """Compute the runs that are not in the folder, and draw. Call it on all ranks.
+
+    Args:
+        names: of figures, as in `FIGURES`.
+        scale: how much is done.
+        folder: where the figures go, ``<name>.png`` and others; its folder ``runs`` keeps results.
+
+    Raises:
+        KeyboardInterrupt: as `Runs.results`.
+        InputError: for a folder that cannot be made.
+    """
+    drawings = {name: FIGURES[name](scale) for name in names}
+    runs = sorted((r for d in drawings.values() for r in d.runs), key=_work, reverse=True)
+    outcome = dict(zip((r.key for r in runs), Runs(folder / "runs").results(runs), strict=False))
+    return parallel.on_root(lambda: _drawn(drawings, outcome, folder)) or Report({}, "", [])
+
+
+def _work(run: Run) -> float:
+    """What a run costs, roughly: the longest come first, so that ranks end together."""
+    n, dim = run.config.network, run.config.problem.dim
+    return n.width * (n.samples if dim > 1 else 1.0) * run.config.problem.t_end / n.step
+
+
+def _drawn(
+    drawings: dict[str, Drawing], outcome: dict[str, xr.DataTree | Failure], folder: Path
+) -> Report:
+    failures = [f"{r.run.job}: {r.reason}" for r in outcome.values() if isinstance(r, Failure)]
+    found = {key: r for key, r in outcome.items() if not isinstance(r, Failure)}
+    results, files, lines = Results(found), {}, [Agreement.head()]
+    for name, drawing in drawings.items():
+        if all(run.key in found for run in drawing.runs):
+            files[name] = drawing.write(results, folder / name)
+            if rows := drawing.agreement(results):
+                lines += [name, *(f"  {row}" for row in rows)]
+    return Report(files, "\n".join(lines) if len(lines) > 1 else "", failures)

@@ -1,0 +1,237 @@
+"""Section 6.1 of the paper: ReLU features on the circle. One function per figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from paper_figures.curves import CurveFigure, Panel
+from paper_figures.drawing import Results, Still
+from paper_figures.families import LINES, Family
+from paper_figures.paper import published
+from paper_figures.scale import ITERATION, Scale
+from uf_diffusion.comparison.runs import Run
+from uf_diffusion.config import load_config
+from uf_diffusion.plots.style import GREY, PALETTE, smoothed
+from uf_diffusion.problem.manifolds import Array, Circle
+
+__all__ = ["densities", "distances_by_lambda", "distances_by_width", "gammas", "risks_by_lambda",
+           "risks_by_width", "teachers", "two_timescale"]  # fmt: skip
+
+GAMMAS = (10, 100, 1000)
+SHOWN = (0, 100, 1000, 5000, 10000)  # iterations of the densities side by side
+DISTANCES = ("energy_distance_teacher", "energy_distance_diffusion")
+WIDEST = 1024
+SMOOTHED = 0.05  # radians: the width of the Gaussian in a density of neurons
+CIRCLE_SHAPE = Circle()
+
+CIRCLE = Family(
+    preset="paper-6.1",
+    regularisations=(1e-1, 1e-2, 1e-3, 1e-4),
+    chosen=1e-3,
+    papers=("relu1d_width_risk_evolution", "relu1d_width_distance_evolution"),
+    seen=DISTANCES,
+)
+
+
+def _short(name: str) -> str:
+    return name.removeprefix("energy_distance_")
+
+
+def teachers(scale: Scale) -> Still:
+    """Densities of the teachers of three sharpnesses; the paper's curves are below ours."""
+    return _Teachers(title="Teachers of section 6.1, normalised densities")
+
+
+def risks_by_width(scale: Scale) -> Still:
+    """Reduced risk of four widths, biased and unbiased, lambda = 1e-3."""
+    rows = [[
+        Panel(regulariser, "risk", CIRCLE.of_widths(scale, "risk", [regulariser], scale.widths),
+              logarithmic=regulariser == "biased")
+        for regulariser in ("biased", "unbiased")
+    ]]  # fmt: skip
+    return CurveFigure(rows, title=_title("reduced risk", scale, r"$\lambda = 10^{-3}$"))
+
+
+def distances_by_width(scale: Scale) -> Still:
+    """Distances to teacher and diffusion of four widths, biased and unbiased, lambda = 1e-3."""
+    rows = [[
+        Panel(f"to the {_short(name)}", name,
+              CIRCLE.of_widths(scale, name, list(LINES), scale.widths))
+        for name in DISTANCES
+    ]]  # fmt: skip
+    return CurveFigure(rows, title=_title("distances", scale, r"$\lambda = 10^{-3}$"))
+
+
+def risks_by_lambda(scale: Scale) -> Still:
+    """Reduced risk of four lambdas, biased and unbiased, width 1024."""
+    rows = [[
+        Panel(regulariser, "risk", CIRCLE.of_lambdas(scale, [regulariser], WIDEST),
+              logarithmic=regulariser == "biased")
+        for regulariser in ("biased", "unbiased")
+    ]]  # fmt: skip
+    return CurveFigure(rows, title=_title("reduced risk", scale, f"width {WIDEST}"))
+
+
+def distances_by_lambda(scale: Scale) -> Still:
+    """Distances to teacher and diffusion of four lambdas, biased and unbiased, width 1024."""
+    curves = CIRCLE.of_lambdas(scale, list(LINES), WIDEST)
+    rows = [[Panel(f"to the {_short(name)}", name, curves) for name in DISTANCES]]
+    return CurveFigure(rows, title=_title("distances", scale, f"width {WIDEST}"))
+
+
+def gammas(scale: Scale) -> Still:
+    """Risk and distances for teachers of three sharpnesses, lambda = 1e-4, width 1024."""
+    curves = [
+        CIRCLE.curve(scale, f"$\\gamma$ = {gamma}", k, "-", "network.lambda=1e-4",
+                     f"problem.teacher.gamma={gamma}.0", width=WIDEST)
+        for k, gamma in enumerate(GAMMAS)
+    ]  # fmt: skip
+    panels = [Panel("reduced risk", "risk", curves)]
+    panels += [Panel(f"distance to the {_short(name)}", name, curves) for name in DISTANCES]
+    title = _title("sharpness of the teacher", scale, rf"$\lambda = 10^{{-4}}$, width {WIDEST}")
+    return CurveFigure([panels], title=title)
+
+
+def two_timescale(scale: Scale) -> Still:
+    """VarPro against the two-timescale algorithm: risk and distances for three lambdas."""
+    rows = []
+    for value in (1e-1, 1e-2, 1e-3):
+        curves = [
+            CIRCLE.curve(scale, f"M = {width}, {algorithm}", k, line, f"network.lambda={value!r}",
+                         f"network.algorithm={algorithm}", width=width)
+            for algorithm, line in (("varpro", "-"), ("two-timescale", ":"))
+            for k, width in enumerate(scale.widths)
+        ]  # fmt: skip
+        names = {"risk": "risk", **{name: f"to the {_short(name)}" for name in DISTANCES}}
+        rows.append([
+            Panel(f"$\\lambda$ = {value:g}, {title}", name, curves)
+            for name, title in names.items()
+        ])  # fmt: skip
+    return CurveFigure(rows, title=_title("VarPro and two-timescale", scale, "unbiased"))
+
+
+def densities(scale: Scale) -> Still:
+    """Densities of diffusion and network side by side, gamma = 100, lambda = 1e-3, width 1024."""
+    networks = CIRCLE.of_widths(scale, "risk", ["unbiased"], [WIDEST])[0]
+    diffusion = Run("solve", load_config(CIRCLE.preset, [
+        f"problem.t_end={SHOWN[-1] * ITERATION!r}",
+        f"diffusion.snapshots={[k * ITERATION for k in SHOWN]!r}",
+    ]))  # fmt: skip
+    title = _title("densities", scale, rf"$\lambda = 10^{{-3}}$, width {WIDEST}")
+    return _Densities(networks.runs, diffusion, title=title)
+
+
+def _title(what: str, scale: Scale, setting: str) -> str:
+    return f"ReLU on $S^1$, {what}: {setting}\n{scale.note}"
+
+
+@dataclass(frozen=True)
+class _Teachers(Still):
+    runs: Sequence[Run] = ()
+
+    def figure(self, results: Results) -> Figure:
+        figure = Figure(figsize=(6.0, 3.4), layout="constrained")
+        ax = figure.subplots()
+        angle = np.linspace(-np.pi, np.pi, 2001)
+        for k, gamma in enumerate(GAMMAS):
+            paper = published("gamma_densities", "density", f"gamma={gamma}")
+            label = "paper" if k == 0 else None
+            ax.plot(paper.x, paper.y, color=GREY, lw=2.5, alpha=0.6, label=label)
+            ax.plot(angle, _teacher(gamma, angle), color=PALETTE[k], label=f"$\\gamma$ = {gamma}")
+        ax.axhline(1 / (2 * np.pi), color="black", lw=0.8, ls=":", label="uniform (the start)")
+        ax.set(xlabel=r"angle $\theta$ (radians)", ylabel="density", yscale="log")
+        ax.legend()
+        return figure
+
+    def agreement(self, results: Results) -> list[str]:
+        lines = []
+        for gamma in GAMMAS:
+            paper = published("gamma_densities", "density", f"gamma={gamma}")
+            lines.append(paper.difference(f"teacher, gamma = {gamma}", _teacher(gamma, paper.x)))
+        return lines
+
+
+def _teacher(gamma: float, angle: Array) -> Array:
+    problem = load_config(CIRCLE.preset, [f"problem.teacher.gamma={gamma}.0"]).build()
+    return problem.teacher(CIRCLE_SHAPE.unchart(angle[:, None]))
+
+
+@dataclass(frozen=True)
+class _Densities(Still):
+    """Lines at `SHOWN`, and the paper's.
+
+    Attributes:
+        networks: a run for each seed.
+        diffusion: its run.
+    """
+
+    networks: Sequence[Run]
+    diffusion: Run
+
+    @property
+    def runs(self) -> list[Run]:
+        return [*self.networks, self.diffusion]
+
+    def figure(self, results: Results) -> Figure:
+        figure = Figure(figsize=(9.0, 3.6), layout="constrained")
+        axes = figure.subplots(1, 2, sharey=True)
+        angle = np.linspace(-np.pi, np.pi, 801)
+        panels = (
+            ("diffusion", "ultrafast_diffusion", self._diffusion(results, angle)),
+            (f"network, smoothed over {SMOOTHED:g} radians", "learned_distribution",
+             self._network(results, angle)),
+        )  # fmt: skip
+        colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(SHOWN)))
+        for ax, (title, paper, lines) in zip(axes, panels, strict=True):
+            ax.fill_between(angle, _teacher(100, angle), color="0.88", label="teacher", lw=0)
+            for colour, k, density in zip(colours, SHOWN, lines, strict=False):
+                curve = published("density_evolution", paper, _name(k))
+                label = f"iteration {k} (t = {k * ITERATION:.3g})"
+                ax.plot(angle, density, color=colour, label=label)
+                ax.plot(curve.x, curve.y, color="black", lw=0.5, label="paper" * (k == 0) or None)
+            ax.set(
+                title=title, xlabel=r"angle $\theta$ (radians)", ylabel="density", ylim=(0, None)
+            )
+            ax.legend(loc="upper left")
+        return figure
+
+    def _diffusion(self, results: Results, angle: Array) -> Array:
+        """Densities at angles ``(n,)``, ``(shown, n)``."""
+        data = results[self.diffusion]["diffusion"].to_dataset()
+        at = CIRCLE_SHAPE.chart(data.node.values)[:, 0]
+        order = np.argsort(at)
+        return np.array([
+            np.interp(angle, at[order], density[order], period=2 * np.pi)
+            for density in data.density.values
+        ])  # fmt: skip
+
+    def _network(self, results: Results, angle: Array) -> Array:
+        """Mean over the seeds of the smoothed neurons, at those of `SHOWN` that were reached."""
+        data = [results[run]["network"].to_dataset() for run in self.networks]
+        clock, points = data[0].snapshot_time.values, CIRCLE_SHAPE.unchart(angle[:, None])
+        steps = [int(np.argmin(np.abs(clock - k * ITERATION))) for k in SHOWN
+                 if k * ITERATION <= clock[-1]]  # fmt: skip
+        return np.array([
+            np.mean([smoothed(CIRCLE_SHAPE, d.feature.values[k], d.neuron_mass.values, points,
+                              SMOOTHED) for d in data], axis=0)
+            for k in steps
+        ])  # fmt: skip
+
+    def agreement(self, results: Results) -> list[str]:
+        """The diffusion against the paper's, which is of first order in space."""
+        lines = []
+        for row, k in enumerate(SHOWN):
+            paper = published("density_evolution", "ultrafast_diffusion", _name(k))
+            ours = self._diffusion(results, paper.x)[row]
+            lines.append(paper.difference(f"density of the diffusion, iteration {k}", ours))
+        return lines
+
+
+def _name(iteration: int) -> str:
+    """The paper's name of a time."""
+    return f"iteration={iteration} (t={iteration * ITERATION:.4g})"

@@ -1,0 +1,79 @@
+"""How much is done for the figures: the paper's full experiments, or a quick look at them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from uf_diffusion.comparison.runs import Run
+from uf_diffusion.config import load_config
+
+__all__ = ["ITERATION", "Scale"]
+
+ITERATION = 2.0**-10  # the paper's step: an iteration of its figures in the time t
+# of the snapshots; the first are closer, as things move faster there
+EARLY = (0, 32, 100, 250, 500)
+ITERATIONS, QUICK, EVERY = 32_000, 1000, 1000
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is done.
+
+    Attributes:
+        seeds: runs of each network, with other inputs, teachers and initial features.
+        quick: the first 1000 of the paper's 32 000 steps, fewer inputs, smaller networks on T^2.
+    """
+
+    seeds: int = 6
+    quick: bool = False
+
+    @property
+    def iterations(self) -> int:
+        """The length of a run."""
+        return QUICK if self.quick else ITERATIONS
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Of the networks on the circle."""
+        return (32, 128, 512, 1024)
+
+    @property
+    def torus_widths(self) -> tuple[int, ...]:
+        """Of the networks on the torus."""
+        return (32, 128) if self.quick else self.widths
+
+    @property
+    def times(self) -> list[float]:
+        """Of the snapshots, in t."""
+        steps = [*EARLY, *range(EVERY, self.iterations + 1, EVERY)]
+        return [k * ITERATION for k in steps]
+
+    @property
+    def note(self) -> str:
+        """What a title says about it."""
+        seeds = "1 seed" if self.seeds == 1 else f"mean and range of {self.seeds} seeds"
+        return f"{self.warning}{self.iterations} steps of $2^{{-10}}$, {seeds}"
+
+    @property
+    def warning(self) -> str:
+        """What the title of a quick look begins with."""
+        return "QUICK LOOK: " if self.quick else ""
+
+    def runs(self, preset: str, *overrides: str, job: str = "follow") -> tuple[Run, ...]:
+        """A run of the paper's length for each seed.
+
+        Args:
+            preset: the problem.
+            overrides: "section.key=value" each.
+            job: a name in `uf_diffusion.comparison.runs.JOBS`.
+        """
+        inputs = 1024 if self.quick else 4096
+        common = (
+            f"problem.t_end={self.times[-1]!r}", f"diffusion.snapshots={self.times!r}",
+            f"network.step={ITERATION!r}", f"network.samples={inputs}",
+            f"network.teacher_width={inputs}",
+        )  # fmt: skip
+        return tuple(
+            Run(job, load_config(preset, (*common, f"network.seed={seed}", *overrides)))
+            for seed in range(self.seeds)
+        )

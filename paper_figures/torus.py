@@ -1,0 +1,133 @@
+"""Appendix B of the paper: radial features on the flat torus. One function per figure.
+
+The paper has no diffusion here; ours is in `diffusion`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from paper_figures.curves import CurveFigure, Panel
+from paper_figures.drawing import Results, Still
+from paper_figures.families import LINES, Family
+from paper_figures.scale import Scale
+from uf_diffusion.comparison.networks import Training, feature_of
+from uf_diffusion.comparison.runs import Run
+from uf_diffusion.config import load_config
+from uf_diffusion.threads import blocks_of
+
+__all__ = ["by_lambda", "diffusion", "diracs", "distances_by_width", "risks_by_width", "teacher"]
+
+TORUS = Family(
+    preset="radial-torus",
+    regularisations=(1e-1, 1e-2, 1e-3),
+    chosen=1e-3,
+    papers=("convolution_width_risk", "convolution_width_distance"),
+    seen=("energy_distance_teacher",),
+    solver=("diffusion.cells=2048", "diffusion.degree=2", "diffusion.scheme=esdirk4"),
+)
+TO_TEACHER, TO_DIFFUSION = "energy_distance_teacher", "energy_distance_diffusion"
+TWO_DIRACS = "{kind='diracs', centres=[[-1.0, 0.0], [1.0, 1.0]], weights=[0.5, 0.5]}"
+PIXELS = 161
+
+
+def teacher(scale: Scale) -> Still:
+    """Teacher density and signal, gamma = 100 and two Diracs."""
+    return _Teacher(title="Teachers of appendix B on $T^2$, and what they output")
+
+
+def risks_by_width(scale: Scale) -> Still:
+    """Reduced risk of four widths, biased and unbiased, lambda = 1e-3."""
+    rows = [[
+        Panel(regulariser, "risk",
+              TORUS.of_widths(scale, "risk", [regulariser], scale.torus_widths),
+              logarithmic=regulariser == "biased")
+        for regulariser in ("biased", "unbiased")
+    ]]  # fmt: skip
+    return CurveFigure(rows, title=_title("reduced risk", scale, r"$\lambda = 10^{-3}$"))
+
+
+def distances_by_width(scale: Scale) -> Still:
+    """Distance to the teacher of four widths, biased and unbiased, lambda = 1e-3."""
+    rows = [[
+        Panel(regulariser, TO_TEACHER,
+              TORUS.of_widths(scale, TO_TEACHER, [regulariser], scale.torus_widths))
+        for regulariser in LINES
+    ]]  # fmt: skip
+    return CurveFigure(rows, title=_title("distances", scale, r"$\lambda = 10^{-3}$"))
+
+
+def by_lambda(scale: Scale) -> Still:
+    """Risk and distance to the teacher of three lambdas, the largest width."""
+    width = scale.torus_widths[-1]
+    curves = TORUS.of_lambdas(scale, ["unbiased"], width)
+    rows = [[Panel("reduced risk", "risk", curves),
+             Panel("distance to the teacher", TO_TEACHER, curves)]]  # fmt: skip
+    return CurveFigure(rows, title=_title("risk and distance", scale, f"width {width}"))
+
+
+def diracs(scale: Scale) -> Still:
+    """A teacher of gamma = 100 against one of two Diracs, lambda = 1e-3."""
+    sharp = [
+        TORUS.curve(scale, f"M = {width}, two Diracs", k, ":", "network.lambda=0.001",
+                    f"problem.teacher={TWO_DIRACS}", width=width)
+        for k, width in enumerate(scale.torus_widths)
+    ]  # fmt: skip
+    rows = [[
+        Panel(title, name,
+              [*TORUS.of_widths(scale, name, ["unbiased"], scale.torus_widths), *sharp])
+        for name, title in (("risk", "reduced risk"), (TO_TEACHER, "distance to the teacher"))
+    ]]  # fmt: skip
+    title = _title(r"$\gamma = 100$ and two Diracs", scale, r"$\lambda = 10^{-3}$")
+    return CurveFigure(rows, title=title)
+
+
+def diffusion(scale: Scale) -> Still:
+    """Beyond the paper: distances to the diffusion on T^2, by width and by lambda."""
+    width = scale.torus_widths[-1]
+    rows = [[
+        Panel(r"$\lambda = 10^{-3}$", TO_DIFFUSION,
+              TORUS.of_widths(scale, TO_DIFFUSION, list(LINES), scale.torus_widths)),
+        Panel(f"width {width}", TO_DIFFUSION, TORUS.of_lambdas(scale, ["unbiased"], width)),
+    ]]  # fmt: skip
+    return CurveFigure(rows, title=_title("distances to the diffusion", scale, "beyond the paper"))
+
+
+def _title(what: str, scale: Scale, setting: str) -> str:
+    return f"radial features on $T^2$, {what}: {setting}\n{scale.note}"
+
+
+@dataclass(frozen=True)
+class _Teacher(Still):
+    runs: Sequence[Run] = ()
+
+    def figure(self, results: Results) -> Figure:
+        figure = Figure(figsize=(10.0, 3.1), layout="constrained")
+        axes = figure.subplots(1, 3)
+        line = 4.0 * ((np.arange(PIXELS) + 0.5) / PIXELS - 0.5)
+        x = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)
+        smooth = load_config(TORUS.preset)
+        _image(axes[0], smooth.build().teacher(x), r"teacher, $\gamma = 100$", "density")
+        for ax, override, name in zip(
+            axes[1:], ((), (f"problem.teacher={TWO_DIRACS}",)), (r"$\gamma = 100$", "two Diracs"),
+            strict=True,
+        ):  # fmt: skip
+            config = load_config(TORUS.preset, override)
+            atoms = Training(config, config.build()).teacher
+            phi = feature_of(config.network, config.problem.shape())
+            blocks = [atoms.weights @ phi(atoms.points, x[rows])[0]
+                      for rows in blocks_of(len(x), 512)]  # fmt: skip
+            _image(ax, np.concatenate(blocks), f"signal, {name}", "output Y(x)")
+        return figure
+
+
+def _image(ax: Axes, values: np.ndarray, title: str, label: str) -> None:
+    shown = ax.imshow(values.reshape(PIXELS, PIXELS).T, origin="lower", extent=(-2, 2, -2, 2),
+                      cmap="viridis")  # fmt: skip
+    ax.figure.colorbar(shown, ax=ax, label=label, pad=0.02)
+    ax.set(title=title, xlabel="$x_1$", ylabel="$x_2$")

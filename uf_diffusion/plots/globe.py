@@ -1,0 +1,81 @@
+"""The unit sphere S^2 seen from far away."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.image import AxesImage
+from matplotlib.patches import Circle
+
+from uf_diffusion.problem.manifolds import Array
+
+__all__ = ["Globe"]
+
+
+@dataclass(frozen=True)
+class Globe:
+    """Orthographic pictures of S^2: the near side, in the unit disc.
+
+    Attributes:
+        longitude, latitude: of the point in the middle, in radians.
+        size: pixels along each axis of a picture.
+    """
+
+    longitude: float
+    latitude: float
+    size: int = 144
+
+    @property
+    def frame(self) -> Array:
+        """``(3, 3)`` the unit vectors to the right, up and towards the eye, one a row."""
+        a, b = self.longitude, self.latitude
+        right = [-math.sin(a), math.cos(a), 0]
+        up = [-math.sin(b) * math.cos(a), -math.sin(b) * math.sin(a), math.cos(b)]
+        return np.array([right, up, np.cross(right, up)])
+
+    @property
+    def pixels(self) -> Array:
+        """``(size^2, 3)`` the points where `image` wants values; off the disc the nearest ones."""
+        axis = (2 * np.arange(self.size) + 1) / self.size - 1
+        y, x = (a.ravel() for a in np.meshgrid(axis, axis, indexing="ij"))
+        scale = np.maximum(np.hypot(x, y), 1)
+        x, y = x / scale, y / scale
+        seen = np.column_stack([x, y, np.sqrt(np.maximum(1 - x * x - y * y, 0))])
+        return np.asarray(seen @ self.frame)
+
+    def image(self, values: Array) -> Array:
+        """The picture, rows from below, of values ``(size^2,)`` at the pixels."""
+        return values.reshape(self.size, self.size)
+
+    def place(self, points: Array) -> Array:
+        """``(m, 2)`` where points ``(m, 3)`` are seen; not a number on the far side."""
+        seen = points @ self.frame.T
+        return np.where(seen[:, 2:] >= 0, seen[:, :2], np.nan)
+
+    @property
+    def graticule(self) -> Array:
+        """``(m, 2)`` meridians and parallels every 30 degrees, with gaps of not-a-number."""
+        step, along = math.pi / 6, np.linspace(-math.pi, math.pi, 121)
+        lines = [(m * step, along / 2) for m in range(12)]
+        lines += [(along, p * step) for p in range(-2, 3)]
+        return np.vstack([[*self.place(_sphere(*line)), [np.nan] * 2] for line in lines])
+
+    def show(self, ax: Axes, image: Array, norm: Normalize) -> AxesImage:
+        """Draw a picture, cut along the limb, and the limb."""
+        edge = 1.03
+        ax.set(xlim=(-edge, edge), ylim=(-edge, edge), aspect="equal")
+        ax.set_axis_off()
+        limb = ax.add_patch(Circle((0, 0), 1, facecolor="none", edgecolor="0.3", lw=0.8))
+        shown = ax.imshow(image, origin="lower", extent=(-1, 1, -1, 1), cmap="viridis", norm=norm,
+                          interpolation="bilinear", clip_path=limb)  # fmt: skip
+        ax.set(xlim=(-edge, edge), ylim=(-edge, edge))
+        return shown
+
+
+def _sphere(longitude: float | Array, latitude: float | Array) -> Array:
+    a, b = np.broadcast_arrays(longitude, latitude)
+    return np.column_stack([np.cos(b) * np.cos(a), np.cos(b) * np.sin(a), np.sin(b)])
