@@ -1,4 +1,5 @@
 # make demo: environment, main job, picture.   make test: environment, all tests.
+# make figures: all of the paper's, one run on each core; ARGS="--seeds 1" is much shorter.
 # Set PYTHON to choose an interpreter (3.12 or newer).
 
 PYTHON ?= $(shell for p in python3.12 python3 python3.13 python3.14; do \
@@ -8,13 +9,16 @@ BIN := $(VENV)/bin
 # one BLAS thread: at these sizes two threads wait for each other more than they work
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test verify lint clean
+.PHONY: demo test figures verify lint clean
 
 demo: $(VENV)/.ready
 	$(BIN)/uf-diffusion compare relu-circle --out runs/relu-circle
 
 test: $(VENV)/.ready-test
 	$(BIN)/python -m pytest -n 2
+
+figures: $(VENV)/.ready
+	$(BIN)/mpiexec -n $(shell nproc 2>/dev/null || echo 2) $(BIN)/uf-diffusion figures $(ARGS)
 
 verify: $(VENV)/.ready
 	$(BIN)/python scripts/verify.py

@@ -63,7 +63,8 @@ def injective(scale: Scale) -> Still:
         for preset, title in (("matern-circle", "Matérn-3/2: injective"),
                               ("relu-circle", "ReLU: blind to odd waves"))
     ]]  # fmt: skip
-    return CurveFigure(rows, title=r"$\lambda \to 0$ on $S^1$: 4096 neurons, no sampling noise")
+    title = rf"{scale.warning}$\lambda \to 0$ on $S^1$: 4096 neurons, no sampling noise"
+    return CurveFigure(rows, title=title)
 
 
 def error_budget(scale: Scale) -> Still:
@@ -85,19 +86,21 @@ def decay(scale: Scale) -> Still:
 
 def movie_circle(scale: Scale) -> Drawing:
     """Diffusion and network on the circle, ReLU, section 6.1."""
-    return _Movie(_filmed(scale, "relu-circle", 10.0, "network.width=512"), r"ReLU on $S^1$")
+    return _Movie(
+        _filmed(scale, "relu-circle", 10.0, "network.width=512"), rf"{scale.warning}ReLU on $S^1$"
+    )
 
 
 def movie_torus(scale: Scale) -> Drawing:
     """Diffusion and network on T^2, radial features, appendix B."""
     config = _filmed(scale, "radial-torus", 4.0, "diffusion.cells=8192")
-    return _Movie(config, r"radial features on $T^2$")
+    return _Movie(config, rf"{scale.warning}radial features on $T^2$")
 
 
 def movie_sphere(scale: Scale) -> Drawing:
     """Diffusion and network on S^2, ReLU."""
     config = _filmed(scale, "sphere", 4.0, "diffusion.cells=5120", "network.kernel=low-rank")
-    return _Movie(config, r"ReLU on $S^2$")
+    return _Movie(config, rf"{scale.warning}ReLU on $S^2$")
 
 
 def _flow(scale: Scale, t_end: float) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ def teacher(scale: Scale) -> Still:
 
 
 def risks_by_width(scale: Scale) -> Still:
-    """Reduced risk of four widths, biased and unbiased, lambda = 1e-3."""
+    """Reduced risk of four widths on T^2, biased and unbiased, lambda = 1e-3."""
     rows = [[
         Panel(regulariser, "risk",
               TORUS.of_widths(scale, "risk", [regulariser], scale.torus_widths),
@@ -53,7 +53,7 @@ def risks_by_width(scale: Scale) -> Still:
 
 
 def distances_by_width(scale: Scale) -> Still:
-    """Distance to the teacher of four widths, biased and unbiased, lambda = 1e-3."""
+    """Distance to the teacher of four widths on T^2, biased and unbiased, lambda = 1e-3."""
     rows = [[
         Panel(regulariser, TO_TEACHER,
               TORUS.of_widths(scale, TO_TEACHER, [regulariser], scale.torus_widths))
@@ -63,7 +63,7 @@ def distances_by_width(scale: Scale) -> Still:
 
 
 def by_lambda(scale: Scale) -> Still:
-    """Risk and distance to the teacher of three lambdas, the largest width."""
+    """Risk and distance to the teacher of three lambdas on T^2, the largest width."""
     width = scale.torus_widths[-1]
     curves = TORUS.of_lambdas(scale, ["unbiased"], width)
     rows = [[Panel("reduced risk", "risk", curves),
@@ -72,7 +72,7 @@ def by_lambda(scale: Scale) -> Still:
 
 
 def diracs(scale: Scale) -> Still:
-    """A teacher of gamma = 100 against one of two Diracs, lambda = 1e-3."""
+    """On T^2 a teacher of gamma = 100 against one of two Diracs, lambda = 1e-3."""
     sharp = [
         TORUS.curve(scale, f"M = {width}, two Diracs", k, ":", "network.lambda=0.001",
                     f"problem.teacher={TWO_DIRACS}", width=width)

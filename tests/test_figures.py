@@ -1,0 +1,310 @@
+"""The paper's figures: what they compute, how they are drawn, and the paper's own curves."""
+
+import csv
+import inspect
+import math
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("dolfinx")
+
+from paper_figures import FIGURES, GROUPS, Scale, chosen, paper, regenerate, scale
+from paper_figures.paper import Agreement, Published, published
+from paper_figures.relu import CIRCLE
+from paper_figures.torus import TORUS
+from uf_diffusion.cli import main
+from uf_diffusion.comparison.compare import follow
+from uf_diffusion.comparison.networks import Training
+from uf_diffusion.comparison.runs import Runs
+from uf_diffusion.config import config_from_toml, load_config
+from uf_diffusion.errors import InputError
+from uf_diffusion.problem.manifolds import Circle
+from uf_diffusion.store import read_result
+
+CURVES = Path(paper.__file__).parent / "curves"
+PAPER = ("relu", "torus")
+
+
+# --- the plan -----------------------------------------------------------------------------------
+
+
+def test_names_and_groups():
+    assert chosen([]) == list(FIGURES)
+    assert chosen(["torus", "decay", "torus-diracs"]) == [*GROUPS["torus"], "decay"]
+    with pytest.raises(InputError, match="did you mean 'relu-gammas'"):
+        chosen(["relu-gamma"])
+
+
+def test_every_figure_says_what_it_is():
+    captions = [inspect.getdoc(figure) for figure in FIGURES.values()]
+    assert all(c and c.endswith(".") and "\n" not in c for c in captions)
+    assert len(set(captions)) == len(captions)
+
+
+def test_by_default_all_is_as_in_the_paper():
+    """32 000 steps of 2^-10, 4096 inputs and teacher neurons, uniform start, six seeds."""
+    full = Scale()
+    runs = [run for group in PAPER for name in GROUPS[group] for run in FIGURES[name](full).runs]
+    networks = [run.config for run in runs if run.job == "follow"]
+    assert {c.network.seed for c in networks} == set(range(6))
+    assert {c.network.width for c in networks} == {32, 128, 512, 1024}
+    for c in networks:
+        assert c.clock_times()[-1] == c.problem.t_end == 32_000 * 2.0**-10
+        assert (c.network.step, c.network.samples, c.network.teacher_width) == (2**-10, 4096, 4096)
+        assert (c.network.kernel, c.network.placement) == ("sampled", "random")
+        assert c.problem.initial == {"kind": "uniform"}
+        assert c.network.algorithm in ("varpro", "two-timescale")
+
+
+def test_a_run_that_two_figures_show_is_done_once():
+    one = Scale(1)
+    by_width, by_lambda = (
+        {run.key for run in FIGURES[f"relu-risks-by-{name}"](one).runs}
+        for name in ("width", "lambda")
+    )
+    assert len(by_width) == len(by_lambda) == 8
+    assert len(by_width & by_lambda) == 2  # biased and unbiased, width 1024, lambda = 1e-3
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_titles_say_how_much_was_done(seeds):
+    for name, figure in FIGURES.items():
+        quick, full = figure(Scale(seeds, quick=True)), figure(Scale(seeds))
+        if quick.runs:
+            assert "QUICK LOOK" in quick.title, name
+        assert "QUICK LOOK" not in full.title, name
+
+
+# --- the paper's curves -------------------------------------------------------------------------
+
+
+def test_every_curve_of_the_paper_is_read():
+    for file in CURVES.glob("*.csv"):
+        figure, panel = file.stem.split("__")
+        rows = list(csv.DictReader(file.read_text().splitlines()))
+        for series in {row["series"] for row in rows}:
+            curve = published(figure, panel, series)
+            vertices = [(float(r["x"]), float(r["y"])) for r in rows if r["series"] == series]
+            assert set(zip(curve.x.tolist(), curve.y.tolist(), strict=True)) == set(vertices)
+    with pytest.raises(KeyError):
+        published(figure, panel, "no such series")
+
+
+@pytest.mark.parametrize(("logarithmic", "middle"), [(False, 5.5), (True, math.sqrt(10))])
+def test_between_vertices_a_curve_is_straight_in_its_panel(logarithmic, middle):
+    curve = Published(np.array([1.0, 10.0]), np.array([4.0, 1.0]), logarithmic)
+    np.testing.assert_allclose(curve(np.array([1.0, middle, 10.0])), [4, 2, 1], rtol=1e-14)
+
+
+def test_agreement_is_measured_at_the_quarters():
+    """Ours are twice and four times the paper's: ratio 3, spread sqrt(2) of it, known sigmas."""
+    x = np.linspace(0, 800, 81)
+    curve = Published(x, np.exp(-x / 100))
+    found = Agreement.of("name", curve, x, np.array([2 * curve.y, 4 * curve.y]))
+    np.testing.assert_array_equal(found.iterations, [200, 400, 600, 800])
+    for line in found.lines:
+        ratio, spread, sigmas = line.split()[-3:]
+        assert (ratio, spread) == ("3.000", "47.1%")
+        assert float(sigmas) == pytest.approx(2 / math.sqrt(2 * (1 / 2 + 1 / 6)), abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("family", "initial"),
+    [(CIRCLE, {32: 0.7739, 128: 0.6480, 512: 0.6405, 1024: 0.6499}),
+     (TORUS, {32: 0.5735, 128: 0.4822, 512: 0.4781, 1024: 0.4729})],
+    ids=["circle", "torus"],
+)  # fmt: skip
+def test_the_start_is_the_papers(family, initial):
+    """Energy distance of the uniform start to the teacher, of 24 seeds against the paper's mean of
+    six, before any training: the densities, the widths and the distance are those of the paper.
+    """
+    from uf_diffusion.comparison.distances import energy_distance
+
+    for width, paper_mean in initial.items():
+        found = []
+        for seed in range(24):
+            overrides = [f"network.width={width}", f"network.seed={seed}", "network.samples=8"]
+            config = load_config(family.preset, overrides)
+            training = Training(config, config.build())
+            found.append(energy_distance(training.features, training.teacher.points,
+                                         manifold=config.problem.shape()))  # fmt: skip
+        error = np.std(found, ddof=1) * math.sqrt(1 / 24 + 1 / 6)
+        assert abs(np.mean(found) - paper_mean) < 3 * error, (width, np.mean(found), error)
+        assert error < 0.1 * paper_mean  # the test would see a wrong density
+
+
+# --- from the command to the files ---------------------------------------------------------------
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    """Quick figures of 40 steps, the snapshots at 0 and 32 and 40."""
+    monkeypatch.setattr(scale, "QUICK", 40)
+    monkeypatch.setattr(scale, "EARLY", (0, 32))
+    monkeypatch.setattr(scale, "EVERY", 40)
+
+
+def figures(*words):
+    """The command's exit status."""
+    with pytest.raises(SystemExit) as stopped:
+        main(["figures", *map(str, words)])
+    return stopped.value.code
+
+
+def test_command_draws_and_measures_once(hasty, tmp_path, capsys):
+    names = ["relu-distances-by-width", "relu-densities", "torus-diracs", "relu-teachers"]
+    assert figures(*names, "--quick", "--seeds", "2", "--out", tmp_path) == 0
+    printed = capsys.readouterr().out
+    for name in names:
+        assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+        assert (tmp_path / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+        assert f"{tmp_path / name}.png" in printed
+    table = (tmp_path / "agreement.txt").read_text()
+    assert table in printed
+    rows = [line for line in table.splitlines() if "energy_distance_teacher, M = 32, unb" in line]
+    assert [int(row.split()[5]) for row in rows[:4]] == [10, 20, 30, 40]
+    files = {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").iterdir()}
+    assert figures(*names, "--quick", "--seeds", "2", "--out", tmp_path) == 0
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").iterdir()} == files
+    assert capsys.readouterr().out == printed
+
+
+def test_curves_are_those_of_the_runs(hasty, tmp_path):
+    """The lines in the picture against the result files, seed by seed."""
+    look = Scale(3, quick=True)
+    regenerate(["relu-risks-by-width"], look, tmp_path)
+    drawing = FIGURES["relu-risks-by-width"](look)
+    store = Runs(tmp_path / "runs")
+    from paper_figures.drawing import Results
+
+    figure = drawing.figure(Results({run.key: store.stored(run) for run in drawing.runs}))
+    for ax, panel in zip(figure.axes, drawing.rows[0], strict=True):
+        for k, curve in enumerate(panel.curves):
+            risks = [store.stored(run)["network"].risk.values for run in curve.runs]
+            line = ax.lines[k]
+            steps = np.rint(line.get_xdata()).astype(int)
+            np.testing.assert_allclose(line.get_ydata(), np.mean(risks, axis=0)[steps], rtol=1e-14)
+        assert ax.get_xlabel() and ax.get_ylabel() and ax.get_title()
+
+
+def test_killed_and_repeated_is_the_whole(tmp_path):
+    """kill -9: finished runs are kept, the rest is done, the pictures' data are the same."""
+    words = [
+        sys.executable,
+        "-m",
+        "uf_diffusion",
+        "figures",
+        "relu-gammas",
+        "--quick",
+        "--seeds",
+        "2",
+    ]
+    broken, whole = tmp_path / "broken", tmp_path / "whole"
+    running = subprocess.Popen([*words, "--out", str(broken)], stderr=subprocess.PIPE)
+    while len(list((broken / "runs").glob("[!.]*.nc"))) < 2:
+        assert running.poll() is None
+        time.sleep(0.01)
+    running.send_signal(signal.SIGKILL)
+    running.communicate()
+    assert not list(broken.glob("*.png"))
+    kept = {p: p.stat().st_mtime_ns for p in (broken / "runs").glob("[!.]*.nc")}
+    first = min(kept, key=kept.get)
+    for folder in (broken, whole):
+        done = subprocess.run([*words, "--out", str(folder)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert first.stat().st_mtime_ns == kept[first]
+    names = sorted(p.name for p in (whole / "runs").glob("[!.]*.nc"))
+    assert names == sorted(p.name for p in (broken / "runs").glob("[!.]*.nc"))
+    for name in names:
+        a, b = (read_result(folder / "runs" / name) for folder in (whole, broken))
+        for group in ("network", "comparison"):
+            assert a[group].to_dataset().drop_attrs().identical(b[group].to_dataset().drop_attrs())
+
+
+@pytest.mark.parametrize("words", [["relu-gama"], ["--seeds", "-1"]], ids=["name", "seeds"])
+def test_mistakes_are_one_sentence(words, tmp_path, capsys):
+    assert figures(*words, "--out", tmp_path) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not any(tmp_path.iterdir())
+
+
+# --- what was added for them ----------------------------------------------------------------------
+
+
+DIRACS = "problem.teacher={kind='diracs', centres=[[-1.0, 0.0], [1.0, 5.0]], weights=[3, 1]}"
+SHORT = ("network.width=16", "network.samples=30", "network.teacher_width=400",
+         "problem.t_end=0.0625", "diffusion.snapshots=[0, 0.03125, 0.0625]")  # fmt: skip
+
+
+def test_point_masses_are_a_teacher_for_networks_alone(tmp_path):
+    config = load_config("radial-torus", [*SHORT, DIRACS])
+    points = Training(config, config.build()).teacher.points
+    places, counts = np.unique(points, axis=0, return_counts=True)
+    np.testing.assert_array_equal(places, [[-1, 0], [1, 1]])  # the second one wrapped
+    assert abs(counts[0] - 300) < 5 * math.sqrt(400 * 3 / 16)
+    found = follow(config)["comparison"]
+    assert "energy_distance_diffusion" not in found
+    with pytest.raises(InputError, match="has no density"):
+        main_of(tmp_path, "solve", "radial-torus", "--set", DIRACS)
+
+
+def main_of(folder, *words):
+    """The command, its sentence as an exception."""
+    from uf_diffusion import cli
+
+    cli.app([*words, "--out", str(folder / "out")], exit_on_error=False, print_error=False)
+
+
+@pytest.mark.parametrize(
+    "centres",
+    ["[[0.0, 0.0]]", "[]", "[[1.0]]", "[['a', 'b']]"],
+    ids=["origin", "no", "1-D", "text"],
+)
+def test_point_masses_need_points_of_the_manifold(centres):
+    with pytest.raises(InputError):
+        load_config("relu-circle", [f"problem.teacher={{kind='diracs', centres={centres}}}"])
+
+
+def test_followed_distances_are_those_of_a_comparison():
+    from uf_diffusion.comparison.compare import compare
+
+    config = load_config("relu-circle", [*SHORT, "diffusion.cells=64"])
+    followed, compared = (f(config)["comparison"].to_dataset() for f in (follow, compare))
+    assert set(followed.variables) == {
+        "time", "energy_distance_teacher", "energy_distance_diffusion"
+    }  # fmt: skip
+    assert followed.identical(compared[list(followed.variables)].drop_attrs(deep=False))
+
+
+def test_snapshots_at_chosen_times():
+    config = load_config("relu-circle", SHORT)
+    np.testing.assert_array_equal(config.times(), [0, 0.03125, 0.0625])
+    assert config_from_toml(config.to_toml()) == config
+    shown = follow(config)["network"].snapshot_time.values
+    np.testing.assert_array_equal(shown, config.clock_times())
+
+
+@pytest.mark.parametrize(
+    "times",
+    ["[0]", "[]", "[0.5, 10.0]", "[0, 2, 1, 10.0]", "[0, 'x', 10.0]", "[0, nan, 10.0]", "[0, 1.0]",
+     "[0, 1, 11.0]", "1", "true", "'many'", "2.5"],
+)  # fmt: skip
+def test_snapshots_that_cannot_be(times):
+    with pytest.raises(InputError, match=r"diffusion.snapshots"):
+        load_config("relu-circle", [f"diffusion.snapshots={times}"])
+
+
+def test_teachers_are_the_papers():
+    """The densities of gamma = 10, 100, 1000 at the vertices of the paper's curves."""
+    circle = Circle()
+    for gamma in (10, 100, 1000):
+        curve = published("gamma_densities", "density", f"gamma={gamma}")
+        problem = load_config("paper-6.1", [f"problem.teacher.gamma={gamma}.0"]).build()
+        ours = problem.teacher(circle.unchart(curve.x[:, None]))
+        assert np.abs(ours / curve.y - 1).max() < 1e-4
