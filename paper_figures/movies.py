@@ -6,13 +6,17 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
 import xarray as xr
-from matplotlib.animation import AbstractMovieWriter, FFMpegWriter, PillowWriter
+from matplotlib.animation import AbstractMovieWriter, FFMpegWriter
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
+from PIL import Image
 
 from uf_diffusion.config import Config, config_from_toml
 from uf_diffusion.errors import InputError
@@ -28,22 +32,24 @@ from uf_diffusion.plots.style import (
     by_coordinate,
     group,
     smoothed,
-)  # fmt: skip
+)
 from uf_diffusion.problem.grids import Grid
 from uf_diffusion.problem.manifolds import Array, Manifold, Sphere
 
 __all__ = ["animate", "movie"]
 
 type Move = Callable[[int], None]
+type Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 SIZE, DPI = (7.2, 3.0), 90  # inches, pixels an inch
+DENSITIES = matplotlib.colormaps["viridis"](np.linspace(0, 1, 128))  # half of a GIF's colours
 LATITUDE, TURN = math.pi / 9, 2 * math.pi / 3  # of the eye, and how far the globe turns, in radians
 
 
 def animate(result: xr.DataTree, path: Path, fps: int = 12, title: str = "") -> None:
-    """Write the movie of a comparison, a frame a snapshot; the last one stays for a second.
+    """Write the movie of a comparison, a frame a snapshot.
 
-    The file appears under its name once it is complete.
+    A GIF stays at the last one for a second. The file appears under its name once it is complete.
 
     Args:
         result: what `compare` returned, or its result.nc read back.
@@ -60,7 +66,7 @@ def animate(result: xr.DataTree, path: Path, fps: int = 12, title: str = "") -> 
         figure, move, count = movie(result, title)
         try:
             with writer.saving(figure, partial, DPI):
-                for k in [*range(count), *[count - 1] * fps]:
+                for k in range(count):
                     move(k)
                     writer.grab_frame()
             partial.replace(path)
@@ -75,7 +81,7 @@ def movie(result: xr.DataTree, title: str = "") -> tuple[Figure, Move, int]:
         InputError: unless the result has both sides, on a manifold of which there are pictures.
     """
     run = _run(result)
-    figure = Figure(figsize=SIZE, layout="constrained")
+    figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
     if len(run.manifold.axes) == 1:
         density, weights = figure.subplots(1, 2)
         moves = [_densities(density, run), _outer_weights(weights, run)]
@@ -94,6 +100,37 @@ def movie(result: xr.DataTree, title: str = "") -> tuple[Figure, Move, int]:
     return figure, move, len(run.times)
 
 
+class _Gif(AbstractMovieWriter):
+    """A GIF with one palette for all frames: no flicker, no bands in densities, a small file."""
+
+    def setup(self, fig: Any, outfile: Any, dpi: float | None = None) -> None:
+        super().setup(fig, outfile, dpi)
+        self.canvas: Any = FigureCanvasAgg(fig)
+        self.frames: list[Pixels] = []
+
+    def grab_frame(self, **savefig_kwargs: Any) -> None:
+        self.canvas.draw()  # once; saving a figure draws it twice
+        self.frames.append(np.array(self.canvas.buffer_rgba())[..., :3])
+
+    def finish(self) -> None:
+        film = Image.fromarray(np.vstack(self.frames))
+        few = film.quantize(128, Image.Quantize.MAXCOVERAGE).getpalette() or []
+        colours = [*few, *(255 * DENSITIES[:, :3]).astype(int).ravel().tolist()]
+        palette = Image.new("P", (1, 1))
+        palette.putpalette(colours)
+        film = film.quantize(palette=palette, dither=Image.Dither.NONE)
+        background = 3 * film.tobytes()[0]
+        colours[background : background + 3] = [255] * 3  # white was rounded
+        film.putpalette(colours)
+        width, height = self.frame_size
+        first, *rest = (
+            film.crop((0, k * height, width, (k + 1) * height)) for k in range(len(self.frames))
+        )
+        duration = [round(1000 / self.fps)] * len(rest) + [1000]  # milliseconds
+        first.save(self.outfile, format="GIF", save_all=True, append_images=rest,
+                   duration=duration, loop=0)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class _Run:
     """Both sides of a comparison, and the densities of each at any points of the manifold."""
@@ -107,7 +144,7 @@ class _Run:
 
     @property
     def times(self) -> Array:
-        return self.diffusion.snapshot_time.values
+        return np.asarray(self.diffusion.snapshot_time.values)
 
     @property
     def limit(self) -> str:
@@ -123,7 +160,7 @@ class _Run:
 
     def neurons(self, k: int) -> Array:
         """Those that are drawn."""
-        feature = self.network.feature.values[k]
+        feature = np.asarray(self.network.feature.values[k])
         return feature[:: -(-len(feature) // DRAWN)]
 
 
@@ -139,14 +176,15 @@ def _run(result: xr.DataTree) -> _Run:
 
 def _writer(path: Path, fps: int) -> AbstractMovieWriter:
     """What writes files of this suffix."""
-    writers: dict[str, type[AbstractMovieWriter]] = {".gif": PillowWriter, ".mp4": FFMpegWriter}
     if fps < 1:
         raise InputError(f"A movie needs at least one frame a second, not {fps}.")
-    if path.suffix not in writers:
+    if path.suffix == ".gif":
+        return _Gif(fps)
+    if path.suffix != ".mp4":
         raise InputError(f"A movie is a .gif or .mp4 file, which '{path.name}' is not.")
-    if not writers[path.suffix].isAvailable():
+    if not FFMpegWriter.isAvailable():
         raise InputError("A movie as .mp4 needs the program ffmpeg; write a .gif instead.")
-    return writers[path.suffix](fps=fps)
+    return FFMpegWriter(fps)
 
 
 def _densities(ax: Axes, run: _Run) -> Move:
@@ -157,8 +195,8 @@ def _densities(ax: Axes, run: _Run) -> Move:
     trained = [run.trained(k, points) for k in range(len(run.times))]
     teacher = by_coordinate(manifold, node, run.diffusion.teacher.values)
     ax.fill_between(*teacher, color="0.88", lw=0, label="teacher")
+    (diffusion,) = ax.plot([], [], color=BLUE, label=run.limit, zorder=3)
     (network,) = ax.plot([], [], color=ORANGE, label="network (smoothed)")
-    (diffusion,) = ax.plot([], [], color=BLUE, label=run.limit)
     (rug,) = ax.plot([], [], "|", ms=5, mew=0.6, color=ORANGE, alpha=0.4,
                      transform=ax.get_xaxis_transform())  # fmt: skip
     top = max(teacher[1].max(), np.max(trained), *(y.max() for _, y in solved))
@@ -180,12 +218,12 @@ def _outer_weights(ax: Axes, run: _Run) -> Move:
     manifold, outer = run.manifold, run.network.outer_weight.values
     node, feature = run.diffusion.node.values, run.network.feature.values
     limit = [by_coordinate(manifold, node, u) for u in run.diffusion.outer_weight.values]
-    (dots,) = ax.plot([], [], ".", ms=3, color=ORANGE, alpha=0.6, label="neurons, $u_i$")
-    (curve,) = ax.plot([], [], color=BLUE, label=f"{run.limit}, $u$")
+    (dots,) = ax.plot([], [], ".", ms=3, color=ORANGE, alpha=0.6, label="neurons")
+    (curve,) = ax.plot([], [], color=BLUE, label=run.limit)
     ax.axhline(1, color=GREY, lw=0.6, zorder=0)
     low = min(outer.min(), *(u.min() for _, u in limit))
     high = max(outer.max(), *(u.max() for _, u in limit))
-    _axis(ax, manifold, "outer weight")
+    _axis(ax, manifold, "outer weight $u$")
     ax.set_ylim(low - 0.04 * (high - low), high + 0.04 * (high - low))
     ax.legend(loc="upper right")
 
@@ -242,13 +280,16 @@ def _views(run: _Run) -> Sequence[Chart | Globe]:
 def _distances(ax: Axes, run: _Run) -> Move:
     """The network's energy distances over time, a dot on each at the snapshot's time."""
     assert run.comparison is not None
-    lines = (("energy_distance_teacher", "to the teacher", GREY),
-             ("energy_distance_diffusion", f"to the {run.limit}", BLUE))  # fmt: skip
+    lines = (("energy_distance_teacher", "network to teacher", GREY),
+             ("energy_distance_diffusion", f"network to {run.limit}", BLUE))  # fmt: skip
     values = [run.comparison[name].values for name, _, _ in lines]
     for y, (_, label, colour) in zip(values, lines, strict=True):
         ax.plot(run.times, y, color=colour, label=label)
     dots = [ax.plot([], [], "o", ms=4, color=colour)[0] for _, _, colour in lines]
-    ax.set(title="network's energy distance", xlabel="time t", yscale="log")
+    low, high = np.min(values), np.max(values)
+    ax.set(title="energy distance", xlabel="time t", yscale="log", ylim=(low / 1.5, high * 3))
+    ax.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter="{x:g}",
+                 minor_locator=NullLocator())  # fmt: skip
     ax.legend(loc="upper right")
 
     def move(k: int) -> None:

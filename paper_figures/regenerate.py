@@ -56,11 +56,15 @@ class Report:
 
     Attributes:
         files: the main file of each figure that was drawn, by its name.
+        seconds: that the runs of each figure took, on one core; figures share runs.
+        total: seconds of all runs.
         agreement: a table of ours against the paper's curves.
         failures: a sentence for each run that failed.
     """
 
     files: dict[str, Path]
+    seconds: dict[str, float]
+    total: float
     agreement: str
     failures: list[str]
 
@@ -94,7 +98,9 @@ def regenerate(names: Sequence[str], scale: Scale, folder: Path) -> Report:
     drawings = {name: FIGURES[name](scale) for name in names}
     runs = sorted((r for d in drawings.values() for r in d.runs), key=_work, reverse=True)
     outcome = dict(zip((r.key for r in runs), Runs(folder / "runs").results(runs), strict=False))
-    return parallel.on_root(lambda: _drawn(drawings, outcome, folder)) or Report({}, "", [])
+    return parallel.on_root(lambda: _drawn(drawings, outcome, folder)) or Report(
+        {}, {}, 0.0, "", []
+    )
 
 
 def _work(run: Run) -> float:
@@ -114,4 +120,9 @@ def _drawn(
             files[name] = drawing.write(results, folder / name)
             if rows := drawing.agreement(results):
                 lines += [name, *(f"  {row}" for row in rows)]
-    return Report(files, "\n".join(lines) if len(lines) > 1 else "", failures)
+    spent = {key: float(result.attrs["wall_seconds"]) for key, result in found.items()}
+    seconds = {
+        name: sum(spent[key] for key in {run.key for run in drawings[name].runs}) for name in files
+    }
+    table = "\n".join(lines) if len(lines) > 1 else ""
+    return Report(files, seconds, sum(spent.values()), table, failures)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from uf_diffusion.errors import InputError, RunFailure
+from uf_diffusion.network import recycling
 from uf_diffusion.network.circle import (
     ArcCosineOnCircle,
     CircleMap,
@@ -28,6 +29,7 @@ CASES = {
     "circle": (CIRCLE, ReLU(CIRCLE), Bumps(CIRCLE), "sampled"),
     "sphere": (SPHERE, ReLU(SPHERE), VonMisesFisher(SPHERE), "sampled"),
     "torus": (TORUS, Radial(TORUS, 0.5, "gaussian"), Bumps(TORUS), "sampled"),
+    "rough torus": (TORUS, Radial(TORUS), Bumps(TORUS), "sampled"),
     "arc-cosine": (SPHERE, ReLU(SPHERE), VonMisesFisher(SPHERE), "population"),
     "arc-cosine-circle": (CIRCLE, ReLU(CIRCLE), Bumps(CIRCLE), "population"),
     "matern": (CIRCLE, Laplace(CIRCLE), Bumps(CIRCLE), "population"),
@@ -116,7 +118,7 @@ class _Dense:
         return self.target - self.K @ v
 
     def solver(self, shift):
-        return lambda b: np.linalg.solve(self.K + np.diag(shift), b)
+        return lambda b, goal: np.linalg.solve(self.K + np.diag(shift), b)
 
 
 def test_unbiased_by_the_formula(rng):
@@ -128,6 +130,30 @@ def test_unbiased_by_the_formula(rng):
     u = np.linalg.solve(K / 40 + 1e-3 * np.eye(40), b + 1e-3)
     found = project(psi.at(omega), np.full(40, 1 / 40), Unbiased(), 1e-3)
     assert found.outer_weight == pytest.approx(u, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["rough torus", "torus", "sphere"])
+def test_the_smooth_part_is_nearly_the_kernel(name, rng):
+    """(E G E^T + S)^-1 (K + S), by brute force, has its eigenvalues within 10 % of 1."""
+    manifold, psi = map_of(name, 2000, rng)
+    omega, shift = manifold.sample(300, rng), 0.3 * (0.5 + rng.random(300))
+    solve, K = psi._smooth.solver(omega, shift), psi.at(omega).kernel
+    columns = [solve(column) for column in (K + np.diag(shift)).T]
+    assert np.linalg.eigvals(np.array(columns).T) == pytest.approx(np.ones(300), abs=0.1)
+
+
+@pytest.mark.parametrize("divergence", DIVERGENCES, ids=lambda d: f"{d.name}-{d.power:g}")
+@pytest.mark.parametrize("name", ["rough torus", "sphere"])
+def test_iterations_instead_of_factors(name, divergence, rng, monkeypatch):
+    """300 neurons of unequal masses: Newton's matrix is never formed, and u is the dense one."""
+    manifold, psi = map_of(name, 400, rng)
+    neurons, mass = psi.at(manifold.sample(300, rng)), masses(300, rng)
+    dense = _Dense(neurons.kernel, neurons.matrix @ neurons.labels, neurons)
+    expected = project(dense, mass, divergence, 1e-3)
+    monkeypatch.setattr(recycling, "spd_factor", lambda *_: pytest.fail("a factor"))
+    found = project(neurons, mass, divergence, 1e-3)
+    assert found.residual < 1e-10
+    assert found.outer_weight == pytest.approx(expected.outer_weight, rel=1e-8, abs=1e-8)
 
 
 @pytest.mark.parametrize("divergence", DIVERGENCES, ids=lambda d: f"{d.name}-{d.power:g}")

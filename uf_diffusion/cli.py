@@ -172,7 +172,8 @@ def figures(
             write_text(folder / "agreement.txt", report.agreement + "\n")
             print(f"{report.agreement}\n")
         for name, file in report.files.items():
-            print(f"{name:26}{file}")
+            print(f"{name:26}{report.seconds[name]:8.0f} s  {file}")
+        print(f"{'all runs, on one core':26}{report.total:8.0f} s")
         if report.failures:
             print("\n".join(f"failed    {sentence}" for sentence in report.failures))
             raise RunFailure(f"{len(report.failures)} run(s) failed; their figures are missing.")

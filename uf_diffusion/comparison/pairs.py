@@ -116,13 +116,13 @@ def gaussian_sums(
     X: Array, Y: Array, weights: Array, period: float, factor: float, out: Array
 ) -> None:
     """out[i] = sum_j weights[j] exp(factor |x_i - y_j|^2), for the same points and columns."""
-    row, room = np.empty(Y.shape[1]), np.empty(Y.shape[1])
+    row = np.empty(Y.shape[1])
     for i in range(len(X)):
         row[:] = 0.0
         for k in range(X.shape[1]):
             _add_squares(X[i, k], Y[k], period, row)
         row *= factor
-        exponential(row, room)
+        exponential(row)
         total = 0.0
         for j in range(len(row)):
             total += weights[j] * row[j]

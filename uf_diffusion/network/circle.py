@@ -296,4 +296,4 @@ class CircleNeurons:
 
     def solver(self, shift: Array) -> Solver:
         factor = factorise(self.generators, self.lag, shift[self.order])
-        return lambda b: self._unsorted(factor.solve(b[self.order]))
+        return lambda b, goal=0.0: self._unsorted(factor.solve(b[self.order]))

@@ -31,7 +31,13 @@ __all__ = ["Atoms", "FeatureMap", "FiniteNeurons", "Neurons", "Population", "Rem
            "Solver",
            "pair_blocks", "place"]  # fmt: skip
 
-Solver = Callable[[Array], Array]
+
+class Solver(Protocol):
+    """The map from b to (K + diag(shift))^-1 b."""
+
+    def __call__(self, b: Array, goal: float = 0.0) -> Array:
+        """Solvers that iterate stop where no entry of the residual is above ``goal``."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -181,7 +187,8 @@ class FiniteNeurons(ABC):
             return self._solver_in_coordinates(shift)
         solve = spd_solver(self.kernel, shift)
         # every rank goes on with the same bits
-        return (lambda b: broadcast(solve(b))) if self.coordinates.split else solve
+        split = self.coordinates.split
+        return lambda b, goal=0.0: broadcast(solve(b)) if split else solve(b)
 
     @property
     def in_coordinates(self) -> bool:
@@ -193,7 +200,7 @@ class FiniteNeurons(ABC):
         gram = self.gram(1 / shift)
         solve = spd_solver(gram, np.ones(len(gram)))
 
-        def solver(b: Array) -> Array:
+        def solver(b: Array, goal: float = 0.0) -> Array:
             return (b - self.values(solve(self.moments(b / shift)))) / shift
 
         return solver
@@ -248,7 +255,8 @@ class PopulationNeurons:
         return float(self.map.energy - v @ (self._teacher[0] + self.potential(v)))
 
     def solver(self, shift: Array) -> Solver:
-        return spd_solver(self.kernel, shift)
+        solve = spd_solver(self.kernel, shift)
+        return lambda b, goal=0.0: solve(b)
 
 
 def pair_blocks(omega: Array, other: Array) -> list[slice]:

@@ -52,12 +52,14 @@ class Feature(PairFunction, Protocol):
         """``(n, d)`` independent inputs."""
         ...
 
-    def values(self, omega: Array, x: Array, out: Array) -> None:
-        """The values, to ``out`` ``(m, n)``; fast, and other threads may run."""
+    def values(self, omega: Array, x: Array, factor: float, out: Array) -> None:
+        """Factor times the values, to ``out`` ``(m, n)``; fast, and other threads may run."""
         ...
 
-    def gradient(self, omega: Array, x: Array, weight: Array) -> Array:
-        """The tangent gradients of values @ weight, without the values; fast, likewise."""
+    def gradient(
+        self, omega: Array, x: Array, factor: float, weight: Array, values: Array
+    ) -> Array:  # fmt: skip
+        """The tangent gradients of values @ weight; the values are those of `values`; likewise."""
         ...
 
     @property
@@ -99,12 +101,14 @@ class ReLU:
 
         return phi, gradient
 
-    def values(self, omega: Array, x: Array, out: Array) -> None:
-        relu_values(omega, np.ascontiguousarray(x.T), out)
+    def values(self, omega: Array, x: Array, factor: float, out: Array) -> None:
+        relu_values(omega, np.ascontiguousarray(x.T), factor, out)
 
-    def gradient(self, omega: Array, x: Array, weight: Array) -> Array:
+    def gradient(
+        self, omega: Array, x: Array, factor: float, weight: Array, values: Array
+    ) -> Array:  # fmt: skip
         pulled = np.empty_like(omega)
-        relu_gradient(omega, np.ascontiguousarray(x.T), weight, pulled)
+        relu_gradient(np.ascontiguousarray(x.T), factor, weight, values, pulled)
         return self.manifold.tangent(omega, pulled)
 
     @property
@@ -167,12 +171,14 @@ class Radial:
     def _shape(self) -> tuple[float, int, float]:
         return self.manifold.period, list(PROFILES).index(self.profile), self.scale
 
-    def values(self, omega: Array, x: Array, out: Array) -> None:
-        radial_values(omega, np.ascontiguousarray(x.T), *self._shape, out)
+    def values(self, omega: Array, x: Array, factor: float, out: Array) -> None:
+        radial_values(omega, np.ascontiguousarray(x.T), *self._shape, factor, out)
 
-    def gradient(self, omega: Array, x: Array, weight: Array) -> Array:
+    def gradient(
+        self, omega: Array, x: Array, factor: float, weight: Array, values: Array
+    ) -> Array:  # fmt: skip
         pulled = np.empty_like(omega)
-        radial_gradient(omega, np.ascontiguousarray(x.T), *self._shape, weight, pulled)
+        radial_gradient(omega, np.ascontiguousarray(x.T), *self._shape, weight, values, pulled)
         return pulled
 
     @property
@@ -246,11 +252,13 @@ class Laplace:
 
         return norm * (up + down), gradient
 
-    def values(self, omega: Array, x: Array, out: Array) -> None:
-        out[:] = self(omega, x)[0]
+    def values(self, omega: Array, x: Array, factor: float, out: Array) -> None:
+        np.multiply(self(omega, x)[0], factor, out=out)
 
-    def gradient(self, omega: Array, x: Array, weight: Array) -> Array:
-        return self(omega, x)[1](weight)
+    def gradient(
+        self, omega: Array, x: Array, factor: float, weight: Array, values: Array
+    ) -> Array:  # fmt: skip
+        return factor * self(omega, x)[1](weight)
 
     @property
     def kernel(self) -> PairFunction:

@@ -87,8 +87,14 @@ class Fourier:
         return np.asarray(table[tuple(np.abs(self.waves).T)][self.wave_of])
 
     def matrix(self, omega: Array) -> Array:
-        phase = 2 * math.pi / self.period * self.manifold.chart(omega) @ self.waves.T
-        return np.hstack([np.cos(phase) * self._norm, math.sqrt(2) * np.sin(phase[:, self._sine])])
+        angles = 2 * math.pi / self.period * self.manifold.chart(omega)
+        waves = np.ones((1, len(omega)), dtype=complex)  # exp(i q k.x), a row for each k
+        for angle, k in zip(angles.T, self.waves.T, strict=True):
+            powers = np.exp(1j * np.outer(np.arange(self.degree + 1), angle))
+            powers = np.vstack([powers, powers[:0:-1].conj()])  # k = -1 is the last
+            waves = waves * powers[k]
+        norm = self._norm[:, None]
+        return np.vstack([waves.real * norm, (waves.imag * norm)[self._sine]]).T
 
     def moments(self, v: Array, omega: Array) -> Array:
         sums = self._sums(v, omega, self.degree)[self._position(self.degree)] * self._norm

@@ -125,6 +125,8 @@ class _Problem:
         self.neurons, self.mass, self.divergence = neurons, mass, divergence
         self.regularisation = regularisation
         self.quadratic = bool(np.all(divergence.d2conjugate(np.array([0.25, 0.5, 2.0])) == 1.0))
+        # where f* is not smooth, a small u is less exact than its potential
+        self.exact = EXACT if self.quadratic else EXACT / 10
         self._solver: Solver | None = None
 
     def potential(self, u: Array) -> tuple[Array, Array]:
@@ -145,7 +147,10 @@ class _Problem:
             curvature = np.clip(f.d2conjugate(z), 1e-100, 1e8)
         if self._solver is None or not self.quadratic:
             self._solver = self.neurons.solver(self.regularisation / (self.mass * curvature))
-        change = self._solver(self.regularisation * (w - z)) / self.mass
+        # what is left of the equation u = f*'(w), for quadratic f, is the residual over lambda
+        size = self.neurons.share.max(np.abs(u).max()) if self.quadratic else 1.0
+        goal = self.exact / 4 * self.regularisation * size
+        change = self._solver(self.regularisation * (w - z), goal) / self.mass
         if f.power >= 2:
             return lambda s: u + s * change
         return lambda s: f.dconjugate(z + s * change / curvature)
@@ -164,12 +169,10 @@ class _Problem:
 def _newton(problem: _Problem, u: Array) -> tuple[Array, Array, Array]:
     """The optimal outer weights, and `_Problem.potential` of them."""
     (v, w), last = problem.potential(u), np.inf
-    # where f* is not smooth, a small u is less exact than its potential
-    exact = EXACT if problem.quadratic else EXACT / 10
     for _ in range(ITERATIONS):
         with np.errstate(over="ignore"):
             violation = problem.violation(u, w)
-        if violation <= exact or last / 2 < violation <= CONVERGED:
+        if violation <= problem.exact or last / 2 < violation <= CONVERGED:
             return u, v, w
         last = violation
         u, v, w = _descended(problem, u, w, problem.newton(u, w))

@@ -142,7 +142,7 @@ class _Stepwise(Algorithm):
 
     def start(self, feature: Array) -> NetworkState:
         outer, count = self.outer(feature, None)
-        carried = outer.outer_weight[:, None]
+        carried = np.column_stack([outer.outer_weight] * 2)  # u of the last two steps
         return NetworkState(0.0, 0, feature, outer, count, carried=carried)
 
     def step(self, state: NetworkState, until: float) -> NetworkState:
@@ -154,7 +154,8 @@ class _Stepwise(Algorithm):
             )
         feature = self.network.manifold.retract(state.feature, self.step_size * velocity)
         outer, count = self.outer(feature, state)
-        step, carried = state.step + 1, state.outer.outer_weight[:, None]
+        step = state.step + 1
+        carried = np.column_stack([state.outer.outer_weight, state.carried[:, 0]])
         return NetworkState(
             step * self.step_size, step, feature, outer, state.projections + count, carried=carried
         )
@@ -171,8 +172,8 @@ class VarProDescent(_Stepwise):
     def outer(self, feature: Array, before: NetworkState | None) -> tuple[OuterLayer, int]:
         start = None
         if before is not None:  # u is smooth in t; a step back at most halves it, so u > 0 stays
-            u, change = before.outer.outer_weight, before.outer.outer_weight - before.carried[:, 0]
-            start = u + np.maximum(change, -np.abs(u) / 2)
+            u, (last, older) = before.outer.outer_weight, before.carried.T
+            start = u + np.maximum(2 * (u - last) - (last - older), -np.abs(u) / 2)
         return self.network.project(feature, start), 1
 
 

@@ -11,7 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.image import AxesImage
 from matplotlib.patches import Circle
 
-from uf_diffusion.problem.manifolds import Array
+from uf_diffusion.problem.manifolds import Array, Sphere
 
 __all__ = ["Globe"]
 
@@ -27,7 +27,7 @@ class Globe:
 
     longitude: float
     latitude: float
-    size: int = 144
+    size: int = 128
 
     @property
     def frame(self) -> Array:
@@ -60,22 +60,17 @@ class Globe:
     def graticule(self) -> Array:
         """``(m, 2)`` meridians and parallels every 30 degrees, with gaps of not-a-number."""
         step, along = math.pi / 6, np.linspace(-math.pi, math.pi, 121)
-        lines = [(m * step, along / 2) for m in range(12)]
-        lines += [(along, p * step) for p in range(-2, 3)]
-        return np.vstack([[*self.place(_sphere(*line)), [np.nan] * 2] for line in lines])
+        meridians = [(np.full_like(along, m * step), np.sin(along / 2)) for m in range(12)]
+        parallels = [(along, np.full_like(along, math.sin(p * step))) for p in range(-2, 3)]
+        lines = (Sphere().unchart(np.column_stack(c)) for c in meridians + parallels)
+        return np.vstack([[*self.place(line), [np.nan] * 2] for line in lines])
 
     def show(self, ax: Axes, image: Array, norm: Normalize) -> AxesImage:
         """Draw a picture, cut along the limb, and the limb."""
-        edge = 1.03
-        ax.set(xlim=(-edge, edge), ylim=(-edge, edge), aspect="equal")
+        edge = 1.03  # leaves room for the limb's line
         ax.set_axis_off()
         limb = ax.add_patch(Circle((0, 0), 1, facecolor="none", edgecolor="0.3", lw=0.8))
         shown = ax.imshow(image, origin="lower", extent=(-1, 1, -1, 1), cmap="viridis", norm=norm,
                           interpolation="bilinear", clip_path=limb)  # fmt: skip
         ax.set(xlim=(-edge, edge), ylim=(-edge, edge))
         return shown
-
-
-def _sphere(longitude: float | Array, latitude: float | Array) -> Array:
-    a, b = np.broadcast_arrays(longitude, latitude)
-    return np.column_stack([np.cos(b) * np.cos(a), np.cos(b) * np.sin(a), np.sin(b)])
