@@ -25,7 +25,6 @@ __all__ = ["densities", "distances_by_lambda", "distances_by_width", "gammas", "
 GAMMAS = (10, 100, 1000)
 SHOWN = (0, 100, 1000, 5000, 10000)  # iterations of the densities side by side
 DISTANCES = ("energy_distance_teacher", "energy_distance_diffusion")
-WIDEST = 1024
 SMOOTHED = 0.05  # radians: the width of the Gaussian in a density of neurons
 CIRCLE_SHAPE = Circle()
 
@@ -70,30 +69,32 @@ def distances_by_width(scale: Scale) -> Still:
 def risks_by_lambda(scale: Scale) -> Still:
     """Reduced risk of four lambdas, biased and unbiased, width 1024."""
     rows = [[
-        Panel(regulariser, "risk", CIRCLE.of_lambdas(scale, [regulariser], WIDEST),
+        Panel(regulariser, "risk", CIRCLE.of_lambdas(scale, [regulariser], scale.widths[-1]),
               logarithmic=regulariser == "biased")
         for regulariser in ("biased", "unbiased")
     ]]  # fmt: skip
-    return CurveFigure(rows, title=_title("reduced risk", scale, f"width {WIDEST}"))
+    return CurveFigure(rows, title=_title("reduced risk", scale, f"width {scale.widths[-1]}"))
 
 
 def distances_by_lambda(scale: Scale) -> Still:
     """Distances to teacher and diffusion of four lambdas, biased and unbiased, width 1024."""
-    curves = CIRCLE.of_lambdas(scale, list(LINES), WIDEST)
+    curves = CIRCLE.of_lambdas(scale, list(LINES), scale.widths[-1])
     rows = [[Panel(f"to the {_short(name)}", name, curves) for name in DISTANCES]]
-    return CurveFigure(rows, title=_title("distances", scale, f"width {WIDEST}"))
+    return CurveFigure(rows, title=_title("distances", scale, f"width {scale.widths[-1]}"))
 
 
 def gammas(scale: Scale) -> Still:
     """Risk and distances for teachers of three sharpnesses, lambda = 1e-4, width 1024."""
     curves = [
         CIRCLE.curve(scale, f"$\\gamma$ = {gamma}", k, "-", "network.lambda=1e-4",
-                     f"problem.teacher.gamma={gamma}.0", width=WIDEST)
+                     f"problem.teacher.gamma={gamma}.0", width=scale.widths[-1])
         for k, gamma in enumerate(GAMMAS)
     ]  # fmt: skip
     panels = [Panel("reduced risk", "risk", curves)]
     panels += [Panel(f"distance to the {_short(name)}", name, curves) for name in DISTANCES]
-    title = _title("sharpness of the teacher", scale, rf"$\lambda = 10^{{-4}}$, width {WIDEST}")
+    title = _title(
+        "sharpness of the teacher", scale, rf"$\lambda = 10^{{-4}}$, width {scale.widths[-1]}"
+    )
     return CurveFigure([panels], title=title)
 
 
@@ -117,12 +118,12 @@ def two_timescale(scale: Scale) -> Still:
 
 def densities(scale: Scale) -> Still:
     """Densities of diffusion and network side by side, gamma = 100, lambda = 1e-3, width 1024."""
-    networks = CIRCLE.of_widths(scale, "risk", ["unbiased"], [WIDEST])[0]
+    networks = CIRCLE.of_widths(scale, "risk", ["unbiased"], scale.widths[-1:])[0]
     diffusion = Run("solve", load_config(CIRCLE.preset, [
         f"problem.t_end={SHOWN[-1] * ITERATION!r}",
         f"diffusion.snapshots={[k * ITERATION for k in SHOWN]!r}",
     ]))  # fmt: skip
-    title = _title("densities", scale, rf"$\lambda = 10^{{-3}}$, width {WIDEST}")
+    title = _title("densities", scale, rf"$\lambda = 10^{{-3}}$, width {scale.widths[-1]}")
     return _Densities(networks.runs, diffusion, title=title)
 
 

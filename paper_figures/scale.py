@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 from uf_diffusion.comparison.runs import Run
 from uf_diffusion.config import load_config
+from uf_diffusion.errors import InputError
 
 __all__ = ["ITERATION", "Scale"]
 
 ITERATION = 2.0**-10  # the paper's step: an iteration of its figures in the time t
 # of the snapshots; the first are closer, as things move faster there
 EARLY = (0, 32, 100, 250, 500)
+WIDTHS = (32, 128, 512, 1024)
 ITERATIONS, QUICK, EVERY = 32_000, 1000, 1000
 
 
@@ -22,10 +24,18 @@ class Scale:
     Attributes:
         seeds: runs of each network, with other inputs, teachers and initial features.
         quick: the first 1000 of the paper's 32 000 steps, fewer inputs, smaller networks on T^2.
+        widest: wider networks are left out.
     """
 
     seeds: int = 6
     quick: bool = False
+    widest: int = 1024
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise InputError(f"--seeds must be positive, not {self.seeds}.")
+        if self.widest < WIDTHS[0]:
+            raise InputError(f"--widest must be at least {WIDTHS[0]}, not {self.widest}.")
 
     @property
     def iterations(self) -> int:
@@ -35,12 +45,12 @@ class Scale:
     @property
     def widths(self) -> tuple[int, ...]:
         """Of the networks on the circle."""
-        return (32, 128, 512, 1024)
+        return tuple(width for width in WIDTHS if width <= self.widest)
 
     @property
     def torus_widths(self) -> tuple[int, ...]:
         """Of the networks on the torus."""
-        return (32, 128) if self.quick else self.widths
+        return self.widths[:2] if self.quick else self.widths
 
     @property
     def times(self) -> list[float]:

@@ -153,17 +153,19 @@ def figures(
     quick: Annotated[
         bool, cyclopts.Parameter(negative="", help="The first 1000 steps, small networks.")
     ] = False,
+    widest: Annotated[
+        int, cyclopts.Parameter(help="Leave out wider networks: those on the torus take longest.")
+    ] = 1024,
     seeds: Annotated[
-        int, cyclopts.Parameter(help="Runs of each network; 1 with --quick, else the paper's 6.")
-    ] = 0,
+        int | None,
+        cyclopts.Parameter(help="Runs of each network; 1 with --quick, else the paper's 6."),
+    ] = None,
     out: Annotated[
         Path | None, cyclopts.Parameter(name="--out", help="Default runs/figures or runs/quick.")
     ] = None,
 ) -> None:
     """Regenerate the paper's figures, and ours. When interrupted, repeat it: it goes on."""
-    if seeds < 0:
-        raise InputError(f"--seeds must be positive, not {seeds}.")
-    scale = Scale(seeds or (1 if quick else 6), quick)
+    scale = Scale((1 if quick else 6) if seeds is None else seeds, quick, widest)
     folder = out or Path("runs") / ("quick" if quick else "figures")
     report = regenerate(chosen(names), scale, folder)
 
