@@ -25,13 +25,13 @@ from uf_diffusion.plots.lines import line_points
 from uf_diffusion.plots.maps import Chart, density_scale, mesh_of
 from uf_diffusion.plots.style import (
     BLUE,
-    DRAWN,
     GREY,
     ORANGE,
     STYLE,
     by_coordinate,
     group,
     smoothed,
+    thinned,
 )
 from uf_diffusion.problem.grids import Grid
 from uf_diffusion.problem.manifolds import Array, Manifold, Sphere
@@ -161,7 +161,7 @@ class _Run:
     def neurons(self, k: int) -> Array:
         """Those that are drawn."""
         feature = np.asarray(self.network.feature.values[k])
-        return feature[:: -(-len(feature) // DRAWN)]
+        return thinned(feature)
 
 
 def _run(result: xr.DataTree) -> _Run:

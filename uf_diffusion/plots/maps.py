@@ -13,7 +13,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.image import AxesImage
 
 from uf_diffusion.config import Config
-from uf_diffusion.plots.style import BLUE, DRAWN, GREY, Panel, group, smoothed
+from uf_diffusion.plots.style import BLUE, GREY, Panel, group, smoothed, thinned
 from uf_diffusion.problem.grids import Grid, grid_on, with_degree
 from uf_diffusion.problem.manifolds import Array, Manifold, Sphere
 from uf_diffusion.problem.triangulations import Triangulation
@@ -92,7 +92,7 @@ def map_panels(result: xr.DataTree, config: Config, manifold: Manifold) -> list[
             )
             title = f"network (smoothed), t = {times[k]:.3g}"
             dots = chart.place(network.feature.values[k])
-            dots = dots[:: -(-len(dots) // DRAWN)]
+            dots = thinned(dots)
             row.append(_map(chart, chart.image(values), top, title, dots))
         if teacher is not None and (network is None or k < len(times) - 1):
             row.append(_map(chart, teacher, top, "teacher"))

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from uf_diffusion.comparison.smoothed import kernel_sums
 from uf_diffusion.problem.manifolds import Array, Manifold
 
-__all__ = ["BLUE", "DRAWN", "GREEN", "GREY", "ORANGE", "PALETTE", "STYLE", "Panel",
-           "by_coordinate", "group", "save", "smoothed"]  # fmt: skip
+__all__ = ["BLUE", "GREEN", "GREY", "ORANGE", "PALETTE", "STYLE", "Panel",
+           "by_coordinate", "group", "save", "smoothed", "thinned"]  # fmt: skip
 
 type Panel = Callable[[Axes], None]
 
@@ -54,6 +54,11 @@ def by_coordinate(manifold: Manifold, node: Array, values: Array) -> tuple[Array
     return x[order], values[order]
 
 
+def thinned(rows: Array) -> Array:
+    """Every k-th row where there are more than a picture can show."""
+    return rows[:: -(-len(rows) // DRAWN)]
+
+
 def smoothed(
     manifold: Manifold, feature: Array, mass: Array, points: Array, width: float | None = None
 ) -> Array:
@@ -63,8 +68,8 @@ def smoothed(
     The bandwidth, where none is given, is 2 / dim mean spacings of uniform neurons: narrow, so that
     peaks keep their height.
     """
-    every = -(-len(feature) // DRAWN)
-    feature, mass = feature[::every], mass[::every] / mass[::every].sum()
+    feature, mass = thinned(feature), thinned(mass)
+    mass = mass / mass.sum()
     dim, n = manifold.dim, len(feature)
     width = width or 2 / dim * (manifold.volume / n) ** (1 / dim)
     total = kernel_sums(manifold, points, feature, mass, width)
