@@ -125,9 +125,12 @@ class _Teacher(Still):
             config = load_config(TORUS.preset, override)
             atoms = Training(config, config.build()).teacher
             phi = feature_of(config.network, config.problem.shape())
-            blocks = [atoms.weights @ phi(atoms.points, x[rows])[0]
-                      for rows in blocks_of(len(x), 512)]  # fmt: skip
-            _image(ax, np.concatenate(blocks), f"signal, {name}", "output Y(x)")
+            signal = np.empty(len(x))
+            for rows in blocks_of(len(x), 512):
+                values = np.empty((len(atoms.points), len(x[rows])))
+                phi.values(atoms.points, x[rows], 1.0, values)
+                signal[rows] = atoms.weights @ values
+            _image(ax, signal, f"signal, {name}", "output Y(x)")
         return figure
 
 
