@@ -72,18 +72,18 @@ def by_lambda(scale: Scale) -> Still:
 
 
 def diracs(scale: Scale) -> Still:
-    """On T^2 a teacher of gamma = 100 against one of two Diracs, lambda = 1e-3."""
+    """On T^2 a teacher of gamma = 100 against one of two Diracs, lambda = 1e-2."""
     widths = [width for width in scale.torus_widths if width <= _swept(scale)]
-    sharp = [
-        TORUS.curve(scale, f"M = {width}, two Diracs", k, ":", "network.lambda=0.001",
-                    f"problem.teacher={TWO_DIRACS}", width=width)
+    curves = [
+        TORUS.curve(scale, f"M = {width}, {name}", k, line, "network.lambda=0.01", *teacher,
+                    width=width)
+        for name, line, teacher in (("$\\gamma$ = 100", "-", ()),
+                                    ("two Diracs", ":", (f"problem.teacher={TWO_DIRACS}",)))
         for k, width in enumerate(widths)
     ]  # fmt: skip
-    rows = [[
-        Panel(title, name, [*TORUS.of_widths(scale, name, ["unbiased"], widths), *sharp])
-        for name, title in (("risk", "reduced risk"), (TO_TEACHER, "distance to the teacher"))
-    ]]  # fmt: skip
-    title = _title(r"$\gamma = 100$ and two Diracs", scale, r"$\lambda = 10^{-3}$")
+    rows = [[Panel("reduced risk", "risk", curves),
+             Panel("distance to the teacher", TO_TEACHER, curves)]]  # fmt: skip
+    title = _title(r"$\gamma = 100$ and two Diracs", scale, r"$\lambda = 10^{-2}$")
     return CurveFigure(rows, title=title)
 
 
