@@ -45,7 +45,7 @@ def sphere(scale: Scale) -> Still:
         for k, value in enumerate((1e-1, 1e-2, 1e-3))
     ]  # fmt: skip
     rows = [[Panel(title, name, curves) for name, title in PANELS.items()]]
-    title = f"ReLU on $S^2$, population kernel, gradient flow\n{_seeds(scale)}"
+    title = f"ReLU on $S^2$, population kernel, gradient flow\n{scale.warning}{scale.sample}"
     return CurveFigure(rows, title=title)
 
 
@@ -121,10 +121,6 @@ def _filmed(scale: Scale, preset: str, t_end: float, *overrides: str) -> Config:
         f"problem.t_end={end!r}", f"diffusion.snapshots={[k * step for k in steps]!r}",
         f"network.step={step!r}", *overrides, *small,
     ])  # fmt: skip
-
-
-def _seeds(scale: Scale) -> str:
-    return f"{scale.warning}{scale.seeds} seed(s)"
 
 
 @dataclass(frozen=True)

@@ -61,8 +61,12 @@ class Scale:
     @property
     def note(self) -> str:
         """What a title says about it."""
-        seeds = "1 seed" if self.seeds == 1 else f"mean and range of {self.seeds} seeds"
-        return f"{self.warning}{self.iterations} steps of $2^{{-10}}$, {seeds}"
+        return f"{self.warning}{self.iterations} steps of $2^{{-10}}$, {self.sample}"
+
+    @property
+    def sample(self) -> str:
+        """What a title says about the seeds."""
+        return "1 seed" if self.seeds == 1 else f"mean and range of {self.seeds} seeds"
 
     @property
     def warning(self) -> str:
