@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from paper_figures.curves import Curve, CurveFigure, Panel
+from paper_figures.curves import RISK, TO_DIFFUSION, TO_TEACHER, Curve, CurveFigure, Panel
 from paper_figures.drawing import Drawing, Results, Still
 from paper_figures.movies import animate
 from paper_figures.scale import Scale
@@ -23,8 +23,7 @@ from uf_diffusion.study_report import draw_study
 __all__ = ["decay", "error_budget", "injective", "movie_circle", "movie_sphere", "movie_torus",
            "sphere"]  # fmt: skip
 
-TO_DIFFUSION = "energy_distance_diffusion"
-PANELS = {"risk": "reduced risk", "energy_distance_teacher": "distance to the teacher",
+PANELS = {RISK: "reduced risk", TO_TEACHER: "distance to the teacher",
           TO_DIFFUSION: "distance to the diffusion"}  # fmt: skip
 # the gradient flow of evenly placed neurons and infinitely many inputs: no noise, no step
 NOISELESS = ("network.algorithm=flow", "network.placement=even", "network.teacher_placement=even",

@@ -16,13 +16,14 @@ from uf_diffusion.comparison.runs import Run
 from uf_diffusion.plots.style import GREY
 from uf_diffusion.problem.manifolds import Array
 
-__all__ = ["Curve", "CurveFigure", "Panel"]
+__all__ = ["RISK", "TO_DIFFUSION", "TO_TEACHER", "Curve", "CurveFigure", "Panel"]
 
 POINTS = 400  # of a drawn curve, at most
+RISK, TO_TEACHER, TO_DIFFUSION = "risk", "energy_distance_teacher", "energy_distance_diffusion"
 QUANTITIES = {
-    "risk": ("network", "reduced risk $L^\\lambda$"),
-    "energy_distance_teacher": ("comparison", "energy distance to the teacher"),
-    "energy_distance_diffusion": ("comparison", "energy distance to the diffusion"),
+    RISK: ("network", "reduced risk $L^\\lambda$"),
+    TO_TEACHER: ("comparison", "energy distance to the teacher"),
+    TO_DIFFUSION: ("comparison", "energy distance to the diffusion"),
 }
 
 
@@ -31,7 +32,7 @@ class Curve:
     """One network's quantity over the iterations.
 
     Attributes:
-        label: in the legend; none where a curve of the same colour says it.
+        label: in the legend.
         runs: one for each seed.
         colour, line: how it looks.
         paper: the same in the paper.
@@ -73,8 +74,7 @@ class Panel:
             x, y = curve.values(self.quantity, results)
             shown = self._shown(x)
             middle = y[:, shown].mean(axis=0)
-            label = curve.label or None
-            ax.plot(x[shown], middle, curve.line, color=curve.colour, label=label)
+            ax.plot(x[shown], middle, curve.line, color=curve.colour, label=curve.label)
             if len(y) > 1:
                 low, high = y[:, shown].min(axis=0), y[:, shown].max(axis=0)
                 ax.fill_between(x[shown], low, high, color=curve.colour, alpha=0.2, lw=0)

@@ -36,13 +36,16 @@ class Drawing(ABC):
     """A figure at one scale."""
 
     @property
-    @abstractmethod
     def runs(self) -> Sequence[Run]:
         """All that must be computed first."""
+        return ()
 
     @abstractmethod
     def write(self, results: Results, stem: Path) -> Path:
-        """Draw it to files whose names begin with ``stem``; the main one is returned."""
+        """Draw it to files whose names begin with ``stem``; the main one is returned.
+
+        One rank does it while the others wait: nothing in here may need them.
+        """
 
     def agreement(self, results: Results) -> list[str]:
         """Lines of a table of ours against the paper's curves; none where it has none."""

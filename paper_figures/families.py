@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from paper_figures.curves import Curve
-from paper_figures.paper import published
+from paper_figures.curves import RISK, TO_DIFFUSION, TO_TEACHER, Curve, Panel
+from paper_figures.paper import Published, published
 from paper_figures.scale import Scale
 from uf_diffusion.plots.style import PALETTE
 
-__all__ = ["LINES", "Family"]
+__all__ = ["LINES", "Family", "risk_panels"]
 
 LINES = {"unbiased": "-", "biased": "--"}
-PANELS = {
-    "risk": "reduced_risk_",
-    "energy_distance_teacher": "distance_teacher",
-    "energy_distance_diffusion": "distance_diffusion",
-}
+PAPER_PANELS = {TO_TEACHER: "distance_teacher", TO_DIFFUSION: "distance_diffusion"}
 
 
 @dataclass(frozen=True)
@@ -25,20 +21,24 @@ class Family:
     """The networks of one experiment.
 
     Attributes:
+        name: in titles.
         preset: the experiment.
         regularisations: lambda, as they are swept.
         chosen: the lambda of the sweep over widths.
-        papers: names of the paper's figures of the risk and of the distances of its widths.
-        seen: the quantities of the paper's figure of the distances.
+        papers: the paper's figure of the sweep over widths, for each quantity that it has.
         solver: "diffusion.key=value" for each.
     """
 
+    name: str
     preset: str
     regularisations: tuple[float, ...]
     chosen: float
-    papers: tuple[str, str]
-    seen: tuple[str, ...]
+    papers: Mapping[str, str]
     solver: tuple[str, ...] = ()
+
+    def title(self, what: str, scale: Scale, setting: str) -> str:
+        """Of a figure."""
+        return f"{self.name}, {what}: {setting}\n{scale.note}"
 
     def curve(
         self, scale: Scale, label: str, colour: int, line: str, *overrides: str, width: int
@@ -51,30 +51,39 @@ class Family:
         self, scale: Scale, quantity: str, regularisers: Sequence[str], widths: Sequence[int]
     ) -> list[Curve]:
         """A curve for each width at the chosen lambda, with the paper's where it is known."""
-        return [
-            self._with_paper(quantity, width, regulariser, self.curve(
-                scale, f"M = {width}, {regulariser}", k, LINES[regulariser],
-                f"network.lambda={self.chosen!r}", f"problem.regulariser={regulariser}",
-                width=width))
-            for regulariser in regularisers for k, width in enumerate(widths)
-        ]  # fmt: skip
+        curves = []
+        for regulariser in regularisers:
+            settings = (f"network.lambda={self.chosen!r}", f"problem.regulariser={regulariser}")
+            for k, width in enumerate(widths):
+                curve = self.curve(scale, f"M = {width}, {regulariser}", k, LINES[regulariser],
+                                   *settings, width=width)  # fmt: skip
+                paper = self._paper(quantity, width, regulariser)
+                curves.append(replace(curve, paper=paper))
+        return curves
 
-    def of_lambdas(
-        self, scale: Scale, regularisers: Sequence[str], width: int, *overrides: str
-    ) -> list[Curve]:
+    def of_lambdas(self, scale: Scale, regularisers: Sequence[str], width: int) -> list[Curve]:
         """A curve for each lambda."""
         return [
             self.curve(
                 scale, f"$\\lambda$ = {value:g}, {regulariser}", k, LINES[regulariser],
-                f"network.lambda={value!r}", f"problem.regulariser={regulariser}", *overrides,
-                width=width)
+                f"network.lambda={value!r}", f"problem.regulariser={regulariser}", width=width)
             for regulariser in regularisers for k, value in enumerate(self.regularisations)
         ]  # fmt: skip
 
-    def _with_paper(self, quantity: str, width: int, regulariser: str, curve: Curve) -> Curve:
-        figure = self.papers[quantity != "risk"]
-        panel = PANELS[quantity] + (regulariser if quantity == "risk" else "")
-        if quantity != "risk" and quantity not in self.seen:
-            return curve
-        paper = published(figure, panel, f"M={width} {regulariser}")
-        return Curve(curve.label, curve.runs, curve.colour, curve.line, paper)
+    def _paper(self, quantity: str, width: int, regulariser: str) -> Published | None:
+        if quantity not in self.papers:
+            return None
+        panel = PAPER_PANELS.get(quantity, f"reduced_risk_{regulariser}")
+        return published(self.papers[quantity], panel, f"M={width} {regulariser}")
+
+
+def risk_panels(curves: Callable[[str], Sequence[Curve]]) -> list[Panel]:
+    """The risks of each regulariser, with the axes of the paper.
+
+    Args:
+        curves: those of a regulariser.
+    """
+    return [
+        Panel(regulariser, RISK, curves(regulariser), logarithmic=regulariser == "biased")
+        for regulariser in ("biased", "unbiased")
+    ]

@@ -9,9 +9,9 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from paper_figures.curves import CurveFigure, Panel
+from paper_figures.curves import RISK, TO_DIFFUSION, TO_TEACHER, CurveFigure, Panel
 from paper_figures.drawing import Results, Still
-from paper_figures.families import LINES, Family
+from paper_figures.families import LINES, Family, risk_panels
 from paper_figures.paper import published
 from paper_figures.scale import ITERATION, Scale
 from uf_diffusion.comparison.runs import Run
@@ -24,21 +24,21 @@ __all__ = ["densities", "distances_by_lambda", "distances_by_width", "gammas", "
 
 GAMMAS = (10, 100, 1000)
 SHOWN = (0, 100, 1000, 5000, 10000)  # iterations of the densities side by side
-DISTANCES = ("energy_distance_teacher", "energy_distance_diffusion")
+DISTANCES = {TO_TEACHER: "to the teacher", TO_DIFFUSION: "to the diffusion"}
 SMOOTHED = 0.05  # radians: the width of the Gaussian in a density of neurons
 CIRCLE_SHAPE = Circle()
 
 CIRCLE = Family(
+    name="ReLU on $S^1$",
     preset="paper-6.1",
     regularisations=(1e-1, 1e-2, 1e-3, 1e-4),
     chosen=1e-3,
-    papers=("relu1d_width_risk_evolution", "relu1d_width_distance_evolution"),
-    seen=DISTANCES,
+    papers={
+        RISK: "relu1d_width_risk_evolution",
+        TO_TEACHER: "relu1d_width_distance_evolution",
+        TO_DIFFUSION: "relu1d_width_distance_evolution",
+    },
 )
-
-
-def _short(name: str) -> str:
-    return name.removeprefix("energy_distance_")
 
 
 def teachers(scale: Scale) -> Still:
@@ -48,39 +48,31 @@ def teachers(scale: Scale) -> Still:
 
 def risks_by_width(scale: Scale) -> Still:
     """Reduced risk of four widths, biased and unbiased, lambda = 1e-3."""
-    rows = [[
-        Panel(regulariser, "risk", CIRCLE.of_widths(scale, "risk", [regulariser], scale.widths),
-              logarithmic=regulariser == "biased")
-        for regulariser in ("biased", "unbiased")
-    ]]  # fmt: skip
-    return CurveFigure(rows, title=_title("reduced risk", scale, r"$\lambda = 10^{-3}$"))
+    rows = [risk_panels(lambda r: CIRCLE.of_widths(scale, RISK, [r], scale.widths))]
+    return CurveFigure(rows, title=CIRCLE.title("reduced risk", scale, r"$\lambda = 10^{-3}$"))
 
 
 def distances_by_width(scale: Scale) -> Still:
     """Distances to teacher and diffusion of four widths, biased and unbiased, lambda = 1e-3."""
     rows = [[
-        Panel(f"to the {_short(name)}", name,
+        Panel(title, name,
               CIRCLE.of_widths(scale, name, list(LINES), scale.widths))
-        for name in DISTANCES
+        for name, title in DISTANCES.items()
     ]]  # fmt: skip
-    return CurveFigure(rows, title=_title("distances", scale, r"$\lambda = 10^{-3}$"))
+    return CurveFigure(rows, title=CIRCLE.title("distances", scale, r"$\lambda = 10^{-3}$"))
 
 
 def risks_by_lambda(scale: Scale) -> Still:
     """Reduced risk of four lambdas, biased and unbiased, width 1024."""
-    rows = [[
-        Panel(regulariser, "risk", CIRCLE.of_lambdas(scale, [regulariser], scale.widths[-1]),
-              logarithmic=regulariser == "biased")
-        for regulariser in ("biased", "unbiased")
-    ]]  # fmt: skip
-    return CurveFigure(rows, title=_title("reduced risk", scale, f"width {scale.widths[-1]}"))
+    rows = [risk_panels(lambda r: CIRCLE.of_lambdas(scale, [r], scale.widths[-1]))]
+    return CurveFigure(rows, title=CIRCLE.title("reduced risk", scale, f"width {scale.widths[-1]}"))
 
 
 def distances_by_lambda(scale: Scale) -> Still:
     """Distances to teacher and diffusion of four lambdas, biased and unbiased, width 1024."""
     curves = CIRCLE.of_lambdas(scale, list(LINES), scale.widths[-1])
-    rows = [[Panel(f"to the {_short(name)}", name, curves) for name in DISTANCES]]
-    return CurveFigure(rows, title=_title("distances", scale, f"width {scale.widths[-1]}"))
+    rows = [[Panel(title, name, curves) for name, title in DISTANCES.items()]]
+    return CurveFigure(rows, title=CIRCLE.title("distances", scale, f"width {scale.widths[-1]}"))
 
 
 def gammas(scale: Scale) -> Still:
@@ -90,9 +82,9 @@ def gammas(scale: Scale) -> Still:
                      f"problem.teacher.gamma={gamma}.0", width=scale.widths[-1])
         for k, gamma in enumerate(GAMMAS)
     ]  # fmt: skip
-    panels = [Panel("reduced risk", "risk", curves)]
-    panels += [Panel(f"distance to the {_short(name)}", name, curves) for name in DISTANCES]
-    title = _title(
+    panels = [Panel("reduced risk", RISK, curves)]
+    panels += [Panel(f"distance {title}", name, curves) for name, title in DISTANCES.items()]
+    title = CIRCLE.title(
         "sharpness of the teacher", scale, rf"$\lambda = 10^{{-4}}$, width {scale.widths[-1]}"
     )
     return CurveFigure([panels], title=title)
@@ -108,33 +100,27 @@ def two_timescale(scale: Scale) -> Still:
             for algorithm, line in (("varpro", "-"), ("two-timescale", ":"))
             for k, width in enumerate(scale.widths)
         ]  # fmt: skip
-        names = {"risk": "risk", **{name: f"to the {_short(name)}" for name in DISTANCES}}
+        names = {RISK: "risk", **DISTANCES}
         rows.append([
             Panel(f"$\\lambda$ = {value:g}, {title}", name, curves)
             for name, title in names.items()
         ])  # fmt: skip
-    return CurveFigure(rows, title=_title("VarPro and two-timescale", scale, "unbiased"))
+    return CurveFigure(rows, title=CIRCLE.title("VarPro and two-timescale", scale, "unbiased"))
 
 
 def densities(scale: Scale) -> Still:
     """Densities of diffusion and network side by side, gamma = 100, lambda = 1e-3, width 1024."""
-    networks = CIRCLE.of_widths(scale, "risk", ["unbiased"], scale.widths[-1:])[0]
+    networks = CIRCLE.of_widths(scale, RISK, ["unbiased"], scale.widths[-1:])[0]
     diffusion = Run("solve", load_config(CIRCLE.preset, [
         f"problem.t_end={SHOWN[-1] * ITERATION!r}",
         f"diffusion.snapshots={[k * ITERATION for k in SHOWN]!r}",
     ]))  # fmt: skip
-    title = _title("densities", scale, rf"$\lambda = 10^{{-3}}$, width {scale.widths[-1]}")
+    title = CIRCLE.title("densities", scale, rf"$\lambda = 10^{{-3}}$, width {scale.widths[-1]}")
     return _Densities(networks.runs, diffusion, title=title)
-
-
-def _title(what: str, scale: Scale, setting: str) -> str:
-    return f"ReLU on $S^1$, {what}: {setting}\n{scale.note}"
 
 
 @dataclass(frozen=True)
 class _Teachers(Still):
-    runs: Sequence[Run] = ()
-
     def figure(self, results: Results) -> Figure:
         figure = Figure(figsize=(6.0, 3.4), layout="constrained")
         ax = figure.subplots()

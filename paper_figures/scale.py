@@ -73,13 +73,12 @@ class Scale:
         """What the title of a quick look begins with."""
         return "QUICK LOOK: " if self.quick else ""
 
-    def runs(self, preset: str, *overrides: str, job: str = "follow") -> tuple[Run, ...]:
+    def runs(self, preset: str, *overrides: str) -> tuple[Run, ...]:
         """A run of the paper's length for each seed.
 
         Args:
             preset: the problem.
             overrides: "section.key=value" each.
-            job: a name in `uf_diffusion.comparison.runs.JOBS`.
         """
         inputs = 1024 if self.quick else 4096
         common = (
@@ -88,6 +87,6 @@ class Scale:
             f"network.teacher_width={inputs}",
         )  # fmt: skip
         return tuple(
-            Run(job, load_config(preset, (*common, f"network.seed={seed}", *overrides)))
+            Run("follow", load_config(preset, (*common, f"network.seed={seed}", *overrides)))
             for seed in range(self.seeds)
         )

@@ -5,33 +5,32 @@ The paper has no diffusion here; ours is in `diffusion`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from paper_figures.curves import CurveFigure, Panel
+from paper_figures.curves import RISK, TO_DIFFUSION, TO_TEACHER, CurveFigure, Panel
 from paper_figures.drawing import Results, Still
-from paper_figures.families import LINES, Family
+from paper_figures.families import LINES, Family, risk_panels
 from paper_figures.scale import Scale
-from uf_diffusion.comparison.networks import Training, feature_of
-from uf_diffusion.comparison.runs import Run
-from uf_diffusion.config import load_config
+from uf_diffusion.comparison.networks import feature_of
+from uf_diffusion.config import Config, load_config
+from uf_diffusion.network.feature_maps import place
+from uf_diffusion.problem.manifolds import Array
 from uf_diffusion.threads import blocks_of
 
 __all__ = ["by_lambda", "diffusion", "diracs", "distances_by_width", "risks_by_width", "teacher"]
 
 TORUS = Family(
+    name="radial features on $T^2$",
     preset="radial-torus",
     regularisations=(1e-1, 1e-2, 1e-3),
     chosen=1e-3,
-    papers=("convolution_width_risk", "convolution_width_distance"),
-    seen=("energy_distance_teacher",),
+    papers={RISK: "convolution_width_risk", TO_TEACHER: "convolution_width_distance"},
     solver=("diffusion.cells=2048", "diffusion.degree=2", "diffusion.scheme=esdirk4"),
 )
-TO_TEACHER, TO_DIFFUSION = "energy_distance_teacher", "energy_distance_diffusion"
 TWO_DIRACS = "{kind='diracs', centres=[[-1.0, 0.0], [1.0, 1.0]], weights=[0.5, 0.5]}"
 PIXELS = 161
 
@@ -43,13 +42,9 @@ def teacher(scale: Scale) -> Still:
 
 def risks_by_width(scale: Scale) -> Still:
     """Reduced risk of four widths on T^2, biased and unbiased, lambda = 1e-3."""
-    rows = [[
-        Panel(regulariser, "risk",
-              TORUS.of_widths(scale, "risk", [regulariser], scale.torus_widths),
-              logarithmic=regulariser == "biased")
-        for regulariser in ("biased", "unbiased")
-    ]]  # fmt: skip
-    return CurveFigure(rows, title=_title("reduced risk", scale, r"$\lambda = 10^{-3}$"))
+    widths = scale.torus_widths
+    rows = [risk_panels(lambda r: TORUS.of_widths(scale, RISK, [r], widths))]
+    return CurveFigure(rows, title=TORUS.title("reduced risk", scale, r"$\lambda = 10^{-3}$"))
 
 
 def distances_by_width(scale: Scale) -> Still:
@@ -59,16 +54,16 @@ def distances_by_width(scale: Scale) -> Still:
               TORUS.of_widths(scale, TO_TEACHER, [regulariser], scale.torus_widths))
         for regulariser in LINES
     ]]  # fmt: skip
-    return CurveFigure(rows, title=_title("distances", scale, r"$\lambda = 10^{-3}$"))
+    return CurveFigure(rows, title=TORUS.title("distances", scale, r"$\lambda = 10^{-3}$"))
 
 
 def by_lambda(scale: Scale) -> Still:
     """Risk and distance to the teacher of three lambdas on T^2, width 512."""
     width = _swept(scale)
     curves = TORUS.of_lambdas(scale, ["unbiased"], width)
-    rows = [[Panel("reduced risk", "risk", curves),
+    rows = [[Panel("reduced risk", RISK, curves),
              Panel("distance to the teacher", TO_TEACHER, curves)]]  # fmt: skip
-    return CurveFigure(rows, title=_title("risk and distance", scale, f"width {width}"))
+    return CurveFigure(rows, title=TORUS.title("risk and distance", scale, f"width {width}"))
 
 
 def diracs(scale: Scale) -> Still:
@@ -81,9 +76,9 @@ def diracs(scale: Scale) -> Still:
                                     ("two Diracs", ":", (f"problem.teacher={TWO_DIRACS}",)))
         for k, width in enumerate(widths)
     ]  # fmt: skip
-    rows = [[Panel("reduced risk", "risk", curves),
+    rows = [[Panel("reduced risk", RISK, curves),
              Panel("distance to the teacher", TO_TEACHER, curves)]]  # fmt: skip
-    title = _title(r"$\gamma = 100$ and two Diracs", scale, r"$\lambda = 10^{-2}$")
+    title = TORUS.title(r"$\gamma = 100$ and two Diracs", scale, r"$\lambda = 10^{-2}$")
     return CurveFigure(rows, title=title)
 
 
@@ -95,7 +90,9 @@ def diffusion(scale: Scale) -> Still:
               TORUS.of_widths(scale, TO_DIFFUSION, list(LINES), scale.torus_widths)),
         Panel(f"width {width}", TO_DIFFUSION, TORUS.of_lambdas(scale, ["unbiased"], width)),
     ]]  # fmt: skip
-    return CurveFigure(rows, title=_title("distances to the diffusion", scale, "beyond the paper"))
+    return CurveFigure(
+        rows, title=TORUS.title("distances to the diffusion", scale, "beyond the paper")
+    )
 
 
 def _swept(scale: Scale) -> int:
@@ -103,14 +100,8 @@ def _swept(scale: Scale) -> int:
     return min(512, scale.torus_widths[-1])
 
 
-def _title(what: str, scale: Scale, setting: str) -> str:
-    return f"radial features on $T^2$, {what}: {setting}\n{scale.note}"
-
-
 @dataclass(frozen=True)
 class _Teacher(Still):
-    runs: Sequence[Run] = ()
-
     def figure(self, results: Results) -> Figure:
         figure = Figure(figsize=(10.0, 3.1), layout="constrained")
         axes = figure.subplots(1, 3)
@@ -122,19 +113,25 @@ class _Teacher(Still):
             axes[1:], ((), (f"problem.teacher={TWO_DIRACS}",)), (r"$\gamma = 100$", "two Diracs"),
             strict=True,
         ):  # fmt: skip
-            config = load_config(TORUS.preset, override)
-            atoms = Training(config, config.build()).teacher
-            phi = feature_of(config.network, config.problem.shape())
-            signal = np.empty(len(x))
-            for rows in blocks_of(len(x), 512):
-                values = np.empty((len(atoms.points), len(x[rows])))
-                phi.values(atoms.points, x[rows], 1.0, values)
-                signal[rows] = atoms.weights @ values
-            _image(ax, signal, f"signal, {name}", "output Y(x)")
+            _image(ax, _signal(load_config(TORUS.preset, override), x), f"signal, {name}",
+                   "output Y(x)")  # fmt: skip
         return figure
 
 
-def _image(ax: Axes, values: np.ndarray, title: str, label: str) -> None:
+def _signal(config: Config, x: Array) -> Array:
+    """The outputs ``(n,)`` of the teacher's neurons at inputs ``(n, 2)``."""
+    n = config.network
+    rng = np.random.default_rng(n.seed)
+    atoms = place(config.build().teacher, n.teacher_width, n.placement, rng)
+    phi, signal = feature_of(n, config.problem.shape()), np.empty(len(x))
+    for rows in blocks_of(len(x), 512):
+        values = np.empty((len(atoms.points), len(x[rows])))
+        phi.values(atoms.points, x[rows], 1.0, values)
+        signal[rows] = atoms.weights @ values
+    return signal
+
+
+def _image(ax: Axes, values: Array, title: str, label: str) -> None:
     shown = ax.imshow(values.reshape(PIXELS, PIXELS).T, origin="lower", extent=(-2, 2, -2, 2),
                       cmap="viridis")  # fmt: skip
     ax.figure.colorbar(shown, ax=ax, label=label, pad=0.02)

@@ -3,6 +3,7 @@
 import csv
 import inspect
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -225,6 +226,22 @@ def test_killed_and_repeated_is_the_whole(tmp_path):
         a, b = (read_result(folder / "runs" / name) for folder in (whole, broken))
         for group in ("network", "comparison"):
             assert a[group].to_dataset().drop_attrs().identical(b[group].to_dataset().drop_attrs())
+
+
+def test_two_ranks_do_all_and_one_draws(tmp_path):
+    """Nothing that is drawn waits for the other rank."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PMI", "_PYTEST_MPI"))}
+    names = ["torus-teacher", "relu-gammas"]
+    done = subprocess.run(
+        ["mpiexec", "-n", "2", sys.executable, "-m", "uf_diffusion", "figures", *names, "--quick",
+         "--out", str(tmp_path)],
+        capture_output=True, text=True, timeout=200, env=environment,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    for name in names:
+        assert done.stdout.count(f"{tmp_path / name}.png") == 1
+        assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+    assert len(list((tmp_path / "runs").glob("[!.]*.nc"))) == 3
 
 
 @pytest.mark.parametrize("words", [["relu-gama"], ["--seeds", "-1"]], ids=["name", "seeds"])

@@ -91,8 +91,7 @@ def map_panels(result: xr.DataTree, config: Config, manifold: Manifold) -> list[
                 manifold, network.feature.values[k], network.neuron_mass.values, chart.pixels
             )
             title = f"network (smoothed), t = {times[k]:.3g}"
-            dots = chart.place(network.feature.values[k])
-            dots = thinned(dots)
+            dots = thinned(chart.place(network.feature.values[k]))
             row.append(_map(chart, chart.image(values), top, title, dots))
         if teacher is not None and (network is None or k < len(times) - 1):
             row.append(_map(chart, teacher, top, "teacher"))

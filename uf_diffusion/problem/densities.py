@@ -22,16 +22,8 @@ from uf_diffusion.errors import InputError, unknown
 from uf_diffusion.problem.manifolds import Array, Circle, FlatTorus, Manifold, Sphere
 from uf_diffusion.problem.plugins import load
 
-__all__ = [
-    "DENSITIES",
-    "Bumps",
-    "Density",
-    "Diracs",
-    "Python",
-    "Uniform",
-    "VonMisesFisher",
-    "density",
-]
+__all__ = ["DENSITIES", "Bumps", "Density", "Diracs", "Python", "Uniform", "VonMisesFisher",
+           "density"]  # fmt: skip
 
 
 @dataclass(frozen=True)
