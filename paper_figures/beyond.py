@@ -44,7 +44,7 @@ def sphere(scale: Scale) -> Still:
         for k, value in enumerate((1e-1, 1e-2, 1e-3))
     ]  # fmt: skip
     rows = [[Panel(title, name, curves) for name, title in PANELS.items()]]
-    title = f"ReLU on $S^2$, population kernel, gradient flow\n{scale.warning}{scale.sample}"
+    title = f"ReLU on $S^2$, population kernel, gradient flow\n{scale.warning}{scale.sample()}"
     return CurveFigure(rows, title=title)
 
 

@@ -36,9 +36,9 @@ class Family:
     papers: Mapping[str, str]
     solver: tuple[str, ...] = ()
 
-    def title(self, what: str, scale: Scale, setting: str) -> str:
-        """Of a figure."""
-        return f"{self.name}, {what}: {setting}\n{scale.note}"
+    def title(self, what: str, setting: str, note: str) -> str:
+        """Of a figure; the note is the scale's."""
+        return f"{self.name}, {what}: {setting}\n{note}"
 
     def curve(
         self, scale: Scale, label: str, colour: int, line: str, *overrides: str, width: int

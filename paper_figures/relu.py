@@ -49,7 +49,9 @@ def teachers(scale: Scale) -> Still:
 def risks_by_width(scale: Scale) -> Still:
     """Reduced risk of four widths, biased and unbiased, lambda = 1e-3."""
     rows = [risk_panels(lambda r: CIRCLE.of_widths(scale, RISK, [r], scale.widths))]
-    return CurveFigure(rows, title=CIRCLE.title("reduced risk", scale, r"$\lambda = 10^{-3}$"))
+    return CurveFigure(
+        rows, title=CIRCLE.title("reduced risk", r"$\lambda = 10^{-3}$", scale.note())
+    )
 
 
 def distances_by_width(scale: Scale) -> Still:
@@ -59,20 +61,24 @@ def distances_by_width(scale: Scale) -> Still:
               CIRCLE.of_widths(scale, name, list(LINES), scale.widths))
         for name, title in DISTANCES.items()
     ]]  # fmt: skip
-    return CurveFigure(rows, title=CIRCLE.title("distances", scale, r"$\lambda = 10^{-3}$"))
+    return CurveFigure(rows, title=CIRCLE.title("distances", r"$\lambda = 10^{-3}$", scale.note()))
 
 
 def risks_by_lambda(scale: Scale) -> Still:
     """Reduced risk of four lambdas, biased and unbiased, width 1024."""
     rows = [risk_panels(lambda r: CIRCLE.of_lambdas(scale, [r], scale.widths[-1]))]
-    return CurveFigure(rows, title=CIRCLE.title("reduced risk", scale, f"width {scale.widths[-1]}"))
+    return CurveFigure(
+        rows, title=CIRCLE.title("reduced risk", f"width {scale.widths[-1]}", scale.note())
+    )
 
 
 def distances_by_lambda(scale: Scale) -> Still:
     """Distances to teacher and diffusion of four lambdas, biased and unbiased, width 1024."""
     curves = CIRCLE.of_lambdas(scale, list(LINES), scale.widths[-1])
     rows = [[Panel(title, name, curves) for name, title in DISTANCES.items()]]
-    return CurveFigure(rows, title=CIRCLE.title("distances", scale, f"width {scale.widths[-1]}"))
+    return CurveFigure(
+        rows, title=CIRCLE.title("distances", f"width {scale.widths[-1]}", scale.note())
+    )
 
 
 def gammas(scale: Scale) -> Still:
@@ -85,7 +91,9 @@ def gammas(scale: Scale) -> Still:
     panels = [Panel("reduced risk", RISK, curves)]
     panels += [Panel(f"distance {title}", name, curves) for name, title in DISTANCES.items()]
     title = CIRCLE.title(
-        "sharpness of the teacher", scale, rf"$\lambda = 10^{{-4}}$, width {scale.widths[-1]}"
+        "sharpness of the teacher",
+        rf"$\lambda = 10^{{-4}}$, width {scale.widths[-1]}",
+        scale.note(),
     )
     return CurveFigure([panels], title=title)
 
@@ -105,7 +113,9 @@ def two_timescale(scale: Scale) -> Still:
             Panel(f"$\\lambda$ = {value:g}, {title}", name, curves)
             for name, title in names.items()
         ])  # fmt: skip
-    return CurveFigure(rows, title=CIRCLE.title("VarPro and two-timescale", scale, "unbiased"))
+    return CurveFigure(
+        rows, title=CIRCLE.title("VarPro and two-timescale", "unbiased", scale.note())
+    )
 
 
 def densities(scale: Scale) -> Still:
@@ -115,7 +125,9 @@ def densities(scale: Scale) -> Still:
         f"problem.t_end={SHOWN[-1] * ITERATION!r}",
         f"diffusion.snapshots={[k * ITERATION for k in SHOWN]!r}",
     ]))  # fmt: skip
-    title = CIRCLE.title("densities", scale, rf"$\lambda = 10^{{-3}}$, width {scale.widths[-1]}")
+    title = CIRCLE.title(
+        "densities", rf"$\lambda = 10^{{-3}}$, width {scale.widths[-1]}", scale.note("mean")
+    )
     return _Densities(networks.runs, diffusion, title=title)
 
 

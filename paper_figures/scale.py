@@ -58,15 +58,13 @@ class Scale:
         steps = [*EARLY, *range(EVERY, self.iterations + 1, EVERY)]
         return [k * ITERATION for k in steps]
 
-    @property
-    def note(self) -> str:
-        """What a title says about it."""
-        return f"{self.warning}{self.iterations} steps of $2^{{-10}}$, {self.sample}"
+    def note(self, drawn: str = "mean and range") -> str:
+        """What a title says about it; ``drawn`` is what it shows of many seeds."""
+        return f"{self.warning}{self.iterations} steps of $2^{{-10}}$, {self.sample(drawn)}"
 
-    @property
-    def sample(self) -> str:
+    def sample(self, drawn: str = "mean and range") -> str:
         """What a title says about the seeds."""
-        return "1 seed" if self.seeds == 1 else f"mean and range of {self.seeds} seeds"
+        return "1 seed" if self.seeds == 1 else f"{drawn} of {self.seeds} seeds"
 
     @property
     def warning(self) -> str:

@@ -44,7 +44,9 @@ def risks_by_width(scale: Scale) -> Still:
     """Reduced risk of four widths on T^2, biased and unbiased, lambda = 1e-3."""
     widths = scale.torus_widths
     rows = [risk_panels(lambda r: TORUS.of_widths(scale, RISK, [r], widths))]
-    return CurveFigure(rows, title=TORUS.title("reduced risk", scale, r"$\lambda = 10^{-3}$"))
+    return CurveFigure(
+        rows, title=TORUS.title("reduced risk", r"$\lambda = 10^{-3}$", scale.note())
+    )
 
 
 def distances_by_width(scale: Scale) -> Still:
@@ -54,7 +56,7 @@ def distances_by_width(scale: Scale) -> Still:
               TORUS.of_widths(scale, TO_TEACHER, [regulariser], scale.torus_widths))
         for regulariser in LINES
     ]]  # fmt: skip
-    return CurveFigure(rows, title=TORUS.title("distances", scale, r"$\lambda = 10^{-3}$"))
+    return CurveFigure(rows, title=TORUS.title("distances", r"$\lambda = 10^{-3}$", scale.note()))
 
 
 def by_lambda(scale: Scale) -> Still:
@@ -63,7 +65,7 @@ def by_lambda(scale: Scale) -> Still:
     curves = TORUS.of_lambdas(scale, ["unbiased"], width)
     rows = [[Panel("reduced risk", RISK, curves),
              Panel("distance to the teacher", TO_TEACHER, curves)]]  # fmt: skip
-    return CurveFigure(rows, title=TORUS.title("risk and distance", scale, f"width {width}"))
+    return CurveFigure(rows, title=TORUS.title("risk and distance", f"width {width}", scale.note()))
 
 
 def diracs(scale: Scale) -> Still:
@@ -78,7 +80,7 @@ def diracs(scale: Scale) -> Still:
     ]  # fmt: skip
     rows = [[Panel("reduced risk", RISK, curves),
              Panel("distance to the teacher", TO_TEACHER, curves)]]  # fmt: skip
-    title = TORUS.title(r"$\gamma = 100$ and two Diracs", scale, r"$\lambda = 10^{-2}$")
+    title = TORUS.title(r"$\gamma = 100$ and two Diracs", r"$\lambda = 10^{-2}$", scale.note())
     return CurveFigure(rows, title=title)
 
 
@@ -91,7 +93,7 @@ def diffusion(scale: Scale) -> Still:
         Panel(f"width {width}", TO_DIFFUSION, TORUS.of_lambdas(scale, ["unbiased"], width)),
     ]]  # fmt: skip
     return CurveFigure(
-        rows, title=TORUS.title("distances to the diffusion", scale, "beyond the paper")
+        rows, title=TORUS.title("distances to the diffusion", "beyond the paper", scale.note())
     )
 
 
