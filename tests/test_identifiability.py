@@ -18,7 +18,7 @@ from uf_diffusion.network.harmonics import circle_eigenvalues
 from uf_diffusion.plots import draw
 from uf_diffusion.problem.densities import Bumps, Density, Uniform, VonMisesFisher
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
-from uf_diffusion.report import print_summary
+from uf_diffusion.summary import print_summary
 
 CIRCLE, SPHERE = Circle(), Sphere(2)
 

@@ -33,7 +33,7 @@ from uf_diffusion.plots import draw, save
 from uf_diffusion.problem.grids import Icosphere, grid_on
 from uf_diffusion.problem.manifolds import Sphere
 from uf_diffusion.problem.triangulations import inspect_mesh
-from uf_diffusion.report import mesh_table, print_summary
+from uf_diffusion.summary import mesh_table, print_summary
 from uf_diffusion.store import (
     open_folder,
     run_attributes,
