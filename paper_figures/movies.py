@@ -35,6 +35,7 @@ from uf_diffusion.plots.style import (
 )
 from uf_diffusion.problem.grids import Grid
 from uf_diffusion.problem.manifolds import Array, Manifold, Sphere
+from uf_diffusion.store import appearing
 
 __all__ = ["animate", "movie"]
 
@@ -61,17 +62,12 @@ def animate(result: xr.DataTree, path: Path, fps: int = 12, title: str = "") -> 
         InputError: for another suffix, no ffmpeg, a rate that is not positive, or as `movie`.
     """
     writer = _writer(path, fps)
-    partial = path.with_name(f".{path.name}")
     with matplotlib.rc_context(STYLE):
         figure, move, count = movie(result, title)
-        try:
-            with writer.saving(figure, partial, DPI):
-                for k in range(count):
-                    move(k)
-                    writer.grab_frame()
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with appearing(path) as partial, writer.saving(figure, partial, DPI):
+            for k in range(count):
+                move(k)
+                writer.grab_frame()
 
 
 def movie(result: xr.DataTree, title: str = "") -> tuple[Figure, Move, int]:

@@ -12,7 +12,8 @@ import pytest
 pytest.importorskip("dolfinx")
 from mpi4py import MPI
 
-from uf_diffusion.checkpoints import Checkpoints, read_checkpoint
+from uf_diffusion.checkpoints import CHECKPOINT, Checkpoints, Job, interrupted
+from uf_diffusion.config import load_config
 from uf_diffusion.diffusion.checkpoints import pack, restore
 from uf_diffusion.diffusion.solver import UltraFastDiffusion
 from uf_diffusion.errors import InputError
@@ -30,6 +31,7 @@ CASES = {
     "torus": (Bumps(FlatTorus(2, 4.0), 3.0), 128, 1),
 }
 TIMES = np.linspace(0, 0.2, 5)
+JOB = Job("solve", load_config("relu-circle"))
 
 
 def solver_of(name, comm, cells=None):
@@ -40,13 +42,19 @@ def solver_of(name, comm, cells=None):
     )
 
 
-def run(solver, history, start=None, path=None, stop=None):
-    for state in solver.iterate(TIMES[-1], start=start):
-        history(state)
-        if stop is not None and state.step == stop:
-            Checkpoints(path, 1e9, "solve").write("diffusion", pack(state, solver, history))
-            break
+def run(solver, history, start=None, folder=None, stop=None):
+    with Checkpoints(folder, JOB) as checkpoints:
+        for state in solver.iterate(TIMES[-1], start=start):
+            history(state)
+            if state.step == stop:
+                checkpoints.write("diffusion", pack(state, solver, history))
+                break
     return history
+
+
+def stored(folder):
+    with Checkpoints(folder, JOB) as checkpoints:
+        return checkpoints.stored("diffusion")
 
 
 def fields(solver, history):
@@ -60,12 +68,11 @@ def test_resume_on_other_ranks(name, shared_folder):
     comm = MPI.COMM_WORLD
     serial, together = solver_of(name, MPI.COMM_SELF), solver_of(name, comm)
     whole = fields(serial, run(serial, DiffusionHistory(serial, TIMES)))
-    for writer, reader, file in ((together, serial, "a.nc"), (serial, together, "b.nc")):
-        path, history = shared_folder / file, DiffusionHistory(writer, TIMES)
-        run(writer, history, None, path, stop=7)
+    for writer, reader, name in ((together, serial, "a"), (serial, together, "b")):
+        run(writer, DiffusionHistory(writer, TIMES), None, shared_folder / name, stop=7)
         comm.barrier()
         history = DiffusionHistory(reader, TIMES)
-        start = restore(read_checkpoint(path)["diffusion"], reader, history)
+        start = restore(stored(shared_folder / name), reader, history)
         assert start.step == 7
         found = fields(reader, run(reader, history, start))
         for a, b in zip(found[1:], whole[1:], strict=True):
@@ -75,17 +82,20 @@ def test_resume_on_other_ranks(name, shared_folder):
 
 
 def test_foreign_checkpoints_are_refused(tmp_path):
-    """Another mesh, and a file that is none."""
+    """Another mesh, and a file with one bit that is wrong."""
     solver = solver_of("circle", MPI.COMM_SELF)
-    history = DiffusionHistory(solver, TIMES)
-    path = tmp_path / "checkpoint.nc"
-    run(solver, history, None, path, stop=3)
+    run(solver, DiffusionHistory(solver, TIMES), None, tmp_path, stop=3)
     other = solver_of("circle", MPI.COMM_SELF, cells=80)
     with pytest.raises(InputError, match="80 nodes"):
-        restore(read_checkpoint(path)["diffusion"], other, DiffusionHistory(other, TIMES))
-    path.write_bytes(b"nothing")
-    with pytest.raises(InputError, match="Cannot read"):
-        read_checkpoint(path)
+        restore(stored(tmp_path), other, DiffusionHistory(other, TIMES))
+    path = tmp_path / CHECKPOINT
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="is damaged"):
+        interrupted(tmp_path)
+    with pytest.raises(InputError, match="remove the file"), Checkpoints(tmp_path, JOB):
+        pass
 
 
 LONG = ["--set", "diffusion.cells=20000", "--set", "diffusion.rtol=1e-5", "--set",

@@ -9,19 +9,22 @@ Five lines from Python::
     uf_diffusion.draw(result, "figure.pdf")
 """
 
-from uf_diffusion.comparison.compare import compare, solve, train
+from uf_diffusion.comparison.compare import compare, evolution, solve, train, training
 from uf_diffusion.config import Config, load_config
-from uf_diffusion.errors import InputError
+from uf_diffusion.errors import InputError, RunFailure
 from uf_diffusion.plots import draw
 from uf_diffusion.version import __version__
 
 __all__ = [
     "Config",
     "InputError",
+    "RunFailure",
     "__version__",
     "compare",
     "draw",
+    "evolution",
     "load_config",
     "solve",
     "train",
+    "training",
 ]

@@ -11,46 +11,64 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import xarray as xr
 
 from uf_diffusion import parallel
+from uf_diffusion.config import Config, config_from_toml
 from uf_diffusion.errors import InputError
 from uf_diffusion.observers import Timed
 from uf_diffusion.signals import patient
-from uf_diffusion.store import write_result
+from uf_diffusion.store import read_sealed, run_folder, write_sealed, write_text
 
-__all__ = ["Checkpoints", "read_checkpoint"]
+__all__ = ["CHECKPOINT", "Checkpoints", "Job", "interrupted"]
+
+CHECKPOINT = "checkpoint.nc"
+LAYOUT = 2  # of the file; another number when it holds other things
+
+
+class Job(NamedTuple):
+    """What a run does: a name that `resume` knows, and its configuration."""
+
+    name: str
+    config: Config
 
 
 class Checkpoints:
     """Writes a checkpoint every so often, and when the run is interrupted (Ctrl-C, SIGTERM).
 
-    What an earlier run left in the file is read at once, on all ranks, and stays there until the
-    same side writes again.
-
-    A context manager: inside it the two signals wait for the end of the step. The second Ctrl-C
-    does not wait.
+    A context manager, for the work itself: the job's mistakes come before. Entering it takes the
+    folder, and begins the run: from then on it can be resumed. Where the folder has a checkpoint of
+    the same job, that is gone on from; another job's is replaced. Inside, the two signals wait for
+    the end of the step; the second Ctrl-C does not wait.
 
     Args:
-        path: the file, ending in ``.nc``; none: nothing is written and signals act at once.
-        seconds: wall-clock time between checkpoints.
-        job: the command that `resume` runs again.
+        folder: of the run; none: nothing is written and signals act at once.
+        job: what is done.
 
     Raises:
-        InputError: on all ranks, when there is a file that cannot be read.
+        InputError: on all ranks, for a checkpoint that cannot be read, or as `run_folder`.
     """
 
-    def __init__(self, path: Path | None, seconds: float, job: str) -> None:
-        self._path, self._seconds, self._job = path, seconds, job
+    def __init__(self, folder: Path | None, job: Job) -> None:
+        self._folder, self._job = folder, job
+        self._seconds = job.config.diffusion.checkpoint
         self._last = time.monotonic()
-        self._waiting, self._heard = ExitStack(), list[int]()
-        self._groups: dict[str, xr.Dataset | None] = dict(read_checkpoint(path))
+        self._inside, self._heard = ExitStack(), list[int]()
+        self._groups: dict[str, xr.Dataset | None] = {}
 
     def __enter__(self) -> Self:
-        if self._path is not None:
-            self._heard = self._waiting.enter_context(patient())
+        with self._inside as inside:
+            if (folder := self._folder) is not None:
+                inside.enter_context(run_folder(folder))
+                found = parallel.from_root(lambda: _read(folder))
+                if found is not None and found[0] == self._job:
+                    self._groups = dict(found[1])
+                else:
+                    self._begin(folder)
+                self._heard = inside.enter_context(patient())
+            self._inside = inside.pop_all()
         return self
 
     def __exit__(
@@ -59,10 +77,15 @@ class Checkpoints:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._waiting.close()
+        self._inside.close()
+
+    def _begin(self, folder: Path) -> None:
+        config = self._job.config.to_toml()
+        parallel.on_root(lambda: write_text(folder / "run.toml", config))
+        self._write()
 
     def stored(self, side: str) -> xr.Dataset | None:
-        """What the file holds of a side, on all ranks if an earlier run wrote it."""
+        """What there is of a side, on all ranks if an earlier run wrote it."""
         return self._groups.get(side)
 
     def watch[S: Timed](
@@ -77,50 +100,77 @@ class Checkpoints:
         Raises:
             KeyboardInterrupt: by the function, on all ranks, after a checkpoint, when one of them
                 got a signal.
-            OSError: by the function, on all ranks, when the file cannot be written.
+            Unwritable: by the function, on all ranks, when the file cannot be written.
         """
 
         def look(state: S) -> None:
-            if self._path is None:
+            if self._folder is None:
                 return
             due = time.monotonic() - self._last > self._seconds
             wish = parallel.highest(2 if self._heard else int(due))
             if wish:
                 self.write(side, pack(state))
             if wish == 2:
-                raise KeyboardInterrupt(
-                    f"Interrupted at t = {state.t:.4g}; go on with: "
-                    f"uf-diffusion resume {self._path.parent}"
-                )
+                raise KeyboardInterrupt(f"Interrupted at t = {state.t:.4g}.")
 
         return look
 
     def write(self, side: str, group: xr.Dataset | None) -> None:
         """Write a checkpoint now; the groups of the other side stay as they were."""
         self._groups[side] = group
-        path = self._path
-        if path is None:
+        self._write()
+
+    def _write(self) -> None:
+        if (folder := self._folder) is None:
             return
-        present: dict[str, Any] = {f"/{k}": v for k, v in self._groups.items() if v is not None}
-        root = xr.Dataset(attrs={"job": self._job})
-        parallel.on_root(lambda: write_result(path, xr.DataTree.from_dict({"/": root, **present})))
+        name, config = self._job
+        root = xr.Dataset(
+            attrs={"job": name, "config": config.to_toml(), "name": config.name,
+                   "folder": config.folder, "layout": LAYOUT}
+        )  # fmt: skip
+        groups: dict[str, Any] = {k: v for k, v in self._groups.items() if v is not None}
+        tree = xr.DataTree.from_dict({"/": root, **groups})
+        parallel.on_root(lambda: write_sealed(folder / CHECKPOINT, tree))
         self._last = time.monotonic()
 
 
-def read_checkpoint(path: Path | None) -> dict[str, xr.Dataset]:
-    """The groups of a checkpoint, on all ranks; none where there is no file.
+def interrupted(folder: Path) -> Job:
+    """The job whose checkpoint lies in a run's folder.
 
     Raises:
-        InputError: on all ranks, when the file cannot be read.
+        InputError: on all ranks, when there is none, or none that can be read.
     """
 
-    def read() -> dict[str, xr.Dataset]:
-        if path is None or not path.exists():
-            return {}
-        try:
-            with xr.open_datatree(path, engine="h5netcdf") as tree:
-                return {name: node.to_dataset().load() for name, node in tree.children.items()}
-        except (OSError, ValueError) as error:
-            raise InputError(f"Cannot read the checkpoint '{path}': {error}.") from None
+    def read() -> Job:
+        found = _read(folder)
+        if found is None:
+            done = (folder / "result.nc").exists()
+            raise InputError(
+                f"'{folder}' holds no checkpoint: "
+                + ("the run is complete." if done else "there is nothing to go on with.")
+            )
+        return found[0]
 
     return parallel.from_root(read)
+
+
+def _read(folder: Path) -> tuple[Job, dict[str, xr.Dataset]] | None:
+    """A folder's checkpoint: its job and groups; nothing where there is none.
+
+    Raises:
+        InputError: when it cannot be read, or was not written by this version.
+    """
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return None
+    advice = f"remove the file '{path}' to begin the run anew"
+    try:
+        tree = read_sealed(path)
+    except InputError as error:
+        raise InputError(f"{str(error).rstrip('.')}; {advice}.") from None
+    about = tree.attrs
+    if about.get("layout") != LAYOUT:
+        raise InputError(f"Another version of uf_diffusion wrote this checkpoint; {advice}.")
+    config = config_from_toml(about["config"], (), about["name"], about["folder"])
+    groups = {name: node.to_dataset() for name, node in tree.children.items()}
+    return Job(about["job"], config), groups

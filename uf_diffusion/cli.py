@@ -9,7 +9,6 @@ import os
 import platform
 import shutil
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -19,29 +18,32 @@ import cyclopts
 import xarray as xr
 from matplotlib.figure import Figure
 
-from paper_figures import GROUPS, Scale, chosen, regenerate
+from paper_figures import GROUPS, Report, Scale, chosen, regenerate
 from uf_diffusion import parallel
+from uf_diffusion.checkpoints import CHECKPOINT, interrupted
 from uf_diffusion.comparison import compare as jobs
 from uf_diffusion.comparison.budget import compare_with_budget
-from uf_diffusion.comparison.runs import Runs
+from uf_diffusion.comparison.runs import Failure, Runs
 from uf_diffusion.comparison.studies import STUDIES, study_named
-from uf_diffusion.comparison.sweeps import numbers
+from uf_diffusion.comparison.sweeps import Plan, numbers
 from uf_diffusion.config import Config, load_config, presets
-from uf_diffusion.errors import InputError, RunFailure
+from uf_diffusion.errors import InputError, RunFailure, Unwritable
 from uf_diffusion.meshfiles import read_mesh, require_usable, write_mesh
 from uf_diffusion.plots import draw, save
 from uf_diffusion.problem.grids import Icosphere, grid_on
 from uf_diffusion.problem.manifolds import Sphere
 from uf_diffusion.problem.triangulations import inspect_mesh
-from uf_diffusion.summary import mesh_table, print_summary
 from uf_diffusion.store import (
-    open_folder,
+    read_result,
     run_attributes,
+    run_folder,
     version_of,
     write_result,
     write_text,
 )
 from uf_diffusion.study_report import draw_study, study_table
+from uf_diffusion.summary import mesh_table, print_summary
+from uf_diffusion.timings import Timings
 from uf_diffusion.version import __version__
 
 __all__ = ["app", "main"]
@@ -126,23 +128,13 @@ def study(
     out: Out = None,
 ) -> None:
     """Measure an order of convergence or a rate. An interrupted study goes on when repeated."""
-    clock = time.perf_counter()
+    clock = Timings()
     plan = study_named(name).plan(config, set_, numbers(values), seeds)
-    folder = open_folder(out or Path("runs") / f"study-{name}", plan.base)
-    results = Runs(folder / "runs").results(plan.runs)
-
-    def write() -> None:
-        attributes = run_attributes(plan.base, time.perf_counter() - clock)
-        data = plan.measured(results).assign_attrs(attributes)
-        write_result(folder / "study.nc", xr.DataTree(data))
-        _save_figure(draw_study(data), folder)
-        print(study_table(data))
-        print(f"\nfigure    {folder / 'figure.png'}\nresult    {folder / 'study.nc'}")
-        if failures := plan.failures(results):
-            print("\n".join(f"failed    {sentence}" for sentence in failures))
-            raise RunFailure(f"{len(failures)} run(s) failed; the study lacks them.")
-
-    parallel.on_root(write)
+    folder = out or Path("runs") / f"study-{name}"
+    with run_folder(folder):
+        parallel.on_root(lambda: write_text(folder / "run.toml", plan.base.to_toml()))
+        results = Runs(folder / "runs").results(plan.runs)
+        parallel.on_root(lambda: _finish_study(plan, results, folder, clock))
 
 
 @app.command
@@ -167,20 +159,15 @@ def figures(
     """Regenerate the paper's figures, and ours. When interrupted, repeat it: it goes on."""
     scale = Scale((1 if quick else 6) if seeds is None else seeds, quick, widest)
     folder = out or Path("runs") / ("quick" if quick else "figures")
-    report = regenerate(chosen(names), scale, folder)
+    with run_folder(folder, mark="runs"):
+        drawn = regenerate(chosen(names), scale, folder)
+        parallel.on_root(lambda: _finish_figures(drawn, folder))
 
-    def tell() -> None:
-        if report.agreement:
-            write_text(folder / "agreement.txt", report.agreement + "\n")
-            print(f"{report.agreement}\n")
-        for name, file in report.files.items():
-            print(f"{name:26}{report.seconds[name]:8.0f} s  {file}")
-        print(f"{'all runs, on one core':26}{report.total:8.0f} s")
-        if report.failures:
-            print("\n".join(f"failed    {sentence}" for sentence in report.failures))
-            raise RunFailure(f"{len(report.failures)} run(s) failed; their figures are missing.")
 
-    parallel.on_root(tell)
+@app.command
+def report(run_dir: Annotated[Path, cyclopts.Parameter(help="A run's folder.")], /) -> None:
+    """Write a run's report.html: one file with everything, to be looked at offline."""
+    parallel.on_root(lambda: _write_report(read_result(run_dir / "result.nc"), run_dir))
 
 
 @app.command
@@ -188,8 +175,10 @@ def resume(
     run_dir: Annotated[Path, cyclopts.Parameter(help="An interrupted run's folder.")], /
 ) -> None:
     """Go on with an interrupted run, on any number of ranks."""
-    job = jobs.interrupted(run_dir)
-    _finish(job(load_config(run_dir / "run.toml"), run_dir), run_dir)
+    name, config = interrupted(run_dir)
+    if name not in RESUMABLE:
+        raise InputError(f"The checkpoint in '{run_dir}' is of an unknown job, '{name}'.")
+    _complete(RESUMABLE[name], config, run_dir)
 
 
 @app.command
@@ -242,24 +231,80 @@ def convert(source: Path, target: Path, /) -> None:
     write_mesh(target, read_mesh(source))
 
 
-def _run(
-    source: str, overrides: list[str], out: Path | None, job: Callable[[Config, Path], xr.DataTree]
-) -> None:
-    """Load, check, compute; then store, draw, summarise."""
+type Job = Callable[[Config, Path], xr.DataTree]
+
+# what a checkpoint names
+RESUMABLE: dict[str, Job] = {
+    "solve": jobs.solve,
+    "train": jobs.train,
+    "compare": jobs.compare,
+    "compare --budget": compare_with_budget,
+}
+
+
+def _run(source: str, overrides: list[str], out: Path | None, job: Job) -> None:
     config = load_config(source, overrides)
-    folder = open_folder(out or Path("runs") / config.name, config)
-    parallel.on_root(lambda: (folder / jobs.CHECKPOINT).unlink(missing_ok=True))
-    _finish(job(config, folder), folder)
+    _complete(job, config, out or Path("runs") / config.name)
 
 
-def _finish(result: xr.DataTree, folder: Path) -> None:
-    def write() -> None:
-        write_result(folder / "result.nc", result)
-        _save_figure(draw(result), folder)
-        (folder / jobs.CHECKPOINT).unlink(missing_ok=True)
-        print_summary(result, folder)
+def _complete(job: Job, config: Config, folder: Path) -> None:
+    """Compute; then store, draw, summarise. Whatever stops it says how to go on."""
+    with run_folder(folder):
+        try:
+            result = job(config, folder)
+            parallel.on_root(lambda: _publish(result, folder))
+        except (KeyboardInterrupt, Unwritable) as stop:
+            if not str(stop) or not (folder / CHECKPOINT).exists():
+                raise
+            raise type(stop)(f"{stop} Go on with: uf-diffusion resume {folder}") from None
 
-    parallel.on_root(write)
+
+def _publish(result: xr.DataTree, folder: Path) -> None:
+    """All files of a run that is complete; those of another run go."""
+    write_text(folder / "run.toml", result.attrs["config"])
+    write_result(folder / "result.nc", result)
+    _save_figure(draw(result), folder)
+    if "diffusion" not in result:
+        shutil.rmtree(folder / "fields.bp", ignore_errors=True)
+    if "comparison" in result:
+        _write_report(result, folder)
+    else:
+        (folder / "report.html").unlink(missing_ok=True)
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    print_summary(result, folder)
+
+
+def _write_report(result: xr.DataTree, folder: Path) -> None:
+    from uf_diffusion.report import write_report  # plotly takes long to load
+
+    print(f"report    {write_report(result, folder)}")
+
+
+def _finish_study(
+    plan: Plan, results: list[xr.DataTree | Failure], folder: Path, clock: Timings
+) -> None:
+    data = plan.measured(results).assign_attrs(run_attributes(plan.base, clock.total))
+    write_result(folder / "study.nc", xr.DataTree(data))
+    _save_figure(draw_study(data), folder)
+    print(study_table(data))
+    print(f"\nfigure    {folder / 'figure.png'}\nresult    {folder / 'study.nc'}")
+    _tell_failures(plan.failures(results), "the study lacks them")
+
+
+def _finish_figures(drawn: Report, folder: Path) -> None:
+    if drawn.agreement:
+        write_text(folder / "agreement.txt", drawn.agreement + "\n")
+        print(f"{drawn.agreement}\n")
+    for name, file in drawn.files.items():
+        print(f"{name:26}{drawn.seconds[name]:8.0f} s  {file}")
+    print(f"{'all runs, on one core':26}{drawn.total:8.0f} s")
+    _tell_failures(drawn.failures, "their figures are missing")
+
+
+def _tell_failures(failures: list[str], loss: str) -> None:
+    if failures:
+        print("\n".join(f"failed    {sentence}" for sentence in failures))
+        raise RunFailure(f"{len(failures)} run(s) failed; {loss}.")
 
 
 def _save_figure(figure: Figure, folder: Path) -> None:
@@ -278,12 +323,17 @@ def main(argv: list[str] | None = None) -> None:
     except (InputError, RunFailure, cyclopts.CycloptsError) as error:  # the same on all ranks
         _fail(" ".join(str(error).split()), 1)
     except KeyboardInterrupt as interrupt:
-        _fail(str(interrupt) or "Interrupted before the end; this run left no result.", 130)
+        if str(interrupt):  # the same on all ranks
+            _fail(str(interrupt), 130)
+        _fail_alone("Interrupted before the work began.", 130)
     except MemoryError as error:
-        _fail(f"The run does not fit into memory: {error}.", 1)
+        _fail_alone(f"The run does not fit into memory: {error or 'too little is free'}.", 1)
+    except BrokenPipeError:  # nobody reads any more, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
-        _fail(f"{error.strerror or error}{where}.", 1)
+        _fail_alone(f"{error.strerror or error}{where}.", 1)
     except Exception:
         traceback.print_exc()
         parallel.abort_all(1)
@@ -300,4 +350,11 @@ def _petsc_options(options: list[str]) -> None:
 def _fail(message: str, code: int) -> None:
     if parallel.rank() == 0:
         print(f"uf-diffusion: {message}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def _fail_alone(message: str, code: int) -> None:
+    """Of this rank; the others may be waiting for it, and end with it."""
+    print(f"uf-diffusion: {message}", file=sys.stderr)
+    parallel.abort_all(code)
     raise SystemExit(code)

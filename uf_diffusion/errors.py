@@ -1,11 +1,12 @@
-"""The two exceptions that a user meets, and the nearest valid name for a misspelt one."""
+"""The exceptions that a user meets, and the nearest valid name for a misspelt one."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
-__all__ = ["InputError", "RunFailure", "unknown"]
+__all__ = ["InputError", "RunFailure", "Unwritable", "cause", "shown", "unknown"]
 
 
 class InputError(ValueError):
@@ -14,6 +15,25 @@ class InputError(ValueError):
 
 class RunFailure(RuntimeError):
     """A computation cannot go on; the message says where it stood and why."""
+
+
+class Unwritable(RunFailure):
+    """A file cannot be written, as on a full disk; the message names it and says why."""
+
+
+def shown(value: Any) -> str:
+    """A value as a sentence quotes it: on one line, and cut where it is long."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, tables in tables
+        return f"this {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:60]}...{text[-15:]}"
+
+
+def cause(error: BaseException) -> str:
+    """The kind of an error and its message, without a full stop, for a sentence that ends so."""
+    message = " ".join(str(error).split()).rstrip(".")
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
 def unknown(what: str, name: str, valid: Iterable[str]) -> InputError:
@@ -27,4 +47,4 @@ def unknown(what: str, name: str, valid: Iterable[str]) -> InputError:
     names = sorted(valid)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean '{close[0]}'?" if close else f"valid are {', '.join(names)}."
-    return InputError(f"Unknown {what} '{name}': {hint}")
+    return InputError(f"Unknown {what} {shown(name)}: {hint}")

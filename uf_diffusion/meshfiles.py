@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from uf_diffusion import parallel
 from uf_diffusion.errors import InputError
 from uf_diffusion.problem.manifolds import Sphere
 from uf_diffusion.problem.triangulations import Index, MeshReport, Triangulation, inspect_mesh
+from uf_diffusion.store import appearing
 
 __all__ = ["SUFFIXES", "read_mesh", "read_usable_mesh", "require_usable", "write_mesh"]
 
@@ -80,7 +80,8 @@ def write_mesh(path: Path, surface: Triangulation) -> None:
     """Write a mesh in the format of the suffix; the file appears once it is complete.
 
     Raises:
-        InputError: on all ranks, for an unknown suffix or a place that cannot be written to.
+        InputError: on all ranks, for an unknown suffix.
+        Unwritable: on all ranks, for a place that cannot be written to.
     """
     parallel.on_root(lambda: _write(path, surface))
 
@@ -94,13 +95,8 @@ def _write(path: Path, surface: Triangulation) -> None:
     file_format, options = _WRITERS[suffix]
     meshio = _meshio()
     mesh = meshio.Mesh(surface.nodes, [("triangle", surface.cells)])
-    partial = path.with_name(f".{path.name}")
-    try:
-        with _silence():
-            meshio.write(partial, mesh, file_format, **options)
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"Cannot write '{path}': {error.strerror}.") from None
+    with appearing(path) as partial, _silence():
+        meshio.write(partial, mesh, file_format, **options)
 
 
 def _read(path: Path) -> Triangulation:

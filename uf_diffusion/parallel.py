@@ -73,7 +73,7 @@ def on_root[T](work: Callable[[], T]) -> T | None:
     """Do ``work`` on rank 0 alone; its result there, nothing elsewhere.
 
     Raises:
-        Exception: what ``work`` raised, on all ranks, so that all of them stop.
+        BaseException: what ``work`` raised, on all ranks, so that all of them stop.
     """
     if size() == 1:
         return work()
@@ -81,7 +81,7 @@ def on_root[T](work: Callable[[], T]) -> T | None:
     if rank() == 0:
         try:
             result = work()
-        except Exception as caught:
+        except BaseException as caught:  # Ctrl-C too, or the others would wait for ever
             error = caught
     error = _world().bcast(error, root=0)
     if error is not None:

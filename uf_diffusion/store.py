@@ -1,9 +1,13 @@
-"""The run folder: result.nc as an xarray tree, written at once or not at all."""
+"""The run folder: held by one run at a time, its files written at once or not at all."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,10 +18,16 @@ import xarray as xr
 
 from uf_diffusion import parallel
 from uf_diffusion.config import Config
-from uf_diffusion.errors import InputError
+from uf_diffusion.errors import InputError, Unwritable
 from uf_diffusion.version import __version__
 
-__all__ = ["dataset", "open_folder", "read_result", "run_attributes", "write_result", "write_text"]
+try:
+    import fcntl
+except ImportError:  # not POSIX: folders are not locked
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["appearing", "dataset", "read_result", "read_sealed", "run_attributes", "run_folder",
+           "write_result", "write_sealed", "write_text"]  # fmt: skip
 
 # the words that a reader of result.nc sees for each variable
 LONG_NAMES = {
@@ -55,6 +65,9 @@ LONG_NAMES = {
     "total": "energy distance of the network to the diffusion",
     "total_w2": "2-Wasserstein distance of the network to the diffusion (one dimension only)",
     "outer_weight_error": "median of |u_i - u| over the neurons, u of the diffusion there",
+    "entry": "parts of the work; 'diffusion: ...' is a part of the set-up or the diffusion",
+    "seconds": "wall-clock time since the run began or was resumed",
+    "calls": "how many times",
     # studies
     "quantity": "names of the measured quantities",
     "series": "names of the curves",
@@ -126,43 +139,129 @@ def _git_commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def open_folder(folder: Path, config: Config) -> Path:
-    """Create a run's folder and its run.toml, on rank 0.
+_held: set[Path] = set()  # folders that this process keeps
 
-    A folder with other things in it is left alone; the files of an earlier run stay until this
-    one's replace them.
+
+@contextmanager
+def run_folder(folder: Path, mark: str = "run.toml") -> Iterator[Path]:
+    """Take a folder for a run, or make it, and keep other processes out of it.
+
+    What earlier runs left there stays until this one's files replace them. The lock is the
+    kernel's: it ends with the process, however that ends.
+
+    Args:
+        folder: of the run.
+        mark: what a folder that is not empty must hold to be taken.
 
     Raises:
-        InputError: on all ranks, when it cannot be written or is not a run's folder.
+        InputError: on all ranks, when it cannot be written, holds other things, or is in use.
     """
+    lock = parallel.on_root(lambda: _taken(folder, mark))
+    try:
+        yield folder
+    finally:
+        if lock is not None:
+            _held.discard(folder.resolve())
+            os.close(lock)
+            with suppress(OSError):  # not empty, as a rule
+                folder.rmdir()
 
-    def create() -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if any(folder.iterdir()) and not (folder / "run.toml").exists():
-                raise InputError(
-                    f"'{folder}' holds other files and is not a run's folder; choose another --out."
-                )
-            write_text(folder / "run.toml", config.to_toml())
-        except OSError as error:
-            raise InputError(f"Cannot write to '{folder}': {error.strerror}.") from None
 
-    parallel.on_root(create)
-    return folder
+def _taken(folder: Path, mark: str) -> int | None:
+    """An open, locked descriptor of the folder; nothing where this process has one."""
+    if folder.resolve() in _held:
+        return None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()) and not (folder / mark).exists():
+            raise InputError(
+                f"'{folder}' holds other files and is not a run's folder; choose another --out."
+            )
+        with tempfile.TemporaryFile(dir=folder):
+            lock = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise InputError(f"Cannot write to '{folder}': {error.strerror}.") from None
+    try:
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise InputError(
+            f"Another process is at work in '{folder}': wait for it, or choose another --out."
+        ) from None
+    except OSError:  # a file system without locks
+        pass
+    _held.add(folder.resolve())
+    return lock
+
+
+@contextmanager
+def appearing(path: Path) -> Iterator[Path]:
+    """A hidden name to write a file under, which appears under its own once it is complete.
+
+    Raises:
+        Unwritable: when it cannot be written; what was there before stays.
+    """
+    partial = path.with_name(f".{path.name}")
+    try:
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else error
+        raise Unwritable(f"Cannot write '{path}': {reason}.") from None
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file at once."""
-    partial = path.with_name(f".{path.name}")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    with appearing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def write_result(path: Path, tree: xr.DataTree) -> None:
-    """Write a result as NetCDF-4; it appears under its name once it is complete."""
-    partial = path.with_name(f".{path.name}")
-    tree.to_netcdf(partial, engine="h5netcdf")
-    os.replace(partial, path)
+    """Write a result as NetCDF-4, at once."""
+    with appearing(path) as partial:
+        _write_netcdf(partial, tree)
+
+
+def write_sealed(path: Path, tree: xr.DataTree) -> None:
+    """`write_result`, and at the end of the file, behind what readers of NetCDF look at, its
+    SHA-256.
+    """
+    with appearing(path) as partial:
+        _write_netcdf(partial, tree)
+        seal = _seal(partial.read_bytes())
+        with partial.open("ab") as file:
+            file.write(seal)
+
+
+def _write_netcdf(path: Path, tree: xr.DataTree) -> None:
+    """HDF5 makes no room for itself on a full disk, so the file is made in memory."""
+    path.write_bytes(tree.to_netcdf(engine="h5netcdf"))
+
+
+def read_sealed(path: Path) -> xr.DataTree:
+    """Read what `write_sealed` wrote.
+
+    Raises:
+        InputError: when it cannot be read, or is not what was written.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"Cannot read '{path}': {error.strerror}.") from None
+    size = hashlib.sha256().digest_size
+    if _seal(content[:-size]) != content[-size:]:
+        raise InputError(f"'{path}' is damaged: its checksum does not fit.")
+    return read_result(path)
+
+
+def _seal(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
 
 
 def read_result(path: Path) -> xr.DataTree:
@@ -174,5 +273,6 @@ def read_result(path: Path) -> xr.DataTree:
     try:
         with xr.open_datatree(path, engine="h5netcdf") as tree:
             return tree.load()
-    except (OSError, ValueError) as error:
-        raise InputError(f"Cannot read the result '{path}': {error}.") from None
+    except Exception as error:  # HDF5 raises all kinds for a damaged file
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InputError(f"Cannot read the result '{path}': {reason}.") from None

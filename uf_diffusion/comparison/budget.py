@@ -116,7 +116,7 @@ def compare_with_budget(config: Config, folder: Path) -> xr.DataTree:
         RunFailure: also when a reference problem cannot be solved.
     """
     rungs = ladder(_on_clock(config))  # its mistakes first
-    result = compare(config, folder)
+    result = compare(config, folder, job="compare --budget")
     results = Runs(folder / "budget").results([rung.run for rung in rungs])
     group = parallel.on_root(lambda: budget(config, result, rungs, results))
     if group is not None:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from uf_diffusion import parallel
-from uf_diffusion.checkpoints import Checkpoints
+from uf_diffusion.checkpoints import Checkpoints, Job
 from uf_diffusion.comparison.distances import energy_distance_series, w2
 from uf_diffusion.comparison.identifiability import Identifiability, identifiability
 from uf_diffusion.comparison.measures import Measure
@@ -31,7 +30,8 @@ from uf_diffusion.problem import Problem
 from uf_diffusion.problem.densities import Diracs
 from uf_diffusion.problem.grids import Grid, grid_on, with_degree
 from uf_diffusion.problem.manifolds import Array, Manifold
-from uf_diffusion.store import dataset, read_result, run_attributes
+from uf_diffusion.store import dataset, run_attributes
+from uf_diffusion.timings import Timings
 
 if TYPE_CHECKING:
     from uf_diffusion.diffusion.evolution import DiffusionState, Evolution
@@ -39,28 +39,30 @@ if TYPE_CHECKING:
     from uf_diffusion.diffusion.solver import UltraFastDiffusion
 
 __all__ = [
-    "CHECKPOINT",
     "compare",
+    "evolution",
     "follow",
     "grid_of",
-    "interrupted",
     "solve",
     "spectrum",
     "train",
+    "training",
 ]
 
-CHECKPOINT = "checkpoint.nc"
+type Watch = Sequence[Callable[[Any], object]]
+
 W2_PAIRS = 2**24  # of neurons and nodes up to which W2 takes a few seconds a snapshot
 RATE_NODES = 20_000  # the eigenvalue problem is factorised: it would dominate larger runs
 
 
-def solve(config: Config, folder: Path | None = None) -> xr.DataTree:
+def solve(config: Config, folder: Path | None = None, watch: Watch = ()) -> xr.DataTree:
     """Solve the PDE.
 
     Args:
         config: the run; its network section is not used.
         folder: the run's folder: densities for ParaView and checkpoints go there, and the run goes
-            on from a checkpoint found there. None: nothing is written.
+            on from a checkpoint of the same run found there. None: nothing is written.
+        watch: functions to call with each `DiffusionState`, on all ranks.
 
     Returns:
         The tree with the group /diffusion on rank 0; elsewhere the attributes alone.
@@ -68,21 +70,26 @@ def solve(config: Config, folder: Path | None = None) -> xr.DataTree:
     Raises:
         InputError: for a problem that cannot be solved, or without DOLFINx.
         SolverFailure: when no time step is small enough.
+        Unwritable: when a file cannot be written.
+        KeyboardInterrupt: after a checkpoint, on Ctrl-C or SIGTERM.
     """
-    clock = time.perf_counter()
-    solver = _evolution(config, config.build())
-    with _checkpoints(config, folder, "solve") as checkpoints:
-        group = _diffusion(solver, config, config.times(), folder, checkpoints)
+    clock = Timings()
+    with clock.part("set-up"):
+        solver = evolution(config)
+    with Checkpoints(folder, Job("solve", config)) as checkpoints, clock.part("diffusion"):
+        group = _diffusion(solver, config, config.times(), folder, checkpoints, watch)
+    clock.include(solver.timings, "diffusion")
     return _tree(config, clock, diffusion=group)
 
 
-def train(config: Config, folder: Path | None = None) -> xr.DataTree:
+def train(config: Config, folder: Path | None = None, watch: Watch = ()) -> xr.DataTree:
     """Train the network.
 
     Args:
         config: the run; of its diffusion section only the snapshots and the time between
             checkpoints are used.
         folder: as in `solve`.
+        watch: functions to call with each `NetworkState`, on all ranks.
 
     Returns:
         The tree with the group /network on rank 0; elsewhere the attributes alone.
@@ -90,12 +97,32 @@ def train(config: Config, folder: Path | None = None) -> xr.DataTree:
     Raises:
         InputError: for a network that cannot be trained.
         TrainingFailure: when the features leave the finite numbers.
+        Unwritable, KeyboardInterrupt: as `solve`.
     """
-    clock = time.perf_counter()
-    training = Training(config, config.build())
-    with _checkpoints(config, folder, "train") as checkpoints:
-        group = training.run(checkpoints)
+    clock = Timings()
+    with clock.part("set-up"):
+        network = training(config)
+    with Checkpoints(folder, Job("train", config)) as checkpoints, clock.part("network"):
+        group = network.run(checkpoints, watch)
     return _tree(config, clock, network=group)
+
+
+def evolution(config: Config) -> Evolution:
+    """The solver of the PDE, for loops of one's own: its `iterate` yields `DiffusionState`s.
+
+    Raises:
+        InputError: as `solve`.
+    """
+    return _evolution(config, config.build())
+
+
+def training(config: Config) -> Training:
+    """The network, for loops of one's own: its `states` yields `NetworkState`s.
+
+    Raises:
+        InputError: as `train`.
+    """
+    return Training(config, config.build())
 
 
 def spectrum(config: Config, count: int = 6) -> xr.DataTree:
@@ -116,7 +143,7 @@ def spectrum(config: Config, count: int = 6) -> xr.DataTree:
         InputError: for a problem that cannot be solved, or a count out of range.
         SolverFailure: when the eigenvalue solver fails.
     """
-    clock = time.perf_counter()
+    clock = Timings()
     if not 1 <= count <= 100:
         raise InputError(f"The number of eigenvalues must lie between 1 and 100, not {count}.")
     problem = config.build()
@@ -149,23 +176,35 @@ def spectrum(config: Config, count: int = 6) -> xr.DataTree:
     return _tree(config, clock, kernel=kernel, spectrum=group)
 
 
-def compare(config: Config, folder: Path | None = None) -> xr.DataTree:
+def compare(
+    config: Config, folder: Path | None = None, watch: Watch = (), job: str = "compare"
+) -> xr.DataTree:
     """Solve the PDE, train the network, and measure how far they are apart.
 
-    Args, Returns, Raises: as `solve` and `train`; the tree has /diffusion, /network, /comparison.
+    Args:
+        config, folder: as in `solve`.
+        watch: functions to call with each state of either side, on all ranks.
+        job: what `resume` does.
+
+    Returns, Raises: as `solve` and `train`; the tree has /diffusion, /network, /comparison.
     """
-    clock = time.perf_counter()
-    problem = config.build()
-    training = Training(config, problem)  # its mistakes first: they cost nothing
-    solver = _evolution(config, problem)
-    with _checkpoints(config, folder, "compare") as checkpoints:
-        diffusion = _diffusion(solver, config, config.clock_times(), folder, checkpoints)
-        trained = training.run(checkpoints)
+    clock = Timings()
+    with clock.part("set-up"):
+        problem = config.build()
+        network = Training(config, problem)  # its mistakes first: they cost nothing
+        solver = _evolution(config, problem)
+    with Checkpoints(folder, Job(job, config)) as checkpoints:
+        with clock.part("diffusion"):
+            diffusion = _diffusion(solver, config, config.clock_times(), folder, checkpoints, watch)
+        with clock.part("network"):
+            trained = network.run(checkpoints, watch)
+    clock.include(solver.timings, "diffusion")
     compared = None
     if diffusion is not None and trained is not None:
-        compared = distances(
-            problem.manifold, solver.grid, diffusion, trained, training.teacher
-        ).assign_attrs(_seen(config, problem).attributes)
+        with clock.part("distances"):
+            compared = distances(
+                problem.manifold, solver.grid, diffusion, trained, network.teacher
+            ).assign_attrs(_seen_attributes(config, problem))
     return _tree(config, clock, diffusion=diffusion, network=trained, comparison=compared)
 
 
@@ -178,57 +217,39 @@ def follow(config: Config) -> xr.DataTree:
     Returns:
         The tree with /network and /comparison on rank 0; elsewhere the attributes alone.
     """
-    clock = time.perf_counter()
+    clock = Timings()
     problem = config.build()
-    training = Training(config, problem)
-    diffusion, nothing = None, Checkpoints(None, math.inf, "follow")
+    network = Training(config, problem)
+    diffusion, nothing = None, Checkpoints(None, Job("follow", config))
     if not isinstance(problem.teacher, Diracs):
         solver = _evolution(config, problem)
         diffusion = _diffusion(solver, config, config.clock_times(), None, nothing)
-    trained = training.run(nothing)
+    trained = network.run(nothing)
     compared = None
     if trained is not None:
-        compared = dataset(**_energies(problem.manifold, diffusion, trained, training.teacher))
+        compared = dataset(**_energies(problem.manifold, diffusion, trained, network.teacher))
     return _tree(config, clock, network=trained, comparison=compared)
 
 
-def interrupted(folder: Path) -> Callable[[Config, Path], xr.DataTree]:
-    """The job, `solve`, `train` or `compare`, whose checkpoint lies in a run's folder.
-
-    Raises:
-        InputError: on all ranks, when there is none.
-    """
-
-    def read() -> str:
-        if not (folder / CHECKPOINT).exists():
-            done = (folder / "result.nc").exists()
-            raise InputError(
-                f"'{folder}' holds no checkpoint: "
-                + ("the run is complete." if done else "there is nothing to go on with.")
-            )
-        return str(read_result(folder / CHECKPOINT).attrs.get("job", ""))
-
-    name = parallel.broadcast(parallel.on_root(read))
-    jobs = {"solve": solve, "train": train, "compare": compare}
-    if name not in jobs:
-        raise InputError(f"'{folder / CHECKPOINT}' is not a checkpoint of {', '.join(jobs)}.")
-    return jobs[name]
-
-
-def _checkpoints(config: Config, folder: Path | None, job: str) -> Checkpoints:
-    path = None if folder is None else folder / CHECKPOINT
-    return Checkpoints(path, config.diffusion.checkpoint, job)
-
-
-def _tree(config: Config, clock: float, **groups: xr.Dataset | None) -> xr.DataTree:
+def _tree(config: Config, clock: Timings, **groups: xr.Dataset | None) -> xr.DataTree:
     present: dict[str, Any] = {f"/{k}": v for k, v in groups.items() if v is not None}
-    root = xr.Dataset(attrs=run_attributes(config, time.perf_counter() - clock))
+    if present:
+        present["/timings"] = clock.group()
+    root = xr.Dataset(attrs=run_attributes(config, clock.total))
     return xr.DataTree.from_dict({"/": root, **present}, name=config.name)
 
 
 def _seen(config: Config, problem: Problem) -> Identifiability:
-    phi = feature_of(config.network, problem.manifold)
+    phi = feature_of(config.network, problem.manifold, config.folder)
     return identifiability(phi, problem.teacher, problem.initial)
+
+
+def _seen_attributes(config: Config, problem: Problem) -> dict[str, Any]:
+    """Nothing where the kernel's eigenvalues are not known, as those of a user's features."""
+    try:
+        return _seen(config, problem).attributes
+    except InputError:
+        return {}
 
 
 def _installed(package: str) -> bool:
@@ -276,6 +297,7 @@ def _diffusion(
     times: Array,
     folder: Path | None,
     checkpoints: Checkpoints,
+    watch: Watch = (),
 ) -> xr.Dataset | None:
     """Run the PDE to the last of the times; the dataset on rank 0."""
     from uf_diffusion.diffusion.checkpoints import pack, restore
@@ -283,23 +305,22 @@ def _diffusion(
     history = DiffusionHistory(solver, times)
     stored = checkpoints.stored("diffusion")
     start = None if stored is None else restore(stored, solver, history)
-    fixed = config.diffusion.step or None
-    if fixed and start is not None and start.t < times[-1] * (1 - 1e-12):
-        raise InputError("A diffusion with diffusion.step cannot go on halfway: run it again.")
 
     def packed(state: DiffusionState) -> xr.Dataset | None:
         return pack(state, solver, history)
 
-    watch = checkpoints.watch("diffusion", packed)
-    for state in with_progress(solver.iterate(times[-1], fixed, start), times[-1], "diffusion"):
-        history(state)
-        watch(state)
+    lookers = [history, *watch, checkpoints.watch("diffusion", packed)]
+    states = solver.iterate(times[-1], config.diffusion.step or None, start)
+    for state in with_progress(states, times[-1], "diffusion"):
+        for look in lookers:
+            look(state)
     if history.last is not None:
         checkpoints.write("diffusion", packed(history.last))  # what comes next may be longer
     if folder is not None:
         from uf_diffusion.diffusion.fields import write_fields
 
-        write_fields(folder / "fields.bp", solver, zip(times, history.ratios, strict=True))
+        with solver.timings.part("fields for ParaView"):
+            write_fields(folder / "fields.bp", solver, zip(times, history.ratios, strict=True))
     ratios, outer = np.array(history.ratios), [solver.outer_weight(h) for h in history.ratios]
     ratio, u, teacher, volume = (
         solver.gathered(a) for a in (ratios, np.array(outer), solver.teacher, solver.volume)

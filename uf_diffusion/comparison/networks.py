@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import xarray as xr
@@ -45,9 +46,9 @@ ALGORITHMS: dict[str, Callable[[Network, NetworkConfig], Algorithm]] = {
 }
 
 
-def feature_of(c: NetworkConfig, manifold: Manifold) -> Feature:
-    """The features of a network's configuration."""
-    return feature(c.features, manifold, c.scale, c.profile)
+def feature_of(c: NetworkConfig, manifold: Manifold, folder: str = ".") -> Feature:
+    """The features of a network's configuration; ``folder`` is searched first for a user's own."""
+    return feature(c.features, manifold, c.scale, c.profile, folder)
 
 
 def _teacher(problem: Problem, c: NetworkConfig, rng: np.random.Generator) -> Atoms:
@@ -72,7 +73,7 @@ class Training:
     def __init__(self, config: Config, problem: Problem) -> None:
         c, manifold = config.network, problem.manifold
         self._times = config.clock_times()
-        phi = feature_of(c, manifold)
+        phi = feature_of(c, manifold, config.folder)
         points = (12 + len(self._times)) * c.width + 4 * c.teacher_width + 2 * c.samples
         plain = 8 * points * (manifold.ambient + 1)
         require_memory(plain, "use a smaller network.width, or fewer snapshots or samples")
@@ -99,33 +100,48 @@ class Training:
         """What is trained."""
         return self._algorithm.network
 
-    def run(self, checkpoints: Checkpoints) -> xr.Dataset | None:
+    def states(self, start: NetworkState | None = None) -> Iterator[NetworkState]:
+        """The states to the end, with this rank's neurons: from t = 0 on, or all after one."""
+        if start is None:
+            start = self._algorithm.start(self.features)
+            yield start
+        yield from itertools.islice(self._algorithm.iterate(start, self._times), 1, None)
+
+    def run(
+        self, checkpoints: Checkpoints, watch: Sequence[Callable[[NetworkState], object]] = ()
+    ) -> xr.Dataset | None:
         """Train to the end; the group /network on rank 0.
 
         Args:
             checkpoints: written now and then; what they hold of a network is gone on from.
+            watch: functions to call with each state.
         """
+        history = NetworkHistory(self.network, self._times)
         work = self.network.feature_map.memory(len(self.network.masses))
         with using_threads(many=work > THREADED):
-            return self._run(NetworkHistory(self.network, self._times), checkpoints)
+            last = self._run(history, checkpoints, watch)
+        return history.group(last.projections) if parallel.rank() == 0 else None
 
-    def _run(self, history: NetworkHistory, checkpoints: Checkpoints) -> xr.Dataset | None:
+    def _run(
+        self,
+        history: NetworkHistory,
+        checkpoints: Checkpoints,
+        watch: Sequence[Callable[[NetworkState], object]],
+    ) -> NetworkState:
+        """Train to the end; the last state."""
         stored = checkpoints.stored("network")
 
         def pack(state: NetworkState) -> xr.Dataset | None:
             return self._packed(state, history)
 
-        watch = checkpoints.watch("network", pack)
-        if stored is None:
-            start = self._algorithm.start(self.features)
-        else:
-            start = self._restored(stored, history)
-        states = self._algorithm.iterate(start, self._times)
-        for state in with_progress(states, self._times[-1], "network"):
-            if state is not start or stored is None:
-                history(state)
-            watch(state)
-        return history.group(state.projections) if parallel.rank() == 0 else None
+        lookers = [history, *watch, checkpoints.watch("network", pack)]
+        state = None if stored is None else self._restored(stored, history)
+        for state in with_progress(self.states(state), self._times[-1], "network"):
+            for look in lookers:
+                look(state)
+        assert state is not None
+        checkpoints.write("network", pack(state))
+        return state
 
     def _packed(self, state: NetworkState, history: NetworkHistory) -> xr.Dataset | None:
         """Everything that the next step depends on, bit for bit, on rank 0."""

@@ -24,7 +24,7 @@ from uf_diffusion.comparison.compare import compare, follow, solve, spectrum, tr
 from uf_diffusion.config import Config, DiffusionConfig, NetworkConfig
 from uf_diffusion.errors import InputError, RunFailure
 from uf_diffusion.signals import patient
-from uf_diffusion.store import read_result, write_result
+from uf_diffusion.store import read_sealed, write_sealed
 from uf_diffusion.version import __version__
 
 __all__ = ["JOBS", "Failure", "Run", "Runs"]
@@ -82,7 +82,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Runs:
-    """The runs of a folder, ``<key>.nc`` each: a result, and at the end of the file its SHA-256.
+    """The runs of a folder, ``<key>.nc`` each.
 
     Attributes:
         folder: made when it is needed; all ranks reach it.
@@ -120,32 +120,21 @@ class Runs:
 
     def stored(self, run: Run) -> xr.DataTree | None:
         """The result in a run's file; nothing where there is none, or a damaged one."""
-        path = self._path(run)
-        if not path.exists():
+        try:
+            return read_sealed(self._path(run))
+        except InputError:
             return None
-        content = path.read_bytes()
-        size = hashlib.sha256().digest_size
-        if _seal(content[:-size]) != content[-size:]:
-            return None
-        return read_result(path)
 
     def attempt(self, run: Run) -> xr.DataTree | Failure:
         """Do a run now, on this rank, and store its result."""
         try:
             result = JOBS[run.job](run.config)
-            self._store(run, result)
+            write_sealed(self._path(run), result)
         except (InputError, RunFailure) as error:
             return Failure(run, " ".join(str(error).split()))
         except Exception as error:  # whatever it is, the other runs go on
             return Failure(run, " ".join(f"{type(error).__name__}: {error}".split()))
         return result
-
-    def _store(self, run: Run, result: xr.DataTree) -> None:
-        path = self._path(run)
-        write_result(path, result)
-        seal = _seal(path.read_bytes())
-        with path.open("ab") as file:  # readers of NetCDF do not look behind its end
-            file.write(seal)
 
     def _path(self, run: Run) -> Path:
         return self.folder / f"{run.key}.nc"
@@ -213,7 +202,3 @@ def _start_solvers() -> None:
     """PETSc and SLEPc start on all ranks together: no rank can do it alone."""
     with suppress(InputError):  # the runs that need them will say what is missing
         import uf_diffusion.diffusion.spectrum  # noqa: F401
-
-
-def _seal(content: bytes) -> bytes:
-    return hashlib.sha256(content).digest()

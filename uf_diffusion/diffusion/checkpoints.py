@@ -8,23 +8,31 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from uf_diffusion.diffusion.evolution import DiffusionState, Evolution, Pace
+from uf_diffusion.diffusion.evolution import Before, DiffusionState, Evolution, Pace
 from uf_diffusion.errors import InputError
 from uf_diffusion.observers import DIFFUSION_SERIES, DiffusionHistory
 
 __all__ = ["pack", "restore"]
 
+NODAL = ("ratio", "potential", "derivative")
+NUMBERS = (*DIFFUSION_SERIES, "dual_energy", "distance")  # beside the count of steps
+
 
 def pack(state: DiffusionState, solver: Evolution, history: DiffusionHistory) -> xr.Dataset | None:
     """A state and what has been recorded, on rank 0; call it on all ranks."""
-    ratio, shots = solver.gathered(state.ratio), solver.gathered(np.array(history.ratios))
-    if ratio is None:
+    before = state.before or Before(0.0, state.potential)
+    fields = [*(getattr(state, name) for name in NODAL), before.potential]
+    nodal, shots = (solver.gathered(np.array(a)) for a in (fields, history.ratios))
+    if nodal is None:
         return None
-    pace = state.pace or Pace(0.0, 0.0)
     steps = {name: (("step",), history.series(name)) for name in DIFFUSION_SERIES}
+    numbers = {f"last_{name}": getattr(state, name) for name in NUMBERS}
+    numbers |= {"count": state.step, "before": before.t}
+    if state.pace is not None:
+        numbers |= {"pace": np.array(state.pace)}
     return xr.Dataset(
-        {**steps, "ratio": (("node",), ratio), "snapshot": (("shot", "node"), shots)},
-        attrs={"count": state.step, "next_step": pace.step, "error": pace.error},
+        {**steps, "field": (("name", "node"), nodal), "snapshot": (("shot", "node"), shots)},
+        attrs=numbers,
     )
 
 
@@ -36,11 +44,16 @@ def restore(stored: xr.Dataset, solver: Evolution, history: DiffusionHistory) ->
     """
     values = {str(name): variable.values for name, variable in stored.items()}
     nodes = len(solver.grid.nodes)
-    if {"ratio", "snapshot", "t"} - values.keys() or values["ratio"].shape != (nodes,):
+    if "field" not in values or values["field"].shape != (len(NODAL) + 1, nodes):
         raise InputError(f"The checkpoint is not one of this run with {nodes} nodes.")
-    pace = Pace(float(stored.attrs["next_step"]), float(stored.attrs["error"]))
-    state = solver.at(
-        float(values["t"][-1]), int(stored.attrs["count"]), values["ratio"][solver.node], pace
+    *nodal, potential = values["field"][:, solver.node]
+    numbers, count = stored.attrs, int(stored.attrs["count"])
+    state = DiffusionState(
+        **dict(zip(NODAL, nodal, strict=True)),
+        **{name: numbers[f"last_{name}"] for name in NUMBERS},
+        step=count,
+        pace=Pace(*map(float, numbers["pace"])) if "pace" in numbers else None,
+        before=Before(float(numbers["before"]), potential) if count else None,
     )
     history.resume(values, list(values["snapshot"][:, solver.node]), state)
     return state

@@ -31,7 +31,7 @@ from dolfinx.fem.petsc import assemble_matrix
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
-from uf_diffusion.diffusion.evolution import DiffusionState, Evolution, Pace
+from uf_diffusion.diffusion.evolution import DiffusionState, Evolution
 from uf_diffusion.diffusion.forms import weighted_stiffness
 from uf_diffusion.diffusion.linear import StageFailure
 from uf_diffusion.diffusion.schemes import SCHEMES, Scheme
@@ -137,20 +137,18 @@ class ConstrainedDiffusion(Evolution):
             raise InputError("problem.limit = 'constrained' needs a mesh without obtuse angles.")
         return whole
 
-    def at(self, t: float, step: int, ratio: Array, pace: Pace | None) -> DiffusionState:
+    def first(self, ratio: Array) -> DiffusionState:
         mu = self.everywhere(ratio * self.teacher)
-        moved = self._moved(mu, self._factor(mu))
-        return self._evaluated(t, step, 0.0, moved, pace=pace)
+        return self._evaluated(None, 0.0, self._moved(mu, self._factor(mu)))
 
     def outer_weight(self, ratio: Array) -> Array:
         mu = self.everywhere(ratio * self.teacher)
         return self.space.project(mu, self._potential).outer_weight[self.node]
 
-    def step(
-        self, state: DiffusionState, tau: float, previous: DiffusionState | None = None
-    ) -> tuple[DiffusionState, float]:
+    def step(self, state: DiffusionState, tau: float) -> tuple[DiffusionState, float]:
         m = self._volume
-        mu, rate = self.everywhere(np.array([state.ratio, state.derivative])) * self._nu
+        nodal = self.everywhere(np.array([state.ratio, state.derivative, state.potential]))
+        (mu, rate), self._potential = nodal[:2] * self._nu, nodal[2]
         speed, k, newtons = rate / mu, [rate], 0
         start = mu
         for row, node in zip(self.scheme.a, self.scheme.nodes, strict=True):
@@ -161,7 +159,7 @@ class ConstrainedDiffusion(Evolution):
             start = moved.mu
             k.append(moved.fluxes.rate / m)
         change = newton.solve(m * self.scheme.error_of(tau, k))
-        new = self._evaluated(state.t + tau, state.step + 1, tau, moved, newtons)
+        new = self._evaluated(state, tau, moved, newtons)
         return new, float(m @ np.abs(change)) / self.rtol
 
     def _factor(self, mu: Array) -> Array:
@@ -250,14 +248,15 @@ class ConstrainedDiffusion(Evolution):
         return ""
 
     def _evaluated(
-        self, t: float, step: int, tau: float, moved: _Moved, newtons: int = 0,
-        pace: Pace | None = None,
-    ) -> DiffusionState:  # fmt: skip
+        self, old: DiffusionState | None, tau: float, moved: _Moved, newtons: int = 0
+    ) -> DiffusionState:
+        """The state a time tau after an old one; without that, the first."""
         m, nu, mu = self._volume, self._nu, moved.mu
+        t, step = (old.t + tau, old.step + 1) if old else (0.0, 0)
         ratio = mu / nu
         return DiffusionState(
             t, step, tau, ratio[self.node], moved.seen.potential[self.node],
             (moved.fluxes.rate / (m * nu))[self.node], float(m @ mu), moved.seen.risk, math.nan,
             float(ratio.min()), float(ratio.max()), math.sqrt(float(m * nu @ (ratio - 1) ** 2)),
-            newtons, newtons, pace,
+            newtons, newtons,
         )  # fmt: skip

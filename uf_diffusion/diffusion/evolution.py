@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from dolfinx import common, fem
+from dolfinx import fem
 from dolfinx.fem.petsc import assemble_vector
 from petsc4py import PETSc
 
@@ -21,16 +21,25 @@ from uf_diffusion.diffusion.linear import StageFailure, reduced
 from uf_diffusion.diffusion.meshes import space_on
 from uf_diffusion.diffusion.schemes import Scheme, StepControl
 from uf_diffusion.errors import InputError, RunFailure
+from uf_diffusion.notebook import one_line
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.densities import Density
 from uf_diffusion.problem.grids import Grid
 from uf_diffusion.problem.manifolds import Array
+from uf_diffusion.timings import Timings
 
-__all__ = ["DiffusionState", "Evolution", "Pace", "SolverFailure"]
+__all__ = ["Before", "DiffusionState", "Evolution", "Pace", "SolverFailure"]
 
 
 class SolverFailure(RunFailure):
     """The time loop cannot go on; the message names t, the step and the reason."""
+
+
+class Before(NamedTuple):
+    """Of the state before this one: its time and its potential at this rank's nodes."""
+
+    t: float
+    potential: Array
 
 
 class Pace(NamedTuple):
@@ -44,7 +53,8 @@ class Pace(NamedTuple):
 
 @dataclass(frozen=True)
 class DiffusionState:
-    """The solution at one time, on this rank's nodes, and what the last step cost.
+    """The solution at one time, on this rank's nodes, and what the last step cost: all that the
+    next step depends on.
 
     Attributes:
         t: time, dimensionless.
@@ -61,6 +71,7 @@ class DiffusionState:
         distance: from the teacher: the root mean square over nu of h - 1.
         newton_iterations, linear_iterations: work of the last step.
         pace: how the step control goes on; nothing at the start and with fixed steps.
+        before: the state before, for a first guess by extrapolation; nothing at the start.
     """
 
     t: float
@@ -78,6 +89,13 @@ class DiffusionState:
     newton_iterations: int = 0
     linear_iterations: int = 0
     pace: Pace | None = None
+    before: Before | None = None
+
+    def __repr__(self) -> str:
+        return one_line(
+            "DiffusionState", t=self.t, step=self.step, mass=self.mass, risk=self.risk,
+            nodes=len(self.ratio),
+        )  # fmt: skip
 
 
 class Evolution(ABC):
@@ -94,6 +112,7 @@ class Evolution(ABC):
         volume: the lumped volume of each owned node, ``(owned,)``.
         teacher: nu there.
         weight: the teacher's mass there.
+        timings: of the solver's parts.
 
     Raises:
         InputError: for a density that is not positive and finite at all nodes.
@@ -107,31 +126,35 @@ class Evolution(ABC):
         self.problem, self.grid, self.scheme, self.rtol, self.comm = (
             problem, grid, scheme, rtol, comm,
         )  # fmt: skip
-        with common.Timer("uf:mesh"):
+        self.timings = Timings()
+        with self.timings.part("mesh"):
             self.V, self.node = space_on(grid, comm)
         self.mesh = self.V.mesh
         self.volume = self._assemble_volume()
         self.teacher = self.nodal(problem.teacher, "teacher")
         self.weight = self.volume * self.teacher
 
+    def __repr__(self) -> str:
+        return one_line(
+            type(self).__name__, manifold=repr(self.problem.manifold), nodes=len(self.grid.nodes),
+            scheme=self.scheme.name, rtol=self.rtol, ranks=self.comm.size,
+        )  # fmt: skip
+
     @abstractmethod
-    def at(self, t: float, step: int, ratio: Array, pace: Pace | None) -> DiffusionState:
-        """The state of a ratio h at this rank's nodes."""
+    def first(self, ratio: Array) -> DiffusionState:
+        """The state at t = 0 of a ratio h at this rank's nodes."""
 
     @abstractmethod
     def outer_weight(self, ratio: Array) -> Array:
         """The outer weights u of a ratio h, both ``(owned,)``."""
 
     @abstractmethod
-    def step(
-        self, state: DiffusionState, tau: float, previous: DiffusionState | None = None
-    ) -> tuple[DiffusionState, float]:
+    def step(self, state: DiffusionState, tau: float) -> tuple[DiffusionState, float]:
         """One step of length ``tau``, and its estimated error as a multiple of the tolerance.
 
         Args:
             state: where it starts.
             tau: its length, dimensionless.
-            previous: the state before, for a first guess by extrapolation.
 
         Raises:
             StageFailure: when a stage does not converge.
@@ -203,7 +226,7 @@ class Evolution(ABC):
 
     def state(self, density: Density) -> DiffusionState:
         """The state at t = 0 of an initial density."""
-        return self.at(0.0, 0, self.nodal(density, "initial") / self.teacher, None)
+        return self.first(self.nodal(density, "initial") / self.teacher)
 
     def iterate(
         self, t_end: float, step_size: float | None = None, start: DiffusionState | None = None
@@ -214,46 +237,36 @@ class Evolution(ABC):
             t_end: final time, dimensionless.
             step_size: a fixed step, rounded so that whole steps lead to ``t_end``, for convergence
                 studies; adaptive where it is not given.
-            start: a state to go on from, see `at`; only those after it are given then.
+            start: a state to go on from; only those after it are given then.
 
         Raises:
             SolverFailure: when no step is small enough.
         """
-        if start is not None:
-            yield from self._adaptive(start, t_end)
-            return
-        state = self.state(self.problem.initial)
-        yield state
+        state = start
+        if state is None:
+            state = self.state(self.problem.initial)
+            yield state
         if step_size is None:
             yield from self._adaptive(state, t_end)
         else:
             yield from self._fixed(state, t_end, max(1, round(t_end / step_size)))
 
     def _fixed(self, state: DiffusionState, t_end: float, count: int) -> Iterator[DiffusionState]:
-        previous = None
-        for k in range(1, count + 1):
-            (new, _), previous = self.step(state, t_end / count, previous), state
+        for k in range(state.step + 1, count + 1):
+            new, _ = self.step(state, t_end / count)
             state = replace(new, t=t_end * k / count)  # a sum would drift
             yield state
 
     def _adaptive(self, state: DiffusionState, t_end: float) -> Iterator[DiffusionState]:
-        control, previous = StepControl(self.scheme.error_order), None
+        control = StepControl(self.scheme.error_order)
         pace = state.pace or Pace(self._first_step(state), 0.0)
         while state.t < t_end * (1 - 1e-12):
-            (new, pace), previous = (
-                self._controlled_step(state, previous, pace, t_end, control),
-                state,
-            )
+            new, pace = self._controlled_step(state, pace, t_end, control)
             state = replace(new, pace=pace)
             yield state
 
     def _controlled_step(
-        self,
-        state: DiffusionState,
-        previous: DiffusionState | None,
-        pace: Pace,
-        t_end: float,
-        control: StepControl,
+        self, state: DiffusionState, pace: Pace, t_end: float, control: StepControl
     ) -> tuple[DiffusionState, Pace]:
         """One accepted step, and the pace to go on with."""
         tau, last_error, reason = pace.step, pace.error, ""
@@ -261,7 +274,7 @@ class Evolution(ABC):
             left = t_end - state.t
             length = left if tau >= left else min(tau, left / 2)
             try:
-                new, error = self.step(state, length, previous)
+                new, error = self.step(state, length)
             except StageFailure as failure:
                 reason, tau, last_error = str(failure), length / 4, 0.0
                 continue

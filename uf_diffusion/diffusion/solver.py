@@ -5,13 +5,12 @@ from __future__ import annotations
 from mpi4py import MPI
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from dolfinx import common
 from dolfinx.fem.petsc import assemble_matrix
 
-from uf_diffusion.diffusion.evolution import DiffusionState, Evolution, Pace, SolverFailure
+from uf_diffusion.diffusion.evolution import Before, DiffusionState, Evolution, SolverFailure
 from uf_diffusion.diffusion.forms import weighted_stiffness
 from uf_diffusion.diffusion.linear import FluxForm, compressed, linear_solver, reduced
 from uf_diffusion.diffusion.schemes import SCHEMES, Scheme
@@ -52,19 +51,19 @@ class UltraFastDiffusion(Evolution):
         comm: MPI.Comm = MPI.COMM_WORLD,
     ) -> None:
         super().__init__(problem, grid, scheme, rtol, comm)
-        with common.Timer("uf:assemble"):
+        with self.timings.part("assembly"):
             K = assemble_matrix(weighted_stiffness(self.V, self.function(self.teacher)))
             K.assemble()
         self.stiffness = K = compressed(K)
         self._flow = problem.divergence.homogeneous
-        with common.Timer("uf:hierarchy"):
+        with self.timings.part("linear solver"):
             linear = linear_solver(K, grid, self.node, problem.manifold.dim)
             self.stage = Stage(FluxForm(K), linear, self.weight, self._flow, comm)
         self._exact = scheme.order == 1
 
-    def at(self, t: float, step: int, ratio: Array, pace: Pace | None) -> DiffusionState:
+    def first(self, ratio: Array) -> DiffusionState:
         w = self._flow.df(1 / ratio)
-        return self._evaluated(t, step, 0.0, ratio, w, self._rate(w), pace=pace)
+        return self._evaluated(None, 0.0, ratio, w, self._rate(w))
 
     def outer_weight(self, ratio: Array) -> Array:
         return 1 / ratio
@@ -73,14 +72,12 @@ class UltraFastDiffusion(Evolution):
         self._exact = True
         return super()._fixed(state, t_end, count)
 
-    def step(
-        self, state: DiffusionState, tau: float, previous: DiffusionState | None = None
-    ) -> tuple[DiffusionState, float]:
+    def step(self, state: DiffusionState, tau: float) -> tuple[DiffusionState, float]:
         tolerance = self._stage_tolerance(state)
-        guess, k = self._extrapolation(state, previous), [state.derivative]
+        guess, k = self._extrapolation(state), [state.derivative]
         reports: list[StageReport] = []
         surprise, first = np.zeros_like(state.ratio), self.scheme.nodes[0]
-        with common.Timer("uf:stages"):
+        with self.timings.part("stages"):
             for row, node in zip(self.scheme.a, self.scheme.nodes, strict=True):
                 b = self.scheme.stage_start(state.ratio, tau, row, k)
                 start = self._inside(state, guess(node * tau) + (node / first) ** 2 * surprise)
@@ -90,7 +87,7 @@ class UltraFastDiffusion(Evolution):
                 reports.append(report)
                 k.append(self._rate(w))
         error = self.scheme.error_of(tau, k)
-        new = self._evaluated(state.t + tau, state.step + 1, tau, ratio, w, k[-1], reports)
+        new = self._evaluated(state, tau, ratio, w, k[-1], reports)
         return new, self._error_norm(error, new)
 
     def _stage_tolerance(self, state: DiffusionState) -> float:
@@ -101,16 +98,14 @@ class UltraFastDiffusion(Evolution):
             return 1e-13
         return max(1e-13, STAGE * self.rtol * min(1.0, max(0.01, state.distance)))
 
-    def _extrapolation(
-        self, state: DiffusionState, previous: DiffusionState | None
-    ) -> Callable[[float], Array]:
+    def _extrapolation(self, state: DiffusionState) -> Callable[[float], Array]:
         """The potential a time after ``state``: its tangent, bent to meet the state before."""
         w = state.potential
         speed = -state.derivative / (state.ratio * self.stage.relative_slope(w))
-        if previous is None:
+        if state.before is None:
             return lambda s: w + s * speed
-        tau = state.t - previous.t
-        bend = (previous.potential - w + tau * speed) / tau**2
+        tau = state.t - state.before.t
+        bend = (state.before.potential - w + tau * speed) / tau**2
         return lambda s: w + s * speed + s * s * bend
 
     def _inside(self, state: DiffusionState, guess: Array) -> Array:
@@ -145,15 +140,14 @@ class UltraFastDiffusion(Evolution):
 
     def _evaluated(
         self,
-        t: float,
-        step: int,
+        old: DiffusionState | None,
         tau: float,
         ratio: Array,
         potential: Array,
         derivative: Array,
-        reports: list[StageReport] | None = None,
-        pace: Pace | None = None,
+        reports: Sequence[StageReport] = (),
     ) -> DiffusionState:
+        """The state a time tau after an old one; without that, the first."""
         mu, u = self.weight * ratio, 1 / ratio
         sums = np.array(
             [
@@ -165,10 +159,11 @@ class UltraFastDiffusion(Evolution):
         )
         bounds = np.array([-ratio.min(initial=np.inf), ratio.max(initial=0.0)])
         mass, risk, dual_energy, squared = map(float, reduced(sums, self.comm))
+        t, step = (old.t + tau, old.step + 1) if old else (0.0, 0)
         reduced(bounds, self.comm, MPI.MAX)
         return DiffusionState(
             t, step, tau, ratio, potential, derivative, mass, risk, dual_energy,
             -float(bounds[0]), float(bounds[1]), math.sqrt(squared),
-            sum(r.newton_iterations for r in reports or ()),
-            sum(r.linear_iterations for r in reports or ()), pace,
+            sum(r.newton_iterations for r in reports), sum(r.linear_iterations for r in reports),
+            before=old and Before(old.t, old.potential),
         )  # fmt: skip

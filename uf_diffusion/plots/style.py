@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from uf_diffusion.comparison.smoothed import kernel_sums
 from uf_diffusion.problem.manifolds import Array, Manifold
+from uf_diffusion.store import appearing
 
 __all__ = ["BLUE", "GREEN", "GREY", "ORANGE", "PALETTE", "STYLE", "Panel",
            "by_coordinate", "group", "save", "smoothed", "thinned"]  # fmt: skip
@@ -37,9 +38,8 @@ STYLE: dict[Any, Any] = {
 
 def save(figure: Figure, path: Path) -> None:
     """Write a figure; the file appears under its name once it is complete."""
-    partial = path.with_name(f".{path.name}")
-    figure.savefig(partial, format=path.suffix[1:], dpi=150)
-    partial.replace(path)
+    with appearing(path) as partial:
+        figure.savefig(partial, format=path.suffix[1:], dpi=150)
 
 
 def group(result: xr.DataTree, name: str) -> xr.Dataset | None:
