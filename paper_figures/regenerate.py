@@ -92,7 +92,7 @@ def regenerate(names: Sequence[str], scale: Scale, folder: Path) -> Report:
         folder: where the figures go, ``<name>.png`` and others; its folder ``runs`` keeps results.
 
     Raises:
-        KeyboardInterrupt: as `Runs.results`.
+        Interrupted: as `Runs.results`.
         InputError: for a folder that cannot be made.
     """
     drawings = {name: FIGURES[name](scale) for name in names}

@@ -17,7 +17,7 @@ import xarray as xr
 
 from uf_diffusion import parallel
 from uf_diffusion.config import Config, config_from_toml
-from uf_diffusion.errors import InputError
+from uf_diffusion.errors import InputError, Interrupted
 from uf_diffusion.observers import Timed
 from uf_diffusion.signals import patient
 from uf_diffusion.store import read_sealed, run_folder, write_sealed, write_text
@@ -98,7 +98,7 @@ class Checkpoints:
             pack: what to store of a state; called on all ranks, its result matters on rank 0.
 
         Raises:
-            KeyboardInterrupt: by the function, on all ranks, after a checkpoint, when one of them
+            Interrupted: by the function, on all ranks, after a checkpoint, when one of them
                 got a signal.
             Unwritable: by the function, on all ranks, when the file cannot be written.
         """
@@ -111,7 +111,7 @@ class Checkpoints:
             if wish:
                 self.write(side, pack(state))
             if wish == 2:
-                raise KeyboardInterrupt(f"Interrupted at t = {state.t:.4g}.")
+                raise Interrupted(f"Interrupted at t = {state.t:.4g}.")
 
         return look
 

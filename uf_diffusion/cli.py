@@ -27,7 +27,7 @@ from uf_diffusion.comparison.runs import Failure, Runs
 from uf_diffusion.comparison.studies import STUDIES, study_named
 from uf_diffusion.comparison.sweeps import Plan, numbers
 from uf_diffusion.config import Config, load_config, presets
-from uf_diffusion.errors import InputError, RunFailure, Unwritable
+from uf_diffusion.errors import InputError, Interrupted, RunFailure, Unwritable
 from uf_diffusion.meshfiles import read_mesh, require_usable, write_mesh
 from uf_diffusion.plots import draw, save
 from uf_diffusion.problem.grids import Icosphere, grid_on
@@ -254,9 +254,10 @@ def _complete(job: Job, config: Config, folder: Path) -> None:
             result = job(config, folder)
             parallel.on_root(lambda: _publish(result, folder))
         except (KeyboardInterrupt, Unwritable) as stop:
-            if not str(stop) or not (folder / CHECKPOINT).exists():
+            if not (folder / CHECKPOINT).exists():
                 raise
-            raise type(stop)(f"{stop} Go on with: uf-diffusion resume {folder}") from None
+            said = str(stop) or "Interrupted."
+            raise type(stop)(f"{said} Go on with: uf-diffusion resume {folder}") from None
 
 
 def _publish(result: xr.DataTree, folder: Path) -> None:
@@ -322,10 +323,10 @@ def main(argv: list[str] | None = None) -> None:
         app(argv[:end], exit_on_error=False, print_error=False)
     except (InputError, RunFailure, cyclopts.CycloptsError) as error:  # the same on all ranks
         _fail(" ".join(str(error).split()), 1)
+    except Interrupted as interrupt:  # the same on all ranks
+        _fail(str(interrupt), 130)
     except KeyboardInterrupt as interrupt:
-        if str(interrupt):  # the same on all ranks
-            _fail(str(interrupt), 130)
-        _fail_alone("Interrupted before the work began.", 130)
+        _fail_alone(str(interrupt) or "Interrupted before the work began.", 130)
     except MemoryError as error:
         _fail_alone(f"The run does not fit into memory: {error or 'too little is free'}.", 1)
     except BrokenPipeError:  # nobody reads any more, as in `| head`

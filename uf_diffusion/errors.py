@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["InputError", "RunFailure", "Unwritable", "cause", "shown", "unknown"]
+__all__ = ["InputError", "Interrupted", "RunFailure", "Unwritable", "cause", "shown", "unknown"]
 
 
 class InputError(ValueError):
@@ -24,7 +24,7 @@ class Unwritable(RunFailure):
 def shown(value: Any) -> str:
     """A value as a sentence quotes it: on one line, and cut where it is long."""
     try:
-        text = repr(value)
+        text = " ".join(repr(value).splitlines())  # of an array
     except (ValueError, RecursionError):  # an integer of thousands of digits, tables in tables
         return f"this {type(value).__name__}"
     return text if len(text) <= 80 else f"{text[:60]}...{text[-15:]}"
@@ -34,6 +34,10 @@ def cause(error: BaseException) -> str:
     """The kind of an error and its message, without a full stop, for a sentence that ends so."""
     message = " ".join(str(error).split()).rstrip(".")
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM, heard where work could stop; on all ranks, with a sentence."""
 
 
 def unknown(what: str, name: str, valid: Iterable[str]) -> InputError:

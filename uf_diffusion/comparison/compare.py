@@ -71,7 +71,7 @@ def solve(config: Config, folder: Path | None = None, watch: Watch = ()) -> xr.D
         InputError: for a problem that cannot be solved, or without DOLFINx.
         SolverFailure: when no time step is small enough.
         Unwritable: when a file cannot be written.
-        KeyboardInterrupt: after a checkpoint, on Ctrl-C or SIGTERM.
+        Interrupted: after a checkpoint, on Ctrl-C or SIGTERM.
     """
     clock = Timings()
     with clock.part("set-up"):
@@ -97,7 +97,7 @@ def train(config: Config, folder: Path | None = None, watch: Watch = ()) -> xr.D
     Raises:
         InputError: for a network that cannot be trained.
         TrainingFailure: when the features leave the finite numbers.
-        Unwritable, KeyboardInterrupt: as `solve`.
+        Unwritable, Interrupted: as `solve`.
     """
     clock = Timings()
     with clock.part("set-up"):
@@ -309,7 +309,7 @@ def _diffusion(
     def packed(state: DiffusionState) -> xr.Dataset | None:
         return pack(state, solver, history)
 
-    lookers = [history, *watch, checkpoints.watch("diffusion", packed)]
+    lookers: Watch = [history, *watch, checkpoints.watch("diffusion", packed)]
     states = solver.iterate(times[-1], config.diffusion.step or None, start)
     for state in with_progress(states, times[-1], "diffusion"):
         for look in lookers:
@@ -320,7 +320,9 @@ def _diffusion(
         from uf_diffusion.diffusion.fields import write_fields
 
         with solver.timings.part("fields for ParaView"):
-            write_fields(folder / "fields.bp", solver, zip(times, history.ratios, strict=True))
+            write_fields(
+                folder / "fields.bp", solver, list(zip(times, history.ratios, strict=True))
+            )
     ratios, outer = np.array(history.ratios), [solver.outer_weight(h) for h in history.ratios]
     ratio, u, teacher, volume = (
         solver.gathered(a) for a in (ratios, np.array(outer), solver.teacher, solver.volume)

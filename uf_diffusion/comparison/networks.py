@@ -35,6 +35,8 @@ from uf_diffusion.threads import using_threads
 
 __all__ = ["Training", "feature_of"]
 
+type Watch = Sequence[Callable[[NetworkState], object]]
+
 THREADED = 2**24  # bytes of a projection from which more than one thread pays
 
 ALGORITHMS: dict[str, Callable[[Network, NetworkConfig], Algorithm]] = {
@@ -107,9 +109,7 @@ class Training:
             yield start
         yield from itertools.islice(self._algorithm.iterate(start, self._times), 1, None)
 
-    def run(
-        self, checkpoints: Checkpoints, watch: Sequence[Callable[[NetworkState], object]] = ()
-    ) -> xr.Dataset | None:
+    def run(self, checkpoints: Checkpoints, watch: Watch = ()) -> xr.Dataset | None:
         """Train to the end; the group /network on rank 0.
 
         Args:
@@ -126,7 +126,7 @@ class Training:
         self,
         history: NetworkHistory,
         checkpoints: Checkpoints,
-        watch: Sequence[Callable[[NetworkState], object]],
+        watch: Watch,
     ) -> NetworkState:
         """Train to the end; the last state."""
         stored = checkpoints.stored("network")
@@ -134,7 +134,7 @@ class Training:
         def pack(state: NetworkState) -> xr.Dataset | None:
             return self._packed(state, history)
 
-        lookers = [history, *watch, checkpoints.watch("network", pack)]
+        lookers: Watch = [history, *watch, checkpoints.watch("network", pack)]
         state = None if stored is None else self._restored(stored, history)
         for state in with_progress(self.states(state), self._times[-1], "network"):
             for look in lookers:

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from uf_diffusion import parallel
 from uf_diffusion.comparison.compare import compare, follow, solve, spectrum, train
 from uf_diffusion.config import Config, DiffusionConfig, NetworkConfig
-from uf_diffusion.errors import InputError, RunFailure
+from uf_diffusion.errors import InputError, Interrupted, RunFailure, Unwritable
 from uf_diffusion.signals import patient
 from uf_diffusion.store import read_sealed, write_sealed
 from uf_diffusion.version import __version__
@@ -98,24 +98,25 @@ class Runs:
         none is idle while there is work.
 
         Raises:
-            KeyboardInterrupt: on all ranks, with a sentence on how to go on, after Ctrl-C or
+            Interrupted: on all ranks, with a sentence on how to go on, after Ctrl-C or
                 SIGTERM and the end of the runs that are under way; the second Ctrl-C does not wait.
+            Unwritable: on all ranks, when a result cannot be written.
             InputError: on all ranks, when the folder cannot be made.
         """
         parallel.on_root(self._make_folder)
         found: list[xr.DataTree | Failure] = []
-        interrupt = None
+        stop = None
         with patient(deaf=parallel.rank() > 0) as heard:
             try:
                 if parallel.size() > 1:
                     found = self._spread(runs, heard)
                 else:
                     found = self._in_order(runs, heard)
-            except KeyboardInterrupt as error:
-                interrupt = error
-        interrupt = parallel.broadcast(interrupt)
-        if interrupt is not None:
-            raise interrupt
+            except (Interrupted, Unwritable) as error:
+                stop = error
+        stop = parallel.broadcast(stop)
+        if stop is not None:
+            raise stop
         return found
 
     def stored(self, run: Run) -> xr.DataTree | None:
@@ -130,6 +131,8 @@ class Runs:
         try:
             result = JOBS[run.job](run.config)
             write_sealed(self._path(run), result)
+        except Unwritable:  # nor could the other runs be kept
+            raise
         except (InputError, RunFailure) as error:
             return Failure(run, " ".join(str(error).split()))
         except Exception as error:  # whatever it is, the other runs go on
@@ -170,10 +173,12 @@ class Runs:
                     bar.update()
                     if heard:
                         raise KeyboardInterrupt
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Unwritable) as stop:
             if pool is not None:
                 pool.shutdown(wait=False, cancel_futures=True)
-            raise KeyboardInterrupt(
+            if isinstance(stop, Unwritable):
+                raise
+            raise Interrupted(
                 f"Interrupted with {len(found)} of {len(wanted)} runs done; "
                 "the same command goes on from there."
             ) from None

@@ -8,6 +8,9 @@ try:
 except ImportError:
     pass
 try:
+    import petsc4py
+
+    petsc4py.init(["uf-diffusion", "-no_signal_handler"])  # signals are Python's
     import dolfinx  # noqa: F401
 except ImportError as error:
     raise InputError(

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from dolfinx import fem
 from dolfinx.io import VTXWriter
 
 from uf_diffusion.diffusion.evolution import Evolution
+from uf_diffusion.errors import Unwritable
 from uf_diffusion.parallel import on_root
 from uf_diffusion.problem.manifolds import Array
 
 __all__ = ["write_fields"]
 
 
-def write_fields(path: Path, solver: Evolution, snapshots: Iterable[tuple[float, Array]]) -> None:
+def write_fields(path: Path, solver: Evolution, snapshots: Sequence[tuple[float, Array]]) -> None:
     """Write density and outer weight at the snapshot times to an ADIOS2 folder.
 
     The fields are written element by element (DG1): a continuous field has wrong values in the
@@ -26,10 +27,15 @@ def write_fields(path: Path, solver: Evolution, snapshots: Iterable[tuple[float,
         path: ends in ``.bp``.
         solver: owns the mesh.
         snapshots: pairs of a time and the ratio h at the owned nodes.
+
+    Raises:
+        Unwritable: on all ranks, when there is no room for it.
     """
     partial = path.with_name(f".{path.name}")
     Q = fem.functionspace(solver.mesh, ("DG", 1))
     density, outer_weight = fem.Function(Q, name="density"), fem.Function(Q, name="outer_weight")
+    values = (2 * len(snapshots) + 4) * Q.dofmap.index_map.size_global  # fields, mesh
+    on_root(lambda: _require_room(path, 8 * values))
     with VTXWriter(solver.comm, partial, [density, outer_weight]) as writer:
         for t, ratio in snapshots:
             density.interpolate(solver.function(ratio * solver.teacher))
@@ -42,3 +48,12 @@ def write_fields(path: Path, solver: Evolution, snapshots: Iterable[tuple[float,
 
     solver.comm.barrier()
     on_root(publish)
+
+
+def _require_room(path: Path, needed: int) -> None:
+    """ADIOS2 would end the process on a full disk."""
+    if (free := shutil.disk_usage(path.parent).free) < needed:
+        raise Unwritable(
+            f"Cannot write '{path}': it needs {needed / 2**20:.1f} MiB and {free / 2**20:.1f} MiB "
+            "are free."
+        )

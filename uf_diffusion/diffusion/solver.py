@@ -165,5 +165,5 @@ class UltraFastDiffusion(Evolution):
             t, step, tau, ratio, potential, derivative, mass, risk, dual_energy,
             -float(bounds[0]), float(bounds[1]), math.sqrt(squared),
             sum(r.newton_iterations for r in reports), sum(r.linear_iterations for r in reports),
-            before=old and Before(old.t, old.potential),
+            before=None if old is None else Before(old.t, old.potential),
         )  # fmt: skip

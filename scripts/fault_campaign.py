@@ -1,0 +1,209 @@
+"""Kill runs at random moments, let them go on, and compare with runs that nobody killed.
+
+    python scripts/fault_campaign.py [--kills 50] [--seed 0] [--only NAME ...]
+
+After each kill every file that is there must be whole. Then the run goes on, by `resume` or by
+repeating its command, may be killed once more, and must end with the very numbers of the reference.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+import xarray as xr
+from PIL import Image
+
+from uf_diffusion.checkpoints import CHECKPOINT
+from uf_diffusion.errors import InputError
+from uf_diffusion.store import read_result, read_sealed
+
+RUN = [sys.executable, "-m", "uf_diffusion"]
+OFTEN = ["--set", "diffusion.checkpoint=0.2"]
+PATIENCE = 300  # seconds after which a process hangs
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command, without its ``--out``.
+
+    Attributes:
+        command: of uf-diffusion.
+        result: the file of its numbers.
+        ranks: of mpiexec.
+        resumable: whether `resume` goes on with it; the same command always does.
+    """
+
+    command: list[str]
+    result: str = "result.nc"
+    ranks: int = 1
+    resumable: bool = True
+
+    def launched(self, folder: Path, resume: bool) -> list[str]:
+        launcher = [] if self.ranks == 1 else ["mpiexec", "-n", str(self.ranks)]
+        if resume:
+            return [*launcher, *RUN, "resume", str(folder)]
+        return [*launcher, *RUN, *self.command, "--out", str(folder)]
+
+
+def small(*pairs: str) -> list[str]:
+    return [word for pair in pairs for word in ("--set", pair)]
+
+
+PDE = small("problem.t_end=2.0", "diffusion.cells=5120", "diffusion.rtol=1e-5")
+NET = small("problem.t_end=2.0", "network.step=0.001", "network.width=256", "network.samples=1024")
+BOTH = small("problem.t_end=1.0", "diffusion.cells=1024", "network.step=0.001")
+CASES = {
+    "solve": Case(["solve", "sphere", *PDE, *OFTEN]),
+    "solve, 2 ranks": Case(["solve", "sphere", *PDE, *OFTEN], ranks=2),
+    "solve constrained": Case(
+        ["solve", "relu-circle", *small("problem.limit=constrained", "problem.t_end=2.0",
+                                        "diffusion.cells=512"), *OFTEN]),
+    "train": Case(["train", "relu-circle", *NET, *OFTEN]),
+    "train flow": Case(
+        ["train", "relu-circle", *small("network.algorithm=flow", "problem.t_end=5.0"), *OFTEN]),
+    "compare": Case(["compare", "matern-circle", *BOTH, *OFTEN]),
+    "compare, 2 ranks": Case(["compare", "sphere", *BOTH, *OFTEN], ranks=2),
+    "compare --budget": Case(
+        ["compare", "matern-circle", "--budget", *BOTH, *OFTEN]),
+    "study": Case(["study", "width", "--values", "32,64,128", "--seeds", "3"], "study.nc",
+                  resumable=False),
+    "figures": Case(["figures", "relu-risk-biased", "--quick"], "relu-risk-biased.png",
+                    resumable=False),
+}  # fmt: skip
+
+
+def start(command: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finished(command: list[str]) -> str:
+    """Run to the end; what is wrong with how it ended, empty when nothing."""
+    process = start(command)
+    try:
+        error = process.communicate(timeout=PATIENCE)[1]
+    except subprocess.TimeoutExpired:
+        kill(process)
+        return "hangs"
+    return "" if process.returncode == 0 else f"exit {process.returncode}: {error[-300:]}"
+
+
+def kill(process: subprocess.Popen[str], one: random.Random | None = None) -> None:
+    """SIGKILL to the process and all that it has started, or to one rank alone."""
+    everyone = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    ranks = [p for p in everyone if "uf_diffusion" in " ".join(p.cmdline()[1:])]
+    for victim in [one.choice(ranks)] if one and ranks else everyone:
+        victim.kill()
+    process.communicate(timeout=PATIENCE)
+
+
+def killed(command: list[str], delay: float, draw: random.Random, ranks: int) -> bool:
+    """Whether it was still at work after the delay, and is dead now."""
+    process = start(command)
+    try:
+        process.communicate(timeout=delay)
+    except subprocess.TimeoutExpired:
+        kill(process, draw if ranks > 1 and draw.random() < 0.5 else None)
+        return True
+    return False
+
+
+def broken(folder: Path) -> Iterator[str]:
+    """The files under their own names that are not whole."""
+    for path in folder.rglob("[!.]*"):
+        try:
+            if path.suffix == ".nc":
+                (read_sealed if path.name == CHECKPOINT else read_result)(path)
+            elif path.suffix == ".toml":
+                tomllib.loads(path.read_text())
+            elif path.suffix in (".png", ".gif"):
+                Image.open(path).load()
+        except (InputError, OSError, ValueError) as error:
+            yield f"{path.name}: {error}"
+
+
+def same(case: Case, folder: Path, reference: Path) -> bool:
+    """Whether the numbers, or the picture, are those of the reference, bit for bit."""
+    if not (folder / case.result).exists():
+        return False
+    if case.result.endswith(".png"):
+        pictures = (np.asarray(Image.open(f / case.result)) for f in (folder, reference))
+        return bool(np.array_equal(*pictures))
+    trees = [read_result(f / case.result) for f in (folder, reference)]
+    a, b = ({k: v for k, v in groups(t).items() if k != "/timings"} for t in trees)
+    return a.keys() == b.keys() and all(a[k].equals(b[k]) for k in a)
+
+
+def groups(tree: xr.DataTree) -> dict[str, xr.Dataset]:
+    return {node.path: node.to_dataset() for node in tree.subtree}
+
+
+def trial(case: Case, reference: Path, seconds: float, draw: random.Random) -> Counter[str]:
+    """One kill, now and then two, and what came of it."""
+    count: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as name:
+        folder, again = Path(name) / "run", False
+        while count["kills"] == 0 or draw.random() < 0.25:
+            if not killed(case.launched(folder, again), draw.uniform(0.2, 1.0) * seconds, draw,
+                          case.ranks):  # fmt: skip
+                if count["kills"]:
+                    break
+                continue  # too late: once more
+            count["kills"] += 1
+            for sentence in broken(folder):
+                count["wrong"] += 1
+                print(f"    not whole: {sentence}")
+            checkpoint = (folder / CHECKPOINT).exists()
+            count["checkpoint"] += checkpoint
+            again = case.resumable and checkpoint and draw.random() < 0.5
+        done = (folder / case.result).exists() and not (folder / CHECKPOINT).exists()
+        problem = "" if done and again else finished(case.launched(folder, again))
+        if problem:
+            count["lost"] += 1
+            print(f"    lost: {problem}")
+        elif not same(case, folder, reference):
+            count["wrong"] += 1
+            print("    wrong: other numbers than without a kill")
+    return count
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="*", choices=CASES, default=list(CASES))
+    arguments = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    draw, total = random.Random(arguments.seed), Counter[str]()
+    print(f"{'command':20}{'seconds':>9}{'kills':>7}{'with checkpoint':>17}{'lost':>6}{'wrong':>7}")
+    for k, name in enumerate(arguments.only):
+        case, left = CASES[name], len(arguments.only) - k
+        with tempfile.TemporaryDirectory() as folder:
+            reference, begin = Path(folder) / "run", time.perf_counter()
+            if problem := finished(case.launched(reference, resume=False)):
+                sys.exit(f"{name} does not run: {problem}")
+            seconds, count = time.perf_counter() - begin, Counter[str]()
+            while count["kills"] < (arguments.kills - total["kills"]) / left:
+                count += trial(case, reference, seconds, draw)
+        total += count
+        print(f"{name:20}{seconds:9.1f}{count['kills']:7}{count['checkpoint']:17}"
+              f"{count['lost']:6}{count['wrong']:7}", flush=True)  # fmt: skip
+    print(f"{'all':20}{'':9}{total['kills']:7}{total['checkpoint']:17}"
+          f"{total['lost']:6}{total['wrong']:7}")  # fmt: skip
+    sys.exit(bool(total["lost"] or total["wrong"]))
+
+
+if __name__ == "__main__":
+    main()
