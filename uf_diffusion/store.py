@@ -26,8 +26,8 @@ try:
 except ImportError:  # not POSIX: folders are not locked
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["appearing", "dataset", "read_result", "read_sealed", "run_attributes", "run_folder",
-           "write_result", "write_sealed", "write_text"]  # fmt: skip
+__all__ = ["appearing", "dataset", "read_result", "read_sealed", "require_room", "run_attributes",
+           "run_folder", "write_result", "write_sealed", "write_text"]  # fmt: skip
 
 # the words that a reader of result.nc sees for each variable
 LONG_NAMES = {
@@ -240,8 +240,23 @@ def write_sealed(path: Path, tree: xr.DataTree) -> None:
 
 
 def _write_netcdf(path: Path, tree: xr.DataTree) -> None:
-    """HDF5 makes no room for itself on a full disk, so the file is made in memory."""
-    path.write_bytes(tree.to_netcdf(engine="h5netcdf"))
+    require_room(path.parent, tree.nbytes + tree.nbytes // 8 + 2**16)
+    tree.to_netcdf(path, engine="h5netcdf")
+
+
+def require_room(folder: Path, needed: int) -> None:
+    """Ask for room before it is filled by HDF5 or ADIOS2, which end badly on a full disk.
+
+    Args:
+        folder: where.
+        needed: bytes.
+
+    Raises:
+        OSError: when they are not there.
+    """
+    if hasattr(os, "posix_fallocate"):
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, needed)
 
 
 def read_sealed(path: Path) -> xr.DataTree:

@@ -13,6 +13,7 @@ from uf_diffusion.diffusion.evolution import Evolution
 from uf_diffusion.errors import Unwritable
 from uf_diffusion.parallel import on_root
 from uf_diffusion.problem.manifolds import Array
+from uf_diffusion.store import require_room
 
 __all__ = ["write_fields"]
 
@@ -35,7 +36,7 @@ def write_fields(path: Path, solver: Evolution, snapshots: Sequence[tuple[float,
     Q = fem.functionspace(solver.mesh, ("DG", 1))
     density, outer_weight = fem.Function(Q, name="density"), fem.Function(Q, name="outer_weight")
     values = (2 * len(snapshots) + 4) * Q.dofmap.index_map.size_global  # fields, mesh
-    on_root(lambda: _require_room(path, 8 * values))
+    on_root(lambda: _make_room(path, 8 * values))
     with VTXWriter(solver.comm, partial, [density, outer_weight]) as writer:
         for t, ratio in snapshots:
             density.interpolate(solver.function(ratio * solver.teacher))
@@ -50,10 +51,8 @@ def write_fields(path: Path, solver: Evolution, snapshots: Sequence[tuple[float,
     on_root(publish)
 
 
-def _require_room(path: Path, needed: int) -> None:
-    """ADIOS2 would end the process on a full disk."""
-    if (free := shutil.disk_usage(path.parent).free) < needed:
-        raise Unwritable(
-            f"Cannot write '{path}': it needs {needed / 2**20:.1f} MiB and {free / 2**20:.1f} MiB "
-            "are free."
-        )
+def _make_room(path: Path, needed: int) -> None:
+    try:
+        require_room(path.parent, needed)
+    except OSError as error:
+        raise Unwritable(f"Cannot write '{path}': {error.strerror}.") from None
