@@ -9,13 +9,19 @@ BIN := $(VENV)/bin
 # one BLAS thread: at these sizes two threads wait for each other more than they work
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test figures verify lint clean
+.PHONY: demo test coverage figures verify lint clean
 
 demo: $(VENV)/.ready
 	$(BIN)/uf-diffusion compare relu-circle --out runs/relu-circle
 
 test: $(VENV)/.ready-test
 	$(BIN)/python -m pytest -n 2
+
+coverage: $(VENV)/.ready-test
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest -n 2
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report --skip-covered
 
 figures: $(VENV)/.ready
 	$(BIN)/mpiexec -n $(shell nproc 2>/dev/null || echo 2) $(BIN)/uf-diffusion figures $(ARGS)

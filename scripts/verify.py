@@ -1,11 +1,12 @@
 """Print every number that the project claims, next to its target: ``make verify``.
 
-Each row is measured when the script runs; nothing is read from a file. Exit status 1 when a
-target is missed.
+``python scripts/verify.py PART ...`` prints some parts only. Each row is measured when the script
+runs; nothing is read from a file. Exit status 1 when a target is missed.
 """
 
 from mpi4py import MPI
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -210,12 +211,23 @@ def kernels():
             f"{order:.3f}", "-0.5 +- 0.1", abs(order + 0.5) <= 0.1)  # fmt: skip
 
 
+PARTS = {
+    part.__name__: part
+    for part in (exact_solution, high_orders, paper_teacher, late_rates, first_modes,
+                 matern_circle, ranks, projections, truncations, kernels)
+}  # fmt: skip
+
+
 def main():
     assert MPI.COMM_WORLD.size == 1, "the script starts its own ranks"
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    chosen = parser.parse_args().parts or list(PARTS)
+    if unknown := set(chosen) - PARTS.keys():
+        parser.error(f"unknown part {', '.join(unknown)}; parts are {', '.join(PARTS)}")
     print(f"{'what':68} {'measured':>24}   {'target':22}")
-    for part in (exact_solution, high_orders, paper_teacher, late_rates, first_modes,
-                 matern_circle, ranks, projections, truncations, kernels):  # fmt: skip
-        part()
+    for name in chosen:
+        PARTS[name]()
     print(f"{missed} target(s) missed" if missed else "all targets reached")
     raise SystemExit(missed > 0)
 

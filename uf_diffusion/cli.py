@@ -23,6 +23,8 @@ from uf_diffusion import parallel
 from uf_diffusion.checkpoints import CHECKPOINT, interrupted
 from uf_diffusion.comparison import compare as jobs
 from uf_diffusion.comparison.budget import compare_with_budget
+from uf_diffusion.comparison.cautions import cautions
+from uf_diffusion.comparison.findings import findings
 from uf_diffusion.comparison.runs import Failure, Runs
 from uf_diffusion.comparison.studies import STUDIES, study_named
 from uf_diffusion.comparison.sweeps import Plan, numbers
@@ -84,13 +86,13 @@ def compare(
     out: Out = None,
 ) -> None:
     """Solve the PDE, train the network, and measure how far they are apart."""
-    _run(config, set_, out, compare_with_budget if budget else jobs.compare)
+    _run("compare --budget" if budget else "compare", config, set_, out)
 
 
 @app.command
 def solve(config: Source = "relu-circle", /, *, set_: Set = [], out: Out = None) -> None:
     """Solve the PDE alone."""
-    _run(config, set_, out, lambda c, folder: jobs.solve(c, folder))
+    _run("solve", config, set_, out)
 
 
 @app.command
@@ -103,13 +105,17 @@ def spectrum(
     out: Out = None,
 ) -> None:
     """Print the smallest non-zero eigenvalues of the weighted Laplacian; they set the last rate."""
-    _run(config, set_, out, lambda c, folder: jobs.spectrum(c, count))
+    chosen_config = load_config(config, set_)
+    folder = out or Path("runs") / chosen_config.name
+    with run_folder(folder):
+        result = jobs.spectrum(chosen_config, count)
+        parallel.on_root(lambda: _publish(result, [], folder))
 
 
 @app.command
 def train(config: Source = "relu-circle", /, *, set_: Set = [], out: Out = None) -> None:
     """Train the network alone."""
-    _run(config, set_, out, lambda c, folder: jobs.train(c, folder))
+    _run("train", config, set_, out)
 
 
 @app.command
@@ -176,9 +182,9 @@ def resume(
 ) -> None:
     """Go on with an interrupted run, on any number of ranks."""
     name, config = interrupted(run_dir)
-    if name not in RESUMABLE:
+    if name not in JOBS:
         raise InputError(f"The checkpoint in '{run_dir}' is of an unknown job, '{name}'.")
-    _complete(RESUMABLE[name], config, run_dir)
+    _complete(name, config, run_dir)
 
 
 @app.command
@@ -231,10 +237,8 @@ def convert(source: Path, target: Path, /) -> None:
     write_mesh(target, read_mesh(source))
 
 
-type Job = Callable[[Config, Path], xr.DataTree]
-
-# what a checkpoint names
-RESUMABLE: dict[str, Job] = {
+# a checkpoint has the name
+JOBS: dict[str, Callable[[Config, Path], xr.DataTree]] = {
     "solve": jobs.solve,
     "train": jobs.train,
     "compare": jobs.compare,
@@ -242,17 +246,18 @@ RESUMABLE: dict[str, Job] = {
 }
 
 
-def _run(source: str, overrides: list[str], out: Path | None, job: Job) -> None:
+def _run(job: str, source: str, overrides: list[str], out: Path | None) -> None:
     config = load_config(source, overrides)
     _complete(job, config, out or Path("runs") / config.name)
 
 
-def _complete(job: Job, config: Config, folder: Path) -> None:
+def _complete(job: str, config: Config, folder: Path) -> None:
     """Compute; then store, draw, summarise. Whatever stops it says how to go on."""
     with run_folder(folder):
         try:
-            result = job(config, folder)
-            parallel.on_root(lambda: _publish(result, folder))
+            before = _cautions(job, config)
+            result = JOBS[job](config, folder)
+            parallel.on_root(lambda: _publish(result, before, folder))
         except (KeyboardInterrupt, Unwritable) as stop:
             if not (folder / CHECKPOINT).exists():
                 raise
@@ -260,8 +265,19 @@ def _complete(job: Job, config: Config, folder: Path) -> None:
             raise type(stop)(f"{said} Go on with: uf-diffusion resume {folder}") from None
 
 
-def _publish(result: xr.DataTree, folder: Path) -> None:
+def _cautions(job: str, config: Config) -> list[str]:
+    """Reasons not to trust the run; who looks on can stop it."""
+    problem = config.build()
+    grid = None if job == "train" else jobs.grid_of(config, problem.manifold)
+    found = cautions(config, problem, grid, trained=job != "solve")
+    if parallel.rank() == 0 and sys.stderr.isatty():
+        print("\n".join(f"warning   {sentence}" for sentence in found), file=sys.stderr)
+    return found
+
+
+def _publish(result: xr.DataTree, before: list[str], folder: Path) -> None:
     """All files of a run that is complete; those of another run go."""
+    result.attrs["warnings"] = "\n".join(dict.fromkeys([*before, *findings(result)]))
     write_text(folder / "run.toml", result.attrs["config"])
     write_result(folder / "result.nc", result)
     _save_figure(draw(result), folder)

@@ -8,9 +8,7 @@ import numpy as np
 import xarray as xr
 
 from uf_diffusion.comparison.identifiability import unseen_sentence
-from uf_diffusion.config import config_from_toml
-from uf_diffusion.problem.manifolds import Sphere
-from uf_diffusion.problem.triangulations import MeshReport, Triangulation, inspect_mesh
+from uf_diffusion.problem.triangulations import MeshReport
 
 __all__ = ["mesh_table", "print_summary"]
 
@@ -28,8 +26,8 @@ def print_summary(result: xr.DataTree, folder: Path) -> None:
             print("\n".join(lines(result[name].to_dataset())))
     if "kernel" in result and "spectrum" not in result:
         print("spectrum  the eigenvalues of the weighted Laplacian need DOLFINx")
-    if "comparison" in result and (sentence := _blindness(result)):
-        print(f"warning   the features do not see {sentence}")
+    for sentence in filter(None, result.attrs["warnings"].split("\n")):
+        print(f"warning   {sentence}")
     print(f"time      {result.attrs['wall_seconds']:.1f} s on {result.attrs['ranks']} rank(s)")
     print(f"figure    {folder / 'figure.png'}")
     print(f"result    {folder / 'result.nc'}")
@@ -70,15 +68,11 @@ def _yes(truth: bool) -> str:
 
 def _diffusion(d: xr.Dataset) -> list[str]:
     drift = float(np.abs(d.mass.values - 1).max())
-    lines = [
+    return [
         f"diffusion {d.sizes['node']} nodes, {d.sizes['step'] - 1} steps to t = "
         f"{float(d.time[-1]):g}, {int(d.newton_iterations.sum())} Newton iterations; "
         f"mass drift {drift:.1e}, risk {float(d.risk[0]):.3g} -> {float(d.risk[-1]):.3g}"
     ]
-    if "cell" in d:
-        surface = Triangulation(Sphere(2), d.node.values, d.cell.values)
-        lines += [f"warning   {sentence}" for sentence in inspect_mesh(surface).warnings]
-    return lines
 
 
 def _network(n: xr.Dataset) -> list[str]:
@@ -95,11 +89,6 @@ def _network(n: xr.Dataset) -> list[str]:
         lines.append(
             f"truncated the outer weights' root mean square error is at most "
             f"{n.attrs['truncation_error']:.1e} (network.truncation)"
-        )
-    if n.attrs["risk_rises"]:
-        lines.append(
-            f"warning   the network's risk rose in {n.attrs['risk_rises']} of "
-            f"{n.sizes['step'] - 1} steps: network.step (or rtol) is too large for this lambda"
         )
     return lines
 
@@ -118,13 +107,6 @@ def _comparison(c: xr.Dataset) -> list[str]:
         values = "".join(f"{float(c[name][k]):21.5f}" for name in shown)
         lines.append(f"{float(c.time[k]):10.4g}{values}")
     return lines
-
-
-def _blindness(result: xr.DataTree) -> str:
-    """What the network does not see although the diffusion does; empty where they are alike."""
-    if config_from_toml(result.attrs["config"]).problem.limit == "constrained":
-        return ""
-    return unseen_sentence(result["comparison"].attrs)
 
 
 def _kernel(k: xr.Dataset) -> list[str]:

@@ -1,8 +1,8 @@
-"""Cost of the PDE solver: ``python scripts/benchmarks/diffusion.py [PART ...]``.
+"""Cost of the PDE solver: ``python scripts/benchmarks/diffusion.py [--quick] [PART ...]``.
 
 Parts: baseline, scaling, large, ranks, volume. Everything is measured when the script runs; the
 baseline of each table runs in the same command. Times are medians where a run is short. Expect
-25 minutes for all parts on two cores.
+25 minutes for all parts on two cores; --quick shows that the parts run, at sizes that say nothing.
 """
 
 from mpi4py import MPI
@@ -88,7 +88,7 @@ def cpu(work):
     return result, time.process_time() - clock
 
 
-def baseline(t_end=31.25):
+def baseline(t_end=31.25, nodes=4096):
     """Work at an L1 error no larger than that of the method of lines."""
     circle = Circle()
     reference_grid = grid_on(circle, 1024, 3)
@@ -99,12 +99,12 @@ def baseline(t_end=31.25):
     def errors(values_at):
         return [float(np.abs(values_at(t) - exact[t]).mean() * 2 * np.pi) for t in (1.0, 5.0)]
 
-    (theta, lines), seconds = cpu(lambda: one_sided_lines(4096, t_end))
+    (theta, lines), seconds = cpu(lambda: one_sided_lines(nodes, t_end))
     angle = circle.chart(points)[:, 0]
     bound = errors(lambda t: np.interp(angle, theta, lines[t], period=2 * np.pi))
-    print(f"{'gamma = 100 on the circle to t = 31.25':44} {'L1 t=1':>9} {'L1 t=5':>9} {'CPU s':>9} "
-          f"{'ratio':>8}")  # fmt: skip
-    print(f"{'baseline: one-sided lines, LSODA, 4096':44} {bound[0]:9.1e} {bound[1]:9.1e} "
+    print(f"{f'gamma = 100 on the circle to t = {t_end:g}':44} {'L1 t=1':>9} {'L1 t=5':>9} "
+          f"{'CPU s':>9} {'ratio':>8}")  # fmt: skip
+    print(f"{f'baseline: one-sided lines, LSODA, {nodes}':44} {bound[0]:9.1e} {bound[1]:9.1e} "
           f"{seconds:9.2f} {1:8.0f}", flush=True)  # fmt: skip
     for cells, degree, scheme, rtol in (
         (4096, 1, "sdirk2", 5e-5), (4096, 1, "esdirk4", 2e-4), (1024, 1, "sdirk3", 5e-4),
@@ -175,15 +175,16 @@ def _tight(solver, state):
 GRIDS = {
     "S2": [Icosphere(Sphere(2), level) for level in (5, 6, 7, 8)],
     "T2": [Lattice(FlatTorus(2, 4.0), n) for n in (104, 208, 512, 1024)],
+    "T3": [Lattice(FlatTorus(3, 4.0), n) for n in (10, 20, 40, 80)],
 }
 
 
-def scaling(steps=25):
+def scaling(steps=25, sizes=4):
     """Iterations and time a degree of freedom, from 1e4 to 1e6; first steps of the run."""
     print(f"{'':4}{'dofs':>9} {'its to 1e-6':>12} {'SpMV to 1e-6':>13} {'its/Newton':>11} "
           f"{'ns/dof/Newton':>14} {'SpMV/Newton':>12}")  # fmt: skip
-    for name, grids in GRIDS.items():
-        for grid in grids:
+    for name in ("S2", "T2"):
+        for grid in GRIDS[name][:sizes]:
             r = work(grid, steps)
             newton = r["seconds"] / r["newton"]
             print(f"{name:4}{r['dofs']:9d} {r['tight'][0]:12.1f} {r['tight'][1] / r['spmv']:13.0f} "
@@ -200,14 +201,14 @@ def on_ranks(ranks, *arguments):
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def large():
+def large(size=3, t_end=10.0):
     """About 1e6 degrees of freedom to t = 10, rtol 1e-4, on two ranks."""
-    _runs([("S2", 3, 10.0), ("T2", 3, 10.0)])
+    _runs([("S2", size, t_end), ("T2", size, t_end)])
 
 
-def volume():
+def volume(size=3, t_end=5.0):
     """T3 with more than 5e5 degrees of freedom to t = 5, on two ranks."""
-    _runs([("T3", 0, 5.0)])
+    _runs([("T3", size, t_end)])
 
 
 def _runs(cases):
@@ -220,32 +221,41 @@ def _runs(cases):
               f"{r['drift']:11.1e}", flush=True)  # fmt: skip
 
 
-def ranks(steps=8):
+def ranks(steps=8, size=3, times=3):
     """Two ranks against one at about 1e6 degrees of freedom."""
     print(f"{'':4}{'dofs':>9} {'1 rank s':>9} {'2 ranks s':>10} {'speed-up':>9}")
     for name in ("S2", "T2"):
         one, two = (
-            float(np.median([on_ranks(n, name, 3, steps, 10.0)["seconds"] for _ in range(3)]))
+            float(
+                np.median([on_ranks(n, name, size, steps, 10.0)["seconds"] for _ in range(times)])
+            )
             for n in (1, 2)
         )
-        dofs = len(GRIDS[name][3].nodes)
+        dofs = len(GRIDS[name][size].nodes)
         print(f"{name:4}{dofs:9d} {one:9.1f} {two:10.1f} {one / two:9.2f}", flush=True)
 
 
 def worker(name, size, steps, t_end):
     """One `work` under mpiexec."""
-    grid = Lattice(FlatTorus(3, 4.0), 80) if name == "T3" else GRIDS[name][int(size)]
-    result = work(grid, None if steps == "all" else int(steps), float(t_end))
+    result = work(GRIDS[name][int(size)], None if steps == "all" else int(steps), float(t_end))
     if MPI.COMM_WORLD.rank == 0:
         print(json.dumps(result))
 
 
 PARTS = {p.__name__: p for p in (baseline, scaling, large, ranks, volume)}
+QUICK = {
+    "baseline": {"t_end": 5.5, "nodes": 128},
+    "scaling": {"steps": 1, "sizes": 1},
+    "large": {"size": 0, "t_end": 1e-4},
+    "ranks": {"steps": 1, "size": 0, "times": 1},
+    "volume": {"size": 0, "t_end": 1e-4},
+}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", help=", ".join(PARTS))
+    parser.add_argument("--quick", action="store_true", help="smallest sizes")
     parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
@@ -255,7 +265,7 @@ def main():
         if name not in PARTS:
             parser.error(f"unknown part '{name}'; the parts are {', '.join(PARTS)}")
         print(f"\n== {name}: {PARTS[name].__doc__.splitlines()[0]}", flush=True)
-        PARTS[name]()
+        PARTS[name](**(QUICK[name] if arguments.quick else {}))
 
 
 if __name__ == "__main__":

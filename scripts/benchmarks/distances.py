@@ -1,8 +1,8 @@
-"""Accuracy and cost of the distances: ``python scripts/benchmarks/distances.py [PART ...]``.
+"""Distances, accuracy and cost: ``python scripts/benchmarks/distances.py [--quick] [PART ...]``.
 
 Parts: circle, energy, transport. Everything is measured when the script runs; the baseline of each
 table runs in the same command. Expect 10 minutes for all parts on two cores, with nothing else
-running.
+running; --quick shows that the parts run, at sizes that say nothing.
 """
 
 import argparse
@@ -82,14 +82,14 @@ def all_pairs(X, Y, manifold):
     return np.sqrt(2 * mean(X, Y) - mean(X, X) - mean(Y, Y))
 
 
-def energy(most_by_rows=30_000):
+def energy(most_by_rows=30_000, sizes=(1_000, 10_000, 100_000)):
     """The energy distance of n points to n others, against rows of a distance matrix."""
     print("\nEnergy distance of n particles to n others 1e-3 away; seconds")
     print(f"{'':10} {'n':>7} {'ours':>9} {'by rows':>9} {'ratio':>7} {'relative difference':>20}")
     for manifold in (Circle(), FlatTorus(1, 4.0), Sphere(2), FlatTorus(2, 4.0)):
         rng = np.random.default_rng(0)
         name = f"{type(manifold).__name__} {manifold.dim}"
-        for n in (1_000, 10_000, 100_000):
+        for n in sizes:
             X = manifold.sample(n, rng)
             Y = manifold.retract(X, manifold.tangent(X, 1e-3 * rng.standard_normal(X.shape)))
             energy_distance(X[:2], Y[:2], manifold=manifold)
@@ -116,7 +116,7 @@ def particles(density, n):
     return Measure.of_particles(density.manifold, points)
 
 
-def transport(most_by_program=6_000_000):
+def transport(most_by_program=6_000_000, count=13):
     """W_1 and W_2 between particles and densities at nodes, against the dense linear program."""
     sphere, torus = Sphere(2), FlatTorus(2, 4.0)
     vmf, bumps = VonMisesFisher(sphere, 4.0), Bumps(torus)
@@ -125,7 +125,7 @@ def transport(most_by_program=6_000_000):
     )
     print(f"{'':30} {'n':>7} {'m':>6} {'p':>2} {'W_p':>9} {'error':>8} {'s':>7} {'s, program':>11} "
           f"{'difference':>11}")  # fmt: skip
-    for label, start, end, n, cells, p in (
+    cases = (
         ("S2, to its own density", vmf, vmf, 512, 5_120, 2),
         ("S2, to its own density", vmf, vmf, 512, 5_120, 1),
         ("S2, uniform to a peak", Uniform(sphere), vmf, 512, 5_120, 2),
@@ -139,7 +139,8 @@ def transport(most_by_program=6_000_000):
         ("S2, uniform to a peak", Uniform(sphere), vmf, 4_000, 20_480, 2),
         ("S2, to its own density", vmf, vmf, 100_000, 20_480, 2),
         ("S2, uniform to a peak", Uniform(sphere), vmf, 100_000, 20_480, 2),
-    ):
+    )
+    for label, start, end, n, cells, p in cases[:count]:
         mu, nu = particles(start, n), nodes_of(end, cells)
         m = len(nu.points)
         (lower, upper), own = timed(lambda x=mu, y=nu, q=p: wasserstein(x, y, q))
@@ -160,16 +161,19 @@ def dense_program(mu, nu, p):
 
 
 PARTS = {"circle": circle, "energy": energy, "transport": transport}
+QUICK = {"circle": {"count": 8}, "energy": {"sizes": (100,)}, "transport": {"count": 1}}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
-    chosen = parser.parse_args().parts or list(PARTS)
+    parser.add_argument("--quick", action="store_true", help="smallest sizes")
+    arguments = parser.parse_args()
+    chosen = arguments.parts or list(PARTS)
     if unknown := set(chosen) - PARTS.keys():
         parser.error(f"unknown part {', '.join(unknown)}; parts are {', '.join(PARTS)}")
     for name in chosen:
-        PARTS[name]()
+        PARTS[name](**(QUICK[name] if arguments.quick else {}))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Cost of the network side: ``python scripts/benchmarks/network.py [PART ...]``.
+"""Cost of the network side: ``python scripts/benchmarks/network.py [--quick] [PART ...]``.
 
 Parts: step, wide, flow, ratio, ranks. Everything is measured when the script runs; the baseline of
 each table runs in the same command. Times are medians. Expect 10 minutes for all parts on two
-cores, with nothing else running.
+cores, with nothing else running; --quick shows that the parts run, at sizes that say nothing.
 """
 
 from mpi4py import MPI
@@ -190,14 +190,14 @@ def wide_worker(name, width, steps):
     print(json.dumps(row))
 
 
-def wide():
+def wide(widths=(10_000, 100_000, 1_000_000)):
     """Seconds a step, and memory, from 10^4 to 10^6 neurons."""
     print("\nMany neurons, VarPro with exact projections; seconds a step, medians")
     print(f"{'':22} {'width':>8} {'s/step':>8} {'growth':>7} {'GiB':>6} {'R':>6} "
           f"{'residual':>9} {'rms error of u <=':>18}")  # fmt: skip
     for name in WIDE:
         before = None
-        for width in (10_000, 100_000, 1_000_000):
+        for width in widths:
             row = worker("--wide", name, width, 7)
             growth = "" if before is None else f"{row['seconds'] / before:.1f}"
             before = row["seconds"]
@@ -235,7 +235,7 @@ def finished(algorithm, feature, t_end):
     return state
 
 
-def flow(t_end=10.0):
+def flow(t_end=10.0, lams=(1e-3, 1e-4)):
     """Projections of the gradient flow to t = 10, against descent with steps of 2^-10."""
     descent = round(t_end / TAU)
     print(
@@ -245,7 +245,7 @@ def flow(t_end=10.0):
     print(f"{'':22} {'rtol':>8} {'steps':>6} {'projections':>12} {'fewer':>6} {'rms':>9} "
           f"{'largest':>9} {'descent: rms':>13} {'s flow':>7} {'s descent':>10}")  # fmt: skip
     for preset in ("relu-circle", "matern-circle"):
-        for lam in (1e-3, 1e-4):
+        for lam in lams:
             network, feature = preset_network(preset, lam)
             clock = time.perf_counter()
             plain = finished(VarProDescent(network, TAU), feature, t_end)
@@ -322,6 +322,13 @@ def ranks(width=2048, samples=65_536):
 
 
 PARTS = {"step": step, "wide": wide, "flow": flow, "ratio": ratio, "ranks": ranks}
+QUICK = {
+    "step": {"width": 32, "samples": 64},
+    "wide": {"widths": (500,)},
+    "flow": {"t_end": 0.0625, "lams": (1e-3,)},
+    "ratio": {"t_end": 2.0**-8},
+    "ranks": {"width": 32, "samples": 64},
+}
 
 
 def main():
@@ -331,11 +338,13 @@ def main():
         return rank_worker(sys.argv[2], *map(int, sys.argv[3:]))
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
-    chosen = parser.parse_args().parts or list(PARTS)
+    parser.add_argument("--quick", action="store_true", help="smallest sizes")
+    arguments = parser.parse_args()
+    chosen = arguments.parts or list(PARTS)
     if unknown := set(chosen) - PARTS.keys():
         parser.error(f"unknown part {', '.join(unknown)}; parts are {', '.join(PARTS)}")
     for name in chosen:
-        PARTS[name]()
+        PARTS[name](**(QUICK[name] if arguments.quick else {}))
     return None
 
 

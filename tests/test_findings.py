@@ -1,0 +1,99 @@
+"""What a result says of itself when it is read: nothing where it is sound, what is wrong elsewhere."""
+
+from mpi4py import MPI  # noqa: F401 (before DOLFINx)
+
+import re
+
+import numpy as np
+import pytest
+
+import uf_diffusion
+from uf_diffusion.comparison.cautions import cautions
+from uf_diffusion.comparison.findings import findings
+from uf_diffusion.config import load_config
+from uf_diffusion.problem.grids import grid_on
+from uf_diffusion.problem.manifolds import Circle
+
+
+def network(*overrides):
+    """A small run to t = 1/4 with an injective kernel."""
+    return load_config(
+        "matern-circle",
+        ["network.width=128", "network.teacher_width=256", "diffusion.cells=512",
+         "problem.t_end=0.25", "diffusion.snapshots=2", *overrides],
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def compared():
+    config = network("network.lambda=1e-2", "network.step=0.01")
+    return uf_diffusion.compare(config)
+
+
+def test_a_good_result_gives_no_findings(compared):
+    assert findings(compared) == []
+
+
+def test_rising_risk_is_found():
+    config = network("network.step=0.05")
+    (sentence,) = findings(uf_diffusion.train(config))
+    assert re.match(
+        r"The network's risk rose in \d of 5 steps: network.step is too large", sentence
+    )
+
+
+def test_unseen_harmonics_and_truncation_are_found():
+    config = load_config(
+        "relu-circle",
+        ["problem.t_end=0.05", "diffusion.snapshots=2", "diffusion.cells=128",
+         "network.kernel=low-rank", "network.truncation=100.0"],
+    )  # fmt: skip
+    truncated, unseen = findings(uf_diffusion.compare(config))
+    assert "network.truncation" in truncated
+    assert unseen == cautions(config, config.build(), grid_on(Circle(), 128))[0]
+
+
+def spoilt(result, group, variable, change):
+    """A copy of a result with another variable."""
+    copy = result.copy(deep=True)
+    copy[group].dataset = copy[group].to_dataset().assign(
+        {variable: change(copy[group][variable].copy())}
+    )  # fmt: skip
+    return copy
+
+
+def with_last(value):
+    def change(series):
+        series[-1] = value
+        return series
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("group", "variable", "change", "words"),
+    [
+        ("diffusion", "mass", with_last(1 + 1e-6), "mass drifted by 1.0e-06"),
+        ("diffusion", "risk", with_last(5.0), "risk rose by"),
+        ("diffusion", "max_ratio", with_last(50.0), "maximum principle"),
+        ("diffusion", "min_ratio", with_last(1e-9), "maximum principle"),
+        ("diffusion", "density", with_last(np.nan), "not finite, in density"),
+        ("network", "outer_weight", with_last(np.inf), "not finite, in outer_weight"),
+        ("comparison", "w2_diffusion", with_last(np.nan), "W2 to the diffusion was not"),
+    ],
+)
+def test_what_is_wrong_with_a_result_is_found(compared, group, variable, change, words):
+    (sentence,) = findings(spoilt(compared, group, variable, change))
+    assert words in sentence
+
+
+def test_an_inexact_projection_and_lost_snapshots_are_found(compared):
+    copy = compared.copy(deep=True)
+    copy["network"].attrs["projection_residual"] = 1e-5
+    (sentence,) = findings(copy)
+    assert "by 1.0e-05" in sentence
+    config = network(
+        "network.lambda=1e-2", "diffusion.snapshots=[0.0, 0.01, 0.25]", "network.step=0.125"
+    )
+    (*_, sentence) = findings(uf_diffusion.train(config))
+    assert sentence.startswith("There are 2 snapshots of the network, not 3")
