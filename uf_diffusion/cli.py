@@ -173,7 +173,9 @@ def figures(
 @app.command
 def report(run_dir: Annotated[Path, cyclopts.Parameter(help="A run's folder.")], /) -> None:
     """Write a run's report.html: one file with everything, to be looked at offline."""
-    parallel.on_root(lambda: _write_report(read_result(run_dir / "result.nc"), run_dir))
+    parallel.on_root(
+        lambda: print(f"report    {_write_report(read_result(run_dir / 'result.nc'), run_dir)}")
+    )
 
 
 @app.command
@@ -291,10 +293,10 @@ def _publish(result: xr.DataTree, before: list[str], folder: Path) -> None:
     print_summary(result, folder)
 
 
-def _write_report(result: xr.DataTree, folder: Path) -> None:
+def _write_report(result: xr.DataTree, folder: Path) -> Path:
     from uf_diffusion.report import write_report  # plotly takes long to load
 
-    print(f"report    {write_report(result, folder)}")
+    return write_report(result, folder)
 
 
 def _finish_study(

@@ -26,11 +26,12 @@ def print_summary(result: xr.DataTree, folder: Path) -> None:
             print("\n".join(lines(result[name].to_dataset())))
     if "kernel" in result and "spectrum" not in result:
         print("spectrum  the eigenvalues of the weighted Laplacian need DOLFINx")
-    for sentence in filter(None, result.attrs["warnings"].split("\n")):
+    for sentence in filter(None, result.attrs.get("warnings", "").split("\n")):
         print(f"warning   {sentence}")
     print(f"time      {result.attrs['wall_seconds']:.1f} s on {result.attrs['ranks']} rank(s)")
-    print(f"figure    {folder / 'figure.png'}")
-    print(f"result    {folder / 'result.nc'}")
+    for name in ("figure.png", "report.html", "result.nc"):
+        if (folder / name).exists():
+            print(f"{name.partition('.')[0]:9} {folder / name}")
 
 
 def mesh_table(report: MeshReport) -> str:
