@@ -11,6 +11,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from uf_diffusion.config import Config, config_from_toml
+from uf_diffusion.errors import InputError
 from uf_diffusion.plots.histories import budget_panels, time_panels
 from uf_diffusion.plots.lines import line_panels
 from uf_diffusion.plots.maps import map_panels
@@ -19,6 +20,8 @@ from uf_diffusion.plots.style import STYLE, Panel, save
 
 __all__ = ["draw", "save"]
 
+_GROUPS = ("diffusion", "network", "kernel")  # one of them is in every result
+
 
 def draw(result: xr.DataTree, path: str | Path | None = None) -> Figure:
     """The figure of a run: densities, outer weights, distances and risks over time.
@@ -26,7 +29,15 @@ def draw(result: xr.DataTree, path: str | Path | None = None) -> Figure:
     Args:
         result: what `solve`, `train` or `compare` returned, or a result.nc read back.
         path: a file to write it to, by its suffix.
+
+    Raises:
+        InputError: for anything that is no result, or one without groups, as ranks other than 0
+            have it.
     """
+    if not isinstance(result, xr.DataTree) or not set(_GROUPS) & set(result.children):
+        raise InputError(
+            f"Nothing can be drawn: this is not a result with a group of {', '.join(_GROUPS)}."
+        )
     config = config_from_toml(result.attrs["config"])
     manifold = config.problem.shape()
     with matplotlib.rc_context(STYLE):
