@@ -30,12 +30,20 @@ class Check:
         measured: the number, dimensionless.
         bound: what it should be, or why it need not be anything, in words.
         holds: whether it is so; None where nothing is promised.
+        remedy: what to do where it is not, in words.
     """
 
     name: str
     measured: float
     bound: str
     holds: bool | None
+    remedy: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """What is broken, and what to do."""
+        name, remedy = self.name[0].upper() + self.name[1:], self.remedy and f"; {self.remedy}"
+        return f"{name}: {self.measured:.2g}, not {self.bound}{remedy}."
 
 
 def checks(result: xr.DataTree) -> list[Check]:
@@ -54,11 +62,13 @@ def checks(result: xr.DataTree) -> list[Check]:
     return found
 
 
-def _at_most(name: str, measured: float, bound: float, free: str = "") -> Check:
+def _at_most(
+    name: str, measured: float, bound: float, free: str = "", remedy: str = ""
+) -> Check:  # fmt: skip
     """A number with an upper bound; only reported where there is a reason that it is free."""
     if free:
         return Check(name, measured, free, None)
-    return Check(name, measured, f"at most {bound:.0e}", measured <= bound)
+    return Check(name, measured, f"at most {bound:.0e}", measured <= bound, remedy)
 
 
 def _diffusion(d: xr.Dataset, config: Config) -> list[Check]:
@@ -69,15 +79,17 @@ def _diffusion(d: xr.Dataset, config: Config) -> list[Check]:
     ratio = "not a principle of the constrained equation" if constrained else free
     risk = _without_steps(config) if constrained else free
     low, high = np.log(d.min_ratio.values), np.log(d.max_ratio.values)
+    finer = "use a smaller diffusion.rtol, or more diffusion.cells"
     return [
-        _at_most("mass drift of the diffusion, |∫μ − 1|", drift, MASS),
-        Check("positivity: smallest μ/ν̄", lowest, "greater than 0", lowest > 0),
+        _at_most("mass drift of the diffusion, |∫μ − 1|", drift, MASS,
+                 remedy="the linear solver is inexact"),
+        Check("positivity: smallest μ/ν̄", lowest, "greater than 0", lowest > 0, finer),
         _at_most("maximum principle: largest fall of min μ/ν̄ in a step, relative",
-                 _largest(-np.diff(low)), slack, ratio),
+                 _largest(-np.diff(low)), slack, ratio, finer),
         _at_most("maximum principle: largest rise of max μ/ν̄ in a step, relative",
-                 _largest(np.diff(high)), slack, ratio),
+                 _largest(np.diff(high)), slack, ratio, finer),
         _at_most("risk of the diffusion: largest rise in a step, relative",
-                 _rise(d.risk.values), slack, risk),
+                 _rise(d.risk.values), slack, risk, finer),
         *(Check(f"{kind} iterations of a step, the most", float(d[name].max()), "no bound", None)
           for kind, name in (("Newton", "newton_iterations"), ("linear", "linear_iterations"))),
     ]  # fmt: skip
@@ -123,10 +135,14 @@ def _network(n: xr.Dataset, config: Config) -> list[Check]:
     truncation = float(n.attrs["truncation_error"])
     free = "" if n.attrs["projections"] else "no bound: the outer weights are not projected"
     kernel = "a bound itself, of root mean square" if truncation else "exact kernel"
+    chosen = config.network
+    key = "rtol" if chosen.algorithm == "flow" else "step"
+    less = f"network.{key} is too large for network.lambda = {chosen.regularisation:g}"
+    lost = "network.lambda is lost in round-off: use a larger one"
     masses = math.fabs(float(n.neuron_mass.sum()) - 1)
     return [
-        Check("steps in which the network's risk rose", rises, "none", rises == 0),
-        _at_most("residual of the outer weights, relative", residual, RESIDUAL, free),
+        Check("steps in which the network's risk rose", rises, "none", rises == 0, less),
+        _at_most("residual of the outer weights, relative", residual, RESIDUAL, free, lost),
         Check("error of the outer weights by truncation, at most", truncation, kernel, None),
         _at_most("masses of the neurons, |sum − 1|", masses, ROUND_OFF),
     ]

@@ -121,12 +121,12 @@ def _page(config: Config, body: str) -> str:
 
 def _header(result: xr.DataTree, config: Config, found: Sequence[Check]) -> str:
     """What was run, warnings, and the numbers that matter."""
-    written = f"{datetime.now(UTC):%d %B %Y, %H:%M} UTC".lstrip("0")
+    when = datetime.fromisoformat(result.attrs.get("date", datetime.now(UTC).isoformat()))
     lines = [
         f"<h1>{escape(_sentence(result, config))}</h1>",
         f'<p class="soft">uf_diffusion {_text(result.attrs["version"])}, '
-        f"{float(result.attrs['wall_seconds']):.1f} s on {_text(result.attrs['ranks'])} rank(s); "
-        f"report written {written}.</p>",
+        f"{float(result.attrs['wall_seconds']):.1f} s on {_text(result.attrs['ranks'])} rank(s), "
+        f"{when:%d %B %Y, %H:%M} UTC.</p>",
     ]
     if warnings := list(_warnings(result)):
         items = "".join(f"<li>{escape(line)}</li>" for line in warnings)
