@@ -25,7 +25,7 @@ from uf_diffusion.store import read_sealed, run_folder, write_sealed, write_text
 __all__ = ["CHECKPOINT", "Checkpoints", "Job", "interrupted"]
 
 CHECKPOINT = "checkpoint.nc"
-LAYOUT = 2  # of the file; another number when it holds other things
+LAYOUT = 3  # of the file; another number when it holds other things
 
 
 class Job(NamedTuple):

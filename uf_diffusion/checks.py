@@ -90,6 +90,8 @@ def _diffusion(d: xr.Dataset, config: Config) -> list[Check]:
                  _largest(np.diff(high)), slack, ratio, finer),
         _at_most("risk of the diffusion: largest rise in a step, relative",
                  _rise(d.risk.values), slack, risk, finer),
+        _at_most("error that Newton's method left in a stage, relative",
+                 float(d.stage_error.max()), slack, remedy=finer),
         *(Check(f"{kind} iterations of a step, the most", float(d[name].max()), "no bound", None)
           for kind, name in (("Newton", "newton_iterations"), ("linear", "linear_iterations"))),
     ]  # fmt: skip

@@ -31,6 +31,7 @@ DIFFUSION_SERIES = (
     "max_ratio",
     "newton_iterations",
     "linear_iterations",
+    "stage_error",
 )
 
 

@@ -41,6 +41,8 @@ LONG_NAMES = {
     "max_ratio": "maximum of density / teacher",
     "newton_iterations": "Newton iterations of the step",
     "linear_iterations": "iterations of the linear solver in the step",
+    "stage_error": "relative error of u that Newton's method left in the step's stages, as "
+    "estimated; of the constrained equation the misplaced mass",
     "snapshot_time": "time of the snapshot",
     "node": "mesh nodes, coordinates of the embedding (of the chart on a torus)",
     "cell": "triangles, node numbers (meshes from files only)",

@@ -149,17 +149,17 @@ class ConstrainedDiffusion(Evolution):
         m = self._volume
         nodal = self.everywhere(np.array([state.ratio, state.derivative, state.potential]))
         (mu, rate), self._potential = nodal[:2] * self._nu, nodal[2]
-        speed, k, newtons = rate / mu, [rate], 0
+        speed, k, newtons, left = rate / mu, [rate], 0, 0.0
         start = mu
         for row, node in zip(self.scheme.a, self.scheme.nodes, strict=True):
             b = self.scheme.stage_start(mu, tau, row, k)
             ahead = mu * np.exp(np.clip(node * tau * speed, -REACH, REACH))
-            moved, newton, count = self._stage(b, tau * row[-1], start, self._factor(ahead))
-            newtons += count
+            moved, newton, count, size = self._stage(b, tau * row[-1], start, self._factor(ahead))
+            newtons, left = newtons + count, max(left, size)
             start = moved.mu
             k.append(moved.fluxes.rate / m)
         change = newton.solve(m * self.scheme.error_of(tau, k))
-        new = self._evaluated(state, tau, moved, newtons)
+        new = self._evaluated(state, tau, moved, newtons, left)
         return new, float(m @ np.abs(change)) / self.rtol
 
     def _factor(self, mu: Array) -> Array:
@@ -172,8 +172,9 @@ class ConstrainedDiffusion(Evolution):
 
     def _stage(
         self, b: Array, s: float, start: Array, factor: Array
-    ) -> tuple[_Moved, _Newton, int]:
-        """The solution of a stage, its Newton matrix, and the number of iterations.
+    ) -> tuple[_Moved, _Newton, int, float]:
+        """The solution of a stage, its Newton matrix, the number of iterations, the mass that the
+        last one moved.
 
         Raises:
             StageFailure: when the iteration does not converge.
@@ -194,7 +195,7 @@ class ConstrainedDiffusion(Evolution):
             moved = self._moved(mu, factor)
             size = float(m @ np.abs(change))
             if length == 1.0 and size <= self._tolerance:
-                return moved, newton, count
+                return moved, newton, count, size
             if length < 1 or size > 0.2 * last:
                 newton = None  # of an earlier iterate, or stage: not good enough
             last = size
@@ -248,8 +249,9 @@ class ConstrainedDiffusion(Evolution):
         return ""
 
     def _evaluated(
-        self, old: DiffusionState | None, tau: float, moved: _Moved, newtons: int = 0
-    ) -> DiffusionState:
+        self, old: DiffusionState | None, tau: float, moved: _Moved, newtons: int = 0,
+        left: float = 0.0,
+    ) -> DiffusionState:  # fmt: skip
         """The state a time tau after an old one; without that, the first."""
         m, nu, mu = self._volume, self._nu, moved.mu
         t, step = (old.t + tau, old.step + 1) if old else (0.0, 0)
@@ -258,5 +260,5 @@ class ConstrainedDiffusion(Evolution):
             t, step, tau, ratio[self.node], moved.seen.potential[self.node],
             (moved.fluxes.rate / (m * nu))[self.node], float(m @ mu), moved.seen.risk, math.nan,
             float(ratio.min()), float(ratio.max()), math.sqrt(float(m * nu @ (ratio - 1) ** 2)),
-            newtons, newtons,
+            newtons, newtons, left,
         )  # fmt: skip

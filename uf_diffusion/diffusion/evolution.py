@@ -70,6 +70,8 @@ class DiffusionState:
         min_ratio, max_ratio: bounds of h over all ranks.
         distance: from the teacher: the root mean square over nu of h - 1.
         newton_iterations, linear_iterations: work of the last step.
+        stage_error: that Newton's method left in its stages, as estimated: the largest relative
+            error of u; of the constrained equation the misplaced mass.
         pace: how the step control goes on; nothing at the start and with fixed steps.
         before: the state before, for a first guess by extrapolation; nothing at the start.
     """
@@ -88,6 +90,7 @@ class DiffusionState:
     distance: float
     newton_iterations: int = 0
     linear_iterations: int = 0
+    stage_error: float = 0.0
     pace: Pace | None = None
     before: Before | None = None
 
@@ -225,8 +228,26 @@ class Evolution(ABC):
         return whole
 
     def state(self, density: Density) -> DiffusionState:
-        """The state at t = 0 of an initial density."""
-        return self.first(self.nodal(density, "initial") / self.teacher)
+        """The state at t = 0 of an initial density.
+
+        Raises:
+            InputError: for one that is not positive and finite at all nodes, or too far from the
+                teacher for the energies to be numbers.
+            SolverFailure: for one from which the equation cannot start.
+        """
+        mu = self.nodal(density, "initial")
+        apart = np.abs(np.log10(mu) - np.log10(self.teacher)).max(initial=0.0)
+        furthest = self._reduce(float(apart), MPI.MAX)
+        most = 200 / max(2.0, self.problem.divergence.power)
+        if furthest > most:
+            raise InputError(
+                f"Initial density and teacher differ by a factor of 1e{furthest:.0f} at a node, "
+                f"and 1e{most:.0f} is the most that this regulariser allows."
+            )
+        try:
+            return self.first(mu / self.teacher)
+        except StageFailure as failure:
+            raise SolverFailure(f"The diffusion cannot start: {failure}.") from None
 
     def iterate(
         self, t_end: float, step_size: float | None = None, start: DiffusionState | None = None
@@ -253,7 +274,13 @@ class Evolution(ABC):
 
     def _fixed(self, state: DiffusionState, t_end: float, count: int) -> Iterator[DiffusionState]:
         for k in range(state.step + 1, count + 1):
-            new, _ = self.step(state, t_end / count)
+            try:
+                new, _ = self.step(state, t_end / count)
+            except StageFailure as failure:
+                raise SolverFailure(
+                    f"The diffusion solver stopped at t = {state.t:.6g} with the fixed step "
+                    f"{t_end / count:.1e}: {failure}."
+                ) from None
             state = replace(new, t=t_end * k / count)  # a sum would drift
             yield state
 

@@ -165,5 +165,6 @@ class UltraFastDiffusion(Evolution):
             t, step, tau, ratio, potential, derivative, mass, risk, dual_energy,
             -float(bounds[0]), float(bounds[1]), math.sqrt(squared),
             sum(r.newton_iterations for r in reports), sum(r.linear_iterations for r in reports),
+            max((r.error for r in reports), default=0.0),
             before=None if old is None else Before(old.t, old.potential),
         )  # fmt: skip

@@ -44,10 +44,11 @@ __all__ = ["Stage", "StageReport", "guaranteed_step"]
 
 @dataclass(frozen=True)
 class StageReport:
-    """Work of one stage."""
+    """Work of one stage, and the relative error of u that Newton's method left, as estimated."""
 
     newton_iterations: int
     linear_iterations: int
+    error: float
 
 
 def guaranteed_step(rho: float, power: float) -> float:
@@ -117,7 +118,7 @@ class Stage:
                 error = rho * (rho + eta) if step == 1.0 else rho
                 if error <= tolerance:
                     w, ratio = self._balanced(w, b)
-                    return w, ratio, StageReport(newton, linear)
+                    return w, ratio, StageReport(newton, linear, error)
                 eta = min(0.1, max(error, 0.3 * tolerance / error, 1e-11))
         raise StageFailure(f"Newton's method did not converge in {self._max_iterations} iterations")
 
