@@ -3,7 +3,7 @@
 #   usage: scripts/check_install.sh [PYTHON]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-python=${1:-python3}
+python=$("${1:-python3}" -c 'import sys; print(sys.executable)')
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 small=(--set problem.t_end=0.0625 --set network.width=16 --set network.samples=64

@@ -22,6 +22,7 @@ if "_PYTEST_MPI_CHILD_PROCESS" in os.environ:
     atexit.register(shutil.rmtree, _own, ignore_errors=True)
 np.seterr(all="raise", under="ignore")
 settings.register_profile("fixed", derandomize=True, deadline=None)
+settings.register_profile("explore", deadline=None, max_examples=500)  # with --hypothesis-seed
 settings.load_profile("fixed")
 
 

@@ -275,7 +275,7 @@ BAD_FILES = {
     "quadrilaterals": ([("quad", [[0, 1, 2, 3]])], NODES, "not triangles (quad)"),
     "volume": ([("triangle", CELLS), ("tetra", [[0, 1, 2, 3]])], NODES, "not triangles (tetra)"),
     "lines": ([("line", [[0, 1]])], NODES, "It has no triangles."),
-    "nan": ([("triangle", CELLS)], np.where(NODES > 0.9, np.nan, NODES), "finite coordinates"),
+    "nan": ([("triangle", CELLS)], np.where(NODES > 0.9, np.nan, NODES), "Coordinates must be finite"),
     "scaled": ([("triangle", CELLS)], 6371 * NODES, "radius 6371 around"),
     "hole": ([("triangle", CELLS[1:])], NODES, "open"),
 }  # fmt: skip

@@ -30,6 +30,7 @@ from uf_diffusion.comparison.studies import STUDIES, study_named
 from uf_diffusion.comparison.sweeps import Plan, numbers
 from uf_diffusion.config import Config, load_config, presets
 from uf_diffusion.errors import InputError, Interrupted, RunFailure, Unwritable
+from uf_diffusion.memory import require_disk, result_bytes
 from uf_diffusion.meshfiles import read_mesh, require_usable, write_mesh
 from uf_diffusion.plots import draw, save
 from uf_diffusion.problem.grids import Icosphere, grid_on
@@ -257,6 +258,7 @@ def _complete(job: str, config: Config, folder: Path) -> None:
     """Compute; then store, draw, summarise. Whatever stops it says how to go on."""
     with run_folder(folder):
         try:
+            parallel.on_root(lambda: require_disk(folder, result_bytes(config, job)))
             before = _cautions(job, config)
             result = JOBS[job](config, folder)
             parallel.on_root(lambda: _publish(result, before, folder))

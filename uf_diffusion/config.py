@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from importlib import resources
 from pathlib import Path
@@ -20,20 +19,22 @@ from typing import Any
 
 import numpy as np
 
-from uf_diffusion.errors import InputError, unknown
+from uf_diffusion.errors import InputError, shown, unknown
+from uf_diffusion.keys import Snapshots, key_of, one_of, positive, settle_types, toml_of
+from uf_diffusion.notebook import html_table, one_line
 from uf_diffusion.problem import Problem
-from uf_diffusion.problem.densities import density
+from uf_diffusion.problem.arguments import LARGEST
+from uf_diffusion.problem.densities import PLACEMENTS, density
 from uf_diffusion.problem.divergences import divergence
-from uf_diffusion.problem.manifolds import Array, Circle, FlatTorus, Manifold, Sphere
+from uf_diffusion.problem.manifolds import MANIFOLDS, Array, Manifold, manifold
 
 __all__ = ["Config", "DiffusionConfig", "NetworkConfig", "ProblemConfig", "config_from_toml",
            "load_config", "presets"]  # fmt: skip
 
 ALGORITHMS = ["varpro", "two-timescale", "flow", "joint", "fixed"]
-PLACEMENTS = ["random", "even", "quantile"]
-type Snapshots = int | tuple[float, ...]  # how many times, or the times
-
-MANIFOLDS = {"circle": 1, "sphere": 2, "torus": 2}  # with their default dimensions
+MOST_STEPS = 10**9  # of a run: months
+# beside its own error tomllib lets through those of int() and of tables nested too deep
+NOT_TOML = (ValueError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class ProblemConfig:
     """Section [problem]: what is solved."""
 
     manifold: str = "circle"
-    dim: int = 0  # 0: the manifold's default dimension
+    dim: int = 0  # 0: the manifold's default or only dimension
     period: float = 4.0
     regulariser: str = "unbiased"
     power: float = 2.0
@@ -51,35 +52,34 @@ class ProblemConfig:
     initial: Any = "uniform"
 
     def __post_init__(self) -> None:
-        if self.manifold not in MANIFOLDS:
+        settle_types("problem", self)
+        if self.manifold not in MANIFOLDS and ":" not in self.manifold:
             raise unknown("problem.manifold", self.manifold, MANIFOLDS)
         if self.dim < 0:
             raise InputError(f"problem.dim must be positive, not {self.dim}.")
-        _positive("problem.t_end", self.t_end)
-        _one_of("problem.limit", self.limit, ["unconstrained", "constrained"])
+        positive("problem.t_end", self.t_end)
+        if self.t_end > LARGEST:
+            raise InputError(f"problem.t_end must be at most {LARGEST:g}, not {self.t_end:g}.")
+        one_of("problem.limit", self.limit, ["unconstrained", "constrained"])
         if self.dim == 0:
-            object.__setattr__(self, "dim", MANIFOLDS[self.manifold])
+            object.__setattr__(self, "dim", MANIFOLDS.get(self.manifold, 0))
         default = "von-mises-fisher" if self.manifold == "sphere" else "bumps"
         for name in ("teacher", "initial"):
             spec = default if getattr(self, name) is None else getattr(self, name)
             table = {"kind": spec} if isinstance(spec, str) else dict(spec)
             object.__setattr__(self, name, table)
 
-    def shape(self) -> Manifold:
-        """The feature space."""
-        if self.manifold == "circle":
-            return Circle(self.dim)
-        if self.manifold == "sphere":
-            return Sphere(self.dim)
-        return FlatTorus(self.dim, self.period)
+    def shape(self, folder: str = ".") -> Manifold:
+        """The feature space; ``folder`` is first on the import path of a user's own."""
+        return manifold(self.manifold, self.dim, self.period, folder)
 
     def build(self, folder: str = ".") -> Problem:
         """The problem's values.
 
         Args:
-            folder: first on the import path of "python" densities.
+            folder: first on the import path of what is named "module:name".
         """
-        shape = self.shape()
+        shape = self.shape(folder)
         return Problem(
             manifold=shape,
             teacher=density(self.teacher, shape, folder),
@@ -103,15 +103,15 @@ class DiffusionConfig:
     checkpoint: float = 60.0  # seconds of wall time between checkpoints
 
     def __post_init__(self) -> None:
-        _positive("diffusion.cells", self.cells)
-        _one_of("diffusion.degree", self.degree, [1, 2, 3])
-        _one_of("diffusion.scheme", self.scheme, ["euler", "sdirk2", "sdirk3", "esdirk4"])
+        settle_types("diffusion", self)
+        positive("diffusion.cells", self.cells)
+        one_of("diffusion.degree", self.degree, [1, 2, 3])
+        one_of("diffusion.scheme", self.scheme, ["euler", "sdirk2", "sdirk3", "esdirk4"])
         if not 0 < self.rtol < 1:
             raise InputError(f"diffusion.rtol must lie between 0 and 1, not {self.rtol}.")
         if self.step < 0:
             raise InputError(f"diffusion.step must not be negative, but is {self.step}.")
-        _positive("diffusion.checkpoint", self.checkpoint)
-        object.__setattr__(self, "snapshots", _snapshots(self.snapshots))
+        positive("diffusion.checkpoint", self.checkpoint)
 
 
 @dataclass(frozen=True)
@@ -141,14 +141,15 @@ class NetworkConfig:
         return f"rtol {self.rtol:.0e}" if self.algorithm == "flow" else f"step {self.step:.3g}"
 
     def __post_init__(self) -> None:
+        settle_types("network", self)
         for name in ("width", "samples", "teacher_width", "truncation", "step", "ratio"):
-            _positive(f"network.{name}", getattr(self, name))
-        _positive("network.lambda", self.regularisation)
-        _one_of("network.kernel", self.kernel, ["sampled", "population", "low-rank"])
-        _one_of("network.algorithm", self.algorithm, ALGORITHMS)
-        _one_of("network.placement", self.placement, PLACEMENTS)
+            positive(f"network.{name}", getattr(self, name))
+        positive("network.lambda", self.regularisation)
+        one_of("network.kernel", self.kernel, ["sampled", "population", "low-rank"])
+        one_of("network.algorithm", self.algorithm, ALGORITHMS)
+        one_of("network.placement", self.placement, PLACEMENTS)
         if self.teacher_placement:
-            _one_of("network.teacher_placement", self.teacher_placement, PLACEMENTS)
+            one_of("network.teacher_placement", self.teacher_placement, PLACEMENTS)
         if not 0 < self.rtol < 1:
             raise InputError(f"network.rtol must lie between 0 and 1, not {self.rtol}.")
         if self.seed < 0:
@@ -173,6 +174,15 @@ class Config:
     folder: str = field(default=".", compare=False)
 
     def __post_init__(self) -> None:
+        for name, cls in _SECTIONS.items():
+            if not isinstance(getattr(self, name), cls):
+                raise InputError(
+                    f"Config.{name} must be a {cls.__name__}, not {shown(getattr(self, name))}."
+                )
+        self._require_few_steps("diffusion.step", self.diffusion.step)
+        if not self.problem.dim:
+            dim = self.problem.shape(self.folder).dim
+            object.__setattr__(self, "problem", dataclasses.replace(self.problem, dim=dim))
         if not self.network.features:
             default = "radial" if self.problem.manifold == "torus" else "relu"
             network = dataclasses.replace(self.network, features=default)
@@ -193,6 +203,13 @@ class Config:
             path = os.path.abspath(os.path.join(self.folder, self.diffusion.mesh))
             diffusion = dataclasses.replace(self.diffusion, mesh=path)
             object.__setattr__(self, "diffusion", diffusion)
+
+    def _require_few_steps(self, name: str, step: float) -> None:
+        if step * MOST_STEPS < self.problem.t_end and step > 0:
+            raise InputError(
+                f"{name} = {step:g} makes more than {MOST_STEPS:g} steps to "
+                f"problem.t_end = {self.problem.t_end:g}."
+            )
 
     def _require_constrained(self) -> None:
         if (self.problem.manifold, self.problem.dim) not in (("circle", 1), ("sphere", 2)):
@@ -218,11 +235,12 @@ class Config:
         They are moved to whole training steps, but for the gradient flow, whose steps meet them.
 
         Raises:
-            InputError: when the end is less than one step away.
+            InputError: when the end is less than one step away, or steps without end.
         """
         if self.network.algorithm == "flow":
             return self.times()
         tau = self.network.step
+        self._require_few_steps("network.step", tau)
         steps = np.unique(np.rint(self.times() / tau))
         if len(steps) < 2:
             raise InputError(
@@ -234,13 +252,32 @@ class Config:
         """The problem's values."""
         return self.problem.build(self.folder)
 
+    def __repr__(self) -> str:
+        p, n = self.problem, self.network
+        return one_line(
+            "Config", name=self.name, manifold=p.manifold, dim=p.dim, regulariser=p.regulariser,
+            t_end=p.t_end, features=n.features, width=n.width, regularisation=n.regularisation,
+        )  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        """All keys by section, in bold those that differ from the defaults."""
+        plain = Config()
+
+        def rows(name: str, cls: Any) -> Iterator[tuple[str, str, bool]]:
+            section, usual = getattr(self, name), getattr(plain, name)
+            for f in fields(cls):
+                value = getattr(section, f.name)
+                yield key_of(f), toml_of(value), value != getattr(usual, f.name)
+
+        return html_table(self.name, {name: rows(name, cls) for name, cls in _SECTIONS.items()})
+
     def to_toml(self) -> str:
         """The configuration as TOML text that `load_config` reads."""
         lines = []
         for name, cls in _SECTIONS.items():
             section = getattr(self, name)
             lines.append(f"[{name}]")
-            lines += [f"{_key(f)} = {_toml(getattr(section, f.name))}" for f in fields(cls)]
+            lines += [f"{key_of(f)} = {toml_of(getattr(section, f.name))}" for f in fields(cls)]
             lines.append("")
         return "\n".join(lines)
 
@@ -283,10 +320,13 @@ def config_from_toml(
     """
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"The configuration '{name}' is not valid TOML: {error}.") from None
+    except NOT_TOML as error:
+        reason = str(error).rstrip(".")
+        raise InputError(f"The configuration '{name}' is not valid TOML: {reason}.") from None
+    if isinstance(overrides, str):
+        raise InputError(f"Overrides are a list of section.key=value, not {shown(overrides)}.")
     for override in overrides:
-        _apply(tables, override)
+        _apply(tables, str(override))
     for section in tables:
         if section not in _SECTIONS:
             raise unknown("section", section, _SECTIONS)
@@ -304,9 +344,12 @@ def _source(path_or_preset: str) -> tuple[str, str, str]:
         raise unknown("preset (and not a .toml file)", path_or_preset, presets())
     try:
         return path.read_text(encoding="utf-8"), path.stem, str(path.resolve().parent)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InputError(f"Cannot read '{path}': {reason}.") from None
+    except OSError as error:
+        raise InputError(f"Cannot read {shown(str(path))}: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise InputError(f"Cannot read {shown(str(path))}: it is not UTF-8 text.") from None
+    except ValueError:  # a zero byte
+        raise InputError(f"Cannot read {shown(path_or_preset)}: there is no such path.") from None
 
 
 def _apply(tables: dict[str, Any], override: str) -> None:
@@ -314,20 +357,23 @@ def _apply(tables: dict[str, Any], override: str) -> None:
     name, equals, text = override.partition("=")
     keys = [key.strip() for key in name.split(".")]
     if not equals or len(keys) < 2 or not all(keys):
-        raise InputError(f"--set takes section.key=value, not '{override}'.")
+        raise InputError(f"--set takes section.key=value, not {shown(override)}.")
     if re.fullmatch(r"(?!(true|false|inf|nan)$)[A-Za-z/.][\w./:-]*", text.strip()):
         text = json.dumps(text.strip(), ensure_ascii=False)
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        raise InputError(f"'{text}' in --set {name}=... is not a TOML value.") from None
+        table = tomllib.loads(f"value = {text}")
+    except NOT_TOML:
+        table = {}
+    if set(table) != {"value"}:
+        raise InputError(f"{shown(text)} in --set {shown(name)}=... is not a TOML value.")
+    value = table["value"]
     table = tables
     for key in keys[:-1]:
         child = table.setdefault(key, {})
         if isinstance(child, str):  # a density given by its kind alone
             child = table[key] = {"kind": child}
         if not isinstance(child, dict):
-            raise InputError(f"--set {name}: '{key}' is a value, not a table.")
+            raise InputError(f"--set {shown(name)}: {shown(key)} is a value, not a table.")
         table = child
     table[keys[-1]] = value
 
@@ -335,84 +381,11 @@ def _apply(tables: dict[str, Any], override: str) -> None:
 def _section(name: str, table: Any) -> Any:
     """The section's dataclass from its TOML table; unknown keys and wrong types are refused."""
     if not isinstance(table, dict):
-        raise InputError(f"[{name}] must be a table of keys, not {table!r}.")
-    by_key = {_key(f): f for f in fields(_SECTIONS[name])}
+        raise InputError(f"[{name}] must be a table of keys, not {shown(table)}.")
+    by_key = {key_of(f): f for f in fields(_SECTIONS[name])}
     values = {}
     for key, value in table.items():
         if key not in by_key:
             raise unknown(f"key in [{name}]", key, by_key)
-        values[by_key[key].name] = _typed(f"{name}.{key}", value, str(by_key[key].type))
+        values[by_key[key].name] = value
     return _SECTIONS[name](**values)
-
-
-def _typed(name: str, value: Any, kind: str) -> Any:
-    """The value as int, float, str or a density, or one sentence why not."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    whole = number and (kind == "int" or isinstance(value, int))
-    if whole and 2**63 <= abs(value) != math.inf:
-        raise InputError(f"{name} must be smaller than 2^63 in magnitude.")
-    if kind == "int" and number and value == int(value if math.isfinite(value) else 0):
-        return int(value)
-    if kind == "float" and number and math.isfinite(value):
-        return float(value)
-    if kind == "str" and isinstance(value, str):
-        return value
-    if kind == "Any" and isinstance(value, str | dict):
-        return value
-    if kind == "Snapshots":
-        return value  # its section says what it may be
-    wanted = {"int": "a whole number", "float": "a finite number", "str": "a string",
-              "Any": 'a table such as {kind = "uniform"}'}[kind]  # fmt: skip
-    raise InputError(f"{name} must be {wanted}, not {value!r}.")
-
-
-def _snapshots(value: Any) -> Snapshots:
-    """The key diffusion.snapshots, checked."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        if value < 2:
-            raise InputError(f"diffusion.snapshots must be at least 2, not {value}.")
-        return value
-    wanted = InputError(
-        "diffusion.snapshots must be a whole number or times that increase from 0 to "
-        f"problem.t_end, not {value!r}."
-    )
-    if not isinstance(value, list | tuple) or len(value) < 2:
-        raise wanted
-    if not all(type(t) in (int, float) and math.isfinite(t) for t in value):
-        raise wanted
-    if value[0] != 0 or not (np.diff(value) > 0).all():
-        raise wanted
-    return tuple(map(float, value))
-
-
-def _key(f: Any) -> str:
-    return str(f.metadata.get("key", f.name))
-
-
-def _positive(name: str, value: float) -> None:
-    if not value > 0:
-        raise InputError(f"{name} must be positive, not {value}.")
-
-
-def _one_of(name: str, value: Any, valid: Iterable[Any]) -> None:
-    valid = list(valid)
-    if value in valid:
-        return
-    if isinstance(value, str):
-        raise unknown(name, value, valid)
-    raise InputError(f"{name} must be {' or '.join(map(str, valid))}, not {value}.")
-
-
-def _toml(value: Any) -> str:
-    """A value in TOML syntax."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return repr(value)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from uf_diffusion.comparison.measures import checked_points, checked_weights
 from uf_diffusion.errors import InputError
+from uf_diffusion.problem import arguments
 from uf_diffusion.problem.manifolds import Array
 
 __all__ = ["wasserstein_circle"]
@@ -33,13 +33,13 @@ def wasserstein_circle(
     Args:
         x, y: angles in radians, ``(n,)`` and ``(m,)``; any representative.
         a, b: their weights, summing to 1; equal where not given.
-        p: the exponent, at least 1.
+        p: the exponent, from 1 to 100.
 
     Raises:
         InputError: for angles or weights of the wrong shape, not finite, or not summing to 1.
     """
-    if not p >= 1:
-        raise InputError(f"p must be at least 1, not {p}.")
+    arguments.finite_number("p", p, 1, 100)
+    x, y = arguments.reals("Angles", x), arguments.reals("Angles", y)
     common = max(1, np.size(x) * np.size(y))
     unit = common * max(1, 2**60 // common)  # equal weights of both sides are whole numbers of it
     x, mass_x = _sorted_atoms(x, a, unit)
@@ -109,11 +109,10 @@ class _ShiftedCost:
 
 def _sorted_atoms(x: Array, a: Array | None, unit: int) -> tuple[Array, Counts]:
     """Angles in [0, 2 pi) in increasing order and their masses, ``unit`` of them about 1."""
-    x = np.asarray(x, dtype=float)
     if x.ndim != 1:
         raise InputError(f"Angles must have shape (n,), not {x.shape}.")
-    n = len(checked_points(x[:, None]))
-    weights = checked_weights(a, n)
+    n = len(arguments.points(x[:, None]))
+    weights = arguments.weights(a, n)
     if (weights == weights[0]).all():
         counts = np.full(n, unit // n)
     else:  # fsum does not depend on the order: the same weights in another order stay the same

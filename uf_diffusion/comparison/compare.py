@@ -22,11 +22,13 @@ from uf_diffusion.comparison.identifiability import Identifiability, identifiabi
 from uf_diffusion.comparison.measures import Measure
 from uf_diffusion.comparison.networks import Training, feature_of
 from uf_diffusion.config import Config
-from uf_diffusion.errors import InputError
+from uf_diffusion.errors import InputError, shown
+from uf_diffusion.memory import require_memory_of_diffusion, require_memory_of_spectrum
 from uf_diffusion.meshfiles import read_usable_mesh
 from uf_diffusion.network.feature_maps import Atoms
 from uf_diffusion.observers import DIFFUSION_SERIES, DiffusionHistory, with_progress
 from uf_diffusion.problem import Problem
+from uf_diffusion.problem.arguments import whole_number
 from uf_diffusion.problem.densities import Diracs
 from uf_diffusion.problem.grids import Grid, grid_on, with_degree
 from uf_diffusion.problem.manifolds import Array, Manifold
@@ -113,7 +115,7 @@ def evolution(config: Config) -> Evolution:
     Raises:
         InputError: as `solve`.
     """
-    return _evolution(config, config.build())
+    return _evolution(config, _problem(config))
 
 
 def training(config: Config) -> Training:
@@ -122,7 +124,7 @@ def training(config: Config) -> Training:
     Raises:
         InputError: as `train`.
     """
-    return Training(config, config.build())
+    return Training(config, _problem(config))
 
 
 def spectrum(config: Config, count: int = 6) -> xr.DataTree:
@@ -144,9 +146,8 @@ def spectrum(config: Config, count: int = 6) -> xr.DataTree:
         SolverFailure: when the eigenvalue solver fails.
     """
     clock = Timings()
-    if not 1 <= count <= 100:
-        raise InputError(f"The number of eigenvalues must lie between 1 and 100, not {count}.")
-    problem = config.build()
+    whole_number("The number of eigenvalues", count, 1, 100)
+    problem = _problem(config)
     seen = _seen(config, problem)
     kernel = dataset(
         degree=(("row",), seen.degree),
@@ -158,6 +159,7 @@ def spectrum(config: Config, count: int = 6) -> xr.DataTree:
     ).assign_attrs(seen.attributes)
     if not _installed("dolfinx"):
         return _tree(config, clock, kernel=kernel)
+    require_memory_of_spectrum(grid_of(config, problem.manifold))
     solver = _solver(config, problem)
     if len(solver.grid.nodes) < 4 * count + 20:
         raise InputError(f"{len(solver.grid.nodes)} nodes are too few for {count} eigenvalues.")
@@ -190,7 +192,7 @@ def compare(
     """
     clock = Timings()
     with clock.part("set-up"):
-        problem = config.build()
+        problem = _problem(config)
         network = Training(config, problem)  # its mistakes first: they cost nothing
         solver = _evolution(config, problem)
     with Checkpoints(folder, Job(job, config)) as checkpoints:
@@ -218,7 +220,7 @@ def follow(config: Config) -> xr.DataTree:
         The tree with /network and /comparison on rank 0; elsewhere the attributes alone.
     """
     clock = Timings()
-    problem = config.build()
+    problem = _problem(config)
     network = Training(config, problem)
     diffusion, nothing = None, Checkpoints(None, Job("follow", config))
     if not isinstance(problem.teacher, Diracs):
@@ -229,6 +231,12 @@ def follow(config: Config) -> xr.DataTree:
     if trained is not None:
         compared = dataset(**_energies(problem.manifold, diffusion, trained, network.teacher))
     return _tree(config, clock, network=trained, comparison=compared)
+
+
+def _problem(config: Config) -> Problem:
+    if not isinstance(config, Config):
+        raise InputError(f"A run needs a Config, as load_config returns it, not {shown(config)}.")
+    return config.build()
 
 
 def _tree(config: Config, clock: Timings, **groups: xr.Dataset | None) -> xr.DataTree:
@@ -263,17 +271,23 @@ def _evolution(config: Config, problem: Problem) -> Evolution:
     """The equation that problem.limit names."""
     if config.problem.limit == "unconstrained":
         return _solver(config, problem)
-    grid = grid_of(config, problem.manifold)
+    grid = _fitting_grid(config, problem)
     from uf_diffusion.diffusion.constrained import ConstrainedDiffusion
 
     return ConstrainedDiffusion(problem, grid, *_stepping(config))
 
 
 def _solver(config: Config, problem: Problem) -> UltraFastDiffusion:
-    grid = grid_of(config, problem.manifold)
+    grid = _fitting_grid(config, problem)
     from uf_diffusion.diffusion.solver import UltraFastDiffusion
 
     return UltraFastDiffusion(problem, grid, *_stepping(config))
+
+
+def _fitting_grid(config: Config, problem: Problem) -> Grid:
+    grid = grid_of(config, problem.manifold)
+    require_memory_of_diffusion(config, grid)
+    return grid
 
 
 def _stepping(config: Config) -> tuple[Scheme, float, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 from uf_diffusion.comparison.background import Background
 from uf_diffusion.comparison.circle import wasserstein_circle
 from uf_diffusion.comparison.energy import energy_distance, energy_distance_series
-from uf_diffusion.comparison.measures import Measure
+from uf_diffusion.comparison.measures import Measure, require_one_manifold
 from uf_diffusion.comparison.smoothed import smoothed
 from uf_diffusion.comparison.transport import wasserstein
 from uf_diffusion.errors import InputError, unknown
@@ -47,13 +47,12 @@ def distance(name: str, mu: Measure, nu: Measure, background: Background | None 
     """
     if name not in DISTANCES:
         raise unknown("distance", name, DISTANCES)
-    if mu.manifold != nu.manifold:
-        raise InputError("The two measures live on different manifolds.")
     return DISTANCES[name](mu, nu, background)
 
 
 def energy(mu: Measure, nu: Measure, background: Background | None = None) -> Estimate:
     """The square root of 2 E|X - Y| - E|X - X'| - E|Y - Y'|, |x - y| the chord; exact."""
+    require_one_manifold(mu, nu)
     value = energy_distance(mu.points, nu.points, mu.weights, nu.weights, mu.manifold)
     return Estimate(value, 0.0)
 
@@ -82,7 +81,7 @@ def h_minus_1(mu: Measure, nu: Measure, background: Background | None = None) ->
     converges with the mesh. Point masses in two and more dimensions are not in H^-1: there the
     value of particles grows as the mesh is refined.
     """
-    background = _needed("h-1", mu, background)
+    background = _needed("h-1", mu, nu, background)
     b = background.loads(mu) - background.loads(nu)
     return Estimate(math.sqrt(max(0.0, float(b @ background.inverse_laplacian(b)))), 0.0)
 
@@ -130,7 +129,8 @@ def _between(lower: float, upper: float) -> Estimate:
     return Estimate((lower + upper) / 2, (upper - lower) / 2)
 
 
-def _needed(name: str, mu: Measure, background: Background | None) -> Background:
+def _needed(name: str, mu: Measure, nu: Measure, background: Background | None) -> Background:
+    require_one_manifold(mu, nu)
     if background is None:
         raise InputError(f"The distance '{name}' needs a mesh with the teacher: a Background.")
     if background.grid.manifold != mu.manifold:
@@ -142,7 +142,7 @@ def _densities(
     name: str, mu: Measure, nu: Measure, background: Background | None
 ) -> tuple[Array, Array, Array]:
     """Both smoothed densities at the nodes, and the nodes' volumes."""
-    background = _needed(name, mu, background)
+    background = _needed(name, mu, nu, background)
     width = background.width(mu, nu)
     f, g = (smoothed(measure, background, width) for measure in (mu, nu))
     return f, g, background.volume

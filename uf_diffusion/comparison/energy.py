@@ -13,9 +13,9 @@ import math
 
 import numpy as np
 
-from uf_diffusion.comparison.measures import checked_points, checked_weights
 from uf_diffusion.comparison.pairs import distance_sums, distance_sums_3, over_rows, period_of
 from uf_diffusion.errors import InputError
+from uf_diffusion.problem import arguments
 from uf_diffusion.problem.manifolds import Array, Manifold
 
 __all__ = ["energy_distance", "energy_distance_series"]
@@ -43,10 +43,11 @@ def energy_distance(
     Raises:
         InputError: for points or weights of the wrong shape, not finite, or not summing to 1.
     """
-    X, Y = checked_points(X), checked_points(Y)
+    ambient = 0 if manifold is None else manifold.ambient
+    X, Y = arguments.points(X, ambient), arguments.points(Y, ambient)
     if X.shape[1] != Y.shape[1]:
         raise InputError(f"X and Y have {X.shape[1]} and {Y.shape[1]} coordinates a point.")
-    a, b = checked_weights(a, len(X)), checked_weights(b, len(Y))
+    a, b = arguments.weights(a, len(X)), arguments.weights(b, len(Y))
     Z, s = np.concatenate([X, Y]), np.concatenate([a, -b])
     if _is_line(manifold, X):
         return _root(_on_line(Z, s, manifold))
@@ -64,10 +65,23 @@ def energy_distance_series(
         B: weights ``(k, m)``, each row summing to 1.
         manifold: as in `energy_distance`.
         a: weights of the points, ``(n,)``, the same for all k; equal where not given.
+
+    Raises:
+        InputError: as `energy_distance`.
     """
+    X, Y, B = arguments.reals("X", X), arguments.points(Y), arguments.reals("B", B)
+    if X.ndim != 3 or not X.size or B.shape != (len(X), len(Y)):
+        raise InputError(
+            f"X and B must have shapes (k, n, ambient) and (k, m) for m = {len(Y)} atoms, "
+            f"not {X.shape} and {B.shape}."
+        )
+    arguments.points(X[0], Y.shape[1] if manifold is None else manifold.ambient)
+    arguments.points(Y, X.shape[2])
+    for b in B:
+        arguments.weights(b, len(Y))
     if _is_line(manifold, Y):
         return np.array([energy_distance(x, Y, a, b, manifold) for x, b in zip(X, B, strict=True)])
-    a = checked_weights(a, X.shape[1])
+    a = arguments.weights(a, X.shape[1])
     rows, which = np.unique(B, axis=0, return_inverse=True)  # mostly one, or all of them
     among_atoms = _among(Y, rows, manifold)[which]
     return np.array(

@@ -122,11 +122,13 @@ class Identifiability:
 
 
 def unseen_sentence(attributes: Mapping[Any, Any]) -> str:
-    """What is not seen and what follows; empty where it is negligible.
+    """What is not seen and what follows; empty where it is negligible, or not known.
 
     Args:
         attributes: those of an `Identifiability`, or of a result's group that has them.
     """
+    if "null_space" not in attributes:
+        return ""
     null_space, teacher, initial = (
         attributes[name] for name in ("null_space", "unseen_teacher", "unseen_initial")
     )

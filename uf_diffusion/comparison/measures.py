@@ -9,10 +9,11 @@ import numpy as np
 from uf_diffusion.comparison.pairs import period_of
 from uf_diffusion.errors import InputError
 from uf_diffusion.network.feature_maps import place
+from uf_diffusion.problem import arguments
 from uf_diffusion.problem.densities import Density
 from uf_diffusion.problem.manifolds import Array, Manifold
 
-__all__ = ["Measure", "checked_points", "checked_weights"]
+__all__ = ["Measure", "require_one_manifold"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,31 +35,36 @@ class Measure:
     weights: Array
 
     def __post_init__(self) -> None:
-        points = checked_points(self.points)
-        if points.shape[1] != self.manifold.ambient:
-            raise InputError(
-                f"A point has {self.manifold.ambient} coordinates here, not {points.shape[1]}."
-            )
+        points = arguments.points(self.points, self.manifold.ambient)
         with np.errstate(invalid="ignore", divide="ignore"):
             nearest = self.manifold.retract(points, np.zeros_like(points))
         if not period_of(self.manifold) and not np.abs(nearest - points).max() <= 1e-6:
             raise InputError("A point is off the manifold.")
         object.__setattr__(self, "points", nearest)
-        object.__setattr__(self, "weights", checked_weights(self.weights, len(points)))
+        object.__setattr__(self, "weights", arguments.weights(self.weights, len(points)))
 
     @classmethod
     def of_particles(
         cls, manifold: Manifold, points: Array, weights: Array | None = None
     ) -> Measure:
         """Particles ``(n, ambient)`` with weights ``(n,)``, equal where not given."""
-        return cls(manifold, points, checked_weights(weights, len(points)))
+        return cls(manifold, points, arguments.weights(weights, len(points)))
 
     @classmethod
     def of_nodes(cls, manifold: Manifold, nodes: Array, density: Array, volume: Array) -> Measure:
         """A finite-element density: atoms at the nodes ``(n, ambient)``, weighted by nodal density
         ``(n,)`` times lumped volume ``(n,)``, of total mass 1 up to 1e-6.
         """
-        mass = np.asarray(density, dtype=float) * np.asarray(volume, dtype=float)
+        density, volume = (
+            arguments.reals("The density", density),
+            arguments.reals("The volume", volume),
+        )
+        if not density.shape == volume.shape == (len(nodes),):
+            raise InputError(
+                f"Density and volume must have shape ({len(nodes)},), not {density.shape} and "
+                f"{volume.shape}."
+            )
+        mass = density * volume
         total = float(mass.sum())
         if not abs(total - 1) <= 1e-6:
             raise InputError(f"The density's integral over the nodes is {total:.6g}, not 1.")
@@ -76,36 +82,19 @@ class Measure:
                 "quantile" in one dimension; "random", the same sample every time, on a sphere of
                 higher dimension.
         """
+        arguments.whole_number("The number of atoms", n, 1)
         count = n if placement == "random" else density.manifold.even_count(n)
         atoms = place(density, count, placement, np.random.default_rng(0))
         return cls(density.manifold, atoms.points, atoms.weights)
 
 
-def checked_points(X: Array) -> Array:
-    """Finite points ``(n, ambient)``, n >= 1.
+def require_one_manifold(mu: Measure, nu: Measure) -> None:
+    """Do nothing for two measures on one manifold.
 
     Raises:
-        InputError: for anything else.
+        InputError: for others.
     """
-    X = np.asarray(X, dtype=float)
-    if X.ndim != 2 or not len(X):
-        raise InputError(f"Points must have shape (n, ambient) with n >= 1, not {X.shape}.")
-    if not np.isfinite(X).all():
-        raise InputError("Points must be finite.")
-    return X
-
-
-def checked_weights(a: Array | None, n: int) -> Array:
-    """Weights ``(n,)`` of a probability measure; equal where not given.
-
-    Raises:
-        InputError: for anything else.
-    """
-    if a is None:
-        return np.full(n, 1 / n)
-    a = np.asarray(a, dtype=float)
-    if a.shape != (n,):
-        raise InputError(f"Weights must have shape ({n},), not {a.shape}.")
-    if not (np.isfinite(a).all() and (a >= 0).all() and abs(a.sum() - 1) <= 1e-8):
-        raise InputError("Weights must be finite, not negative, and sum to 1.")
-    return a
+    if mu.manifold != nu.manifold:
+        raise InputError(
+            f"The two measures live on different manifolds, {mu.manifold} and {nu.manifold}."
+        )

@@ -77,8 +77,9 @@ class Training:
         self._times = config.clock_times()
         phi = feature_of(c, manifold, config.folder)
         points = (12 + len(self._times)) * c.width + 4 * c.teacher_width + 2 * c.samples
-        plain = 8 * points * (manifold.ambient + 1)
-        require_memory(plain, "use a smaller network.width, or fewer snapshots or samples")
+        steps = 0 if c.algorithm == "flow" else self._times[-1] / c.step  # that the history keeps
+        plain = 8 * points * (manifold.ambient + 1) + int(64 * steps)
+        require_memory(plain, "use a smaller network.width, or fewer snapshots, samples or steps")
         rng = np.random.default_rng(c.seed)
         student = place(problem.initial, c.width, c.placement, rng)
         self.teacher = _teacher(problem, c, rng)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from uf_diffusion.errors import InputError
 from uf_diffusion.problem.manifolds import Array
@@ -62,8 +62,8 @@ def fit(x: Array, y: Array, law: Law = "power", level: float = 0.95) -> Fit:
     slopes, intercepts, errors, freedoms = np.array(lines).T
     order, error, freedom = float(slopes.mean()), float(errors[0]), int(freedoms[0])
     if len(lines) > 1:
-        error, freedom = float(stats.sem(slopes)), len(lines) - 1
-    half = error * float(stats.t.ppf((1 + level) / 2, freedom)) if freedom > 0 else math.inf
+        error, freedom = float(slopes.std(ddof=1)) / math.sqrt(len(lines)), len(lines) - 1
+    half = error * float(stdtrit(freedom, (1 + level) / 2)) if freedom > 0 else math.inf
     return Fit(order, order - half, order + half, math.exp(float(intercepts.mean())))
 
 

@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import ot
 from scipy import sparse
 
 from uf_diffusion.comparison.circle import wasserstein_circle
-from uf_diffusion.comparison.measures import Measure
+from uf_diffusion.comparison.measures import Measure, require_one_manifold
 from uf_diffusion.comparison.pairs import Index, least_costs, over_rows, pair_costs, period_of
 from uf_diffusion.problem.manifolds import Array, Manifold
 
@@ -51,7 +50,11 @@ def wasserstein(mu: Measure, nu: Measure, p: int) -> Bracket:
     Args:
         mu, nu: measures on the same manifold.
         p: 1 or 2.
+
+    Raises:
+        InputError: for measures on different manifolds.
     """
+    require_one_manifold(mu, nu)
     manifold = mu.manifold
     if len(manifold.axes) == 1:
         turn = manifold.axes[0].length / (2 * math.pi)
@@ -239,6 +242,8 @@ def _program(
     cost: _Cost, mu: _Atoms, nu: _Atoms, pairs: Index, start: tuple[Array, Array]
 ) -> tuple[_Plan, Array]:
     """The plan on some pairs, numbered row by row, and the potential v of nu."""
+    import ot  # which loads much that is not needed here
+
     i, j = np.divmod(pairs, len(nu.points))
     values = cost.pairs(mu.points, nu.points, i, j)
     matrix = sparse.coo_array((values, (i, j)), shape=(len(mu.points), len(nu.points)))

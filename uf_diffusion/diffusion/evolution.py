@@ -262,7 +262,10 @@ class Evolution(ABC):
 
         Raises:
             SolverFailure: when no step is small enough.
+            InputError: for a final time that is not positive.
         """
+        if not t_end > 0:
+            raise InputError(f"The final time must be positive, not {t_end}.")
         state = start
         if state is None:
             state = self.state(self.problem.initial)

@@ -19,11 +19,11 @@ from typing import Protocol
 
 import numpy as np
 
-from uf_diffusion.errors import InputError
+from uf_diffusion.errors import InputError, unknown
 from uf_diffusion.network.dense import spd_solver
 from uf_diffusion.network.features import PairFunction
 from uf_diffusion.parallel import Share, broadcast
-from uf_diffusion.problem.densities import Density
+from uf_diffusion.problem.densities import PLACEMENTS, Density
 from uf_diffusion.problem.manifolds import Array
 from uf_diffusion.threads import blocks_of
 
@@ -295,8 +295,10 @@ def place(density: Density, n: int, placement: str, rng: np.random.Generator) ->
         rng: draws the sample.
 
     Raises:
-        InputError: where the manifold has no such placement of n points.
+        InputError: for an unknown placement, or where the manifold has none such of n points.
     """
+    if placement not in PLACEMENTS:
+        raise unknown("placement", placement, PLACEMENTS)
     if placement == "random":
         points = density.sample(n, rng)
         if len(density.manifold.axes) == 1:  # neighbours in memory too

@@ -3,18 +3,21 @@
 Features and kernels are functions of two points, evaluated together with their gradient in the
 first. Where K(omega, omega') = E_x phi(omega, x) phi(omega', x) is known, the feature's `kernel`
 says it. All quantities are dimensionless. Source: arXiv:2504.18208, section 6.1 and appendix B.
+A new feature is a class of its own, best derived from `PlainFeature`; see docs/extending.md.
 """
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from uf_diffusion.errors import InputError, unknown
+from uf_diffusion.errors import InputError, cause, unknown
 from uf_diffusion.network.compiled import (
     radial_gradient,
     radial_values,
@@ -22,9 +25,10 @@ from uf_diffusion.network.compiled import (
     relu_values,
 )
 from uf_diffusion.problem.manifolds import Array, Circle, FlatTorus, Manifold, Sphere
+from uf_diffusion.problem.plugins import load
 
-__all__ = ["PROFILES", "ArcCosine", "Feature", "Laplace", "Matern32", "PairFunction", "Radial",
-           "ReLU", "along_circle", "feature"]  # fmt: skip
+__all__ = ["PROFILES", "ArcCosine", "Feature", "Laplace", "Matern32", "PairFunction",
+           "PlainFeature", "Radial", "ReLU", "along_circle", "feature"]  # fmt: skip
 
 
 Pullback = Callable[[Array], Array]
@@ -66,6 +70,30 @@ class Feature(PairFunction, Protocol):
     def kernel(self) -> PairFunction | None:
         """The kernel of infinitely many inputs, where it has a closed form."""
         ...
+
+
+class PlainFeature(ABC):
+    """A `Feature` that says no more than its values, their gradient and its inputs."""
+
+    @abstractmethod
+    def __call__(self, omega: Array, x: Array, /) -> tuple[Array, Pullback]:
+        """As `PairFunction`."""
+
+    @abstractmethod
+    def inputs(self, n: int, rng: np.random.Generator) -> Array:
+        """``(n, d)`` independent inputs."""
+
+    def values(self, omega: Array, x: Array, factor: float, out: Array) -> None:
+        np.multiply(self(omega, x)[0], factor, out=out)
+
+    def gradient(
+        self, omega: Array, x: Array, factor: float, weight: Array, values: Array
+    ) -> Array:  # fmt: skip
+        return factor * self(omega, x)[1](weight)
+
+    @property
+    def kernel(self) -> PairFunction | None:
+        return None
 
 
 @dataclass(frozen=True)
@@ -229,7 +257,7 @@ class Matern32:
 
 
 @dataclass(frozen=True)
-class Laplace:
+class Laplace(PlainFeature):
     """Periodic Laplace features on the circle, x uniform; their kernel is Matern-3/2.
 
     phi is sqrt(2 pi / s) times the sum of exp(-|d|/s) over the images of d, the angle from x to
@@ -252,25 +280,24 @@ class Laplace:
 
         return norm * (up + down), gradient
 
-    def values(self, omega: Array, x: Array, factor: float, out: Array) -> None:
-        np.multiply(self(omega, x)[0], factor, out=out)
-
-    def gradient(
-        self, omega: Array, x: Array, factor: float, weight: Array, values: Array
-    ) -> Array:  # fmt: skip
-        return factor * self(omega, x)[1](weight)
-
     @property
     def kernel(self) -> PairFunction:
         return Matern32(self.manifold, self.scale)
 
 
-def feature(name: str, manifold: Manifold, scale: float, profile: str) -> Feature:
+def feature(
+    name: str, manifold: Manifold, scale: float, profile: str, folder: str = "."
+) -> Feature:  # fmt: skip
     """The feature of a name, checked against the manifold it lives on.
+
+    "module:name" names a user's own: a class, or a function, that makes a `Feature` of the
+    manifold; ``folder`` is searched first.
 
     Raises:
         InputError: for an unknown name or profile, the wrong manifold, or a scale <= 0.
     """
+    if ":" in name:
+        return _own(name, manifold, folder)
     if name == "relu" and isinstance(manifold, Sphere):
         return ReLU(manifold)
     if not (math.isfinite(scale) and scale > 0):
@@ -285,3 +312,24 @@ def feature(name: str, manifold: Manifold, scale: float, profile: str) -> Featur
     if name not in homes:
         raise unknown("network.features", name, homes)
     raise InputError(f"Features '{name}' live on {homes[name]}; choose others for this manifold.")
+
+
+def _own(name: str, manifold: Manifold, folder: str) -> Feature:
+    """A user's features, tried on three points and two inputs."""
+    make, rng = load(name, Path(folder), "features"), np.random.default_rng(0)
+    try:
+        found: Feature = make(manifold)
+        omega = manifold.sample(3, rng)
+        values, gradient = found(omega, found.inputs(2, rng))
+        shapes = np.shape(values), np.shape(gradient(np.ones(2)))
+        home, _ = found.manifold, (found.kernel, found.values, found.gradient)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"Features '{name}' failed on {manifold} with {cause(error)}.") from error
+    if home != manifold or shapes != ((3, 2), omega.shape):
+        raise InputError(
+            f"Features '{name}' must live on the problem's manifold and give values (m, n) and "
+            f"gradients (m, {manifold.ambient}) of m points and n inputs."
+        )
+    return found

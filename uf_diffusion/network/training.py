@@ -16,7 +16,9 @@ import numpy as np
 from uf_diffusion.errors import InputError, RunFailure
 from uf_diffusion.network.feature_maps import FeatureMap, Neurons
 from uf_diffusion.network.projection import OuterLayer, measure, project
+from uf_diffusion.notebook import one_line
 from uf_diffusion.parallel import Share
+from uf_diffusion.problem.arguments import LARGEST, weights
 from uf_diffusion.problem.divergences import Divergence
 from uf_diffusion.problem.manifolds import Array, Manifold
 
@@ -49,8 +51,16 @@ class Network:
     def __post_init__(self) -> None:
         if not self.regularisation > 0:
             raise InputError(f"network.lambda must be positive, not {self.regularisation}.")
+        weights(self.masses, np.size(self.masses))
         if not (self.masses > 0).all():
             raise InputError("The masses of the neurons must be positive.")
+
+    def __repr__(self) -> str:
+        return one_line(
+            "Network", manifold=repr(self.manifold), neurons=len(self.masses),
+            feature_map=type(self.feature_map).__name__, regulariser=self.divergence.name,
+            regularisation=self.regularisation,
+        )  # fmt: skip
 
     @property
     def share(self) -> Share:
@@ -94,6 +104,12 @@ class NetworkState:
     projections: int = 1
     pace: Array = field(default_factory=lambda: np.empty(0))
     carried: Array = field(default_factory=lambda: np.empty((0, 0)))
+
+    def __repr__(self) -> str:
+        return one_line(
+            "NetworkState", t=self.t, step=self.step, risk=self.outer.risk,
+            neurons=len(self.feature), projections=self.projections,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -146,13 +162,15 @@ class _Stepwise(Algorithm):
         return NetworkState(0.0, 0, feature, outer, count, carried=carried)
 
     def step(self, state: NetworkState, until: float) -> NetworkState:
-        velocity, share = state.outer.velocity, self.network.share
-        if share.max(float(not np.isfinite(velocity).all())):
+        with np.errstate(over="ignore", invalid="ignore"):  # the next line says so
+            move = self.step_size * state.outer.velocity
+            lost = not (np.abs(move) < LARGEST).all()
+        if self.network.share.max(float(lost)):
             raise TrainingFailure(
                 f"Training left the finite numbers at t = {state.t:.6g}; "
                 "use a smaller network.step or a larger network.lambda."
             )
-        feature = self.network.manifold.retract(state.feature, self.step_size * velocity)
+        feature = self.network.manifold.retract(state.feature, move)
         outer, count = self.outer(feature, state)
         step = state.step + 1
         carried = np.column_stack([state.outer.outer_weight, state.carried[:, 0]])

@@ -16,14 +16,17 @@ from typing import Any
 
 import numpy as np
 from scipy.special import ive
-from scipy.stats import vonmises_fisher
 
-from uf_diffusion.errors import InputError, unknown
+from uf_diffusion.errors import InputError, cause, shown, unknown
+from uf_diffusion.problem.arguments import points, reals
 from uf_diffusion.problem.manifolds import Array, Circle, FlatTorus, Manifold, Sphere
 from uf_diffusion.problem.plugins import load
 
-__all__ = ["DENSITIES", "Bumps", "Density", "Diracs", "Python", "Uniform", "VonMisesFisher",
-           "density"]  # fmt: skip
+__all__ = ["DENSITIES", "PLACEMENTS", "Bumps", "Density", "Diracs", "Python", "Uniform",
+           "VonMisesFisher", "density"]  # fmt: skip
+
+PLACEMENTS = ("random", "even", "quantile")  # of a density's atoms
+_DRAWS = 1000  # rounds of rejection
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Density:
         raise NotImplementedError
 
     def __call__(self, x: Array) -> Array:
-        return np.asarray(self.formula(np.asarray(x, dtype=float).T, np))
+        return np.asarray(self.formula(points(x, self.manifold.ambient).T, np))
 
 
 @dataclass(frozen=True)
@@ -79,15 +82,16 @@ class Bumps(Density):
             raise InputError("Density 'bumps' lives on the circle and the torus; "
                              "on a sphere use 'von-mises-fisher'.")  # fmt: skip
         if not (_is_number(self.gamma) and 0 <= self.gamma < math.inf):
-            raise InputError(f"gamma must be a finite number >= 0, not {self.gamma}.")
+            raise InputError(f"gamma must be a finite number >= 0, not {shown(self.gamma)}.")
         centres, weights = self.centres, self.weights
         if centres is None:
             centres, weights = self._paper() if weights is None else (self._paper()[0], weights)
         axes = self.manifold.dim
-        centres = _numbers("centres", centres)
+        centres = reals("centres", centres)
         centres = centres.reshape(-1, 1) if axes == 1 and centres.ndim < 2 else centres
         if centres.ndim != 2 or centres.shape[1] != axes or not len(centres):
-            raise InputError(f"centres must be a list of points with {axes} coordinate(s) each.")
+            raise InputError(f"centres must be a list of points with {axes} coordinate(s) each, "
+                             f"not {shown(self.centres)}.")  # fmt: skip
         object.__setattr__(self, "centres", tuple(map(tuple, centres)))
         object.__setattr__(self, "weights", _weights(weights, len(centres)))
 
@@ -124,7 +128,7 @@ class VonMisesFisher(Density):
     """A mixture of von Mises-Fisher densities c(kappa) exp(kappa m.x) on a sphere.
 
     Attributes:
-        kappa: concentration >= 0, one number or one for each peak.
+        kappa: concentration from 0 to 1e12, one number or one for each peak.
         means: ``(k, dim + 1)`` directions, normalised here; default (1, 0, ..., 0).
         weights: positive, one for each peak; they need not sum to 1.
     """
@@ -138,12 +142,16 @@ class VonMisesFisher(Density):
             raise InputError("Density 'von-mises-fisher' lives on the circle and the sphere; "
                              "on a torus use 'bumps'.")  # fmt: skip
         n = self.manifold.ambient
-        means = np.eye(1, n) if self.means is None else _numbers("means", self.means)
+        means = np.eye(1, n) if self.means is None else reals("means", self.means)
         if means.ndim != 2 or means.shape[1] != n or not (np.linalg.norm(means, axis=1) > 0).all():
-            raise InputError(f"means must be a list of non-zero vectors with {n} coordinates.")
-        kappa = _numbers("kappa", self.kappa)
-        if kappa.size not in (1, len(means)) or not (kappa >= 0).all():
-            raise InputError("kappa must be a number >= 0, or one for each of the means.")
+            raise InputError(f"means must be a list of non-zero vectors with {n} coordinates, "
+                             f"not {shown(self.means)}.")  # fmt: skip
+        kappa = reals("kappa", self.kappa)
+        if kappa.size not in (1, len(means)) or not ((kappa >= 0) & (kappa <= 1e12)).all():
+            raise InputError(
+                "kappa must be a number between 0 and 1e12, or one for each of the means, "
+                f"not {shown(self.kappa)}."
+            )
         kappa = np.broadcast_to(kappa.ravel(), (len(means),))
         object.__setattr__(self, "means", tuple(map(tuple, self.manifold.project(means))))
         object.__setattr__(self, "kappa", tuple(map(float, kappa)))
@@ -164,6 +172,8 @@ class VonMisesFisher(Density):
         return float(kappa ** (half - 1) / ((2 * math.pi) ** half * ive(half - 1, kappa)))
 
     def sample(self, n: int, rng: np.random.Generator) -> Array:
+        from scipy.stats import vonmises_fisher  # takes longer to load than most of this package
+
         counts = rng.multinomial(n, self.weights)
         parts = [np.empty((0, self.manifold.ambient))]
         for mean, kappa, count in zip(self.means, self.kappa, counts, strict=True):
@@ -191,10 +201,11 @@ class Diracs(Density):
 
     def __post_init__(self) -> None:
         n = self.manifold.ambient
-        centres = _numbers("centres", [] if self.centres is None else self.centres)
+        centres = reals("centres", [] if self.centres is None else self.centres)
         if centres.ndim != 2 or centres.shape[1] != n or not len(centres):
-            raise InputError(f"centres must be a list of points with {n} coordinate(s) each.")
-        with np.errstate(invalid="ignore"):
+            raise InputError(f"centres must be a list of points with {n} coordinate(s) each, "
+                             f"not {shown(self.centres)}.")  # fmt: skip
+        with np.errstate(invalid="ignore", divide="ignore"):
             centres = self.manifold.retract(centres, np.zeros_like(centres))
         if not np.isfinite(centres).all():
             raise InputError("centres on a sphere must not be the origin.")
@@ -232,12 +243,13 @@ class Python(Density):
         object.__setattr__(self, "_values", values)
         manifold = self.manifold
         side = math.ceil(20_000 ** (1 / manifold.dim))
-        even = manifold.dim <= 2 or isinstance(manifold, FlatTorus)
-        x = manifold.even(side**manifold.dim) if even else manifold.sample(
-            200_000, np.random.default_rng(0)
-        )  # fmt: skip
+        try:
+            x = manifold.even(side**manifold.dim)
+        except InputError:  # no such lattice there
+            x = manifold.sample(200_000, np.random.default_rng(0))
         values = self._checked(x)
-        mass = float(values.mean() * manifold.volume)
+        with np.errstate(over="ignore"):
+            mass = float(values.mean() * manifold.volume)
         if not 0 < mass < math.inf:
             raise InputError(
                 f"Density '{self.function}' cannot be normalised: its integral is {mass}."
@@ -247,11 +259,13 @@ class Python(Density):
 
     def _checked(self, x: Array) -> Array:
         try:
-            values = np.asarray(self._values(x), dtype=float)
+            values = np.asarray(self._values(x))
         except Exception as error:
+            raise InputError(f"Density '{self.function}' failed with {cause(error)}.") from error
+        if values.dtype.kind not in "biuf":
             raise InputError(
-                f"Density '{self.function}' failed with {type(error).__name__}: {error}."
-            ) from error
+                f"Density '{self.function}' must give real numbers, not of type {values.dtype}."
+            )
         if values.shape != (len(x),):
             raise InputError(
                 f"Density '{self.function}' must map (n, {x.shape[1]}) to (n,), "
@@ -261,7 +275,7 @@ class Python(Density):
             raise InputError(f"Density '{self.function}' has values that are not finite.")
         if (values < 0).any():
             raise InputError(f"Density '{self.function}' is negative: {values.min():.3g}.")
-        return values
+        return values.astype(float)
 
     def formula(self, x: Any, xp: ModuleType) -> Any:
         if xp is not np:
@@ -270,14 +284,17 @@ class Python(Density):
 
     def sample(self, n: int, rng: np.random.Generator) -> Array:
         """Rejection from the uniform density; the bound is checked on every draw."""
-        accepted: list[Array] = []
-        while sum(map(len, accepted)) < n:
+        accepted, found = [np.empty((0, self.manifold.ambient))], 0
+        for _ in range(_DRAWS):
+            if found >= n:
+                return np.concatenate(accepted)[:n]
             x = self.manifold.sample(max(2 * n, 1000), rng)
             values = self(x)
             if values.max() > self._peak:
-                raise InputError(f"Density '{self.function}' has a peak too sharp to sample.")
+                break
             accepted.append(x[rng.random(len(x)) * self._peak < values])
-        return np.concatenate(accepted)[:n]
+            found += len(accepted[-1])
+        raise InputError(f"Density '{self.function}' has a peak too sharp to sample.")
 
 
 DENSITIES: dict[str, type[Density]] = {
@@ -300,7 +317,7 @@ def density(spec: str | Mapping[str, Any], manifold: Manifold, folder: str = "."
     Raises:
         InputError: for an unknown kind or key, or a value out of range.
     """
-    table = {"kind": spec} if isinstance(spec, str) else dict(spec)
+    table = dict(spec) if isinstance(spec, Mapping) else {"kind": spec}
     kind = table.pop("kind", None)
     if not isinstance(kind, str):
         raise InputError(f"A density needs a kind: one of {', '.join(DENSITIES)}.")
@@ -322,18 +339,9 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _numbers(name: str, values: Any) -> Array:
-    try:
-        array = np.asarray(values, dtype=float)
-    except (TypeError, ValueError):
-        raise InputError(f"{name} must be numbers, not {values!r}.") from None
-    if not np.isfinite(array).all():
-        raise InputError(f"{name} must be finite numbers, not {values!r}.")
-    return array
-
-
 def _weights(values: Any, count: int) -> tuple[float, ...]:
-    weights = np.ones(count) if values is None else _numbers("weights", values)
+    weights = np.ones(count) if values is None else reals("weights", values)
     if weights.shape != (count,) or not (weights > 0).all():
-        raise InputError(f"weights must be {count} positive number(s), one for each peak.")
+        raise InputError(f"weights must be {count} positive number(s), one for each peak, "
+                         f"not {shown(values)}.")  # fmt: skip
     return tuple(map(float, weights / weights.sum()))

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from uf_diffusion.errors import InputError, unknown
+from uf_diffusion.errors import InputError, cause, shown, unknown
 from uf_diffusion.problem.manifolds import Array
 from uf_diffusion.problem.plugins import load
 
@@ -259,7 +259,7 @@ class Custom:
             values = np.array(getattr(self._of, name)(t), dtype=float)  # a copy of its own
         except Exception as error:
             raise InputError(
-                f"Regulariser '{self.name}': {name} failed with {type(error).__name__}: {error}."
+                f"Regulariser '{self.name}': {name} failed with {cause(error)}."
             ) from error
         self._require(values.shape == t.shape, f"{name} must keep the shape of its argument")
         return values
@@ -306,6 +306,8 @@ def divergence(name: str, power: float = 2.0, folder: str = ".") -> Divergence:
     Raises:
         InputError: for an unknown name or a power outside (1, 4].
     """
+    if not isinstance(name, str):
+        raise InputError(f"problem.regulariser must be a string, not {shown(name)}.")
     if name == "power":
         return Power(power)
     if ":" in name:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from uf_diffusion.errors import InputError
+from uf_diffusion.problem.arguments import whole_number
 from uf_diffusion.problem.elements import LumpedElement, lumped_element
 from uf_diffusion.problem.manifolds import Array, Circle, FlatTorus, Manifold, Sphere
 from uf_diffusion.problem.triangulations import Index, Triangulation
@@ -40,6 +41,16 @@ class Grid(Protocol):
     @property
     def cells(self) -> Index:
         """``(cells, dim + 1)`` node numbers of the corners."""
+        ...
+
+    @property
+    def node_count(self) -> int:
+        """The number of nodes, known before they are."""
+        ...
+
+    @property
+    def cell_count(self) -> int:
+        """The number of cells, likewise."""
         ...
 
     def locate(self, points: Array) -> tuple[Index, Array]:
@@ -109,6 +120,10 @@ class Lattice:
     @property
     def shape(self) -> tuple[int, ...]:
         return (self.per_axis,) * self.dim
+
+    @property
+    def node_count(self) -> int:
+        return int(self.per_axis**self.dim)
 
     @property
     def cell_count(self) -> int:
@@ -199,6 +214,14 @@ class Icosphere:
         """``(20 * 4^level, 3)`` node numbers, counter-clockwise seen from outside."""
         return self.surface.cells
 
+    @property
+    def node_count(self) -> int:
+        return int(10 * 4**self.level + 2)
+
+    @property
+    def cell_count(self) -> int:
+        return int(20 * 4**self.level)
+
     @cached_property
     def surface(self) -> Triangulation:
         """The nodes and triangles."""
@@ -252,6 +275,19 @@ class Curved:
     @property
     def cells(self) -> Index:
         return self.base.cells
+
+    @property
+    def cell_count(self) -> int:
+        return self.base.cell_count
+
+    @property
+    def node_count(self) -> int:
+        vertices, cells, dim = self.base.node_count, self.cell_count, self.manifold.dim
+        # edges, faces and cells of closed manifolds: every facet is in two cells, and in three
+        # dimensions Euler's characteristic is 0
+        parts = {1: [cells], 2: [3 * cells // 2, cells], 3: [vertices + cells, 2 * cells, cells]}
+        inside = [self._inside(corners) for corners in range(2, dim + 2)]
+        return vertices + sum(n * k for n, k in zip(parts[dim], inside, strict=True))
 
     @property
     def element(self) -> LumpedElement:
@@ -374,8 +410,7 @@ def grid_on(manifold: Manifold, cells: int, degree: int = 1) -> Grid:
     Raises:
         InputError: for a manifold without built-in mesh, or a degree without element there.
     """
-    if cells < 1:
-        raise InputError(f"diffusion.cells must be positive, not {cells}.")
+    whole_number("diffusion.cells", cells, 1)
     return with_degree(_base(manifold, cells), degree)
 
 
@@ -400,7 +435,10 @@ def _base(manifold: Manifold, cells: int) -> Lattice | Icosphere:
         return Lattice(manifold, -(-wanted // 2**halvings) * 2**halvings)
     if isinstance(manifold, Sphere) and manifold.dim == 2:
         return Icosphere(manifold, max(0, math.ceil(math.log(cells / 20, 4) - 1e-9)))
-    raise InputError("The PDE is solved on the circle, the sphere of dimension 2 and flat tori.")
+    raise InputError(
+        "The PDE is solved on the circle, the sphere of dimension 2 and flat tori, "
+        f"not on {manifold}."
+    )
 
 
 def _icosahedron() -> tuple[Array, Index]:

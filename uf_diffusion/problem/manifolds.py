@@ -8,16 +8,24 @@ dimensionless; the spheres have radius 1.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from uf_diffusion.errors import InputError
+from uf_diffusion.errors import InputError, cause, shown, unknown
+from uf_diffusion.problem.arguments import whole_number
+from uf_diffusion.problem.plugins import load
 
-__all__ = ["Array", "Axis", "Circle", "FlatTorus", "Manifold", "Sphere"]
+__all__ = ["MANIFOLDS", "Array", "Axis", "Circle", "Embedded", "FlatTorus", "Manifold", "Sphere",
+           "manifold"]  # fmt: skip
+
+MOST_AXES = 100  # of a sphere or a torus: volumes stay within the range of numbers
+MANIFOLDS = {"circle": 1, "sphere": 2, "torus": 2}  # with their default dimensions
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -101,15 +109,59 @@ class Manifold(Protocol):
         ...
 
 
+class Embedded(ABC):
+    """A closed manifold in R^ambient: what follows from its projection, and refusals.
+
+    A subclass is a `Manifold` with ``dim``, ``ambient``, ``volume``, ``spectral_gap``,
+    `first_harmonic`, and as much of the rest as is to be used.
+    """
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        return ()
+
+    @abstractmethod
+    def project(self, x: Array) -> Array:
+        """The nearest points of the manifold, ``(n, ambient) -> (n, ambient)``."""
+
+    @abstractmethod
+    def tangent(self, x: Array, v: Array) -> Array:
+        """As `Manifold`."""
+
+    @abstractmethod
+    def sample(self, n: int, rng: np.random.Generator) -> Array:
+        """As `Manifold`."""
+
+    def retract(self, x: Array, v: Array) -> Array:
+        return self.project(x + v)
+
+    def chord(self, x: Array, y: Array) -> Array:
+        return np.asarray(cdist(x, y))
+
+    def chart(self, x: Array) -> Array:
+        raise InputError(f"No chart of {self} is known.")
+
+    def unchart(self, c: Array) -> Array:
+        raise InputError(f"No chart of {self} is known.")
+
+    def even(self, n: int) -> Array:
+        raise InputError(f"No even placement on {self} is known; use 'random'.")
+
+    def even_count(self, n: int) -> int:
+        return n
+
+    def distance(self, x: Array, y: Array) -> Array:
+        raise InputError(f"The geodesic distance on {self} is not known.")
+
+
 @dataclass(frozen=True)
-class Sphere:
+class Sphere(Embedded):
     """The unit sphere S^dim in R^(dim+1)."""
 
     dim: int = 2
 
     def __post_init__(self) -> None:
-        if self.dim < 1:
-            raise InputError(f"problem.dim must be at least 1 on a sphere, not {self.dim}.")
+        whole_number("problem.dim", self.dim, 1, MOST_AXES)
 
     @property
     def ambient(self) -> int:
@@ -150,6 +202,7 @@ class Sphere:
         Raises:
             InputError: for dim > 2, where no such lattice is provided.
         """
+        whole_number("The number of points", n, 1)
         i = np.arange(n) + 0.5
         if self.dim == 1:
             return Circle().unchart(2 * math.pi * i / n - math.pi)
@@ -161,15 +214,8 @@ class Sphere:
             f"Even placement is available on spheres of dimension 1 and 2, not {self.dim}."
         )
 
-    def even_count(self, n: int) -> int:
-        return n
-
     def project(self, x: Array) -> Array:
-        """The nearest points of the sphere."""
         return np.asarray(x / np.linalg.norm(x, axis=1, keepdims=True))
-
-    def retract(self, x: Array, v: Array) -> Array:
-        return self.project(x + v)
 
     def tangent(self, x: Array, v: Array) -> Array:
         return np.asarray(v - np.einsum("ij,ij->i", x, v)[:, None] * x)
@@ -177,9 +223,6 @@ class Sphere:
     def distance(self, x: Array, y: Array) -> Array:
         # accurate for near and for opposite points alike, unlike arccos
         return np.asarray(2 * np.arctan2(cdist(x, y), cdist(x, -y)))
-
-    def chord(self, x: Array, y: Array) -> Array:
-        return np.asarray(cdist(x, y))
 
 
 @dataclass(frozen=True)
@@ -217,10 +260,16 @@ class FlatTorus:
     period: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.dim < 1:
-            raise InputError(f"problem.dim must be at least 1 on a torus, not {self.dim}.")
-        if not (math.isfinite(self.period) and self.period > 0):
-            raise InputError(f"problem.period must be positive, not {self.period}.")
+        whole_number("problem.dim", self.dim, 1, MOST_AXES)
+        if not (isinstance(self.period, int | float) and 0 < self.period < math.inf):
+            raise InputError(
+                f"problem.period must be positive and finite, not {shown(self.period)}."
+            )
+        if not abs(self.dim * math.log10(self.period)) <= 100:
+            raise InputError(
+                f"problem.period = {self.period:g} gives a torus of dimension {self.dim} a volume "
+                "that is not between 1e-100 and 1e100."
+            )
 
     @property
     def ambient(self) -> int:
@@ -246,6 +295,7 @@ class FlatTorus:
         Raises:
             InputError: unless ``n`` is a ``dim``-th power.
         """
+        whole_number("The number of points", n, 1)
         k = round(n ** (1 / self.dim))
         if k**self.dim != n:
             raise InputError(
@@ -293,3 +343,43 @@ class FlatTorus:
         """sin^2 of half the angle to ``centre`` (a point), axis by axis."""
         half_turn = math.pi / self.period
         return [xp.sin(half_turn * (x[k] - float(c))) ** 2 for k, c in enumerate(np.ravel(centre))]
+
+
+def manifold(name: str, dim: int, period: float = 1.0, folder: str = ".") -> Manifold:
+    """The manifold of a name.
+
+    "module:name" names a user's own `Manifold`: a value, or a class or function that makes one
+    without arguments; ``folder`` is searched first.
+
+    Args:
+        name: one of `MANIFOLDS`, or "module:name".
+        dim: its dimension; 0 is any dimension of a user's own.
+        period: of a torus, a length.
+        folder: where the configuration file lies.
+
+    Raises:
+        InputError: for an unknown name, a dimension that it has not, or something that is no
+            manifold.
+    """
+    if ":" in name:
+        return _own(name, dim, folder)
+    if name not in MANIFOLDS:
+        raise unknown("problem.manifold", name, MANIFOLDS)
+    if name == "torus":
+        return FlatTorus(dim, period)
+    return Circle(dim) if name == "circle" else Sphere(dim)
+
+
+def _own(name: str, dim: int, folder: str) -> Manifold:
+    found = load(name, Path(folder), "manifold")
+    try:
+        found = found() if callable(found) else found
+    except Exception as error:
+        raise InputError(f"Manifold '{name}' failed with {cause(error)}.") from error
+    if not isinstance(found, Manifold):
+        wanted = {member for member in vars(Manifold) if not member.startswith("_")}
+        missing = ", ".join(sorted(wanted - set(dir(found))))
+        raise InputError(f"'{name}' is not a manifold: it has no {missing}.")
+    if dim not in (0, found.dim):
+        raise InputError(f"problem.dim must be {found.dim} on manifold '{name}', not {dim}.")
+    return found

@@ -14,6 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from uf_diffusion.errors import InputError
+from uf_diffusion.problem.arguments import reals
 from uf_diffusion.problem.manifolds import Array, Sphere
 
 __all__ = ["Index", "MeshReport", "Triangulation", "inspect_mesh"]
@@ -45,16 +46,14 @@ class Triangulation:
     cells: Index
 
     def __post_init__(self) -> None:
-        nodes, cells = np.asarray(self.nodes), np.asarray(self.cells)
+        nodes, cells = reals("Coordinates", self.nodes), reals("Corners", self.cells)
         if self.manifold.dim != 2 or nodes.shape != (len(nodes), 3):
             raise InputError("A triangulation is of the sphere S^2 and has nodes in space.")
         if not len(cells) or cells.shape != (len(cells), 3):
             raise InputError("A triangulation needs triangles of three corners each.")
-        if not (np.abs(nodes) < 1e50).all():  # powers must not overflow
-            raise InputError("A triangulation needs finite coordinates.")
-        if cells.min() < 0 or cells.max() >= len(nodes):
+        if not ((cells >= 0) & (cells < len(nodes)) & (cells == np.rint(cells))).all():
             raise InputError("A triangle has a corner that is none of the nodes.")
-        object.__setattr__(self, "nodes", nodes.astype(float))
+        object.__setattr__(self, "nodes", nodes)
         object.__setattr__(self, "cells", cells.astype(np.int64))
 
     @cached_property
@@ -62,6 +61,14 @@ class Triangulation:
         """Longest edge."""
         corners = self.nodes[self.cells]
         return float(np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max())
+
+    @property
+    def node_count(self) -> int:
+        return len(self.nodes)
+
+    @property
+    def cell_count(self) -> int:
+        return len(self.cells)
 
     @cached_property
     def _centres(self) -> cKDTree:
