@@ -82,7 +82,7 @@ CALLS = {
     "preset nothing": (lambda: load_config(None), "Unknown preset"),
     "overrides a string": (lambda: load_config("sphere", "network.width=3"), "list of section.key=value"),
     "overrides numbers": (lambda: load_config("sphere", [3]), "section.key=value, not '3'"),
-    "spectrum of none": (lambda: spectrum(load_config("relu-circle"), 0), "between 1 and 100"),
+    "spectrum of none": (lambda: spectrum(load_config("relu-circle"), 0), "from 1 to 100"),
     "config's problem": (lambda: Config(problem=3), "Config.problem must be a ProblemConfig, not 3"),
     "config's network": (lambda: Config(network=DiffusionConfig()), "Config.network must be a NetworkConfig"),
     "width a word": (lambda: NetworkConfig(width="many"), "network.width must be a whole number, not 'many'"),

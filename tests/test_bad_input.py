@@ -29,7 +29,7 @@ BAD = {
     "lambda nan": (["train", "--set", "network.lambda=nan"], "finite"),
     "step 0": (["train", "--set", "network.step=0"], "network.step must be positive"),
     "step beyond the end": (["compare", "--set", "network.step=30"], "longer than the run"),
-    "too wide": (["train", "--set", "network.width=1000000000"], "GiB of memory"),
+    "too wide": (["train", "--set", "network.width=1000000000"], "smaller network.width"),
     "too wide for dense features": (["train", "sphere", "--set", "network.width=10000000", "--set", "diffusion.snapshots=2"], "GiB of memory"),
     "t_end inf": (["solve", "--set", "problem.t_end=inf"], "finite"),
     "t_end negative": (["solve", "--set", "problem.t_end=-1"], "problem.t_end must be positive"),

@@ -258,8 +258,8 @@ def _complete(job: str, config: Config, folder: Path) -> None:
     """Compute; then store, draw, summarise. Whatever stops it says how to go on."""
     with run_folder(folder):
         try:
-            parallel.on_root(lambda: require_disk(folder, result_bytes(config, job)))
             before = _cautions(job, config)
+            require_disk(folder, result_bytes(config, job))
             result = JOBS[job](config, folder)
             parallel.on_root(lambda: _publish(result, before, folder))
         except (KeyboardInterrupt, Unwritable) as stop:
@@ -272,7 +272,7 @@ def _complete(job: str, config: Config, folder: Path) -> None:
 def _cautions(job: str, config: Config) -> list[str]:
     """Reasons not to trust the run; who looks on can stop it."""
     problem = config.build()
-    grid = None if job == "train" else jobs.grid_of(config, problem.manifold)
+    grid = None if job == "train" else jobs.fitting_grid(config, problem.manifold)
     found = cautions(config, problem, grid, trained=job != "solve")
     if parallel.rank() == 0 and sys.stderr.isatty():
         print("\n".join(f"warning   {sentence}" for sentence in found), file=sys.stderr)

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = [
     "compare",
     "evolution",
+    "fitting_grid",
     "follow",
     "grid_of",
     "solve",
@@ -271,23 +272,17 @@ def _evolution(config: Config, problem: Problem) -> Evolution:
     """The equation that problem.limit names."""
     if config.problem.limit == "unconstrained":
         return _solver(config, problem)
-    grid = _fitting_grid(config, problem)
+    grid = fitting_grid(config, problem.manifold)
     from uf_diffusion.diffusion.constrained import ConstrainedDiffusion
 
     return ConstrainedDiffusion(problem, grid, *_stepping(config))
 
 
 def _solver(config: Config, problem: Problem) -> UltraFastDiffusion:
-    grid = _fitting_grid(config, problem)
+    grid = fitting_grid(config, problem.manifold)
     from uf_diffusion.diffusion.solver import UltraFastDiffusion
 
     return UltraFastDiffusion(problem, grid, *_stepping(config))
-
-
-def _fitting_grid(config: Config, problem: Problem) -> Grid:
-    grid = grid_of(config, problem.manifold)
-    require_memory_of_diffusion(config, grid)
-    return grid
 
 
 def _stepping(config: Config) -> tuple[Scheme, float, Any]:
@@ -303,6 +298,17 @@ def grid_of(config: Config, manifold: Manifold) -> Grid:
     if d.mesh:
         return with_degree(read_usable_mesh(Path(d.mesh)), d.degree)
     return grid_on(manifold, d.cells, d.degree)
+
+
+def fitting_grid(config: Config, manifold: Manifold) -> Grid:
+    """The mesh of a run that is to be solved. Call it on all ranks.
+
+    Raises:
+        InputError: on all ranks, where a solution on it does not fit into memory.
+    """
+    grid = grid_of(config, manifold)
+    require_memory_of_diffusion(config, grid)
+    return grid
 
 
 def _diffusion(
