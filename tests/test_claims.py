@@ -546,7 +546,7 @@ def test_4_3_a_step_of_euler_decreases_the_risk_and_keeps_mu_positive(name, f, r
     solver, mu, m = constrained(name, f, rng)
     risk = solver.space.project(mu).risk
     for s in (1e-3, 0.1, 1.0):
-        moved, _, _ = solver._stage(mu, s, mu, solver._factor(mu))
+        moved, *_ = solver._stage(mu, s, mu, solver._factor(mu))
         assert moved.seen.risk < risk
         assert moved.mu.min() > 0
         assert m @ moved.mu == pytest.approx(1, abs=1e-12)

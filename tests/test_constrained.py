@@ -245,18 +245,6 @@ def test_unseen_weight_keeps_the_solution_from_the_teacher():
     assert seen.risk == pytest.approx(0, abs=1e-14)
 
 
-def test_a_resumed_run_goes_on_within_the_tolerance():
-    """From mu alone; Newton's start, and with it the last digits, are other ones."""
-    solver = ConstrainedDiffusion(smooth_problem(), grid_on(CIRCLE, 96))
-    states = list(solver.iterate(2.0))
-    middle = states[len(states) // 2]
-    again = ConstrainedDiffusion(smooth_problem(), grid_on(CIRCLE, 96))
-    start = again.at(middle.t, middle.step, middle.ratio, middle.pace)
-    *_, end = again.iterate(2.0, start=start)
-    assert end.t == states[-1].t and end.step > middle.step
-    assert solver.weight @ np.abs(end.ratio - states[-1].ratio) < solver.rtol
-
-
 def test_refusals():
     problem = smooth_problem()
     with pytest.raises(InputError, match="even number of cells"):

@@ -22,7 +22,8 @@ from uf_diffusion.errors import InputError, Interrupted, Unwritable
 from uf_diffusion.store import appearing, read_result, read_sealed, run_folder, write_sealed
 
 COMMAND = [sys.executable, "-m", "uf_diffusion"]
-SHORT = ["problem.t_end=0.25", "network.width=16", "network.samples=40",
+SHORT = ["problem.t_end=0.125", "network.step=0.0078125", "diffusion.rtol=1e-3",
+         "network.width=16", "network.samples=40",
          "network.teacher_width=40", "diffusion.cells=64", "diffusion.snapshots=3"]  # fmt: skip
 OFTEN = [*SHORT, "diffusion.checkpoint=1e-9"]
 
@@ -59,10 +60,6 @@ def groups(result):
 
 
 JOBS = {
-    "circle": ("train", "relu-circle", []),
-    "flow": ("train", "matern-circle", ["network.algorithm=flow"]),
-    "two-timescale": ("train", "relu-circle", ["network.algorithm=two-timescale"]),
-    "dense": ("train", "sphere", []),
     "diffusion": ("solve", "relu-circle", []),
     "degree 2": ("solve", "relu-circle", ["diffusion.degree=2"]),
     "sphere": ("solve", "sphere", []),
@@ -283,7 +280,7 @@ def job(config, folder):
         raise {error}
     MPI.COMM_WORLD.barrier()
 
-cli.jobs.train = job
+cli.JOBS["train"] = job
 cli.main(["train", "--out", sys.argv[1]])
 """
 

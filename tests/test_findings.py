@@ -73,7 +73,12 @@ def with_last(value):
 @pytest.mark.parametrize(
     ("group", "variable", "change", "words"),
     [
-        ("diffusion", "mass", with_last(1 + 1e-6), "1e-06, not at most 1e-10; the linear solver is inexact"),
+        (
+            "diffusion",
+            "mass",
+            with_last(1 + 1e-6),
+            "1e-06, not at most 1e-10; the linear solver is inexact",
+        ),
         ("diffusion", "risk", with_last(5.0), "Risk of the diffusion: largest rise"),
         ("diffusion", "max_ratio", with_last(50.0), "Maximum principle"),
         ("diffusion", "min_ratio", with_last(1e-9), "Maximum principle"),

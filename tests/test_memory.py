@@ -1,10 +1,12 @@
 """What a run needs is known before it starts: meshes' sizes, memory, disk."""
 
+import os
 import subprocess
 import sys
 import textwrap
 import time
 from collections import namedtuple
+from pathlib import Path
 
 import pytest
 
@@ -76,14 +78,16 @@ def test_the_estimates_grow_with_what_is_asked():
 
 
 MEASURE = """\
-    import resource
+    import re
+    from pathlib import Path
     from mpi4py import MPI
     from uf_diffusion import load_config, solve
     from uf_diffusion.comparison.compare import grid_of
     from uf_diffusion.memory import diffusion_bytes
 
     def peak():
-        return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        status = Path("/proc/self/status").read_text()  # getrusage counts the parent, too
+        return 1024 * int(re.search(r"VmHWM:\\s+(\\d+) kB", status)[1])
 
     def run(cells):
         config = load_config("sphere", ["problem.t_end=1e-4", "diffusion.snapshots=21",
@@ -100,10 +104,14 @@ MEASURE = """\
 def test_the_estimate_of_memory_agrees_with_a_run():
     """The peak of a real run on 40 962 nodes, in a process of its own."""
     pytest.importorskip("dolfinx")
+    if not Path("/proc/self/status").exists():
+        pytest.skip("the peak of the memory is read from Linux's /proc")
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(MEASURE)],
-        capture_output=True, text=True, timeout=300, check=True,
+        capture_output=True, text=True, timeout=300, check=False,
+        env={k: v for k, v in os.environ.items() if not k.startswith(("PMI", "_PYTEST_MPI"))},
     )  # fmt: skip
+    assert done.returncode == 0, done.stderr
     assert 0.7 < float(done.stdout) < 2
 
 

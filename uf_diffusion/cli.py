@@ -166,8 +166,9 @@ def figures(
     """Regenerate the paper's figures, and ours. When interrupted, repeat it: it goes on."""
     scale = Scale((1 if quick else 6) if seeds is None else seeds, quick, widest)
     folder = out or Path("runs") / ("quick" if quick else "figures")
+    wanted = chosen(names)
     with run_folder(folder, mark="runs"):
-        drawn = regenerate(chosen(names), scale, folder)
+        drawn = regenerate(wanted, scale, folder)
         parallel.on_root(lambda: _finish_figures(drawn, folder))
 
 
