@@ -347,9 +347,13 @@ def test_features_without_a_kernel_cannot_be_truncated():
 
 
 @pytest.mark.parallel(3)
-@pytest.mark.parametrize("name", ["arc-cosine on the sphere", "landmarks on S^3"])
-def test_ranks_share_the_neurons(name, rng):
+def test_ranks_share_the_neurons(rng):
     """The sums over all ranks are those over all neurons, and every rank has them."""
+    for name in ("arc-cosine on the sphere", "landmarks on S^3"):
+        share_of(name, rng)
+
+
+def share_of(name, rng):
     case = CASES[name]
     omega, v = case.manifold.sample(20, rng), rng.standard_normal(20)
     teacher = Atoms(case.manifold.sample(4, rng), np.full(4, 0.25))

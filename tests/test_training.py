@@ -2,10 +2,6 @@
 
 import dataclasses
 import itertools
-import os
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -34,7 +30,6 @@ from uf_diffusion.observers import NetworkHistory
 from uf_diffusion.problem.densities import Bumps, VonMisesFisher
 from uf_diffusion.problem.divergences import Biased, Entropy, Power, Unbiased
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
-from uf_diffusion.store import read_result
 from uf_diffusion.verification import observed_order
 
 CIRCLE, TORUS, SPHERE = Circle(), FlatTorus(2, 4.0), Sphere(2)
@@ -405,28 +400,3 @@ def test_other_random_numbers_are_refused(tmp_path):
         checkpoints.write("network", group.assign_attrs(draws="{}"))
     with pytest.raises(InputError, match="random numbers"):
         train(config, tmp_path)
-
-
-def test_kill_and_resume_gives_the_same_bits(tmp_path):
-    """SIGKILL from outside, then ``resume``: the result of the run that was left alone."""
-    command = [sys.executable, "-m", "uf_diffusion"]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PMI", "_PYTEST_MPI"))}
-    long = ["--set", "problem.t_end=8", "--set", "diffusion.checkpoint=0.1"]
-
-    def run(*args):
-        return subprocess.run([*command, *args], env=environment, capture_output=True, text=True)
-
-    killed, left = tmp_path / "killed", tmp_path / "left"
-    process = subprocess.Popen([*command, "train", "relu-circle", *long, "--out", killed],
-                               env=environment)  # fmt: skip
-    while not (killed / "checkpoint.nc").exists():
-        time.sleep(0.02)
-        assert process.poll() is None
-    process.kill()
-    process.wait()
-    assert not (killed / "result.nc").exists()
-    done = run("resume", killed)
-    assert done.returncode == 0, done.stderr
-    assert run("train", "relu-circle", *long, "--out", left).returncode == 0
-    a, b = (read_result(f / "result.nc")["network"].to_dataset() for f in (killed, left))
-    xr.testing.assert_identical(a, b)

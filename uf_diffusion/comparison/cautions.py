@@ -43,7 +43,7 @@ __all__ = ["blindness", "cautions", "effective_dimension", "fastest_rate",
            "interpolation_error"]  # fmt: skip
 
 COARSE = 0.01  # interpolation error from which a mesh does not resolve a density
-CELLS = 4_000_000  # of the meshes that are tried for one that does
+CELLS = 400_000  # of the meshes that are tried for one that does
 SAMPLE = 4096  # points at which an interpolation is judged
 SMALLER = {"width": 512, "samples": 4096}  # at most, of the network that is tried
 NUDGE = 1e-3  # length of the perturbations: many kinks of rectified features wide
