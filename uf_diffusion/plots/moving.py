@@ -24,7 +24,7 @@ from uf_diffusion.plots.interactive import (
     single,
 )
 from uf_diffusion.plots.lines import line_points
-from uf_diffusion.plots.stage import Stage
+from uf_diffusion.plots.reduced import Reduced
 from uf_diffusion.plots.style import BLUE, ORANGE, by_coordinate
 from uf_diffusion.plots.surfaces import SmallChart, globe_pictures, map_pictures
 from uf_diffusion.problem.grids import Icosphere
@@ -57,34 +57,34 @@ def movie(result: xr.DataTree) -> Movie:
     """The moving pictures of a result: of densities on curves, maps or spheres, and of outer
     weights.
     """
-    stage = Stage.of(result)
-    if stage is None:
+    reduced = Reduced.of(result)
+    if reduced is None:
         return Movie(np.empty(0))
     try:
-        manifold = stage.config.problem.shape(stage.config.folder)
+        manifold = reduced.config.problem.shape(reduced.config.folder)
     except InputError as error:
         return Movie(np.empty(0), note=f"There is no picture: {error}")
     if not manifold.axes:
-        place = f"the manifold '{stage.config.problem.manifold}' of dimension {manifold.dim}"
+        place = f"the manifold '{reduced.config.problem.manifold}' of dimension {manifold.dim}"
         return Movie(np.empty(0), note=f"There is no picture: no chart is known of {place}.")
     if len(manifold.axes) == 1:
-        pictures, points = _lines(stage, manifold), min(NODES, stage.nodes)
+        pictures, points = _lines(reduced, manifold), min(NODES, reduced.nodes)
     elif isinstance(manifold, Sphere):
         mesh = Icosphere(manifold, LEVEL)
-        pictures, points = globe_pictures(stage, mesh), len(mesh.nodes)
+        pictures, points = globe_pictures(reduced, mesh), len(mesh.nodes)
     else:
         chart = SmallChart(manifold)
-        pictures, points = map_pictures(stage, chart), math.prod(chart.shape)
-    both = stage.diffusion is not None and stage.network is not None
+        pictures, points = map_pictures(reduced, chart), math.prod(chart.shape)
+    both = reduced.diffusion is not None and reduced.network is not None
     if both and len(manifold.axes) > 1:
-        pictures.append(_scatter(stage, wide=len(pictures) % 2 == 0))
-    return Movie(stage.times, pictures, stage.note(points, len(manifold.axes)))
+        pictures.append(_scatter(reduced, wide=len(pictures) % 2 == 0))
+    return Movie(reduced.times, pictures, reduced.note(points, len(manifold.axes)))
 
 
-def _lines(stage: Stage, manifold: Manifold) -> list[Picture]:
-    pictures = [_densities(stage, manifold)]
-    if stage.diffusion is not None and stage.network is not None:
-        pictures.append(_weights(stage.diffusion, stage.network, manifold))
+def _lines(reduced: Reduced, manifold: Manifold) -> list[Picture]:
+    pictures = [_densities(reduced, manifold)]
+    if reduced.diffusion is not None and reduced.network is not None:
+        pictures.append(_weights(reduced.diffusion, reduced.network, manifold))
     return pictures
 
 
@@ -95,9 +95,9 @@ def _curves(manifold: Manifold, d: xr.Dataset, rows: Iterable[Array]) -> tuple[A
     return single(x[some]), [single(row[number[some].astype(int)]) for row in rows]
 
 
-def _densities(stage: Stage, manifold: Manifold) -> Picture:
+def _densities(reduced: Reduced, manifold: Manifold) -> Picture:
     """Teacher, network and diffusion on one axis; the features as a rug below it."""
-    axis, d, n = manifold.axes[0], stage.diffusion, stage.network
+    axis, d, n = manifold.axes[0], reduced.diffusion, reduced.network
     reel, shown, said = Reel(blank("Densities", 430)), [], []
     if d is not None:
         x, (teacher, *curves) = _curves(manifold, d, [d.teacher.values, *d.density.values])
@@ -107,7 +107,7 @@ def _densities(stage: Stage, manifold: Manifold) -> Picture:
         said += ["grey: the teacher"]
     if n is not None:
         points = line_points(manifold, 801)
-        estimates = [single(row) for row in stage.estimates(manifold, points)]
+        estimates = [single(row) for row in reduced.estimates(manifold, points)]
         reel.add(go.Scatter(x=single(manifold.chart(points)[:, 0]), mode="lines", opacity=0.5,
                             line={"color": ORANGE, "width": 5},
                             name="network, kernel density estimate"), y=estimates)  # fmt: skip
@@ -161,13 +161,13 @@ def _range(values: Array) -> dict[str, Any]:
     return {**kind, "range": [low - room, high + room]}
 
 
-def _scatter(stage: Stage, wide: bool) -> Picture:
+def _scatter(reduced: Reduced, wide: bool) -> Picture:
     """u_i of the neurons against the limit's u where they are."""
-    d, n = stage.diffusion, stage.network
+    d, n = reduced.diffusion, reduced.network
     assert d is not None and n is not None
     own = [single(row) for row in n.outer_weight.values]
     limit = [
-        single(stage.grid.interpolate(u, x))
+        single(reduced.grid.interpolate(u, x))
         for u, x in zip(d.outer_weight.values, n.feature.values, strict=True)
     ]
     shown = np.percentile([limit, own], SHOWN)

@@ -21,7 +21,7 @@ from uf_diffusion.plots.interactive import (
     single,
 )
 from uf_diffusion.plots.maps import Chart
-from uf_diffusion.plots.stage import Stage
+from uf_diffusion.plots.reduced import Reduced
 from uf_diffusion.problem.grids import Icosphere
 from uf_diffusion.problem.manifolds import Array, Axis
 
@@ -38,22 +38,24 @@ class SmallChart(Chart):
         return ((80, 80) if not further else (56, 56)) + (8,) * further
 
 
-def map_pictures(stage: Stage, chart: Chart) -> list[Picture]:
+def map_pictures(reduced: Reduced, chart: Chart) -> list[Picture]:
     """Diffusion, network and teacher in a chart."""
     shown: list[tuple[str, str, list[Array]]] = []
-    d = stage.diffusion
+    d = reduced.diffusion
     if d is not None:
-        shown.append(("diffusion", "Diffusion μ", stage.densities(chart.pixels)))
-    if stage.network is not None:
-        estimates = stage.estimates(chart.manifold, chart.pixels)
+        shown.append(("diffusion", "Diffusion μ", reduced.densities(chart.pixels)))
+    if reduced.network is not None:
+        estimates = reduced.estimates(chart.manifold, chart.pixels)
         shown.append(("network", "Network, kernel density estimate", estimates))
     if d is not None:
-        teacher = stage.grid.interpolate(d.teacher.values, chart.pixels)
+        teacher = reduced.grid.interpolate(d.teacher.values, chart.pixels)
         shown.append(("teacher", "Teacher ν̄", [teacher]))
     images = [(name, title, [single(chart.image(row)) for row in rows])
               for name, title, rows in shown]  # fmt: skip
     top = max(float(image.max()) for _, _, rows in images for image in rows)
-    dots = None if stage.network is None else list(map(chart.place, stage.network.feature.values))
+    dots = (
+        None if reduced.network is None else list(map(chart.place, reduced.network.feature.values))
+    )
     return [_map(chart, *each, top, dots if each[0] == "network" else None) for each in images]
 
 
@@ -85,19 +87,19 @@ def _centres(axis: Axis, n: int) -> Any:
     return single(axis.low + axis.length * (np.arange(n) + 0.5) / n)
 
 
-def globe_pictures(stage: Stage, mesh: Icosphere) -> list[Picture]:
+def globe_pictures(reduced: Reduced, mesh: Icosphere) -> list[Picture]:
     """The sphere, coloured by the diffusion or else the network, and the teacher's."""
-    d, n = stage.diffusion, stage.network
+    d, n = reduced.diffusion, reduced.network
     dots = None if n is None else [single(1.012 * row.T) for row in n.feature.values]
     turn = "turn it with the mouse or a finger."
     if d is None:
-        estimates = stage.estimates(mesh.manifold, mesh.nodes)
+        estimates = reduced.estimates(mesh.manifold, mesh.nodes)
         said = f"The network's neurons (white), and their density, smoothed; {turn}"
         view = _View.of(estimates, estimates[-1], mesh.nodes)
         title = "Network, kernel density estimate"
         return [_globe(mesh, view, "network", title, said, estimates, dots)]
-    densities = stage.densities(mesh.nodes)
-    teacher = stage.grid.interpolate(d.teacher.values, mesh.nodes)
+    densities = reduced.densities(mesh.nodes)
+    teacher = reduced.grid.interpolate(d.teacher.values, mesh.nodes)
     view = _View.of([teacher, *densities], teacher, mesh.nodes)
     title, said = "Diffusion μ", f"Coloured by the diffusion; {turn}"
     if dots is not None:

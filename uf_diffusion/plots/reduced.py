@@ -14,14 +14,14 @@ from uf_diffusion.plots.style import group, smoothed
 from uf_diffusion.problem.grids import Grid
 from uf_diffusion.problem.manifolds import Array, Manifold
 
-__all__ = ["Stage"]
+__all__ = ["Reduced"]
 
 FRAMES = 25  # times shown, at most
 NEURONS = 2000  # shown, at most
 
 
 @dataclass(frozen=True)
-class Stage:
+class Reduced:
     """What a result's pictures show.
 
     Attributes:
@@ -40,7 +40,7 @@ class Stage:
     every: int
 
     @staticmethod
-    def of(result: xr.DataTree) -> Stage | None:
+    def of(result: xr.DataTree) -> Reduced | None:
         """Of a result; nothing where it has neither side."""
         diffusion, network = group(result, "diffusion"), group(result, "network")
         some = diffusion if diffusion is not None else network
@@ -52,7 +52,7 @@ class Stage:
             network = network.isel(snapshot=frames, neuron=slice(None, None, every))
         if diffusion is not None:
             diffusion = diffusion.isel(snapshot=frames)
-        return Stage(
+        return Reduced(
             config_from_toml(result.attrs["config"]), some.snapshot_time.values[frames],
             some.sizes["snapshot"] - len(frames), diffusion, network, every,
         )  # fmt: skip
