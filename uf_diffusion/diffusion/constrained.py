@@ -143,12 +143,13 @@ class ConstrainedDiffusion(Evolution):
 
     def outer_weight(self, ratio: Array) -> Array:
         mu = self.everywhere(ratio * self.teacher)
-        return self.space.project(mu, self._potential).outer_weight[self.node]
+        return self.space.project(mu).outer_weight[self.node]
 
     def step(self, state: DiffusionState, tau: float) -> tuple[DiffusionState, float]:
         m = self._volume
         nodal = self.everywhere(np.array([state.ratio, state.derivative, state.potential]))
         (mu, rate), self._potential = nodal[:2] * self._nu, nodal[2]
+        self._newton = None  # a step depends on its state alone
         speed, k, newtons, left = rate / mu, [rate], 0, 0.0
         start = mu
         for row, node in zip(self.scheme.a, self.scheme.nodes, strict=True):

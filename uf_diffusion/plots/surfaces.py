@@ -53,14 +53,13 @@ def map_pictures(reduced: Reduced, chart: Chart) -> list[Picture]:
     images = [(name, title, [single(chart.image(row)) for row in rows])
               for name, title, rows in shown]  # fmt: skip
     top = max(float(image.max()) for _, _, rows in images for image in rows)
-    dots = (
-        None if reduced.network is None else list(map(chart.place, reduced.network.feature.values))
-    )
-    return [_map(chart, *each, top, dots if each[0] == "network" else None) for each in images]
+    neurons = [] if reduced.network is None else list(reduced.network.feature.values)
+    dots = list(map(chart.place, neurons))
+    return [_map(chart, *each, top, dots if each[0] == "network" else []) for each in images]
 
 
 def _map(
-    chart: Chart, name: str, title: str, images: list[Any], top: float, dots: list[Array] | None
+    chart: Chart, name: str, title: str, images: list[Any], top: float, dots: list[Array]
 ) -> Picture:
     a, b = chart.manifold.axes[:2]
     x, y = (_centres(axis, n) for axis, n in zip((a, b), chart.shape, strict=False))
@@ -72,7 +71,7 @@ def _map(
     else:
         reel.add(map_.update(z=images[0]))
     said = "The colours are those of the square root of the density."
-    if dots is not None:
+    if dots:
         marker = {"color": "white", "size": 3, "opacity": 0.55}
         xs, ys = zip(*(single(dot.T) for dot in dots), strict=True)
         reel.add(go.Scatter(mode="markers", hoverinfo="skip", marker=marker), x=xs, y=ys)
