@@ -18,6 +18,7 @@ import time
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,10 +104,19 @@ def finished(command: list[str]) -> str:
 def kill(process: subprocess.Popen[str], one: random.Random | None = None) -> None:
     """SIGKILL to the process and all that it has started, or to one rank alone."""
     everyone = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    ranks = [p for p in everyone if "uf_diffusion" in " ".join(p.cmdline()[1:])]
+    ranks = list(filter(is_rank, everyone))
     for victim in [one.choice(ranks)] if one and ranks else everyone:
-        victim.kill()
+        with suppress(psutil.NoSuchProcess):
+            victim.kill()
     process.communicate(timeout=PATIENCE)
+
+
+def is_rank(process: psutil.Process) -> bool:
+    """Whether it runs this package itself; not so the launcher, and what has ended meanwhile."""
+    with suppress(psutil.NoSuchProcess):
+        command = process.cmdline()
+        return "uf_diffusion" in command and "-n" not in command
+    return False
 
 
 def killed(command: list[str], delay: float, draw: random.Random, ranks: int) -> bool:
