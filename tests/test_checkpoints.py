@@ -47,7 +47,7 @@ def run(solver, history, start=None, folder=None, stop=None):
         for state in solver.iterate(TIMES[-1], start=start):
             history(state)
             if state.step == stop:
-                checkpoints.write("diffusion", pack(state, solver, history))
+                checkpoints.write("diffusion", lambda s=state: pack(s, solver, history))
                 break
     return history
 

@@ -15,7 +15,7 @@ from uf_diffusion.comparison.cautions import (
     fastest_rate,
     interpolation_error,
 )
-from uf_diffusion.comparison.compare import grid_of
+from uf_diffusion.comparison.diffusions import grid_of
 from uf_diffusion.comparison.distances import distance
 from uf_diffusion.comparison.identifiability import identifiability
 from uf_diffusion.comparison.measures import Measure

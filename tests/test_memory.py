@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from uf_diffusion import load_config, memory
-from uf_diffusion.comparison.compare import grid_of, train
+from uf_diffusion.comparison.compare import train
+from uf_diffusion.comparison.diffusions import grid_of
 from uf_diffusion.errors import InputError
 from uf_diffusion.memory import (
     diffusion_bytes,
@@ -82,7 +83,7 @@ MEASURE = """\
     from pathlib import Path
     from mpi4py import MPI
     from uf_diffusion import load_config, solve
-    from uf_diffusion.comparison.compare import grid_of
+    from uf_diffusion.comparison.diffusions import grid_of
     from uf_diffusion.memory import diffusion_bytes
 
     def peak():

@@ -22,7 +22,7 @@ from uf_diffusion.observers import Timed
 from uf_diffusion.signals import patient
 from uf_diffusion.store import read_sealed, run_folder, write_sealed, write_text
 
-__all__ = ["CHECKPOINT", "Checkpoints", "Job", "interrupted"]
+__all__ = ["CHECKPOINT", "Checkpoints", "Job", "has_begun", "interrupted"]
 
 CHECKPOINT = "checkpoint.nc"
 LAYOUT = 3  # of the file; another number when it holds other things
@@ -109,16 +109,17 @@ class Checkpoints:
             due = time.monotonic() - self._last > self._seconds
             wish = parallel.highest(2 if self._heard else int(due))
             if wish:
-                self.write(side, pack(state))
+                self.write(side, lambda: pack(state))
             if wish == 2:
                 raise Interrupted(f"Interrupted at t = {state.t:.4g}.")
 
         return look
 
-    def write(self, side: str, group: xr.Dataset | None) -> None:
-        """Write a checkpoint now; the groups of the other side stay as they were."""
-        self._groups[side] = group
-        self._write()
+    def write(self, side: str, pack: Callable[[], xr.Dataset | None]) -> None:
+        """Write what ``pack`` gives on rank 0 now; the other side's group stays as it was."""
+        if self._folder is not None:
+            self._groups[side] = pack()
+            self._write()
 
     def _write(self) -> None:
         if (folder := self._folder) is None:
@@ -152,6 +153,15 @@ def interrupted(folder: Path) -> Job:
         return found[0]
 
     return parallel.from_root(read)
+
+
+def has_begun(folder: Path, job: Job) -> bool:
+    """Whether a folder's checkpoint is one of a job; each rank looks for itself."""
+    try:
+        found = _read(folder)
+    except InputError:
+        return False
+    return found is not None and found[0] == job
 
 
 def _read(folder: Path) -> tuple[Job, dict[str, xr.Dataset]] | None:

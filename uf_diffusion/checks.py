@@ -17,8 +17,6 @@ __all__ = ["Check", "checks"]
 MASS = 1e-10  # allowed drift of the diffusion's mass
 RESIDUAL = 1e-10  # allowed violation of the projection's equation, relative
 ROUND_OFF = 1e-12
-# what the step control of the diffusion lets pass, as a fraction of rtol
-SLACK = {"unconstrained": 1e-4, "constrained": 1e-3}
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ def _diffusion(d: xr.Dataset, config: Config) -> list[Check]:
     drift = float(np.abs(d.mass.values - 1).max())
     lowest = min(float(d.min_ratio.min()), float((d.density / d.teacher).min()))
     constrained = config.problem.limit == "constrained"
-    slack, free = _slack(config), _unprincipled(d, config)
+    slack, free = float(d.attrs["slack"]), _unprincipled(d, config)
     ratio = "not a principle of the constrained equation" if constrained else free
     risk = _without_steps(config) if constrained else free
     low, high = np.log(d.min_ratio.values), np.log(d.max_ratio.values)
@@ -95,13 +93,6 @@ def _diffusion(d: xr.Dataset, config: Config) -> list[Check]:
         *(Check(f"{kind} iterations of a step, the most", float(d[name].max()), "no bound", None)
           for kind, name in (("Newton", "newton_iterations"), ("linear", "linear_iterations"))),
     ]  # fmt: skip
-
-
-def _slack(config: Config) -> float:
-    """Euler's principles hold to round-off; other schemes' steps are rejected beyond this."""
-    if config.diffusion.scheme == "euler":
-        return ROUND_OFF
-    return max(ROUND_OFF, SLACK[config.problem.limit] * config.diffusion.rtol)
 
 
 def _without_steps(config: Config) -> str:

@@ -20,10 +20,11 @@ from matplotlib.figure import Figure
 
 from paper_figures import GROUPS, Report, Scale, chosen, regenerate
 from uf_diffusion import parallel
-from uf_diffusion.checkpoints import CHECKPOINT, interrupted
+from uf_diffusion.checkpoints import CHECKPOINT, Job, has_begun, interrupted
 from uf_diffusion.comparison import compare as jobs
 from uf_diffusion.comparison.budget import compare_with_budget
 from uf_diffusion.comparison.cautions import cautions
+from uf_diffusion.comparison.diffusions import fitting_grid
 from uf_diffusion.comparison.findings import findings
 from uf_diffusion.comparison.runs import Failure, Runs
 from uf_diffusion.comparison.studies import STUDIES, study_named
@@ -107,7 +108,7 @@ def spectrum(
 ) -> None:
     """Print the smallest non-zero eigenvalues of the weighted Laplacian; they set the last rate."""
     chosen_config = load_config(config, set_)
-    folder = out or Path("runs") / chosen_config.name
+    folder = out or Path("runs") / f"spectrum-{chosen_config.name}"
     with run_folder(folder):
         result = jobs.spectrum(chosen_config, count)
         parallel.on_root(lambda: _publish(result, [], folder))
@@ -264,7 +265,7 @@ def _complete(job: str, config: Config, folder: Path) -> None:
             result = JOBS[job](config, folder)
             parallel.on_root(lambda: _publish(result, before, folder))
         except (KeyboardInterrupt, Unwritable) as stop:
-            if not (folder / CHECKPOINT).exists():
+            if not has_begun(folder, Job(job, config)):
                 raise
             said = str(stop) or "Interrupted."
             raise type(stop)(f"{said} Go on with: uf-diffusion resume {folder}") from None
@@ -273,7 +274,7 @@ def _complete(job: str, config: Config, folder: Path) -> None:
 def _cautions(job: str, config: Config) -> list[str]:
     """Reasons not to trust the run; who looks on can stop it."""
     problem = config.build()
-    grid = None if job == "train" else jobs.fitting_grid(config, problem.manifold)
+    grid = None if job == "train" else fitting_grid(config, problem.manifold)
     found = cautions(config, problem, grid, trained=job != "solve")
     if parallel.rank() == 0 and sys.stderr.isatty():
         print("\n".join(f"warning   {sentence}" for sentence in found), file=sys.stderr)

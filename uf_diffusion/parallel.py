@@ -72,18 +72,21 @@ def size() -> int:
 def on_root[T](work: Callable[[], T]) -> T | None:
     """Do ``work`` on rank 0 alone; its result there, nothing elsewhere.
 
+    Inside, rank 0 acts as if it were the only one (`alone`): it must not wait for the others.
+
     Raises:
         BaseException: what ``work`` raised, on all ranks, so that all of them stop.
     """
     if size() == 1:
         return work()
-    result, error = None, None
-    if rank() == 0:
-        try:
-            result = work()
-        except BaseException as caught:  # Ctrl-C too, or the others would wait for ever
-            error = caught
-    error = _world().bcast(error, root=0)
+    world, result, error = _world(), None, None
+    with alone():
+        if world.rank == 0:
+            try:
+                result = work()
+            except BaseException as caught:  # Ctrl-C too, or the others would wait for ever
+                error = caught
+    error = world.bcast(error, root=0)
     if error is not None:
         raise error
     return result

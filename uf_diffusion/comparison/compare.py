@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,45 +16,37 @@ import xarray as xr
 
 from uf_diffusion import parallel
 from uf_diffusion.checkpoints import Checkpoints, Job
+from uf_diffusion.comparison.diffusions import Watch, equation, grid_of, solved, unconstrained
 from uf_diffusion.comparison.distances import energy_distance_series, w2
 from uf_diffusion.comparison.identifiability import Identifiability, identifiability
 from uf_diffusion.comparison.measures import Measure
 from uf_diffusion.comparison.networks import Training, feature_of
 from uf_diffusion.config import Config
 from uf_diffusion.errors import InputError, shown
-from uf_diffusion.memory import require_memory_of_diffusion, require_memory_of_spectrum
-from uf_diffusion.meshfiles import read_usable_mesh
+from uf_diffusion.memory import require_memory_of_spectrum
 from uf_diffusion.network.feature_maps import Atoms
-from uf_diffusion.observers import DIFFUSION_SERIES, DiffusionHistory, with_progress
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.arguments import whole_number
 from uf_diffusion.problem.densities import Diracs
-from uf_diffusion.problem.grids import Grid, grid_on, with_degree
+from uf_diffusion.problem.grids import Grid
 from uf_diffusion.problem.manifolds import Array, Manifold
 from uf_diffusion.store import dataset, run_attributes
 from uf_diffusion.timings import Timings
 
 if TYPE_CHECKING:
-    from uf_diffusion.diffusion.evolution import DiffusionState, Evolution
-    from uf_diffusion.diffusion.schemes import Scheme
-    from uf_diffusion.diffusion.solver import UltraFastDiffusion
+    from uf_diffusion.diffusion.evolution import Evolution
 
 __all__ = [
     "compare",
     "evolution",
-    "fitting_grid",
     "follow",
-    "grid_of",
     "solve",
     "spectrum",
     "train",
     "training",
 ]
 
-type Watch = Sequence[Callable[[Any], object]]
-
 W2_PAIRS = 2**24  # of neurons and nodes up to which W2 takes a few seconds a snapshot
-RATE_NODES = 20_000  # the eigenvalue problem is factorised: it would dominate larger runs
 
 
 def solve(config: Config, folder: Path | None = None, watch: Watch = ()) -> xr.DataTree:
@@ -80,7 +71,7 @@ def solve(config: Config, folder: Path | None = None, watch: Watch = ()) -> xr.D
     with clock.part("set-up"):
         solver = evolution(config)
     with Checkpoints(folder, Job("solve", config)) as checkpoints, clock.part("diffusion"):
-        group = _diffusion(solver, config, config.times(), folder, checkpoints, watch)
+        group = solved(solver, config, config.times(), folder, checkpoints, watch)
     clock.include(solver.timings, "diffusion")
     return _tree(config, clock, diffusion=group)
 
@@ -116,7 +107,7 @@ def evolution(config: Config) -> Evolution:
     Raises:
         InputError: as `solve`.
     """
-    return _evolution(config, _problem(config))
+    return equation(config, _problem(config))
 
 
 def training(config: Config) -> Training:
@@ -161,7 +152,7 @@ def spectrum(config: Config, count: int = 6) -> xr.DataTree:
     if not _installed("dolfinx"):
         return _tree(config, clock, kernel=kernel)
     require_memory_of_spectrum(grid_of(config, problem.manifold))
-    solver = _solver(config, problem)
+    solver = unconstrained(config, problem)
     if len(solver.grid.nodes) < 4 * count + 20:
         raise InputError(f"{len(solver.grid.nodes)} nodes are too few for {count} eigenvalues.")
     from uf_diffusion.diffusion.spectrum import spectrum as eigenpairs
@@ -195,19 +186,22 @@ def compare(
     with clock.part("set-up"):
         problem = _problem(config)
         network = Training(config, problem)  # its mistakes first: they cost nothing
-        solver = _evolution(config, problem)
+        solver = equation(config, problem)
     with Checkpoints(folder, Job(job, config)) as checkpoints:
         with clock.part("diffusion"):
-            diffusion = _diffusion(solver, config, config.clock_times(), folder, checkpoints, watch)
+            diffusion = solved(solver, config, config.clock_times(), folder, checkpoints, watch)
         with clock.part("network"):
             trained = network.run(checkpoints, watch)
     clock.include(solver.timings, "diffusion")
-    compared = None
-    if diffusion is not None and trained is not None:
-        with clock.part("distances"):
-            compared = distances(
-                problem.manifold, solver.grid, diffusion, trained, network.teacher
-            ).assign_attrs(_seen_attributes(config, problem))
+
+    def measured() -> xr.Dataset:
+        assert diffusion is not None and trained is not None
+        return distances(
+            problem.manifold, solver.grid, diffusion, trained, network.teacher
+        ).assign_attrs(_seen_attributes(config, problem))
+
+    with clock.part("distances"):
+        compared = parallel.on_root(measured)
     return _tree(config, clock, diffusion=diffusion, network=trained, comparison=compared)
 
 
@@ -225,12 +219,15 @@ def follow(config: Config) -> xr.DataTree:
     network = Training(config, problem)
     diffusion, nothing = None, Checkpoints(None, Job("follow", config))
     if not isinstance(problem.teacher, Diracs):
-        solver = _evolution(config, problem)
-        diffusion = _diffusion(solver, config, config.clock_times(), None, nothing)
+        solver = equation(config, problem)
+        diffusion = solved(solver, config, config.clock_times(), None, nothing)
     trained = network.run(nothing)
-    compared = None
-    if trained is not None:
-        compared = dataset(**_energies(problem.manifold, diffusion, trained, network.teacher))
+
+    def measured() -> xr.Dataset:
+        assert trained is not None
+        return dataset(**_energies(problem.manifold, diffusion, trained, network.teacher))
+
+    compared = parallel.on_root(measured)
     return _tree(config, clock, network=trained, comparison=compared)
 
 
@@ -266,117 +263,6 @@ def _installed(package: str) -> bool:
         return importlib.util.find_spec(package) is not None
     except ImportError:
         return False
-
-
-def _evolution(config: Config, problem: Problem) -> Evolution:
-    """The equation that problem.limit names."""
-    if config.problem.limit == "unconstrained":
-        return _solver(config, problem)
-    grid = fitting_grid(config, problem.manifold)
-    from uf_diffusion.diffusion.constrained import ConstrainedDiffusion
-
-    return ConstrainedDiffusion(problem, grid, *_stepping(config))
-
-
-def _solver(config: Config, problem: Problem) -> UltraFastDiffusion:
-    grid = fitting_grid(config, problem.manifold)
-    from uf_diffusion.diffusion.solver import UltraFastDiffusion
-
-    return UltraFastDiffusion(problem, grid, *_stepping(config))
-
-
-def _stepping(config: Config) -> tuple[Scheme, float, Any]:
-    """Time scheme, tolerance and the ranks that share the mesh."""
-    from uf_diffusion.diffusion.schemes import scheme
-
-    return scheme(config.diffusion.scheme), config.diffusion.rtol, parallel.communicator()
-
-
-def grid_of(config: Config, manifold: Manifold) -> Grid:
-    """The mesh of a run."""
-    d = config.diffusion
-    if d.mesh:
-        return with_degree(read_usable_mesh(Path(d.mesh)), d.degree)
-    return grid_on(manifold, d.cells, d.degree)
-
-
-def fitting_grid(config: Config, manifold: Manifold) -> Grid:
-    """The mesh of a run that is to be solved. Call it on all ranks.
-
-    Raises:
-        InputError: on all ranks, where a solution on it does not fit into memory.
-    """
-    grid = grid_of(config, manifold)
-    require_memory_of_diffusion(config, grid)
-    return grid
-
-
-def _diffusion(
-    solver: Evolution,
-    config: Config,
-    times: Array,
-    folder: Path | None,
-    checkpoints: Checkpoints,
-    watch: Watch = (),
-) -> xr.Dataset | None:
-    """Run the PDE to the last of the times; the dataset on rank 0."""
-    from uf_diffusion.diffusion.checkpoints import pack, restore
-
-    history = DiffusionHistory(solver, times)
-    stored = checkpoints.stored("diffusion")
-    start = None if stored is None else restore(stored, solver, history)
-
-    def packed(state: DiffusionState) -> xr.Dataset | None:
-        return pack(state, solver, history)
-
-    lookers: Watch = [history, *watch, checkpoints.watch("diffusion", packed)]
-    states = solver.iterate(times[-1], config.diffusion.step or None, start)
-    for state in with_progress(states, times[-1], "diffusion"):
-        for look in lookers:
-            look(state)
-    if history.last is not None:
-        checkpoints.write("diffusion", packed(history.last))  # what comes next may be longer
-    if folder is not None:
-        from uf_diffusion.diffusion.fields import write_fields
-
-        with solver.timings.part("fields for ParaView"):
-            write_fields(
-                folder / "fields.bp", solver, list(zip(times, history.ratios, strict=True))
-            )
-    ratios, outer = np.array(history.ratios), [solver.outer_weight(h) for h in history.ratios]
-    ratio, u, teacher, volume = (
-        solver.gathered(a) for a in (ratios, np.array(outer), solver.teacher, solver.volume)
-    )
-    rate = _rate(solver)
-    if ratio is None or teacher is None:
-        return None
-    cell = {}
-    if config.diffusion.mesh:  # readers of the result may not have the file
-        cell["cell"] = (("cell", "corner"), solver.grid.cells)
-    return dataset(
-        **cell,
-        time=(("step",), history.series("t")),
-        **{name: (("step",), history.series(name)) for name in DIFFUSION_SERIES[1:]},
-        snapshot_time=(("snapshot",), times),
-        node=(("node", "ambient"), solver.grid.nodes),
-        node_measure=(("node",), volume),
-        teacher=(("node",), teacher),
-        density=(("snapshot", "node"), ratio * teacher),
-        outer_weight=(("snapshot", "node"), u),
-    ).assign_attrs(rate)
-
-
-def _rate(solver: Evolution) -> dict[str, float]:
-    """The attribute decay_rate: f''(1) lambda_1, the rate of the potential near equilibrium,
-    f''(1) = 1 / f*''(f'(1)). Nothing where that is too large to compute, or another equation.
-    """
-    from uf_diffusion.diffusion.solver import UltraFastDiffusion
-    from uf_diffusion.diffusion.spectrum import spectrum as eigenpairs
-
-    if not isinstance(solver, UltraFastDiffusion) or len(solver.grid.nodes) > RATE_NODES:
-        return {}
-    f, one = solver.problem.divergence, np.ones(1)
-    return {"decay_rate": float(eigenpairs(solver, 1)[0][0] / f.d2conjugate(f.df(one))[0])}
 
 
 def distances(

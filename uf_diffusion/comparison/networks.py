@@ -141,8 +141,9 @@ class Training:
             for look in lookers:
                 look(state)
         assert state is not None
-        checkpoints.write("network", pack(state))
-        return state
+        last = state
+        checkpoints.write("network", lambda: pack(last))
+        return last
 
     def _packed(self, state: NetworkState, history: NetworkHistory) -> xr.Dataset | None:
         """Everything that the next step depends on, bit for bit, on rank 0."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from uf_diffusion.comparison.compare import grid_of
+from uf_diffusion.comparison.diffusions import grid_of
 from uf_diffusion.comparison.distances import energy_distance
 from uf_diffusion.comparison.sweeps import Measure, Quantity, Series, Study
 from uf_diffusion.config import Config, config_from_toml

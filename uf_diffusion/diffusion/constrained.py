@@ -243,9 +243,12 @@ class ConstrainedDiffusion(Evolution):
             raise StageFailure(f"the Newton matrix is singular ({error})") from None
         return lambda rhs: np.asarray(lu.solve(rhs[self._order])[place])
 
+    @property
+    def slack(self) -> float:
+        return max(1e-12, self._tolerance)
+
     def broken(self, old: DiffusionState, new: DiffusionState) -> str:
-        slack = max(1e-12, self._tolerance)
-        if new.risk > old.risk + slack * max(abs(old.risk), 1e-3):
+        if new.risk > old.risk + self.slack * max(abs(old.risk), 1e-3):
             return "the risk increased"
         return ""
 

@@ -163,6 +163,11 @@ class Evolution(ABC):
             StageFailure: when a stage does not converge.
         """
 
+    @property
+    @abstractmethod
+    def slack(self) -> float:
+        """What a step may break a principle by, relative, and its stages may be left with."""
+
     @abstractmethod
     def broken(self, old: DiffusionState, new: DiffusionState) -> str:
         """Which principle a step broke, beyond the tolerance of a stage; empty when none."""

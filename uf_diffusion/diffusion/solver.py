@@ -69,8 +69,9 @@ class UltraFastDiffusion(Evolution):
         return 1 / ratio
 
     def _fixed(self, state: DiffusionState, t_end: float, count: int) -> Iterator[DiffusionState]:
-        self._exact = True
-        return super()._fixed(state, t_end, count)
+        before, self._exact = self._exact, True
+        yield from super()._fixed(state, t_end, count)
+        self._exact = before
 
     def step(self, state: DiffusionState, tau: float) -> tuple[DiffusionState, float]:
         tolerance = self._stage_tolerance(state)
@@ -89,6 +90,10 @@ class UltraFastDiffusion(Evolution):
         error = self.scheme.error_of(tau, k)
         new = self._evaluated(state, tau, ratio, w, k[-1], reports)
         return new, self._error_norm(error, new)
+
+    @property
+    def slack(self) -> float:
+        return max(1e-12, 0.0 if self._exact else STAGE * self.rtol)
 
     def _stage_tolerance(self, state: DiffusionState) -> float:
         """Of the relative error of u in a stage: round-off where the scheme's principles are exact
