@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from PIL import Image
 
-from uf_diffusion.config import Config, config_from_toml
+from uf_diffusion.config import Config, config_of
 from uf_diffusion.errors import InputError
 from uf_diffusion.plots.globe import Globe
 from uf_diffusion.plots.lines import line_points
@@ -164,8 +164,8 @@ def _run(result: xr.DataTree) -> _Run:
     diffusion, network = group(result, "diffusion"), group(result, "network")
     if diffusion is None or network is None:
         raise InputError("A movie needs the diffusion and the network: the result of a comparison.")
-    config = config_from_toml(result.attrs["config"])
-    manifold = config.problem.shape()
+    config = config_of(result)
+    manifold = config.shape()
     grid = mesh_of(diffusion, config)
     return _Run(config, diffusion, network, group(result, "comparison"), manifold, grid)
 

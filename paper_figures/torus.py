@@ -125,7 +125,7 @@ def _signal(config: Config, x: Array) -> Array:
     n = config.network
     rng = np.random.default_rng(n.seed)
     atoms = place(config.build().teacher, n.teacher_width, n.placement, rng)
-    phi, signal = feature_of(n, config.problem.shape()), np.empty(len(x))
+    phi, signal = feature_of(config, config.shape()), np.empty(len(x))
     for rows in blocks_of(len(x), 512):
         values = np.empty((len(atoms.points), len(x[rows])))
         phi.values(atoms.points, x[rows], 1.0, values)

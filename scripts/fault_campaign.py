@@ -76,7 +76,9 @@ CASES = {
     "train flow": Case(
         ["train", "relu-circle", *small("network.algorithm=flow", "problem.t_end=5.0"), *OFTEN]),
     "compare": Case(["compare", "matern-circle", *BOTH, *OFTEN]),
-    "compare, 2 ranks": Case(["compare", "sphere", *BOTH, *OFTEN], ranks=2),
+    "compare, 2 ranks": Case(
+        ["compare", "sphere", *BOTH, *small("network.width=64", "network.samples=256"), *OFTEN],
+        ranks=2),
     "compare --budget": Case(
         ["compare", "matern-circle", "--budget", *BOTH, *OFTEN]),
     "study": Case(["study", "width", "--values", "32,64,128", "--seeds", "3"], "study.nc",

@@ -19,6 +19,7 @@ from uf_diffusion import checkpoints, load_config, parallel, train
 from uf_diffusion.checkpoints import CHECKPOINT, Checkpoints, Job, interrupted
 from uf_diffusion.cli import main
 from uf_diffusion.comparison import compare as jobs
+from uf_diffusion.comparison.pairs import over_rows
 from uf_diffusion.comparison.runs import Run, Runs
 from uf_diffusion.errors import InputError, Interrupted, Unwritable
 from uf_diffusion.store import appearing, read_result, read_sealed, run_folder, write_sealed
@@ -299,14 +300,30 @@ def test_a_rank_in_trouble_does_not_leave_the_others_waiting(error, tmp_path):
     assert said.get(error, "ZeroDivisionError") in done.stderr
 
 
+@pytest.mark.parallel(2)
 def test_all_ranks_hear_what_stopped_the_root():
-    """On one rank `on_root` passes Ctrl-C on as well."""
+    """Ctrl-C on rank 0, at work for all, ends the others, too."""
+    pytest.importorskip("mpi4py.MPI")
 
     def interrupt():
         raise Interrupted("Interrupted.")
 
     with pytest.raises(Interrupted):
         parallel.on_root(interrupt)
+
+
+@pytest.mark.parallel(2)
+def test_the_root_at_work_does_not_wait_for_the_others(monkeypatch):
+    """Neither for itself to be told, nor for a count of the cores' owners."""
+    comm = pytest.importorskip("mpi4py.MPI").COMM_WORLD
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+
+    def work():
+        over_rows(lambda rows: None, 2**12, 2**11)
+        return parallel.size(), parallel.from_root(lambda: 7)
+
+    assert parallel.on_root(work) == ((1, 7) if comm.rank == 0 else None)
+    assert parallel.size() == 2
 
 
 def test_a_reader_that_leaves_is_no_error():

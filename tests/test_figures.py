@@ -134,7 +134,7 @@ def test_the_start_is_the_papers(family, initial):
             config = load_config(family.preset, overrides)
             training = Training(config, config.build())
             found.append(energy_distance(training.features, training.teacher.points,
-                                         manifold=config.problem.shape()))  # fmt: skip
+                                         manifold=config.shape()))  # fmt: skip
         error = np.std(found, ddof=1) * math.sqrt(1 / 24 + 1 / 6)
         assert abs(np.mean(found) - paper_mean) < 3 * error, (width, np.mean(found), error)
         assert error < 0.1 * paper_mean  # the test would see a wrong density

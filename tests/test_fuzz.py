@@ -1,7 +1,7 @@
 """Configurations of all kinds, most of them wrong: each is a result or one sentence.
 
 2000 of them, the same every time. `--hypothesis-profile explore --hypothesis-seed N` tries others,
-ten times as many.
+five times as many.
 """
 
 import signal
@@ -224,12 +224,21 @@ def is_small(config):
     )
 
 
-@settings(max_examples=550 * SHARE)
-@given(st.sampled_from([solve, train, compare]), st.lists(settings_of(0.05), max_size=3))
-def test_a_run_has_a_result_or_says_why_not(file, job, chosen):
+def test_a_run_has_a_result_or_says_why_not(file):
+    """And a good part of them has one."""
     pytest.importorskip("dolfinx")
-    with refused_in_one_sentence():
-        config = loaded(file, SMALL, [f"{section}.{key}={value}" for section, key, value in chosen])
-        if is_small(config):
-            event("run")
-            assert job(config).children
+    ran = []
+
+    @settings(max_examples=550 * SHARE)
+    @given(st.sampled_from([solve, train, compare]), st.lists(settings_of(0.05), max_size=3))
+    def attempt(job, chosen):
+        overrides = [f"{section}.{key}={value}" for section, key, value in chosen]
+        with refused_in_one_sentence():
+            config = loaded(file, SMALL, overrides)
+            if is_small(config):
+                assert job(config).children
+                ran.append(job)
+
+    attempt()
+    assert len(ran) > 50 * SHARE
+    assert set(ran) == {solve, train, compare}

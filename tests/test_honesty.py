@@ -68,7 +68,7 @@ def solved(cells, preset, overrides, degree="diffusion.degree=1"):
     brief = ["problem.t_end=0.5", "diffusion.snapshots=[0.0, 0.05, 0.5]", "diffusion.rtol=1e-3"]
     config = load_config(preset, [*overrides, *brief, degree, f"diffusion.cells={cells}"])
     group = uf_diffusion.solve(config)["diffusion"].to_dataset()
-    return config, grid_of(config, config.problem.shape()), group
+    return config, grid_of(config, config.shape()), group
 
 
 PROBLEMS = {  # cells of the reference, of the meshes; preset; overrides

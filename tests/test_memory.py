@@ -44,7 +44,7 @@ def test_the_size_of_a_given_mesh_is_known_before_its_nodes_of_higher_degree():
 
 def require(preset, *overrides):
     config = load_config(preset, overrides)
-    require_memory_of_diffusion(config, grid_of(config, config.problem.shape()))
+    require_memory_of_diffusion(config, grid_of(config, config.shape()))
 
 
 @pytest.mark.parametrize("preset", ["relu-circle", "sphere", "radial-torus"])
@@ -54,7 +54,7 @@ def test_a_mesh_that_does_not_fit_is_refused_before_it_is_built(preset):
     with pytest.raises(InputError, match=wanted):
         require(preset, "diffusion.cells=1000000000000000000")
     with pytest.raises(InputError, match=r"use fewer diffusion\.cells"):
-        require_memory_of_spectrum(grid_on(load_config(preset).problem.shape(), 10**18))
+        require_memory_of_spectrum(grid_on(load_config(preset).shape(), 10**18))
     assert time.perf_counter() - start < 2
     require(preset)
 
@@ -94,7 +94,7 @@ MEASURE = """\
         config = load_config("sphere", ["problem.t_end=1e-4", "diffusion.snapshots=21",
                                         f"diffusion.cells={cells}"])
         solve(config)
-        return diffusion_bytes(grid_of(config, config.problem.shape()), 21)
+        return diffusion_bytes(grid_of(config, config.shape()), 21)
 
     run(20)
     before = peak()

@@ -372,7 +372,7 @@ def test_the_teacher_has_a_placement_of_its_own():
         (["network.placement=even", "network.teacher_placement=random"], False),
     ):
         config = load_config("relu-circle", ["network.teacher_width=64", *settings])
-        teacher, lattice = Training(config, config.build()).teacher, config.problem.shape().even(64)
+        teacher, lattice = Training(config, config.build()).teacher, config.shape().even(64)
         assert np.array_equal(teacher.points, lattice) == even
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from uf_diffusion.config import Config, config_from_toml
-from uf_diffusion.problem.manifolds import Array, FlatTorus, Sphere
+from uf_diffusion.config import Config, config_of
+from uf_diffusion.problem.manifolds import Array, Sphere
 from uf_diffusion.problem.triangulations import Triangulation, inspect_mesh
 
 __all__ = ["Check", "checks"]
@@ -50,7 +50,7 @@ def checks(result: xr.DataTree) -> list[Check]:
     Sources: mathematics of the scheme (README, "The scheme in a few lines"); for the constrained
     equation `uf_diffusion.diffusion.constrained`.
     """
-    config = config_from_toml(result.attrs["config"])
+    config = config_of(result)
     found: list[Check] = []
     for name, measured in (("diffusion", _diffusion), ("network", _network),
                            ("budget", _budget), ("kernel", _kernel),
@@ -143,8 +143,7 @@ def _network(n: xr.Dataset, config: Config) -> list[Check]:
 
 def _budget(b: xr.Dataset, config: Config) -> list[Check]:
     spare = float((b.contribution.sum("source") - b.total).min())
-    # energy distances of wrapped differences are no metric there
-    free = isinstance(config.problem.shape(config.folder), FlatTorus) and config.problem.dim > 1
+    free = not b.attrs["negative_type"]
     bound = "no bound on tori of two and more dimensions" if free else "at least 0"
     name = "error budget: sum of the entries less the whole distance, smallest"
     return [Check(name, spare, bound, None if free else spare >= -ROUND_OFF)]

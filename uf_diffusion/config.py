@@ -29,7 +29,7 @@ from uf_diffusion.problem.divergences import divergence
 from uf_diffusion.problem.manifolds import MANIFOLDS, Array, Manifold, manifold
 
 __all__ = ["Config", "DiffusionConfig", "NetworkConfig", "ProblemConfig", "config_from_toml",
-           "load_config", "presets"]  # fmt: skip
+           "config_of", "load_config", "presets"]  # fmt: skip
 
 ALGORITHMS = ["varpro", "two-timescale", "flow", "joint", "fixed"]
 MOST_STEPS = 10**9  # of a run: months
@@ -181,7 +181,7 @@ class Config:
                 )
         self._require_few_steps("diffusion.step", self.diffusion.step)
         if not self.problem.dim:
-            dim = self.problem.shape(self.folder).dim
+            dim = self.shape().dim
             object.__setattr__(self, "problem", dataclasses.replace(self.problem, dim=dim))
         if not self.network.features:
             default = "radial" if self.problem.manifold == "torus" else "relu"
@@ -247,6 +247,10 @@ class Config:
                 f"network.step = {tau} is longer than the run to t = {self.times()[-1]}."
             )
         return steps * tau
+
+    def shape(self) -> Manifold:
+        """The feature space."""
+        return self.problem.shape(self.folder)
 
     def build(self) -> Problem:
         """The problem's values."""
@@ -332,6 +336,18 @@ def config_from_toml(
             raise unknown("section", section, _SECTIONS)
     sections = {key: _section(key, tables.get(key, {})) for key in _SECTIONS}
     return Config(**sections, name=name, folder=folder)
+
+
+def config_of(result: Any) -> Config:
+    """The configuration of a result.
+
+    Raises:
+        InputError: for what is no result of this version, as the attributes tell.
+    """
+    about = getattr(result, "attrs", {})
+    if "config" not in about or "date" not in about:  # results have a date since version 0.2
+        raise InputError("This is not a result of this version of uf_diffusion.")
+    return config_from_toml(about["config"])
 
 
 def _source(path_or_preset: str) -> tuple[str, str, str]:

@@ -1,6 +1,6 @@
 """Will it fit: the memory and the disk that are free, and the sentence for a run that needs more.
 
-What a run needs is estimated from the configuration alone, before anything is built.
+What a run needs is estimated before anything is built.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ def free_memory() -> int:
     try:
         limit = int((CGROUP / "memory.max").read_text())
         used = int((CGROUP / "memory.current").read_text())
+        stat = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+        used -= int(stat.get("inactive_file", 0))  # cached files, given back on demand
     except (OSError, ValueError):  # no container, or one without a limit
         return free
     return min(free, limit - used)
@@ -124,7 +126,7 @@ def result_bytes(config: Config, job: str) -> int:
         job: "solve", "train" or "compare".
     """
     p, d, n = config.problem, config.diffusion, config.network
-    shape = p.shape(config.folder)
+    shape = config.shape()
     shots = len(config.times() if job == "solve" else config.clock_times())
     numbers = 0
     if job != "train" and not d.mesh:

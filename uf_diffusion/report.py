@@ -13,12 +13,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 from plotly.offline import get_plotlyjs
 
 from uf_diffusion.checks import Check, checks
-from uf_diffusion.config import Config, config_from_toml
+from uf_diffusion.config import Config, config_of
 from uf_diffusion.plots.charts import (
     DISTANCES,
     budget_charts,
@@ -71,7 +70,7 @@ def report(result: xr.DataTree) -> str:
     Raises:
         InputError: for a result whose configuration this version does not know.
     """
-    config, found = config_from_toml(result.attrs["config"]), checks(result)
+    config, found = config_of(result), checks(result)
     sections = {
         "picture": ("Densities", _moving(result)),
         "spectrum": ("Eigenvalues", _spectrum(result)),
@@ -156,9 +155,7 @@ def _sentence(result: xr.DataTree, config: Config) -> str:
 
 
 def _warnings(result: xr.DataTree) -> Iterator[str]:
-    given = result.attrs.get("warnings", "")
-    for text in [given] if isinstance(given, str) else np.ravel(given):
-        yield from filter(None, str(text).splitlines())
+    yield from filter(None, result.attrs.get("warnings", "").splitlines())
 
 
 def _numbers(result: xr.DataTree, found: Sequence[Check]) -> Iterator[tuple[str, str]]:

@@ -170,9 +170,9 @@ def run_folder(folder: Path, mark: str = "run.toml") -> Iterator[Path]:
     finally:
         if lock is not None:
             _held.discard(folder.resolve())
-            os.close(lock)
             with suppress(OSError):  # not empty, as a rule
                 folder.rmdir()
+            os.close(lock)
 
 
 def _taken(folder: Path, mark: str) -> int | None:
@@ -181,26 +181,41 @@ def _taken(folder: Path, mark: str) -> int | None:
         return None
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()) and not (folder / mark).exists():
-            raise InputError(
-                f"'{folder}' holds other files and is not a run's folder; choose another --out."
-            )
-        with tempfile.TemporaryFile(dir=folder):
-            lock = os.open(folder, os.O_RDONLY)
+        lock = os.open(folder, os.O_RDONLY)
+        try:
+            if not _locked(lock, folder):  # who had it has removed it
+                os.close(lock)
+                return _taken(folder, mark)
+            if any(folder.iterdir()) and not (folder / mark).exists():
+                raise InputError(
+                    f"'{folder}' holds other files and is not a run's folder; choose another --out."
+                )
+            tempfile.TemporaryFile(dir=folder).close()
+        except BaseException:
+            os.close(lock)
+            raise
     except OSError as error:
         raise InputError(f"Cannot write to '{folder}': {error.strerror}.") from None
+    _held.add(folder.resolve())
+    return lock
+
+
+def _locked(lock: int, folder: Path) -> bool:
+    """Lock an open folder; whether it still has its name.
+
+    Raises:
+        InputError: when another process has locked it.
+    """
     try:
         if fcntl is not None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        os.close(lock)
         raise InputError(
             f"Another process is at work in '{folder}': wait for it, or choose another --out."
         ) from None
     except OSError:  # a file system without locks
         pass
-    _held.add(folder.resolve())
-    return lock
+    return folder.exists() and os.path.samestat(os.fstat(lock), folder.stat())
 
 
 @contextmanager

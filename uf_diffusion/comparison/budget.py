@@ -23,6 +23,7 @@ import xarray as xr
 from uf_diffusion import parallel
 from uf_diffusion.comparison.compare import compare
 from uf_diffusion.comparison.distances import distance
+from uf_diffusion.comparison.energy import negative_type
 from uf_diffusion.comparison.identifiability import needs_constraint
 from uf_diffusion.comparison.measures import Measure
 from uf_diffusion.comparison.networks import feature_of
@@ -31,6 +32,7 @@ from uf_diffusion.config import Config
 from uf_diffusion.errors import InputError, RunFailure
 from uf_diffusion.problem.manifolds import Array, Manifold
 from uf_diffusion.store import dataset
+from uf_diffusion.timings import Timings
 
 __all__ = ["Rung", "budget", "compare_with_budget", "ladder"]
 
@@ -66,9 +68,9 @@ def ladder(config: Config) -> list[Rung]:
 
 
 def _networks(config: Config) -> Iterator[Rung]:
-    n, manifold = config.network, config.problem.shape()
+    n, manifold = config.network, config.shape()
     tight = 1e-5 if n.algorithm != "flow" else n.rtol / 10
-    phi = feature_of(n, manifold)
+    phi = feature_of(config, manifold)
     # closed-form kernels cost O(M) on the circle alone
     linear = "population" if manifold.dim == 1 and phi.kernel is not None else "low-rank"
 
@@ -85,7 +87,7 @@ def _networks(config: Config) -> Iterator[Rung]:
 
 
 def _limits(config: Config) -> Iterator[Rung]:
-    manifold, n, d = config.problem.shape(), config.network, config.diffusion
+    manifold, d = config.shape(), config.diffusion
 
     def rung(removed: str, limit: str, tight: bool = True) -> Rung:
         problem, (cells, rtol) = replace(config.problem, limit=limit), FINER[limit]
@@ -95,7 +97,7 @@ def _limits(config: Config) -> Iterator[Rung]:
         return Rung(removed, Run("solve", replace(config, problem=problem, diffusion=fine)))
 
     limit, removed = config.problem.limit, "regularisation"
-    phi = feature_of(n, manifold)
+    phi = feature_of(config, manifold)
     if limit == "unconstrained" and needs_constraint(phi) and d.degree == 1:
         yield rung(removed, "constrained")
         removed = "what is not seen"
@@ -116,11 +118,16 @@ def compare_with_budget(config: Config, folder: Path) -> xr.DataTree:
         RunFailure: also when a reference problem cannot be solved.
     """
     rungs = ladder(_on_clock(config))  # its mistakes first
+    clock = Timings()
     result = compare(config, folder, job="compare --budget")
-    results = Runs(folder / "budget").results([rung.run for rung in rungs])
-    group = parallel.on_root(lambda: budget(config, result, rungs, results))
+    with clock.part("error budget"):
+        results = Runs(folder / "budget").results([rung.run for rung in rungs])
+        group = parallel.on_root(lambda: budget(config, result, rungs, results))
     if group is not None:
         result["budget"] = xr.DataTree(group)
+        timings = [result["timings"].to_dataset(), clock.group()]
+        result["timings"] = xr.DataTree(xr.concat(timings, "entry"))
+    result.attrs["wall_seconds"] = clock.total
     return result
 
 
@@ -143,7 +150,7 @@ def budget(
     """
     steps = [compared["network"], *map(_last_group, results), compared["diffusion"]]
     removed = [rung.removed for rung in rungs] + ["diffusion's mesh"]
-    return _measured(config.problem.shape(), [s.to_dataset() for s in steps], removed)
+    return _measured(config.shape(), [s.to_dataset() for s in steps], removed)
 
 
 def _last_group(result: xr.DataTree | Failure) -> xr.DataTree:
@@ -179,7 +186,7 @@ def _measured(manifold: Manifold, steps: list[xr.Dataset], removed: list[str]) -
         total=(("snapshot",), total[:, 0]),
         contribution_w2=(("source", "snapshot"), part[:, :, 1].T),
         total_w2=(("snapshot",), total[:, 1]),
-    )
+    ).assign_attrs(negative_type=int(negative_type(manifold)))
 
 
 def _atoms(step: xr.Dataset, k: int) -> tuple[Array, Array]:

@@ -57,7 +57,8 @@ def cautions(
 ) -> list[str]:  # fmt: skip
     """One sentence for each reason not to trust a run, with the number and the remedy.
 
-    Call it on all ranks. It takes as long as a few tens of training steps at most.
+    Call it on all ranks. It takes as long as a few tens of training steps, or as
+    finer meshes take to be built, where one is too coarse.
 
     Args:
         config: the run.
@@ -108,7 +109,8 @@ def _finer(config: Config, density: Density, cells: int, error: float) -> str:
     if d.mesh:
         return "use a diffusion.mesh that is finer there"
     while error > COARSE and cells < CELLS:
-        cells = math.ceil(cells * min(2**dim, max(1.2, (error / COARSE) ** (dim / (d.degree + 1)))))
+        factor = min(2**dim, max(1.2, (error / COARSE) ** (dim / (d.degree + 1))))
+        cells = min(CELLS, math.ceil(cells * factor))
         error = interpolation_error(density, grid_on(density.manifold, cells, d.degree))
     if error > COARSE:
         return f"diffusion.cells = {CELLS} would not suffice either"
@@ -130,7 +132,7 @@ def blindness(config: Config, attributes: dict[str, object]) -> list[str]:
 
 def _kernel(config: Config, problem: Problem, compared: bool) -> Iterator[str]:
     try:
-        phi = feature_of(config.network, problem.manifold)
+        phi = feature_of(config, problem.manifold)
         seen = identifiability(phi, problem.teacher, problem.initial)
     except InputError:  # not known for these features, or a teacher without density
         return
@@ -187,7 +189,7 @@ def _step(config: Config, problem: Problem) -> Iterator[str]:
 
 def _smaller(config: Config) -> Config:
     """A run with a smaller network of the same kind."""
-    n, manifold = config.network, config.problem.shape()
+    n, manifold = config.network, config.shape()
     size = {name: min(getattr(n, name), most) for name, most in SMALLER.items()}
     if n.placement != "random":
         size["width"] = manifold.even_count(size["width"])

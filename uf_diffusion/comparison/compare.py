@@ -18,6 +18,7 @@ from uf_diffusion import parallel
 from uf_diffusion.checkpoints import Checkpoints, Job
 from uf_diffusion.comparison.diffusions import Watch, equation, grid_of, solved, unconstrained
 from uf_diffusion.comparison.distances import energy_distance_series, w2
+from uf_diffusion.comparison.energy import negative_type
 from uf_diffusion.comparison.identifiability import Identifiability, identifiability
 from uf_diffusion.comparison.measures import Measure
 from uf_diffusion.comparison.networks import Training, feature_of
@@ -246,7 +247,7 @@ def _tree(config: Config, clock: Timings, **groups: xr.Dataset | None) -> xr.Dat
 
 
 def _seen(config: Config, problem: Problem) -> Identifiability:
-    phi = feature_of(config.network, problem.manifold, config.folder)
+    phi = feature_of(config, problem.manifold)
     return identifiability(phi, problem.teacher, problem.initial)
 
 
@@ -293,7 +294,7 @@ def distances(
             ],
         ),
         outer_weight_error=(("snapshot",), error),
-    )
+    ).assign_attrs(negative_type=int(negative_type(manifold)))
 
 
 def _energies(

@@ -16,9 +16,17 @@ import numpy as np
 from uf_diffusion.comparison.pairs import distance_sums, distance_sums_3, over_rows, period_of
 from uf_diffusion.errors import InputError
 from uf_diffusion.problem import arguments
-from uf_diffusion.problem.manifolds import Array, Manifold
+from uf_diffusion.problem.manifolds import Array, FlatTorus, Manifold
 
-__all__ = ["energy_distance", "energy_distance_series"]
+__all__ = ["energy_distance", "energy_distance_series", "negative_type"]
+
+
+def negative_type(manifold: Manifold) -> bool:
+    """Whether the energy distance obeys the triangle inequality and its square is not negative.
+
+    Not so for wrapped differences on tori of two and more dimensions, see `energy_distance`.
+    """
+    return not isinstance(manifold, FlatTorus) or manifold.dim == 1
 
 
 def energy_distance(

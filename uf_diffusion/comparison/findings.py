@@ -9,8 +9,8 @@ import xarray as xr
 
 from uf_diffusion.checks import checks
 from uf_diffusion.comparison.cautions import blindness
-from uf_diffusion.config import Config, config_from_toml
-from uf_diffusion.problem.manifolds import FlatTorus, Sphere
+from uf_diffusion.config import Config, config_of
+from uf_diffusion.problem.manifolds import Sphere
 from uf_diffusion.problem.triangulations import Triangulation, inspect_mesh
 
 __all__ = ["findings"]
@@ -24,7 +24,7 @@ def findings(result: xr.DataTree) -> list[str]:
     Args:
         result: of `solve`, `train` or `compare`, or as read from a run's folder.
     """
-    config, parts = config_from_toml(result.attrs["config"]), list[str]()
+    config, parts = config_of(result), list[str]()
     parts += [check.sentence for check in checks(result) if check.holds is False]
     for name, look in (
         ("diffusion", _diffusion), ("network", _network), ("comparison", _comparison),
@@ -70,8 +70,7 @@ def _comparison(config: Config, c: xr.Dataset) -> Iterator[str]:
             "W2 to the diffusion was not computed, as it would take long: "
             "use fewer diffusion.cells or a smaller network.width."
         )
-    manifold = config.problem.shape(config.folder)
-    if isinstance(manifold, FlatTorus) and (c.energy_distance_diffusion.values == 0).any():
+    if not c.attrs["negative_type"] and (c.energy_distance_diffusion.values == 0).any():
         yield (
             "An energy distance of 0 stands for a negative square: of wrapped differences on tori "
             "it is no metric; trust W2."

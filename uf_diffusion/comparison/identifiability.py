@@ -115,11 +115,6 @@ class Identifiability:
             "unseen_initial": self.unseen_initial,
         }
 
-    @property
-    def warning(self) -> str:
-        """One sentence where a density has more than `NEGLIGIBLE` in the null space, else empty."""
-        return unseen_sentence(self.attributes)
-
 
 def unseen_sentence(attributes: Mapping[Any, Any]) -> str:
     """What is not seen and what follows; empty where it is negligible, or not known.

@@ -48,9 +48,10 @@ ALGORITHMS: dict[str, Callable[[Network, NetworkConfig], Algorithm]] = {
 }
 
 
-def feature_of(c: NetworkConfig, manifold: Manifold, folder: str = ".") -> Feature:
-    """The features of a network's configuration; ``folder`` is searched first for a user's own."""
-    return feature(c.features, manifold, c.scale, c.profile, folder)
+def feature_of(config: Config, manifold: Manifold) -> Feature:
+    """The features of a configuration's network."""
+    c = config.network
+    return feature(c.features, manifold, c.scale, c.profile, config.folder)
 
 
 def _teacher(problem: Problem, c: NetworkConfig, rng: np.random.Generator) -> Atoms:
@@ -75,7 +76,7 @@ class Training:
     def __init__(self, config: Config, problem: Problem) -> None:
         c, manifold = config.network, problem.manifold
         self._times = config.clock_times()
-        phi = feature_of(c, manifold, config.folder)
+        phi = feature_of(config, manifold)
         points = (12 + len(self._times)) * c.width + 4 * c.teacher_width + 2 * c.samples
         steps = 0 if c.algorithm == "flow" else self._times[-1] / c.step  # that the history keeps
         plain = 8 * points * (manifold.ambient + 1) + int(64 * steps)

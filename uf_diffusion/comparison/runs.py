@@ -50,7 +50,7 @@ class Run:
     def key(self) -> str:
         """A hash of the job, what it reads of the configuration, and the version of this package.
 
-        The function of a density or regulariser of kind "python" counts by its name alone.
+        What is named "module:name" counts by its name alone.
         """
         text = "\n".join([self.job, __version__, _read(self.job, self.config).to_toml()])
         return hashlib.sha256(text.encode()).hexdigest()[:20]

@@ -11,7 +11,7 @@ import xarray as xr
 from uf_diffusion.comparison.diffusions import grid_of
 from uf_diffusion.comparison.distances import energy_distance
 from uf_diffusion.comparison.sweeps import Measure, Quantity, Series, Study
-from uf_diffusion.config import Config, config_from_toml
+from uf_diffusion.config import Config, config_of
 from uf_diffusion.errors import InputError, unknown
 from uf_diffusion.problem.manifolds import Manifold
 from uf_diffusion.threads import blocks_of
@@ -99,11 +99,11 @@ def _slowest_mode(run: xr.DataTree, reference: xr.DataTree, value: float) -> flo
 
 
 def _config(result: xr.DataTree) -> Config:
-    return config_from_toml(result.attrs["config"])
+    return config_of(result)
 
 
 def _manifold(result: xr.DataTree) -> Manifold:
-    return _config(result).problem.shape()
+    return _config(result).shape()
 
 
 # --- the studies --------------------------------------------------------------------------------
@@ -272,7 +272,7 @@ _ALL = (
         ),
         reference_job="solve",
         reference=_finest_mesh,
-        abscissa=lambda config, value: grid_of(config, config.problem.shape()).spacing,
+        abscissa=lambda config, value: grid_of(config, config.shape()).spacing,
     ),
     Study(
         name="time-step",

@@ -10,11 +10,11 @@ import matplotlib
 import xarray as xr
 from matplotlib.figure import Figure
 
-from uf_diffusion.config import Config, config_from_toml
+from uf_diffusion.config import Config, config_of
 from uf_diffusion.errors import InputError
 from uf_diffusion.plots.histories import budget_panels, time_panels
 from uf_diffusion.plots.lines import line_panels
-from uf_diffusion.plots.maps import map_panels
+from uf_diffusion.plots.maps import MOST_AXES, map_panels
 from uf_diffusion.plots.spectra import spectrum_panels
 from uf_diffusion.plots.style import STYLE, Panel, save
 
@@ -38,15 +38,15 @@ def draw(result: xr.DataTree, path: str | Path | None = None) -> Figure:
         raise InputError(
             f"Nothing can be drawn: this is not a result with a group of {', '.join(_GROUPS)}."
         )
-    config = config_from_toml(result.attrs["config"])
-    manifold = config.problem.shape()
+    config = config_of(result)
+    manifold = config.shape()
     with matplotlib.rc_context(STYLE):
         rows: list[Sequence[Panel]] = []
         if "kernel" in result:
             rows.append(spectrum_panels(result, manifold))
         elif len(manifold.axes) == 1:
             rows.append(line_panels(result, manifold))
-        elif manifold.axes:
+        elif 0 < len(manifold.axes) <= MOST_AXES:
             rows += map_panels(result, config, manifold)
         if "kernel" not in result:
             rows.append(time_panels(result))

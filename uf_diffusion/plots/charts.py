@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from uf_diffusion.config import config_from_toml
+from uf_diffusion.config import config_of
 from uf_diffusion.errors import InputError
+from uf_diffusion.plots.histories import last_decay
 from uf_diffusion.plots.interactive import (
     COLOURS,
     DARK,
@@ -65,7 +66,9 @@ def _over_time(
 
 
 def distance_charts(comparison: xr.Dataset) -> list[Picture]:
-    """How far the network is from teacher and diffusion."""
+    """How far the network is from teacher and diffusion; nothing where no distance is known."""
+    if not measured_distances(comparison):
+        return []
     colours = dict(zip(DISTANCES, (COLOURS[6], BLUE, GREEN, ORANGE), strict=True))
     curves = [
         _Curve(comparison.time.values, comparison[name].values, DISTANCES[name], colours[name],
@@ -127,12 +130,10 @@ def equilibrium_charts(diffusion: xr.Dataset) -> list[Picture]:
     t, low, high = (diffusion[k].values for k in ("time", "min_ratio", "max_ratio"))
     bounds = [_Curve(t, high, "max μ/ν̄", BLUE), _Curve(t, low, "min μ/ν̄", ORANGE)]
     spread, said = high - low, "max μ/ν̄ − min μ/ν̄: 0 in equilibrium."
-    decay, rate = [_Curve(t, spread, "range of μ/ν̄", BLUE)], diffusion.attrs.get("decay_rate")
-    if rate is not None and spread[-1] < 0.5:  # the theory's rate is that of small fluctuations
-        late = t >= t[-1] / 3
-        theory = spread[-1] * np.exp(rate * (t[-1] - t[late]))
-        decay += [_Curve(t[late], theory, f"exp(−f″(1) λ₁ t), rate {rate:.4g}", ORANGE,
-                         dash="dash")]  # fmt: skip
+    decay = [_Curve(t, spread, "range of μ/ν̄", BLUE)]
+    if (theory := last_decay(diffusion)) is not None:
+        rate = f"exp(−f″(1) λ₁ t), rate {diffusion.attrs['decay_rate']:.4g}"
+        decay += [_Curve(theory[0], theory[1], rate, ORANGE, dash="dash")]
         said += " Dashed: the theory's last decay."
     return [
         _over_time("bounds", "Bounds of μ/ν̄", "μ/ν̄ (dimensionless)", bounds,
@@ -151,8 +152,8 @@ def spectrum_charts(result: xr.DataTree) -> list[Picture]:
     if spectrum is not None:
         pictures.append(_laplacian(spectrum))
         try:
-            config = config_from_toml(result.attrs["config"])
-            manifold = config.problem.shape(config.folder)
+            config = config_of(result)
+            manifold = config.shape()
         except InputError:
             return pictures
         if len(manifold.axes) == 1:

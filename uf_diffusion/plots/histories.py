@@ -7,8 +7,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from uf_diffusion.plots.style import BLUE, GREEN, GREY, ORANGE, PALETTE, Panel, group
+from uf_diffusion.problem.manifolds import Array
 
-__all__ = ["budget_panels", "time_panels"]
+__all__ = ["budget_panels", "last_decay", "time_panels"]
 
 
 def time_panels(result: xr.DataTree) -> list[Panel]:
@@ -81,16 +82,28 @@ def _risks(ax: Axes, diffusion: xr.Dataset | None, network: xr.Dataset | None) -
 
 def _decay(ax: Axes, diffusion: xr.Dataset) -> None:
     """The fluctuation of mu/nu; once it is small, the theory's rate through its last value."""
-    t, rate = diffusion.time.values, diffusion.attrs["decay_rate"]
     spread = diffusion.max_ratio.values - diffusion.min_ratio.values
-    ax.plot(t, spread, color=BLUE, label=r"$\max\,\mu/\bar\nu - \min\,\mu/\bar\nu$")
-    if spread[-1] < 0.5:
-        late = t >= t[-1] / 3
-        ax.plot(t[late], spread[-1] * np.exp(rate * (t[-1] - t[late])), "--", color=ORANGE,
-                label=rf"$\exp(-f''(1)\lambda_1 t)$, rate {rate:.4g}")  # fmt: skip
+    ax.plot(diffusion.time.values, spread, color=BLUE,
+            label=r"$\max\,\mu/\bar\nu - \min\,\mu/\bar\nu$")  # fmt: skip
+    if (theory := last_decay(diffusion)) is not None:
+        label = rf"$\exp(-f''(1)\lambda_1 t)$, rate {diffusion.attrs['decay_rate']:.4g}"
+        ax.plot(*theory, "--", color=ORANGE, label=label)
     ax.set(title="approach to equilibrium", xlabel="time t", ylabel="range of the ratio",
            yscale="log")  # fmt: skip
     ax.legend()
+
+
+def last_decay(diffusion: xr.Dataset) -> tuple[Array, Array] | None:
+    """Times and the theory's decay exp(-f''(1) lambda_1 t) through the last range of the ratio;
+    nothing where that is large, or the rate not known.
+    """
+    rate = diffusion.attrs.get("decay_rate")
+    spread = float(diffusion.max_ratio[-1] - diffusion.min_ratio[-1])
+    if rate is None or spread >= 0.5:
+        return None
+    t = diffusion.time.values
+    late = t[(t >= t[-1] / 3) & (rate * (t[-1] - t) < 700)]
+    return late, spread * np.exp(rate * (t[-1] - late))
 
 
 def _bounds(ax: Axes, diffusion: xr.Dataset) -> None:

@@ -18,7 +18,9 @@ from uf_diffusion.problem.grids import Grid, grid_on, with_degree
 from uf_diffusion.problem.manifolds import Array, Manifold, Sphere
 from uf_diffusion.problem.triangulations import Triangulation
 
-__all__ = ["Chart", "density_scale", "map_panels", "mesh_of"]
+__all__ = ["MOST_AXES", "Chart", "density_scale", "map_panels", "mesh_of"]
+
+MOST_AXES = 4  # of a map: averages over more than two further ones take too many points
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def mesh_of(diffusion: xr.Dataset, config: Config) -> Grid:
     """The mesh of a result: from a file if it names its cells, else built in."""
     cells, degree = config.diffusion.cells, config.diffusion.degree
     if "cell" not in diffusion:
-        return grid_on(config.problem.shape(), cells, degree)
+        return grid_on(config.shape(), cells, degree)
     corners = diffusion.node.values[: int(diffusion.cell.values.max()) + 1]
     return with_degree(Triangulation(Sphere(2), corners, diffusion.cell.values), degree)
 

@@ -24,6 +24,7 @@ from uf_diffusion.plots.interactive import (
     single,
 )
 from uf_diffusion.plots.lines import line_points
+from uf_diffusion.plots.maps import MOST_AXES
 from uf_diffusion.plots.reduced import Reduced
 from uf_diffusion.plots.style import BLUE, ORANGE, by_coordinate
 from uf_diffusion.plots.surfaces import SmallChart, globe_pictures, map_pictures
@@ -61,12 +62,12 @@ def movie(result: xr.DataTree) -> Movie:
     if reduced is None:
         return Movie(np.empty(0))
     try:
-        manifold = reduced.config.problem.shape(reduced.config.folder)
+        manifold = reduced.config.shape()
     except InputError as error:
         return Movie(np.empty(0), note=f"There is no picture: {error}")
-    if not manifold.axes:
+    if not 0 < len(manifold.axes) <= MOST_AXES:
         place = f"the manifold '{reduced.config.problem.manifold}' of dimension {manifold.dim}"
-        return Movie(np.empty(0), note=f"There is no picture: no chart is known of {place}.")
+        return Movie(np.empty(0), note=f"There is no picture of {place}.")
     if len(manifold.axes) == 1:
         pictures, points = _lines(reduced, manifold), min(NODES, reduced.nodes)
     elif isinstance(manifold, Sphere):

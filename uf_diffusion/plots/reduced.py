@@ -7,7 +7,7 @@ from functools import cached_property
 
 import xarray as xr
 
-from uf_diffusion.config import Config, config_from_toml
+from uf_diffusion.config import Config, config_of
 from uf_diffusion.plots.interactive import chosen
 from uf_diffusion.plots.maps import mesh_of
 from uf_diffusion.plots.style import group, smoothed
@@ -53,7 +53,7 @@ class Reduced:
         if diffusion is not None:
             diffusion = diffusion.isel(snapshot=frames)
         return Reduced(
-            config_from_toml(result.attrs["config"]), some.snapshot_time.values[frames],
+            config_of(result), some.snapshot_time.values[frames],
             some.sizes["snapshot"] - len(frames), diffusion, network, every,
         )  # fmt: skip
 

@@ -45,7 +45,7 @@ class Grid(Protocol):
 
     @property
     def node_count(self) -> int:
-        """The number of nodes, known before they are."""
+        """The number of nodes, known before they are built."""
         ...
 
     @property
