@@ -61,6 +61,7 @@ REDUCTIONS = {
     "python scripts/benchmarks/diffusion.py": ["--quick", "scaling"],
     "python scripts/benchmarks/network.py": ["--quick", "step", "ratio"],
     "python scripts/benchmarks/distances.py": ["--quick"],
+    "python scripts/fault_campaign.py": ["--kills", "1", "--only", "train"],
     "scripts/scaling.sh": ["1", "1", "0"],
     "ruff": [str(ROOT / "tests" / "documents.py")],
     "mypy": ["--version"],

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from uf_diffusion.config import Config, config_of
+from uf_diffusion.errors import InputError
 from uf_diffusion.problem.manifolds import Array, Sphere
 from uf_diffusion.problem.triangulations import Triangulation, inspect_mesh
 
@@ -49,6 +50,9 @@ def checks(result: xr.DataTree) -> list[Check]:
 
     Sources: mathematics of the scheme (README, "The scheme in a few lines"); for the constrained
     equation `uf_diffusion.diffusion.constrained`.
+
+    Raises:
+        InputError: for a result of an older version, which recorded less.
     """
     config = config_of(result)
     found: list[Check] = []
@@ -70,6 +74,8 @@ def _at_most(
 
 
 def _diffusion(d: xr.Dataset, config: Config) -> list[Check]:
+    if "slack" not in d.attrs:
+        raise InputError("An older version of uf_diffusion wrote this result: run it again.")
     drift = float(np.abs(d.mass.values - 1).max())
     lowest = min(float(d.min_ratio.min()), float((d.density / d.teacher).min()))
     constrained = config.problem.limit == "constrained"

@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import cyclopts
 import xarray as xr
@@ -142,7 +142,8 @@ def study(
     with run_folder(folder):
         parallel.on_root(lambda: write_text(folder / "run.toml", plan.base.to_toml()))
         results = Runs(folder / "runs").results(plan.runs)
-        parallel.on_root(lambda: _finish_study(plan, results, folder, clock))
+        attributes = run_attributes(plan.base, clock.total)
+        parallel.on_root(lambda: _finish_study(plan, results, folder, attributes))
 
 
 @app.command
@@ -304,9 +305,12 @@ def _write_report(result: xr.DataTree, folder: Path) -> Path:
 
 
 def _finish_study(
-    plan: Plan, results: list[xr.DataTree | Failure], folder: Path, clock: Timings
+    plan: Plan,
+    results: list[xr.DataTree | Failure],
+    folder: Path,
+    attributes: dict[str, Any],
 ) -> None:
-    data = plan.measured(results).assign_attrs(run_attributes(plan.base, clock.total))
+    data = plan.measured(results).assign_attrs(attributes)
     write_result(folder / "study.nc", xr.DataTree(data))
     _save_figure(draw_study(data), folder)
     print(study_table(data))

@@ -342,12 +342,12 @@ def config_of(result: Any) -> Config:
     """The configuration of a result.
 
     Raises:
-        InputError: for what is no result of this version, as the attributes tell.
+        InputError: for what is no result.
     """
-    about = getattr(result, "attrs", {})
-    if "config" not in about or "date" not in about:  # results have a date since version 0.2
-        raise InputError("This is not a result of this version of uf_diffusion.")
-    return config_from_toml(about["config"])
+    text = getattr(result, "attrs", {}).get("config")
+    if not isinstance(text, str):
+        raise InputError("This is not a result of uf_diffusion: its configuration is missing.")
+    return config_from_toml(text)
 
 
 def _source(path_or_preset: str) -> tuple[str, str, str]:
