@@ -157,6 +157,7 @@ class Training:
             "potential": gathered(outer.potential),
             "carried": gathered(state.carried),
         }
+        keepsake = self.network.feature_map.keepsake()  # made by all ranks together
         if parallel.rank() != 0:
             return None
         variables = {k: (("neuron", f"{k}_column")[: v.ndim], v) for k, v in rows.items()}
@@ -170,8 +171,7 @@ class Training:
         }
         pace = {"pace": (("pace_number",), state.pace)}
         kept = {
-            f"kept_{k}": (("neuron", "feature_column")[: v.ndim], v)
-            for k, v in self.network.feature_map.keepsake().items()
+            f"kept_{k}": (("neuron", "feature_column")[: v.ndim], v) for k, v in keepsake.items()
         }
         return xr.Dataset({**variables, **pace, **kept, **history.packed()}, attrs=numbers)
 
