@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,7 @@ from uf_diffusion.errors import InputError
 from uf_diffusion.store import read_result, read_sealed
 
 RUN = [sys.executable, "-m", "uf_diffusion"]
+MPIEXEC = shutil.which("mpiexec") or str(Path(sys.executable).parent / "mpiexec")
 OFTEN = ["--set", "diffusion.checkpoint=0.2"]
 PATIENCE = 300  # seconds after which a process hangs
 
@@ -53,7 +55,7 @@ class Case:
     resumable: bool = True
 
     def launched(self, folder: Path, resume: bool) -> list[str]:
-        launcher = [] if self.ranks == 1 else ["mpiexec", "-n", str(self.ranks)]
+        launcher = [] if self.ranks == 1 else [MPIEXEC, "-n", str(self.ranks)]
         if resume:
             return [*launcher, *RUN, "resume", str(folder)]
         return [*launcher, *RUN, *self.command, "--out", str(folder)]

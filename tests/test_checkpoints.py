@@ -1,13 +1,12 @@
 """Half and half is the whole: interrupted runs go on, on any number of ranks."""
 
-import os
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
+from processes import COMMAND, cli, environment
 
 pytest.importorskip("dolfinx")
 from mpi4py import MPI
@@ -106,11 +105,9 @@ LONG = ["--set", "diffusion.cells=20000", "--set", "diffusion.rtol=1e-5", "--set
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_stopped_process_goes_on(number, tmp_path):
     """SIGTERM leaves a checkpoint of the last step, SIGKILL the last periodic one."""
-    command = [sys.executable, "-m", "uf_diffusion"]
     out = tmp_path / "run"
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PMI", "_PYTEST_MPI"))}
     process = subprocess.Popen(
-        [*command, "solve", "radial-torus", *LONG, "--out", out], env=environment,
+        [*COMMAND, "solve", "radial-torus", *LONG, "--out", out], env=environment(),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     while not (out / "checkpoint.nc").exists():
@@ -121,17 +118,13 @@ def test_a_stopped_process_goes_on(number, tmp_path):
     if number == signal.SIGTERM:
         assert process.returncode == 130
         assert f"uf-diffusion resume {out}" in error
-    again = subprocess.run(
-        [*command, "resume", out], env=environment, capture_output=True, text=True
-    )
+    again = cli("resume", out)
     assert again.returncode == 0, again.stderr
     assert not (out / "checkpoint.nc").exists()
     result = read_result(out / "result.nc")["diffusion"]
     assert (np.diff(result.time.values) > 0).all()
     assert result.time.values[0] == 0
     assert np.abs(result.mass.values - 1).max() < 1e-12
-    nothing = subprocess.run(
-        [*command, "resume", out], env=environment, capture_output=True, text=True
-    )
+    nothing = cli("resume", out)
     assert nothing.returncode == 1
     assert "the run is complete" in nothing.stderr

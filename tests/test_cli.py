@@ -8,20 +8,13 @@ import textwrap
 import time
 
 import pytest
+from processes import cli
 
 from uf_diffusion.store import read_result
 
 FAST = ["--set", "problem.t_end=0.0625", "--set", "network.width=16", "--set", "network.samples=40",
         "--set", "network.teacher_width=40", "--set", "diffusion.cells=64",
         "--set", "diffusion.snapshots=3"]  # fmt: skip
-
-
-def cli(*args, cwd=None, launcher=()):
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PMI", "_PYTEST_MPI"))}
-    return subprocess.run(
-        [*launcher, sys.executable, "-m", "uf_diffusion", *map(str, args)],
-        capture_output=True, text=True, timeout=300, cwd=cwd, env=environment,
-    )  # fmt: skip
 
 
 def test_compare_writes_the_whole_run_folder(tmp_path):

@@ -3,7 +3,6 @@
 import dataclasses
 import importlib
 import itertools
-import os
 import re
 import shlex
 import shutil
@@ -14,6 +13,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from processes import environment
 
 pytest.importorskip("dolfinx")
 
@@ -131,10 +131,9 @@ CHECKED = {
 
 def run(words, folder, **more):
     """A process of its own; it must succeed."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PMI", "_PYTEST_MPI"))}
     done = subprocess.run(
         list(map(str, words)), cwd=folder, capture_output=True, text=True, timeout=300,
-        env={**environment, "PYTHONPATH": str(ROOT), **{k: str(v) for k, v in more.items()}},
+        env={**environment(), "PYTHONPATH": str(ROOT), **{k: str(v) for k, v in more.items()}},
     )  # fmt: skip
     assert done.returncode == 0, f"{words}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout

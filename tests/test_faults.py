@@ -14,6 +14,7 @@ import numpy as np
 import psutil
 import pytest
 import xarray as xr
+from processes import COMMAND, cli, environment
 
 from uf_diffusion import checkpoints, load_config, parallel, train
 from uf_diffusion.checkpoints import CHECKPOINT, Checkpoints, Job, interrupted
@@ -22,9 +23,8 @@ from uf_diffusion.comparison import compare as jobs
 from uf_diffusion.comparison.pairs import over_rows
 from uf_diffusion.comparison.runs import Run, Runs
 from uf_diffusion.errors import InputError, Interrupted, Unwritable
-from uf_diffusion.store import appearing, read_result, read_sealed, run_folder, write_sealed
+from uf_diffusion.store import appearing, read_result, read_sealed, run_folder, write_result
 
-COMMAND = [sys.executable, "-m", "uf_diffusion"]
 SHORT = ["problem.t_end=0.125", "network.step=0.0078125", "diffusion.rtol=1e-3",
          "network.width=16", "network.samples=40",
          "network.teacher_width=40", "diffusion.cells=64", "diffusion.snapshots=3"]  # fmt: skip
@@ -33,17 +33,6 @@ OFTEN = [*SHORT, "diffusion.checkpoint=1e-9"]
 
 def sets(pairs):
     return [word for pair in pairs for word in ("--set", pair)]
-
-
-def environment():
-    return {k: v for k, v in os.environ.items() if not k.startswith(("PMI", "_PYTEST_MPI"))}
-
-
-def cli(*args, launcher=(), **options):
-    return subprocess.run(
-        [*launcher, *COMMAND, *map(str, args)], capture_output=True, text=True, timeout=300,
-        env=environment(), **options,
-    )  # fmt: skip
 
 
 class Stop(Exception):
@@ -176,11 +165,11 @@ def test_a_full_disk_stops_a_study(tmp_path, monkeypatch):
     runs = [Run("train", load_config("relu-circle", [*SHORT, f"network.seed={k}"])) for k in (0, 1)]
     attempts = []
 
-    def full(path, tree):
+    def full(path, tree, sealed):
         attempts.append(path)
         raise Unwritable("Cannot write: the disk is full.")
 
-    monkeypatch.setattr("uf_diffusion.comparison.runs.write_sealed", full)
+    monkeypatch.setattr("uf_diffusion.comparison.runs.write_result", full)
     with pytest.raises(Unwritable, match="disk is full"):
         Runs(tmp_path).results(runs)
     assert len(attempts) == 1
@@ -199,7 +188,7 @@ def test_files_appear_whole_or_not_at_all(tmp_path):
 def test_every_bit_of_a_sealed_file_counts(tmp_path, rng):
     """Whatever bit is wrong, wherever the file ends too early: it is refused."""
     path = tmp_path / "a.nc"
-    write_sealed(path, xr.DataTree(xr.Dataset({"x": ("n", rng.normal(size=50))})))
+    write_result(path, xr.DataTree(xr.Dataset({"x": ("n", rng.normal(size=50))})), sealed=True)
     content = path.read_bytes()
     assert read_sealed(path)["x"].shape == (50,)
     for place in rng.integers(8 * len(content), size=40):

@@ -3,7 +3,6 @@
 import csv
 import inspect
 import math
-import os
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import cli
 
 pytest.importorskip("dolfinx")
 
@@ -230,13 +230,8 @@ def test_killed_and_repeated_is_the_whole(tmp_path):
 
 def test_two_ranks_do_all_and_one_draws(tmp_path):
     """Nothing that is drawn waits for the other rank."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PMI", "_PYTEST_MPI"))}
     names = ["torus-teacher", "relu-gammas"]
-    done = subprocess.run(
-        ["mpiexec", "-n", "2", sys.executable, "-m", "uf_diffusion", "figures", *names, "--quick",
-         "--out", str(tmp_path)],
-        capture_output=True, text=True, timeout=200, env=environment,
-    )  # fmt: skip
+    done = cli("figures", *names, "--quick", "--out", tmp_path, launcher=("mpiexec", "-n", "2"))
     assert (done.returncode, done.stderr) == (0, "")
     for name in names:
         assert done.stdout.count(f"{tmp_path / name}.png") == 1

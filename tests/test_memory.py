@@ -1,6 +1,5 @@
 """What a run needs is known before it starts: meshes' sizes, memory, disk."""
 
-import os
 import subprocess
 import sys
 import textwrap
@@ -9,6 +8,7 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
+from processes import environment
 
 from uf_diffusion import load_config, memory
 from uf_diffusion.comparison.compare import train
@@ -110,7 +110,7 @@ def test_the_estimate_of_memory_agrees_with_a_run():
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(MEASURE)],
         capture_output=True, text=True, timeout=300, check=False,
-        env={k: v for k, v in os.environ.items() if not k.startswith(("PMI", "_PYTEST_MPI"))},
+        env=environment(),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert 0.7 < float(done.stdout) < 2

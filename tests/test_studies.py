@@ -1,15 +1,14 @@
 """Studies: nine small ones end to end; runs that are done once, survive kill -9, and may fail."""
 
-import os
 import signal
 import subprocess
-import sys
 import time
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
 import xarray as xr
+from processes import COMMAND, environment, refusal
 
 from uf_diffusion import parallel
 from uf_diffusion.cli import main
@@ -65,10 +64,9 @@ def arguments(name, folder, *, values=None, seeds=None):
 
 def command(*args, launcher=()):
     """The command line as a process of its own."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PMI", "_PYTEST_MPI"))}
     return subprocess.Popen(
-        [*launcher, sys.executable, "-m", "uf_diffusion", *args],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+        [*launcher, *COMMAND, *args],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
     )  # fmt: skip
 
 
@@ -334,12 +332,7 @@ MISTAKES = {
 def test_mistakes_get_one_sentence_before_any_work(case, tmp_path, monkeypatch, capsys):
     args, hint = MISTAKES[case]
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as stopped:
-        main(args)
-    printed = capsys.readouterr()
-    assert stopped.value.code == 1
-    assert hint in printed.err
-    assert printed.err.count("\n") == 1
+    assert hint in refusal(args, capsys).err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -20,7 +20,7 @@ from uf_diffusion.config import Config, config_from_toml
 from uf_diffusion.errors import InputError, Interrupted
 from uf_diffusion.observers import Timed
 from uf_diffusion.signals import patient
-from uf_diffusion.store import read_sealed, run_folder, write_sealed, write_text
+from uf_diffusion.store import read_sealed, run_folder, write_result, write_text
 
 __all__ = ["CHECKPOINT", "Checkpoints", "Job", "has_begun", "interrupted"]
 
@@ -131,7 +131,7 @@ class Checkpoints:
         )  # fmt: skip
         groups: dict[str, Any] = {k: v for k, v in self._groups.items() if v is not None}
         tree = xr.DataTree.from_dict({"/": root, **groups})
-        parallel.on_root(lambda: write_sealed(folder / CHECKPOINT, tree))
+        parallel.on_root(lambda: write_result(folder / CHECKPOINT, tree, sealed=True))
         self._last = time.monotonic()
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import xarray as xr
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from uf_diffusion.diffusion.evolution import DiffusionState, Evolution
     from uf_diffusion.network.training import Network, NetworkState
 
-__all__ = ["DIFFUSION_SERIES", "DiffusionHistory", "NetworkHistory", "Timed", "with_progress"]
+__all__ = ["DIFFUSION_SERIES", "DiffusionHistory", "NetworkHistory", "Timed", "Watch",
+           "with_progress"]  # fmt: skip
 
+
+type Watch = Sequence[Callable[[Any], object]]  # functions to call with each state
 
 DIFFUSION_SERIES = (
     "t",

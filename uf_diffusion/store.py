@@ -29,7 +29,7 @@ except ImportError:  # not POSIX: folders are not locked
     fcntl = None  # type: ignore[assignment]
 
 __all__ = ["appearing", "dataset", "read_result", "read_sealed", "require_room", "run_attributes",
-           "run_folder", "write_result", "write_sealed", "write_text"]  # fmt: skip
+           "run_folder", "write_result", "write_text"]  # fmt: skip
 
 # the words that a reader of result.nc sees for each variable
 LONG_NAMES = {
@@ -232,8 +232,7 @@ def appearing(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(partial, path)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else error
-        raise Unwritable(f"Cannot write '{path}': {reason}.") from None
+        raise _unwritable(path, error) from None
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -245,45 +244,53 @@ def write_text(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
-def write_result(path: Path, tree: xr.DataTree) -> None:
-    """Write a result as NetCDF-4, at once."""
-    with appearing(path) as partial:
-        _write_netcdf(partial, tree)
-
-
-def write_sealed(path: Path, tree: xr.DataTree) -> None:
-    """`write_result`, and at the end of the file, behind what readers of NetCDF look at, its
-    SHA-256.
-    """
-    with appearing(path) as partial:
-        _write_netcdf(partial, tree)
-        seal = _seal(partial.read_bytes())
-        with partial.open("ab") as file:
-            file.write(seal)
-
-
-def _write_netcdf(path: Path, tree: xr.DataTree) -> None:
-    require_room(path.parent, tree.nbytes + tree.nbytes // 8 + 2**16)
-    tree.to_netcdf(path, engine="h5netcdf")
-
-
-def require_room(folder: Path, needed: int) -> None:
-    """Ask for room before it is filled by HDF5 or ADIOS2, which end badly on a full disk.
+def write_result(path: Path, tree: xr.DataTree, sealed: bool = False) -> None:
+    """Write a result as NetCDF-4, at once.
 
     Args:
-        folder: where.
+        path: the file.
+        tree: what is stored.
+        sealed: whether its SHA-256 stands at the end of the file, for `read_sealed`: behind what
+            readers of NetCDF look at.
+
+    Raises:
+        Unwritable: as `appearing`.
+    """
+    require_room(path, tree.nbytes + tree.nbytes // 8 + 2**16)
+    with appearing(path) as partial:
+        tree.to_netcdf(partial, engine="h5netcdf")
+        if sealed:
+            seal = _seal(partial.read_bytes())
+            with partial.open("ab") as file:
+                file.write(seal)
+
+
+def require_room(path: Path, needed: int) -> None:
+    """Ask for room before HDF5 or ADIOS2 fill it: they end badly on a full disk.
+
+    Args:
+        path: what is to be written.
         needed: bytes.
 
     Raises:
-        OSError: when they are not there.
+        Unwritable: when they are not there.
     """
-    if hasattr(os, "posix_fallocate"):
-        with tempfile.TemporaryFile(dir=folder) as file:
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        with tempfile.TemporaryFile(dir=path.parent) as file:
             os.posix_fallocate(file.fileno(), 0, needed)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> Unwritable:
+    reason = os.strerror(error.errno) if error.errno else error
+    return Unwritable(f"Cannot write '{path}': {reason}.")
 
 
 def read_sealed(path: Path) -> xr.DataTree:
-    """Read what `write_sealed` wrote.
+    """Read what `write_result` has sealed.
 
     Raises:
         InputError: when it cannot be read, or is not what was written.

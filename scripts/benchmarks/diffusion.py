@@ -7,7 +7,6 @@ baseline of each table runs in the same command. Times are medians where a run i
 
 from mpi4py import MPI
 
-import argparse
 import json
 import resource
 import subprocess
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import parts
 from scipy.integrate import solve_ivp
 
 from uf_diffusion.diffusion.schemes import SCHEMES
@@ -253,19 +253,10 @@ QUICK = {
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", help=", ".join(PARTS))
-    parser.add_argument("--quick", action="store_true", help="smallest sizes")
-    parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.worker:
-        worker(*arguments.worker)
-        return
-    for name in arguments.parts or PARTS:
-        if name not in PARTS:
-            parser.error(f"unknown part '{name}'; the parts are {', '.join(PARTS)}")
-        print(f"\n== {name}: {PARTS[name].__doc__.splitlines()[0]}", flush=True)
-        PARTS[name](**(QUICK[name] if arguments.quick else {}))
+    if sys.argv[1:2] == ["--worker"]:
+        worker(*sys.argv[2:])
+    else:
+        parts.run(__doc__, PARTS, QUICK)
 
 
 if __name__ == "__main__":

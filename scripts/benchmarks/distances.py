@@ -5,11 +5,11 @@ table runs in the same command. Expect 10 minutes for all parts on two cores, wi
 running; --quick shows that the parts run, at sizes that say nothing.
 """
 
-import argparse
 import time
 
 import numpy as np
 import ot
+import parts
 
 from uf_diffusion.comparison.distances import energy_distance, wasserstein_circle
 from uf_diffusion.comparison.measures import Measure
@@ -164,17 +164,5 @@ PARTS = {"circle": circle, "energy": energy, "transport": transport}
 QUICK = {"circle": {"count": 8}, "energy": {"sizes": (100,)}, "transport": {"count": 1}}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--quick", action="store_true", help="smallest sizes")
-    arguments = parser.parse_args()
-    chosen = arguments.parts or list(PARTS)
-    if unknown := set(chosen) - PARTS.keys():
-        parser.error(f"unknown part {', '.join(unknown)}; parts are {', '.join(PARTS)}")
-    for name in chosen:
-        PARTS[name](**(QUICK[name] if arguments.quick else {}))
-
-
 if __name__ == "__main__":
-    main()
+    parts.run(__doc__, PARTS, QUICK)

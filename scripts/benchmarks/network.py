@@ -7,7 +7,6 @@ cores, with nothing else running; --quick shows that the parts run, at sizes tha
 
 from mpi4py import MPI
 
-import argparse
 import json
 import os
 import resource
@@ -17,6 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import parts
 from scipy.linalg import lu_factor, lu_solve
 from threadpoolctl import threadpool_limits
 
@@ -333,19 +333,11 @@ QUICK = {
 
 def main():
     if sys.argv[1:2] == ["--wide"]:
-        return wide_worker(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
-    if sys.argv[1:2] == ["--ranks"]:
-        return rank_worker(sys.argv[2], *map(int, sys.argv[3:]))
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--quick", action="store_true", help="smallest sizes")
-    arguments = parser.parse_args()
-    chosen = arguments.parts or list(PARTS)
-    if unknown := set(chosen) - PARTS.keys():
-        parser.error(f"unknown part {', '.join(unknown)}; parts are {', '.join(PARTS)}")
-    for name in chosen:
-        PARTS[name](**(QUICK[name] if arguments.quick else {}))
-    return None
+        wide_worker(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    elif sys.argv[1:2] == ["--ranks"]:
+        rank_worker(sys.argv[2], *map(int, sys.argv[3:]))
+    else:
+        parts.run(__doc__, PARTS, QUICK)
 
 
 if __name__ == "__main__":

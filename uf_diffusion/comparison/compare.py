@@ -16,7 +16,7 @@ import xarray as xr
 
 from uf_diffusion import parallel
 from uf_diffusion.checkpoints import Checkpoints, Job
-from uf_diffusion.comparison.diffusions import Watch, equation, grid_of, solved, unconstrained
+from uf_diffusion.comparison.diffusions import equation, grid_of, solved, unconstrained
 from uf_diffusion.comparison.distances import energy_distance_series, w2
 from uf_diffusion.comparison.energy import negative_type
 from uf_diffusion.comparison.identifiability import Identifiability, identifiability
@@ -26,6 +26,7 @@ from uf_diffusion.config import Config
 from uf_diffusion.errors import InputError, shown
 from uf_diffusion.memory import require_memory_of_spectrum
 from uf_diffusion.network.feature_maps import Atoms
+from uf_diffusion.observers import Watch
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.arguments import whole_number
 from uf_diffusion.problem.densities import Diracs

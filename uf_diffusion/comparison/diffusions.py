@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from uf_diffusion.checkpoints import Checkpoints
 from uf_diffusion.config import Config
 from uf_diffusion.memory import require_memory_of_diffusion
 from uf_diffusion.meshfiles import read_usable_mesh
-from uf_diffusion.observers import DIFFUSION_SERIES, DiffusionHistory, with_progress
+from uf_diffusion.observers import DIFFUSION_SERIES, DiffusionHistory, Watch, with_progress
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.grids import Grid, grid_on, with_degree
 from uf_diffusion.problem.manifolds import Array, Manifold
@@ -25,9 +24,7 @@ if TYPE_CHECKING:
     from uf_diffusion.diffusion.schemes import Scheme
     from uf_diffusion.diffusion.solver import UltraFastDiffusion
 
-__all__ = ["Watch", "equation", "fitting_grid", "grid_of", "solved", "unconstrained"]
-
-type Watch = Sequence[Callable[[Any], object]]
+__all__ = ["equation", "fitting_grid", "grid_of", "solved", "unconstrained"]
 
 RATE_NODES = 20_000  # the eigenvalue problem is factorised: it would dominate larger runs
 

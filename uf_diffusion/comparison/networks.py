@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import xarray as xr
@@ -28,14 +28,12 @@ from uf_diffusion.network.training import (
     joint,
     two_timescale,
 )
-from uf_diffusion.observers import NetworkHistory, with_progress
+from uf_diffusion.observers import NetworkHistory, Watch, with_progress
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.manifolds import Manifold
 from uf_diffusion.threads import using_threads
 
 __all__ = ["Training", "feature_of"]
-
-type Watch = Sequence[Callable[[NetworkState], object]]
 
 THREADED = 2**24  # bytes of a projection from which more than one thread pays
 

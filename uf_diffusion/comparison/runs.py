@@ -24,7 +24,7 @@ from uf_diffusion.comparison.compare import compare, follow, solve, spectrum, tr
 from uf_diffusion.config import Config, DiffusionConfig, NetworkConfig
 from uf_diffusion.errors import InputError, Interrupted, RunFailure, Unwritable
 from uf_diffusion.signals import patient
-from uf_diffusion.store import read_sealed, write_sealed
+from uf_diffusion.store import read_sealed, write_result
 from uf_diffusion.version import __version__
 
 __all__ = ["JOBS", "Failure", "Run", "Runs"]
@@ -130,7 +130,7 @@ class Runs:
         """Do a run now, on this rank, and store its result."""
         try:
             result = JOBS[run.job](run.config)
-            write_sealed(self._path(run), result)
+            write_result(self._path(run), result, sealed=True)
         except Unwritable:  # nor could the other runs be kept
             raise
         except (InputError, RunFailure) as error:

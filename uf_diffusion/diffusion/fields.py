@@ -10,7 +10,6 @@ from dolfinx import fem
 from dolfinx.io import VTXWriter
 
 from uf_diffusion.diffusion.evolution import Evolution
-from uf_diffusion.errors import Unwritable
 from uf_diffusion.parallel import on_root
 from uf_diffusion.problem.manifolds import Array
 from uf_diffusion.store import require_room
@@ -36,7 +35,7 @@ def write_fields(path: Path, solver: Evolution, snapshots: Sequence[tuple[float,
     Q = fem.functionspace(solver.mesh, ("DG", 1))
     density, outer_weight = fem.Function(Q, name="density"), fem.Function(Q, name="outer_weight")
     values = (2 * len(snapshots) + 4) * Q.dofmap.index_map.size_global  # fields, mesh
-    on_root(lambda: _make_room(path, 8 * values))
+    on_root(lambda: require_room(path, 8 * values))
     with VTXWriter(solver.comm, partial, [density, outer_weight]) as writer:
         for t, ratio in snapshots:
             density.interpolate(solver.function(ratio * solver.teacher))
@@ -49,10 +48,3 @@ def write_fields(path: Path, solver: Evolution, snapshots: Sequence[tuple[float,
 
     solver.comm.barrier()
     on_root(publish)
-
-
-def _make_room(path: Path, needed: int) -> None:
-    try:
-        require_room(path.parent, needed)
-    except OSError as error:
-        raise Unwritable(f"Cannot write '{path}': {error.strerror}.") from None
