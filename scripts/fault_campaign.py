@@ -85,7 +85,7 @@ CASES = {
         ["compare", "matern-circle", "--budget", *BOTH, *OFTEN]),
     "study": Case(["study", "width", "--values", "32,64,128", "--seeds", "3"], "study.nc",
                   resumable=False),
-    "figures": Case(["figures", "relu-risk-biased", "--quick"], "relu-risk-biased.png",
+    "figures": Case(["figures", "relu-risks-by-width", "--quick"], "relu-risks-by-width.png",
                     resumable=False),
 }  # fmt: skip
 

@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import itertools
 import re
+import runpy
 import shlex
 import shutil
 import signal
@@ -25,7 +26,8 @@ import uf_diffusion.cli as cli_module
 from paper_figures import FIGURES, GROUPS, scale
 from uf_diffusion.cli import main
 from uf_diffusion.comparison import budget
-from uf_diffusion.config import DiffusionConfig, NetworkConfig, ProblemConfig, load_config
+from uf_diffusion.comparison.studies import STUDIES
+from uf_diffusion.config import DiffusionConfig, NetworkConfig, ProblemConfig, load_config, presets
 
 SMALL = [word for setting in (
     "problem.t_end=0.0625", "network.width=16", "network.samples=40", "network.teacher_width=36",
@@ -284,6 +286,15 @@ def test_paths_in_code_exist():
         for path in re.findall(r"`((?:uf_diffusion|scripts|tests|docs|meshes|paper_figures)/[\w./-]*)`",
                                prose(document.read_text())):  # fmt: skip
             assert (ROOT / path).exists(), f"{document.name}: {path}"
+
+
+def test_the_fault_campaign_names_what_exists():
+    """A preset, study or figure that has another name now is found before an hour of kills."""
+    cases = runpy.run_path(str(ROOT / "scripts" / "fault_campaign.py"))["CASES"].values()
+    assert {case.command[0] for case in cases} == {"solve", "train", "compare", "study", "figures"}
+    names = {"study": STUDIES, "figures": FIGURES}
+    for case in cases:
+        assert case.command[1] in names.get(case.command[0], presets())
 
 
 def test_the_reference_of_the_configuration_is_complete():
