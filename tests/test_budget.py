@@ -21,7 +21,7 @@ SMALL = ["network.width=32", "network.samples=100", "network.teacher_width=200",
 
 @pytest.fixture(autouse=True)
 def small_references(monkeypatch):
-    monkeypatch.setattr(budget, "MEAN_FIELD", 900)
+    monkeypatch.setattr(budget, "MEAN_FIELD", (900, 900))
     monkeypatch.setattr(budget, "TEACHER", 900)
 
 

@@ -16,6 +16,7 @@ from uf_diffusion.comparison.distances import (
     distance,
     energy_distance,
     energy_distance_series,
+    energy_distances_of_densities,
     wasserstein_circle,
 )
 from uf_diffusion.comparison.measures import Measure
@@ -184,7 +185,7 @@ def test_energy_distance_invariances_and_weights(rng):
     assert energy_distance(X @ q + 5, Y @ q + 5, a) == pytest.approx(d, rel=1e-10)
     twice = np.concatenate([X, X])
     assert energy_distance(twice, Y, np.concatenate([a, a]) / 2) == pytest.approx(d, rel=1e-10)
-    assert energy_distance(X, X, a, a) < 1e-7
+    assert energy_distance(X, X, a, a) == 0
 
 
 def test_series_equals_single_distances(rng):
@@ -194,6 +195,20 @@ def test_series_equals_single_distances(rng):
     series = energy_distance_series(X, Y, B, sphere)
     single = [energy_distance(x, Y, None, b) for x, b in zip(X, B, strict=True)]
     assert series == pytest.approx(single, rel=1e-12)
+
+
+@pytest.mark.parametrize("manifold", MANIFOLDS, ids=str)
+def test_densities_equal_single_distances(manifold, rng):
+    """On different points, and on the same ones, where only the differences of weights count."""
+    X, Y = manifold.sample(30, rng), manifold.sample(50, rng)
+    A, B, C = (rng.dirichlet(np.ones(n), 3) for n in (30, 50, 30))
+    for points, weights in ((Y, B), (X, C)):
+        series = energy_distances_of_densities(X, A, points, weights, manifold)
+        shuffled = rng.permutation(len(points))
+        single = [energy_distance(X, points[shuffled], a, b[shuffled], manifold)
+                  for a, b in zip(A, weights, strict=True)]  # fmt: skip
+        assert series == pytest.approx(single, rel=1e-9, abs=1e-9)
+    assert (energy_distances_of_densities(X, A, X, A, manifold) == 0).all()
 
 
 # --- W_1 and W_2 on every manifold ----------------------------------------------------------------

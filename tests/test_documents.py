@@ -76,7 +76,7 @@ FEW = {
     group: {name: FIGURES[name]}
     for group, name in zip(GROUPS, ("relu-teachers", "torus-teacher", "decay"), strict=True)
 }
-SMALLER = [(budget, "MEAN_FIELD", 400), (budget, "TEACHER", 400), (scale, "QUICK", 40),
+SMALLER = [(budget, "MEAN_FIELD", (400, 400)), (budget, "TEACHER", 400), (scale, "QUICK", 40),
            (scale, "EARLY", (0, 32)), (scale, "EVERY", 40),
            (importlib.import_module("paper_figures.regenerate"), "GROUPS", FEW)]  # fmt: skip
 

@@ -14,7 +14,7 @@ from mpi4py import MPI
 
 from petsc4py import PETSc
 
-from uf_diffusion.diffusion.linear import Band, Cholesky, Multigrid
+from uf_diffusion.diffusion.linear import LU, Band, Cholesky, Multigrid, StageFailure
 from uf_diffusion.diffusion.solver import UltraFastDiffusion
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.densities import Bumps, Uniform, VonMisesFisher
@@ -127,3 +127,25 @@ def test_one_blas_thread_a_rank():
             env=plain | extra, capture_output=True, text=True, check=True,
         )  # fmt: skip
         assert set(done.stdout.split()) == {str(expected)}
+
+
+def test_lu_solves_whatever_came_before(rng):
+    """Matrices with one pattern, not symmetric; bit for bit what a new factorisation gives."""
+    n = 60
+    places = sparse.random(n, n, 0.1, format="csr", random_state=rng) + sparse.eye_array(n)
+    places = sparse.csr_matrix(places)
+    lu, b = LU(places), rng.standard_normal(n)
+    for _ in range(3):
+        matrix = places.copy()
+        matrix.data = rng.standard_normal(places.nnz)
+        matrix += 20 * sparse.eye_array(n)
+        lu.set(matrix)
+        found = lu.solve(b)
+        assert found == pytest.approx(spsolve(matrix.tocsc(), b), rel=1e-9)
+        alone = LU(matrix)
+        alone.set(matrix)
+        assert np.array_equal(alone.solve(b), found)
+    matrix.data[:] = 0.0
+    lu.set(matrix)
+    with pytest.raises(StageFailure, match="linear solver"):
+        lu.solve(b)

@@ -15,7 +15,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -23,7 +23,12 @@ import xarray as xr
 from uf_diffusion import parallel
 from uf_diffusion.comparison.compare import compare
 from uf_diffusion.comparison.distances import distance
-from uf_diffusion.comparison.energy import negative_type
+from uf_diffusion.comparison.energy import (
+    energy_distance,
+    energy_distance_series,
+    energy_distances_of_densities,
+    negative_type,
+)
 from uf_diffusion.comparison.identifiability import needs_constraint
 from uf_diffusion.comparison.measures import Measure
 from uf_diffusion.comparison.networks import feature_of
@@ -36,11 +41,13 @@ from uf_diffusion.timings import Timings
 
 __all__ = ["Rung", "budget", "compare_with_budget", "ladder"]
 
-MEAN_FIELD = 100_000  # evenly placed neurons that stand for infinitely many
+# evenly placed neurons that stand for infinitely many: in one dimension, and in more
+MEAN_FIELD = (100_000, 20_000)
 TEACHER = 16_384  # evenly placed neurons that stand for the teacher's density
-# how many times more cells in each direction, and less tolerance, the diffusion's reference has;
-# the steps of the constrained equation follow its shocks from cell to cell
-FINER = {"unconstrained": (4, 10), "constrained": (2, 3)}
+# how many times more cells in each direction the diffusion's reference has in one dimension, and in
+# more, and how many times less tolerance; the steps of the constrained equation follow its shocks
+# from cell to cell
+FINER = {"unconstrained": ((4, 2), 10), "constrained": ((2, 2), 3)}
 
 
 @dataclass(frozen=True)
@@ -83,17 +90,17 @@ def _networks(config: Config) -> Iterator[Rung]:
     if n.kernel == "sampled":
         yield rung("sampled inputs", kernel=linear)
     yield rung("teacher's neurons", teacher_placement="even", teacher_width=TEACHER)
-    yield rung("width", placement="even", width=manifold.even_count(MEAN_FIELD), kernel=linear)
+    width = manifold.even_count(_by_dimension(MEAN_FIELD, manifold))
+    yield rung("width", placement="even", width=width, kernel=linear)
 
 
 def _limits(config: Config) -> Iterator[Rung]:
     manifold, d = config.shape(), config.diffusion
 
     def rung(removed: str, limit: str, tight: bool = True) -> Rung:
-        problem, (cells, rtol) = replace(config.problem, limit=limit), FINER[limit]
-        fine = replace(
-            d, cells=d.cells * cells**manifold.dim, rtol=d.rtol / rtol if tight else d.rtol
-        )
+        problem, (finer, rtol) = replace(config.problem, limit=limit), FINER[limit]
+        cells = d.cells * _by_dimension(finer, manifold) ** manifold.dim
+        fine = replace(d, cells=cells, rtol=d.rtol / rtol if tight else d.rtol)
         return Rung(removed, Run("solve", replace(config, problem=problem, diffusion=fine)))
 
     limit, removed = config.problem.limit, "regularisation"
@@ -103,6 +110,10 @@ def _limits(config: Config) -> Iterator[Rung]:
         removed = "what is not seen"
     yield rung(removed, limit)
     yield rung("diffusion's time step", limit, tight=False)
+
+
+def _by_dimension(choice: tuple[int, int], manifold: Manifold) -> int:
+    return choice[0 if manifold.dim == 1 else 1]
 
 
 def compare_with_budget(config: Config, folder: Path) -> xr.DataTree:
@@ -170,34 +181,63 @@ def _measured(manifold: Manifold, steps: list[xr.Dataset], removed: list[str]) -
     """The distances between neighbours, and between the ends, at the times that all share."""
     clocks = [step.snapshot_time.values for step in steps]
     times = [t for t in clocks[0] if all(np.isclose(c, t, atol=1e-9).any() for c in clocks)]
-    entries, whole = [], []
-    for t in times:
-        atoms = [_atoms(step, int(np.argmin(np.abs(step.snapshot_time.values - t))))
-                 for step in steps]  # fmt: skip
-        pairs = [*itertools.pairwise(atoms), (atoms[0], atoms[-1])]
-        measured = [_distances(manifold, *a, *b) for a, b in pairs]
-        entries.append(measured[:-1])
-        whole.append(measured[-1])
-    part, total = np.array(entries), np.array(whole)
+    series = [_series(step, times) for step in steps]
+    pairs = [*itertools.pairwise(series), (series[0], series[-1])]
+    energy = np.array([_energies(manifold, *pair) for pair in pairs])
+    w2 = np.array([_w2(manifold, *pair) for pair in pairs])
     return dataset(
         source=(("source",), np.array(removed)),
         time=(("snapshot",), times),
-        contribution=(("source", "snapshot"), part[:, :, 0].T),
-        total=(("snapshot",), total[:, 0]),
-        contribution_w2=(("source", "snapshot"), part[:, :, 1].T),
-        total_w2=(("snapshot",), total[:, 1]),
+        contribution=(("source", "snapshot"), energy[:-1]),
+        total=(("snapshot",), energy[-1]),
+        contribution_w2=(("source", "snapshot"), w2[:-1]),
+        total_w2=(("snapshot",), w2[-1]),
     ).assign_attrs(negative_type=int(negative_type(manifold)))
 
 
-def _atoms(step: xr.Dataset, k: int) -> tuple[Array, Array]:
-    """Points and weights of a network's or a diffusion's snapshot."""
+class _Series(NamedTuple):
+    """Measures at k times: a network's, whose points move, or a diffusion's, whose weights do.
+
+    Attributes:
+        points: ``(k, n, ambient)`` or ``(n, ambient)``.
+        weights: ``(n,)`` or ``(k, n)``.
+    """
+
+    points: Array
+    weights: Array
+
+    @property
+    def moves(self) -> bool:
+        return self.points.ndim == 3
+
+    def at(self, k: int) -> tuple[Array, Array]:
+        return (self.points[k], self.weights) if self.moves else (self.points, self.weights[k])
+
+
+def _series(step: xr.Dataset, times: Sequence[float]) -> _Series:
+    """A network or a diffusion at these times."""
+    rows = [int(np.argmin(np.abs(step.snapshot_time.values - t))) for t in times]
     if "feature" in step:
-        return step.feature.values[k], step.neuron_mass.values
-    return step.node.values, step.density.values[k] * step.node_measure.values
+        return _Series(step.feature.values[rows], step.neuron_mass.values)
+    return _Series(step.node.values, step.density.values[rows] * step.node_measure.values)
 
 
-def _distances(manifold: Manifold, X: Array, a: Array, Y: Array, b: Array) -> tuple[float, float]:
-    """Energy distance and, in one dimension, W_2."""
-    mu, nu = Measure(manifold, X, a), Measure(manifold, Y, b)
-    w2 = distance("w2", mu, nu).value if manifold.dim == 1 else math.nan
-    return distance("energy", mu, nu).value, w2
+def _energies(manifold: Manifold, mu: _Series, nu: _Series) -> Array:
+    """Energy distances ``(k,)``, without computing twice what does not change with time."""
+    if mu.moves and nu.moves:
+        return np.array([energy_distance(x, y, mu.weights, nu.weights, manifold)
+                         for x, y in zip(mu.points, nu.points, strict=True)])  # fmt: skip
+    if mu.moves:
+        return energy_distance_series(mu.points, nu.points, nu.weights, manifold, mu.weights)
+    return energy_distances_of_densities(mu.points, mu.weights, nu.points, nu.weights, manifold)
+
+
+def _w2(manifold: Manifold, mu: _Series, nu: _Series) -> Array:
+    """W_2 ``(k,)`` in one dimension, NaN in more."""
+    count = len(mu.points) if mu.moves else len(mu.weights)
+    if manifold.dim > 1:
+        return np.full(count, math.nan)
+    return np.array([
+        distance("w2", Measure(manifold, *mu.at(k)), Measure(manifold, *nu.at(k))).value
+        for k in range(count)
+    ])  # fmt: skip

@@ -14,7 +14,11 @@ import numpy as np
 
 from uf_diffusion.comparison.background import Background
 from uf_diffusion.comparison.circle import wasserstein_circle
-from uf_diffusion.comparison.energy import energy_distance, energy_distance_series
+from uf_diffusion.comparison.energy import (
+    energy_distance,
+    energy_distance_series,
+    energy_distances_of_densities,
+)
 from uf_diffusion.comparison.measures import Measure, require_one_manifold
 from uf_diffusion.comparison.smoothed import smoothed
 from uf_diffusion.comparison.transport import wasserstein
@@ -22,8 +26,8 @@ from uf_diffusion.errors import InputError, unknown
 from uf_diffusion.problem.manifolds import Array
 
 __all__ = ["DISTANCES", "Estimate", "chi2", "distance", "energy", "energy_distance",
-           "energy_distance_series", "h_minus_1", "kl", "l1", "w1", "w2",
-           "wasserstein_circle"]  # fmt: skip
+           "energy_distance_series", "energy_distances_of_densities", "h_minus_1", "kl", "l1",
+           "w1", "w2", "wasserstein_circle"]  # fmt: skip
 
 
 class Estimate(NamedTuple):

@@ -18,7 +18,8 @@ from uf_diffusion.errors import InputError
 from uf_diffusion.problem import arguments
 from uf_diffusion.problem.manifolds import Array, FlatTorus, Manifold
 
-__all__ = ["energy_distance", "energy_distance_series", "negative_type"]
+__all__ = ["energy_distance", "energy_distance_series", "energy_distances_of_densities",
+           "negative_type"]  # fmt: skip
 
 
 def negative_type(manifold: Manifold) -> bool:
@@ -56,10 +57,37 @@ def energy_distance(
     if X.shape[1] != Y.shape[1]:
         raise InputError(f"X and Y have {X.shape[1]} and {Y.shape[1]} coordinates a point.")
     a, b = arguments.weights(a, len(X)), arguments.weights(b, len(Y))
-    Z, s = np.concatenate([X, Y]), np.concatenate([a, -b])
-    if _is_line(manifold, X):
-        return _root(_on_line(Z, s, manifold))
-    return _root(-_among(Z, s[None], manifold)[0])
+    return float(_of_pair(X, a[None], Y, b[None], manifold)[0])
+
+
+def energy_distances_of_densities(
+    X: Array, A: Array, Y: Array, B: Array, manifold: Manifold | None = None
+) -> Array:
+    """`energy_distance` of k pairs of measures whose points stay where they are, ``(k,)``.
+
+    All pairs of points are gone through once, whatever k is; and once for X and Y together where
+    they are the same points, say the nodes of one mesh.
+
+    Args:
+        X, Y: points ``(n, ambient)``, ``(m, ambient)``.
+        A, B: weights ``(k, n)``, ``(k, m)``, each row summing to 1.
+        manifold: as in `energy_distance`.
+
+    Raises:
+        InputError: as `energy_distance`.
+    """
+    X = arguments.points(X, 0 if manifold is None else manifold.ambient)
+    Y = arguments.points(Y, X.shape[1])
+    A, B = arguments.reals("A", A), arguments.reals("B", B)
+    if A.ndim != 2 or B.ndim != 2 or len(A) != len(B):
+        raise InputError(
+            f"A and B must have shapes (k, {len(X)}) and (k, {len(Y)}), "
+            f"not {A.shape} and {B.shape}."
+        )
+    for a, b in zip(A, B, strict=True):
+        arguments.weights(a, len(X))
+        arguments.weights(b, len(Y))
+    return _of_pair(X, A, Y, B, manifold)
 
 
 def energy_distance_series(
@@ -98,6 +126,16 @@ def energy_distance_series(
             for x, b, own in zip(X, B, among_atoms, strict=True)
         ]
     )
+
+
+def _of_pair(X: Array, A: Array, Y: Array, B: Array, manifold: Manifold | None) -> Array:
+    """The distances of k pairs of measures, from their differences."""
+    same = X.shape == Y.shape and np.array_equal(X, Y)
+    Z = X if same else np.concatenate([X, Y])
+    S = A - B if same else np.hstack([A, -B])
+    if _is_line(manifold, X):
+        return np.array([_root(_on_line(Z, s, manifold)) for s in S])
+    return np.array([_root(-squared) for squared in _among(Z, S, manifold)])
 
 
 def _root(squared: float) -> float:

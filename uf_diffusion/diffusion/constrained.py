@@ -29,11 +29,10 @@ from typing import NamedTuple
 import numpy as np
 from dolfinx.fem.petsc import assemble_matrix
 from scipy import sparse
-from scipy.sparse.linalg import splu
 
 from uf_diffusion.diffusion.evolution import DiffusionState, Evolution
 from uf_diffusion.diffusion.forms import weighted_stiffness
-from uf_diffusion.diffusion.linear import StageFailure
+from uf_diffusion.diffusion.linear import LU, StageFailure
 from uf_diffusion.diffusion.schemes import SCHEMES, Scheme
 from uf_diffusion.diffusion.transport import EdgeTransport, Fluxes
 from uf_diffusion.diffusion.visible import EvenAndLinear, Visible
@@ -110,9 +109,7 @@ class ConstrainedDiffusion(Evolution):
         self._nu = self.everywhere(self.teacher)
         self.space = EvenAndLinear(grid.nodes, self._volume, self._nu, problem.divergence)
         self.transport = EdgeTransport(self._laplacian(), grid.nodes, problem.manifold)
-        opposite, n = self.space.opposite, len(grid.nodes)
-        pair = np.minimum(opposite, np.arange(n))
-        self._order = np.lexsort((np.arange(n), pair))  # opposite nodes are neighbours
+        self._lu: LU | None = None
         self._tolerance = max(1e-13, STAGE * rtol) if scheme.order > 1 else 1e-13
         self._potential: Array | None = None  # where the next projection starts
         self._newton: tuple[float, _Newton] | None = None
@@ -205,19 +202,18 @@ class ConstrainedDiffusion(Evolution):
     def _factorised(self, moved: _Moved, s: float) -> _Newton:
         """The derivative of  m mu - s D(mu)  at a density."""
         seen, transport = moved.seen, self.transport
-        solve = self._sparse_solver(moved, s)
+        matrix = self._sparse_part(moved, s)
+        if self._lu is None:
+            self._lu = LU(matrix)  # its entries are always in the same places
+        self._lu.set(matrix)
         # G changes by U db beside the pairs' part, where curvature db = -moment . dmu
         U = seen.moment / self._volume[:, None]
         flux = moved.fluxes.by_difference[:, None] * (transport.difference @ U)
-        Z = np.column_stack([solve(x) for x in -s * transport.divergence(flux).T])
-        return _Newton(solve, seen.moment, Z, seen.curvature - seen.moment.T @ Z)
+        Z = np.column_stack([self._lu.solve(x) for x in -s * transport.divergence(flux).T])
+        return _Newton(self._lu.solve, seen.moment, Z, seen.curvature - seen.moment.T @ Z)
 
-    def _sparse_solver(self, moved: _Moved, s: float) -> Callable[[Array], Array]:
-        """Solves with the part of the derivative that couples neighbours and opposite nodes.
-
-        Raises:
-            StageFailure: when it is singular.
-        """
+    def _sparse_part(self, moved: _Moved, s: float) -> sparse.csr_matrix:
+        """The part of the derivative that couples neighbours and opposite nodes."""
         seen, fluxes, opposite = moved.seen, moved.fluxes, self.space.opposite
         i, j = self.transport.tail, self.transport.head
         own, m = np.arange(len(opposite)), self._volume
@@ -235,13 +231,7 @@ class ConstrainedDiffusion(Evolution):
             (own, own, m),
         )
         rows, columns, values = (np.concatenate(part) for part in zip(*entries, strict=True))
-        place = np.argsort(self._order)
-        A = sparse.csc_matrix((values, (place[rows], place[columns])))
-        try:
-            lu = splu(A, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
-        except RuntimeError as error:
-            raise StageFailure(f"the Newton matrix is singular ({error})") from None
-        return lambda rhs: np.asarray(lu.solve(rhs[self._order])[place])
+        return sparse.csr_matrix((values, (rows, columns)))
 
     @property
     def slack(self) -> float:

@@ -8,6 +8,8 @@ Only the diagonal changes between solves, so everything that depends on K alone 
   Gauss-Seidel needs no estimate of eigenvalues and suits every diagonal.
 * a band, on a circle in one process: one node is the border, the others are an open chain.
 * PETSc's sparse Cholesky (MUMPS) otherwise.
+
+Sparse matrices that are not symmetric are `LU`'s.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from uf_diffusion.errors import RunFailure
 from uf_diffusion.problem.grids import Grid, Index, Nesting
 from uf_diffusion.problem.manifolds import Array
 
-__all__ = ["Band", "Cholesky", "FluxForm", "LinearSolver", "Multigrid", "StageFailure",
+__all__ = ["LU", "Band", "Cholesky", "FluxForm", "LinearSolver", "Multigrid", "StageFailure",
            "compressed", "linear_solver", "reduced"]  # fmt: skip
 
 PREFIX = "uf_"
@@ -309,6 +311,48 @@ class Cholesky:
     def solve(self, rhs: Array, rtol: float) -> tuple[Array, int]:
         np.divide(rhs, self._shift, out=self._left.array_w)
         return _solved(self._ksp, self._left, self._right, rtol)
+
+
+class LU:
+    """PETSc's sparse LU factorisation (MUMPS) on this rank alone, anew for each set of entries.
+
+    Where the entries are is fixed, and the order of elimination depends on nothing else: equal
+    matrices have equal factors, whatever came before them.
+
+    Args:
+        places: a matrix with all entries that any will have.
+    """
+
+    def __init__(self, places: sparse.csr_matrix) -> None:
+        csr = (places.indptr.astype(PETSc.IntType), places.indices.astype(PETSc.IntType))
+        self._matrix = PETSc.Mat().createAIJ(places.shape, csr=(*csr, places.data),
+                                             comm=PETSc.COMM_SELF)  # fmt: skip
+        self._right, self._left = self._matrix.createVecs()
+        self._ksp = PETSc.KSP().create(PETSc.COMM_SELF)
+        self._ksp.setOperators(self._matrix)
+        self._ksp.setType(PETSc.KSP.Type.PREONLY)
+        pc = self._ksp.getPC()
+        pc.setType(PETSc.PC.Type.LU)
+        pc.setFactorSolverType("mumps")
+        pc.setFactorSetUpSolverType()
+        for choice in (6, 8):  # permuting and scaling look at the entries
+            pc.getFactorMatrix().setMumpsIcntl(choice, 0)
+
+    def set(self, matrix: sparse.csr_matrix) -> None:
+        """Choose the matrix of the next solves."""
+        csr = (a.astype(PETSc.IntType) for a in (matrix.indptr, matrix.indices))
+        self._matrix.setValuesCSR(*csr, matrix.data)
+        self._matrix.assemble()
+        self._ksp.setOperators(self._matrix)
+
+    def solve(self, rhs: Array) -> Array:
+        """The solution.
+
+        Raises:
+            StageFailure: for a singular matrix.
+        """
+        self._left.array_w[:] = rhs
+        return _solved(self._ksp, self._left, self._right, 1e-12)[0]
 
 
 def _solved(ksp: PETSc.KSP, left: PETSc.Vec, right: PETSc.Vec, rtol: float) -> tuple[Array, int]:
