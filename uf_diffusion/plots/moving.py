@@ -179,5 +179,5 @@ def _scatter(reduced: Reduced, wide: bool) -> Picture:
     reel.figure.update_xaxes(title="limit u at the neuron (dimensionless)", **_range(shown))
     reel.figure.update_yaxes(title="u<sub>i</sub> of the neuron (dimensionless)", **_range(shown))
     said = ("Each neuron's outer weight against the limit's at its feature; on the line they "
-            "agree. The axes show 98 of 100 values.")  # fmt: skip
+            "agree. The axes show 98 % of the values.")  # fmt: skip
     return reel.picture("outer-weights", said, wide)

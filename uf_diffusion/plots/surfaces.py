@@ -123,7 +123,7 @@ class _View:
         middle = seen @ nodes / seen.sum()
         length = float(np.linalg.norm(middle))
         side = middle / length if length > 1e-3 else np.array([1.0, 0.0, 0.0])
-        return _View(max(float(row.max()) for row in densities), 1.6 * side + [0, 0, 0.35])
+        return _View(max(float(row.max()) for row in densities), 2.1 * side + [0, 0, 0.45])
 
     @property
     def scene(self) -> dict[str, Any]:
