@@ -24,6 +24,12 @@ def cli(*args, launcher=(), **options):
     )  # fmt: skip
 
 
+def without_warnings(stderr):
+    """What a command said beside its warnings."""
+    lines = stderr.splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith("warning   "))
+
+
 def refusal(args, capsys):
     """What a command that is refused prints: stdout, and the one sentence on stderr."""
     with pytest.raises(SystemExit) as stopped:

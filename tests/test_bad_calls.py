@@ -74,6 +74,8 @@ def constrained(**changes):
 
 
 RING = grid_on(CIRCLE, 64)
+TINY = load_config("relu-circle", ["problem.t_end=0.125", "network.width=4", "network.samples=9",
+                                   "network.teacher_width=9", "diffusion.cells=16"])  # fmt: skip
 TRIANGLE, CORNERS = np.eye(3), np.array([[0, 1, 2]])
 
 # calls, and a part of the sentence
@@ -147,6 +149,9 @@ CALLS = {
     "measure at the origin": (lambda: measure(0 * X), "off the manifold"),
     "measure's coordinates": (lambda: measure(np.eye(3), np.ones(3) / 3), "2 coordinates here, not 3"),
     "measure's weights": (lambda: measure(weights=[0.9, 0.9]), "sum to 1"),
+    "watch no list": (lambda: uf_diffusion.train(TINY, watch=print), "watch takes functions in a list"),
+    "watch no functions": (lambda: uf_diffusion.train(TINY, watch=[3]), "watch takes functions in a list"),
+    "folder a number": (lambda: uf_diffusion.train(TINY, 3), "folder is a path, not 3"),
     "measure nan": (lambda: measure(NAN, [1.0]), "finite"),
     "measure of nodes": (lambda: Measure.of_nodes(CIRCLE, X, HALVES, 3 * HALVES), "not 1"),
     "measure of nodes' shape": (lambda: Measure.of_nodes(CIRCLE, X, np.ones(3), HALVES), "shape"),

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from processes import cli, refusal
+from processes import cli, refusal, without_warnings
 
 MESHES = Path(__file__).parent.parent / "meshes"
 
@@ -195,9 +195,17 @@ BAD = {
     "study": (["study", "meshes"], "did you mean 'mesh'?"),
     "study values": (["study", "mesh", "--values", "a,b"], "--values takes numbers"),
     "study values negative": (["study", "mesh", "--values=-1,2"], "positive values"),
+    "study values repeated": (["study", "width", "--values", "16,16,32"], "takes each value once"),
     "study seeds": (["study", "mesh", "--seeds", "3"], "takes no --seeds"),
     "study seeds 0": (["study", "width", "--seeds", "0"], "--seeds must be positive"),
     "figure": (["figures", "figur"], "figur"),
+    "report of nothing": (["report", "nowhere"], "There is no file 'nowhere/result.nc'."),
+    "report of a study": (["report", "study"], "'study' holds a study"),
+    "report of half a run": (["report", "half"], "go on with: uf-diffusion resume half"),
+    "Python's name of a key": (["train", "--set", "network.regularisation=1"], "did you mean 'lambda'?"),
+    "population of radial features": (["train", "radial-torus", "--set", "network.kernel=population"], "use network.kernel = 'low-rank' or 'sampled'"),
+    "PETSc's option without a dash": (["solve", "--", "uf_ksp_monitor"], "begins with a dash, unlike 'uf_ksp_monitor'"),
+    "PETSc's option with two values": (["solve", "--", "-uf_ksp_rtol", "1e-3", "1e-4"], "begins with a dash, unlike '1e-4'"),
     "resume without folder": (["resume", "nowhere"], "no checkpoint"),
     "resume a file": (["resume", "binary.toml"], "no checkpoint"),
 }  # fmt: skip
@@ -271,6 +279,9 @@ def mistakes(tmp_path_factory):
         (folder / f"{name}.toml").write_text(
             f"[problem]\nteacher = {{kind = 'python', function = 'wrong:{name}'}}\n"
         )
+    for name, file in (("study", "study.nc"), ("half", "checkpoint.nc")):
+        (folder / name).mkdir()
+        (folder / name / file).touch()
     _write_broken_meshes(folder)
     return folder
 
@@ -303,6 +314,26 @@ def test_bad_input_gets_one_sentence(case, mistakes, monkeypatch, capsys):
     assert printed.out == "" or args[:2] == ["mesh", "check"]
     assert list((mistakes / "foreign").iterdir()) == [mistakes / "foreign" / "thesis.tex"]
     assert not list(mistakes.glob("runs/*/result.nc"))
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ("-uf_ksp_type nonsense", "PETSc refuses an option: Unable to find requested KSP type nonsense."),
+        ("-uf_ksp_rtol abc", "PETSc refuses an option: Input string abc has no numeric value."),
+        ("-uf_pc_factor_mat_solver_type nonsense", "PETSc stopped, with the options given to it: Could not"),
+    ],
+)  # fmt: skip
+def test_bad_options_of_petsc(option, sentence, tmp_path):
+    """In a process of their own: PETSc remembers them."""
+    pytest.importorskip("dolfinx")
+    name = "relu-circle" if "factor" in option else "sphere"
+    small = ["--set", "diffusion.cells=2000", "--set", "problem.t_end=0.1", "--out", "run"]
+    done = cli("solve", name, *small, "--", *option.split(), cwd=tmp_path)
+    assert done.returncode == 1
+    said = without_warnings(done.stderr)
+    assert said.count("\n") == 1
+    assert said.startswith(f"uf-diffusion: {sentence}")
 
 
 def test_bad_input_from_a_shell(mistakes):

@@ -197,6 +197,12 @@ def test_series_equals_single_distances(rng):
     assert series == pytest.approx(single, rel=1e-12)
 
 
+def test_single_precision_is_taken(rng):
+    """As the numbers that it is."""
+    x = rng.standard_normal((20, 2)).astype(np.float32)
+    assert energy_distance(x, x[::2]) == energy_distance(x.astype(float), x[::2].astype(float))
+
+
 @pytest.mark.parametrize("manifold", MANIFOLDS, ids=str)
 def test_densities_equal_single_distances(manifold, rng):
     """On different points, and on the same ones, where only the differences of weights count."""

@@ -89,6 +89,25 @@ def test_features_have_their_gradient(files, name, rng):
     assert (ahead - behind) / (2 * h) == pytest.approx(slope, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("line", "instead", "sentence"),
+    [
+        ("-np.sqrt(2) * np.sin", "np.sqrt(2) * np.sin", "gradients that are not those of"),
+        ("-np.sqrt(2) * np.sin", "-np.sqrt(1.9) * np.sin", "gradients that are not those of"),
+        ("self.manifold.tangent(omega, slope @ x[:, :-1])", "slope @ x[:, :-1]", "not tangent"),
+        ("np.cos(phase), gradient", "np.log(omega[:, :1]) + phase, gradient", "not finite"),
+        ("np.cos(phase), gradient", "phase[:-1], gradient", "values (m, n)"),
+    ],
+)
+def test_wrong_features_are_refused(files, tmp_path, line, instead, sentence):
+    for name in ("waves.py", "waves.toml"):
+        (tmp_path / name).write_text((files / name).read_text().replace(line, instead))
+    assert (tmp_path / "waves.py").read_text() != (files / "waves.py").read_text()
+    with np.errstate(invalid="ignore"), pytest.raises(InputError) as error:
+        uf_diffusion.training(load_config(tmp_path / "waves.toml", SMALL))
+    assert sentence in str(error.value)
+
+
 def test_features_have_the_kernel_that_the_page_says(files, rng):
     """exp(-9 |d|^2 / 2), within four standard errors of 40 000 inputs."""
     features, manifold = made(files, "waves.toml")

@@ -14,9 +14,9 @@ import numpy as np
 import psutil
 import pytest
 import xarray as xr
-from processes import COMMAND, cli, environment
+from processes import COMMAND, cli, environment, without_warnings
 
-from uf_diffusion import checkpoints, load_config, parallel, train
+from uf_diffusion import checkpoints, load_config, parallel, solve, train
 from uf_diffusion.checkpoints import CHECKPOINT, Checkpoints, Job, interrupted
 from uf_diffusion.cli import main
 from uf_diffusion.comparison import compare as jobs
@@ -81,13 +81,25 @@ def test_a_run_goes_on_bit_for_bit(case, tmp_path):
             assert values.identical(again[group]), group
 
 
-def test_another_job_begins_anew(tmp_path):
-    """A checkpoint is gone on from by its own command alone; `resume` has its configuration."""
+def test_another_job_waits_until_it_is_given_up(tmp_path):
+    """A checkpoint is gone on from by its own command alone; `resume` has its configuration.
+
+    Other commands leave it alone, unless the run had done nothing yet.
+    """
     config, other = (load_config("relu-circle", [*OFTEN, f"network.seed={k}"]) for k in (0, 1))
+    with Checkpoints(tmp_path, Job("train", other)):
+        pass
     with pytest.raises(Stop):
         train(config, tmp_path, [stop_at(6)])
+    before = (tmp_path / CHECKPOINT).read_bytes()
+    with pytest.raises(InputError, match="holds an unfinished run of another configuration"):
+        train(other, tmp_path)
+    with pytest.raises(InputError, match=r"command \(train relu-circle\); choose another folder"):
+        solve(config, str(tmp_path))
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
     (tmp_path / "run.toml").write_text("nonsense")
     assert interrupted(tmp_path).config == config
+    (tmp_path / CHECKPOINT).unlink()
     seen = []
     result = train(other, tmp_path, [lambda state: seen.append(state.step)])
     assert seen[0] == 0
@@ -149,7 +161,7 @@ def test_a_full_disk_loses_nothing(tmp_path):
     done = cli("train", "matern-circle", *args, "--out", folder, preexec_fn=little_room)
     assert done.returncode == 1
     path = folder / CHECKPOINT
-    assert done.stderr == (
+    assert without_warnings(done.stderr) == (
         f"uf-diffusion: Cannot write '{path}': File too large. "
         f"Go on with: uf-diffusion resume {folder}\n"
     )

@@ -3,10 +3,13 @@
 from mpi4py import MPI  # noqa: F401 (before DOLFINx)
 
 import re
+import warnings
 from functools import cache
+from html import escape
 
 import numpy as np
 import pytest
+from processes import cli
 
 import uf_diffusion
 from uf_diffusion.comparison.cautions import (
@@ -21,11 +24,13 @@ from uf_diffusion.comparison.identifiability import identifiability
 from uf_diffusion.comparison.measures import Measure
 from uf_diffusion.comparison.networks import ALGORITHMS, Training
 from uf_diffusion.config import load_config
+from uf_diffusion.errors import Caution
 from uf_diffusion.network.features import Laplace, ReLU
 from uf_diffusion.network.projection import measure
 from uf_diffusion.problem.densities import Bumps, Uniform, VonMisesFisher
 from uf_diffusion.problem.grids import grid_on
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
+from uf_diffusion.report import write_report
 
 CIRCLE, TORUS, SPHERE = Circle(), FlatTorus(2, 4.0), Sphere(2)
 COARSE = "The mesh does not resolve"
@@ -346,3 +351,47 @@ def test_the_presets_say_what_is_true_of_them(preset, starts):
 
 def test_the_constrained_limit_is_what_the_features_see():
     assert not said("relu-circle", "problem.limit=constrained")
+
+
+# when and where it is said
+
+UNSOUND = ["problem.t_end=0.5", "network.step=0.25", "diffusion.cells=16", "network.width=64",
+           "diffusion.snapshots=3"]  # fmt: skip
+SOUND = ["problem.t_end=0.125", "network.width=64", "diffusion.snapshots=3"]
+
+
+def test_cautions_are_warnings_of_python(tmp_path):
+    """Once each, before the work is done, and kept with the result; nothing where all is well."""
+    config, steps = load_config("relu-circle", UNSOUND), []
+    with pytest.warns(Caution) as caught:
+        result = uf_diffusion.compare(config, watch=[lambda s: steps.append(len(caught))])
+    told = [str(w.message) for w in caught]
+    for start in (COARSE, "The features do not see", "network.step"):
+        assert sum(sentence.startswith(start) for sentence in told) == 1
+    assert steps[0] == len([w for w in caught if w.category is Caution])
+    assert set(result.attrs["warnings"].splitlines()) == set(told)
+    assert __file__ == caught[0].filename  # where the caller is
+    page = write_report(result, tmp_path).read_text()
+    assert escape(told[0]) in page
+
+    for sure, settings in ((True, SOUND), (False, UNSOUND)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            result = uf_diffusion.compare(load_config("matern-circle", settings), cautious=sure)
+        assert not result.attrs.get("warnings")
+
+
+def test_cautions_come_before_a_run_that_fails(tmp_path):
+    """Without a terminal, too; and one line each."""
+    done = cli("train", "matern-circle", "--set", "network.lambda=1e-12", "--out", tmp_path / "run")
+    *before, last = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert any("effective dimension" in line for line in before)
+    assert all(line.startswith("warning   ") for line in before)
+    assert last.startswith("uf-diffusion: Training failed at the start: The projection did not")
+
+
+def test_two_ranks_say_it_once(tmp_path):
+    settings = [word for pair in UNSOUND for word in ("--set", pair)]
+    done = cli("compare", *settings, "--out", tmp_path / "run", launcher=("mpiexec", "-n", "2"))
+    assert done.stderr.count(COARSE) == done.stdout.count(COARSE) == 1

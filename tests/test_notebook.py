@@ -72,7 +72,11 @@ def test_states_and_networks_show_no_arrays():
         f"projections={state.projections})"
     )
     assert "neurons=16" in repr(training.network)
-    assert "array" not in repr(training.network) + repr(state)
+    assert state.risk == state.outer.risk
+    assert repr(training) == (
+        f"Training(network={training.network!r}, algorithm=VarProDescent, t_end=0.0625)"
+    )
+    assert "array" not in repr(training) + repr(state)
 
 
 def test_diffusion_shows_no_arrays():

@@ -18,6 +18,7 @@ import xarray as xr
 from uf_diffusion import parallel
 from uf_diffusion.config import Config, config_from_toml
 from uf_diffusion.errors import InputError, Interrupted
+from uf_diffusion.memory import require_disk, result_bytes
 from uf_diffusion.observers import Timed
 from uf_diffusion.signals import patient
 from uf_diffusion.store import read_sealed, run_folder, write_result, write_text
@@ -40,15 +41,16 @@ class Checkpoints:
 
     A context manager, for the work itself: the job's mistakes come before. Entering it takes the
     folder, and begins the run: from then on it can be resumed. Where the folder has a checkpoint of
-    the same job, that is gone on from; another job's is replaced. Inside, the two signals wait for
-    the end of the step; the second Ctrl-C does not wait.
+    the same job, that is gone on from; another job's work is not thrown away. Inside, the two
+    signals wait for the end of the step; the second Ctrl-C does not wait.
 
     Args:
         folder: of the run; none: nothing is written and signals act at once.
         job: what is done.
 
     Raises:
-        InputError: on all ranks, for a checkpoint that cannot be read, or as `run_folder`.
+        InputError: on all ranks, for a checkpoint that cannot be read, or holds the work of another
+            job, where the result does not fit onto the disk, or as `run_folder`.
     """
 
     def __init__(self, folder: Path | None, job: Job) -> None:
@@ -62,9 +64,12 @@ class Checkpoints:
         with self._inside as inside:
             if (folder := self._folder) is not None:
                 inside.enter_context(run_folder(folder))
+                require_disk(folder, result_bytes(self._job.config, self._job.name))
                 found = parallel.from_root(lambda: _read(folder))
                 if found is not None and found[0] == self._job:
                     self._groups = dict(found[1])
+                elif found is not None and found[1]:
+                    raise _other_work(folder, found[0])
                 else:
                     self._begin(folder)
                 self._heard = inside.enter_context(patient())
@@ -133,6 +138,14 @@ class Checkpoints:
         tree = xr.DataTree.from_dict({"/": root, **groups})
         parallel.on_root(lambda: write_result(folder / CHECKPOINT, tree, sealed=True))
         self._last = time.monotonic()
+
+
+def _other_work(folder: Path, job: Job) -> InputError:
+    return InputError(
+        f"'{folder}' holds an unfinished run of another configuration or command ({job.name} "
+        f"{job.config.name}); choose another folder, finish it with 'uf-diffusion resume "
+        f"{folder}', or remove the file '{folder / CHECKPOINT}' to give it up."
+    )
 
 
 def interrupted(folder: Path) -> Job:

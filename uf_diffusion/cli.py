@@ -10,9 +10,11 @@ import platform
 import shutil
 import sys
 import traceback
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import cyclopts
 import xarray as xr
@@ -23,15 +25,12 @@ from uf_diffusion import parallel
 from uf_diffusion.checkpoints import CHECKPOINT, Job, has_begun, interrupted
 from uf_diffusion.comparison import compare as jobs
 from uf_diffusion.comparison.budget import compare_with_budget
-from uf_diffusion.comparison.cautions import cautions
-from uf_diffusion.comparison.diffusions import fitting_grid
-from uf_diffusion.comparison.findings import findings
+from uf_diffusion.comparison.findings import note
 from uf_diffusion.comparison.runs import Failure, Runs
 from uf_diffusion.comparison.studies import STUDIES, study_named
 from uf_diffusion.comparison.sweeps import Plan, numbers
 from uf_diffusion.config import Config, load_config, presets
-from uf_diffusion.errors import InputError, Interrupted, RunFailure, Unwritable
-from uf_diffusion.memory import require_disk, result_bytes
+from uf_diffusion.errors import Caution, Finding, InputError, Interrupted, RunFailure, Unwritable
 from uf_diffusion.meshfiles import read_mesh, require_usable, write_mesh
 from uf_diffusion.plots import draw, save
 from uf_diffusion.problem.grids import Icosphere, grid_on
@@ -111,7 +110,7 @@ def spectrum(
     folder = out or Path("runs") / f"spectrum-{chosen_config.name}"
     with run_folder(folder):
         result = jobs.spectrum(chosen_config, count)
-        parallel.on_root(lambda: _publish(result, [], folder))
+        parallel.on_root(lambda: _publish(result, folder))
 
 
 @app.command
@@ -177,9 +176,7 @@ def figures(
 @app.command
 def report(run_dir: Annotated[Path, cyclopts.Parameter(help="A run's folder.")], /) -> None:
     """Write a run's report.html: one file with everything, to be looked at offline."""
-    parallel.on_root(
-        lambda: print(f"report    {_write_report(read_result(run_dir / 'result.nc'), run_dir)}")
-    )
+    parallel.on_root(lambda: print(f"report    {_write_report(_result_in(run_dir), run_dir)}"))
 
 
 @app.command
@@ -261,10 +258,8 @@ def _complete(job: str, config: Config, folder: Path) -> None:
     """Compute; then store, draw, summarise. Whatever stops it says how to go on."""
     with run_folder(folder):
         try:
-            before = _cautions(job, config)
-            require_disk(folder, result_bytes(config, job))
             result = JOBS[job](config, folder)
-            parallel.on_root(lambda: _publish(result, before, folder))
+            parallel.on_root(lambda: _publish(result, folder))
         except (KeyboardInterrupt, Unwritable) as stop:
             if not has_begun(folder, Job(job, config)):
                 raise
@@ -272,19 +267,9 @@ def _complete(job: str, config: Config, folder: Path) -> None:
             raise type(stop)(f"{said} Go on with: uf-diffusion resume {folder}") from None
 
 
-def _cautions(job: str, config: Config) -> list[str]:
-    """Reasons not to trust the run; who looks on can stop it."""
-    problem = config.build()
-    grid = None if job == "train" else fitting_grid(config, problem.manifold)
-    found = cautions(config, problem, grid, trained=job != "solve")
-    if parallel.rank() == 0 and sys.stderr.isatty():
-        print("\n".join(f"warning   {sentence}" for sentence in found), file=sys.stderr)
-    return found
-
-
-def _publish(result: xr.DataTree, before: list[str], folder: Path) -> None:
+def _publish(result: xr.DataTree, folder: Path) -> None:
     """All files of a run that is complete; those of another run go."""
-    result.attrs["warnings"] = "\n".join(dict.fromkeys([*before, *findings(result)]))
+    note(result)  # of what has been added to it
     write_text(folder / "run.toml", result.attrs["config"])
     write_result(folder / "result.nc", result)
     _save_figure(draw(result), folder)
@@ -296,6 +281,17 @@ def _publish(result: xr.DataTree, before: list[str], folder: Path) -> None:
         (folder / "report.html").unlink(missing_ok=True)
     (folder / CHECKPOINT).unlink(missing_ok=True)
     print_summary(result, folder)
+
+
+def _result_in(folder: Path) -> xr.DataTree:
+    path = folder / "result.nc"
+    if not path.exists() and (folder / CHECKPOINT).exists():
+        raise InputError(
+            f"The run in '{folder}' is not complete; go on with: uf-diffusion resume {folder}"
+        )
+    if not path.exists() and (folder / "study.nc").exists():
+        raise InputError(f"'{folder}' holds a study, which has a table and a figure, no report.")
+    return read_result(path)
 
 
 def _write_report(result: xr.DataTree, folder: Path) -> Path:
@@ -343,10 +339,12 @@ def main(argv: list[str] | None = None) -> None:
     """Entry point; exits with 0, with 1 after one sentence about a mistake, or 130 on Ctrl-C."""
     argv = sys.argv[1:] if argv is None else argv
     end = argv.index("--") if "--" in argv else len(argv)
+    petsc = argv[end + 1 :]
     try:
-        if petsc := argv[end + 1 :]:
+        if petsc:
             _petsc_options(petsc)
-        app(argv[:end], exit_on_error=False, print_error=False)
+        with _told_at_once():
+            app(argv[:end], exit_on_error=False, print_error=False)
     except (InputError, RunFailure, cyclopts.CycloptsError) as error:  # the same on all ranks
         _fail(" ".join(str(error).split()), 1)
     except Interrupted as interrupt:  # the same on all ranks
@@ -361,10 +359,35 @@ def main(argv: list[str] | None = None) -> None:
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         _fail_alone(f"{error.strerror or error}{where}.", 1)
-    except Exception:
+    except Exception as error:
+        if petsc and type(error).__module__.startswith("petsc4py"):
+            from uf_diffusion.diffusion.linear import complaint
+
+            _fail_alone(f"PETSc stopped, with the options given to it: {complaint(error)}.", 1)
         traceback.print_exc()
         parallel.abort_all(1)
         raise SystemExit(1) from None
+
+
+@contextmanager
+def _told_at_once() -> Iterator[None]:
+    """Cautions go to stderr before the work, whether or not it ends; findings to the summary."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", Caution)
+        warnings.simplefilter("ignore", Finding)
+        usual = warnings.showwarning
+
+        def show(
+            message: Warning | str, category: type[Warning], filename: str, lineno: int,
+            file: TextIO | None = None, line: str | None = None,
+        ) -> None:  # fmt: skip
+            if issubclass(category, Caution):
+                print(f"warning   {message}", file=sys.stderr, flush=True)
+            else:
+                usual(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show
+        yield
 
 
 def _petsc_options(options: list[str]) -> None:

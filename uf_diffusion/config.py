@@ -399,9 +399,10 @@ def _section(name: str, table: Any) -> Any:
     if not isinstance(table, dict):
         raise InputError(f"[{name}] must be a table of keys, not {shown(table)}.")
     by_key = {key_of(f): f for f in fields(_SECTIONS[name])}
+    also = {f.name: key_of(f) for f in fields(_SECTIONS[name])}  # their names in Python
     values = {}
     for key, value in table.items():
         if key not in by_key:
-            raise unknown(f"key in [{name}]", key, by_key)
+            raise unknown(f"key in [{name}]", key, by_key, also)
         values[by_key[key].name] = value
     return _SECTIONS[name](**values)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["InputError", "Interrupted", "RunFailure", "Unwritable", "cause", "shown", "unknown"]
+__all__ = ["Caution", "Finding", "InputError", "Interrupted", "RunFailure", "Unwritable", "cause",
+           "shown", "unknown"]  # fmt: skip
 
 
 class InputError(ValueError):
@@ -19,6 +20,14 @@ class RunFailure(RuntimeError):
 
 class Unwritable(RunFailure):
     """A file cannot be written, as on a full disk; the message names it and says why."""
+
+
+class Caution(UserWarning):
+    """Before a run: numbers that could not be trusted; the message says why, and what helps."""
+
+
+class Finding(Caution):
+    """After a run: a check that fails, or numbers that cannot be trusted."""
 
 
 def shown(value: Any) -> str:
@@ -40,15 +49,20 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C or SIGTERM, heard where work could stop; on all ranks, with a sentence."""
 
 
-def unknown(what: str, name: str, valid: Iterable[str]) -> InputError:
+def unknown(
+    what: str, name: str, valid: Iterable[str], also: Mapping[str, str] | None = None
+) -> InputError:
     """The error for a name that does not exist, with the nearest name that does.
 
     Args:
         what: the kind of thing named, e.g. "key in [diffusion]".
         name: what the user wrote.
         valid: the names that exist.
+        also: other names, and the valid one that is meant by each.
     """
     names = sorted(valid)
+    if also and name in also:
+        return InputError(f"Unknown {what} {shown(name)}: did you mean '{also[name]}'?")
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean '{close[0]}'?" if close else f"valid are {', '.join(names)}."
     return InputError(f"Unknown {what} {shown(name)}: {hint}")

@@ -12,6 +12,7 @@ import xarray as xr
 from tqdm import tqdm
 
 from uf_diffusion import parallel
+from uf_diffusion.errors import InputError, shown
 from uf_diffusion.problem.manifolds import Array
 from uf_diffusion.store import dataset
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from uf_diffusion.network.training import Network, NetworkState
 
 __all__ = ["DIFFUSION_SERIES", "DiffusionHistory", "NetworkHistory", "Timed", "Watch",
-           "with_progress"]  # fmt: skip
+           "watchers", "with_progress"]  # fmt: skip
 
 
 type Watch = Sequence[Callable[[Any], object]]  # functions to call with each state
@@ -36,6 +37,18 @@ DIFFUSION_SERIES = (
     "linear_iterations",
     "stage_error",
 )
+
+
+def watchers(watch: Watch) -> list[Callable[[Any], object]]:
+    """The functions to call.
+
+    Raises:
+        InputError: for anything but a sequence of functions.
+    """
+    found = list(watch) if isinstance(watch, Iterable) else [None]
+    if not all(map(callable, found)):
+        raise InputError(f"watch takes functions in a list, not {shown(watch)}.")
+    return found
 
 
 class Timed(Protocol):

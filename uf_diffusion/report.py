@@ -17,6 +17,7 @@ import xarray as xr
 from plotly.offline import get_plotlyjs
 
 from uf_diffusion.checks import Check, checks
+from uf_diffusion.comparison.findings import warnings_of
 from uf_diffusion.config import Config, config_of
 from uf_diffusion.plots.charts import (
     DISTANCES,
@@ -127,7 +128,7 @@ def _header(result: xr.DataTree, config: Config, found: Sequence[Check]) -> str:
         f"{float(result.attrs['wall_seconds']):.1f} s on {_text(result.attrs['ranks'])} rank(s), "
         f"{when:%d %B %Y, %H:%M} UTC.</p>",
     ]
-    if warnings := list(_warnings(result)):
+    if warnings := warnings_of(result):
         items = "".join(f"<li>{escape(line)}</li>" for line in warnings)
         lines.append(
             f'<div class="warnings" role="note"><strong>Warnings</strong><ul>{items}</ul></div>'
@@ -152,10 +153,6 @@ def _sentence(result: xr.DataTree, config: Config) -> str:
         return f"What the features see, and the slowest modes, on the {place}"
     sides = [f"the {equation}"] * ("diffusion" in result) + [network] * ("network" in result)
     return f"On the {place}, to t = {p.t_end:g}: {' and '.join(sides)}; {p.regulariser} regulariser"
-
-
-def _warnings(result: xr.DataTree) -> Iterator[str]:
-    yield from filter(None, result.attrs.get("warnings", "").splitlines())
 
 
 def _numbers(result: xr.DataTree, found: Sequence[Check]) -> Iterator[tuple[str, str]]:

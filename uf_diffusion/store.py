@@ -33,7 +33,7 @@ __all__ = ["appearing", "dataset", "read_result", "read_sealed", "require_room",
 
 # the words that a reader of result.nc sees for each variable
 LONG_NAMES = {
-    "time": "time of the step",
+    "time": "time of the step, or of the snapshot",
     "step_size": "length of the step that led here",
     "mass": "integral of the density",
     "risk": "risk: integral of f(teacher/density) against the density, or reduced risk L",
@@ -315,6 +315,8 @@ def read_result(path: Path) -> xr.DataTree:
     Raises:
         InputError: when it cannot be read.
     """
+    if not path.exists():
+        raise InputError(f"There is no file '{path}'.")
     try:
         with xr.open_datatree(path, engine="h5netcdf") as tree:
             return tree.load()

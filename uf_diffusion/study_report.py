@@ -60,6 +60,8 @@ def _fitted(study: xr.Dataset, quantity: str, series: str) -> str:
     theory = float(one.expected_order)
     word = "order" if study.attrs["law"] == "power" else "rate"
     predicted = f" (theory: {theory:g})" if math.isfinite(theory) else ""
+    if not math.isfinite(half):  # a line through two points has no error
+        return f"{word} {order:.4f}{predicted}" if math.isfinite(order) else f"no {word}{predicted}"
     return f"{word} {order:.4f} +- {half:.2g}{predicted}"
 
 

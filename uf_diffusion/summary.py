@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from uf_diffusion.comparison.findings import warnings_of
 from uf_diffusion.comparison.identifiability import unseen_sentence
 from uf_diffusion.problem.triangulations import MeshReport
 
@@ -26,7 +27,7 @@ def print_summary(result: xr.DataTree, folder: Path) -> None:
             print("\n".join(lines(result[name].to_dataset())))
     if "kernel" in result and "spectrum" not in result:
         print("spectrum  the eigenvalues of the weighted Laplacian need DOLFINx")
-    for sentence in filter(None, result.attrs.get("warnings", "").split("\n")):
+    for sentence in warnings_of(result):
         print(f"warning   {sentence}")
     print(f"time      {result.attrs['wall_seconds']:.1f} s on {result.attrs['ranks']} rank(s)")
     for name in ("figure.png", "report.html", "result.nc"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +17,16 @@ import xarray as xr
 
 from uf_diffusion import parallel
 from uf_diffusion.checkpoints import Checkpoints, Job
+from uf_diffusion.comparison.cautions import cautions
 from uf_diffusion.comparison.diffusions import equation, grid_of, solved, unconstrained
 from uf_diffusion.comparison.distances import energy_distance_series, w2
 from uf_diffusion.comparison.energy import negative_type
+from uf_diffusion.comparison.findings import note, warnings_of
 from uf_diffusion.comparison.identifiability import Identifiability, identifiability
 from uf_diffusion.comparison.measures import Measure
 from uf_diffusion.comparison.networks import Training, feature_of
 from uf_diffusion.config import Config
-from uf_diffusion.errors import InputError, shown
+from uf_diffusion.errors import Caution, Finding, InputError, shown
 from uf_diffusion.memory import require_memory_of_spectrum
 from uf_diffusion.network.feature_maps import Atoms
 from uf_diffusion.observers import Watch
@@ -48,17 +51,25 @@ __all__ = [
     "training",
 ]
 
+Folder = str | Path | None
+
 W2_PAIRS = 2**24  # of neurons and nodes up to which W2 takes a few seconds a snapshot
 
 
-def solve(config: Config, folder: Path | None = None, watch: Watch = ()) -> xr.DataTree:
+def solve(
+    config: Config, folder: Folder = None, watch: Watch = (), *, cautious: bool = True
+) -> xr.DataTree:
     """Solve the PDE.
 
     Args:
         config: the run; its network section is not used.
         folder: the run's folder: densities for ParaView and checkpoints go there, and the run goes
-            on from a checkpoint of the same run found there. None: nothing is written.
+            on from a checkpoint of the same run found there; `resume` of the command line makes it
+            a complete run. None: nothing is written.
         watch: functions to call with each `DiffusionState`, on all ranks.
+        cautious: whether to measure beforehand what could make the numbers wrong, see `cautions`,
+            and to look for it afterwards, see `findings`. Each is a `Caution`, Python's kind of
+            warning, and a line of the attribute "warnings". It takes a second or two.
 
     Returns:
         The tree with the group /diffusion on rank 0; elsewhere the attributes alone.
@@ -71,14 +82,17 @@ def solve(config: Config, folder: Path | None = None, watch: Watch = ()) -> xr.D
     """
     clock = Timings()
     with clock.part("set-up"):
-        solver = evolution(config)
+        folder, solver = _path(folder), evolution(config)
+        before = _cautions(cautious, config, solver.problem, solver.grid, trained=False)
     with Checkpoints(folder, Job("solve", config)) as checkpoints, clock.part("diffusion"):
         group = solved(solver, config, config.times(), folder, checkpoints, watch)
     clock.include(solver.timings, "diffusion")
-    return _tree(config, clock, diffusion=group)
+    return _noted(_tree(config, clock, diffusion=group), before)
 
 
-def train(config: Config, folder: Path | None = None, watch: Watch = ()) -> xr.DataTree:
+def train(
+    config: Config, folder: Folder = None, watch: Watch = (), *, cautious: bool = True
+) -> xr.DataTree:
     """Train the network.
 
     Args:
@@ -86,6 +100,7 @@ def train(config: Config, folder: Path | None = None, watch: Watch = ()) -> xr.D
             checkpoints are used.
         folder: as in `solve`.
         watch: functions to call with each `NetworkState`, on all ranks.
+        cautious: as in `solve`.
 
     Returns:
         The tree with the group /network on rank 0; elsewhere the attributes alone.
@@ -97,10 +112,12 @@ def train(config: Config, folder: Path | None = None, watch: Watch = ()) -> xr.D
     """
     clock = Timings()
     with clock.part("set-up"):
-        network = training(config)
+        folder, problem = _path(folder), _problem(config)
+        network = Training(config, problem)
+        before = _cautions(cautious, config, problem, None)
     with Checkpoints(folder, Job("train", config)) as checkpoints, clock.part("network"):
         group = network.run(checkpoints, watch)
-    return _tree(config, clock, network=group)
+    return _noted(_tree(config, clock, network=group), before)
 
 
 def evolution(config: Config) -> Evolution:
@@ -173,22 +190,25 @@ def spectrum(config: Config, count: int = 6) -> xr.DataTree:
 
 
 def compare(
-    config: Config, folder: Path | None = None, watch: Watch = (), job: str = "compare"
-) -> xr.DataTree:
+    config: Config, folder: Folder = None, watch: Watch = (), job: str = "compare", *,
+    cautious: bool = True,
+) -> xr.DataTree:  # fmt: skip
     """Solve the PDE, train the network, and measure how far they are apart.
 
     Args:
         config, folder: as in `solve`.
         watch: functions to call with each state of either side, on all ranks.
         job: what `resume` does.
+        cautious: as in `solve`.
 
     Returns, Raises: as `solve` and `train`; the tree has /diffusion, /network, /comparison.
     """
     clock = Timings()
     with clock.part("set-up"):
-        problem = _problem(config)
+        folder, problem = _path(folder), _problem(config)
         network = Training(config, problem)  # its mistakes first: they cost nothing
         solver = equation(config, problem)
+        before = _cautions(cautious, config, problem, solver.grid)
     with Checkpoints(folder, Job(job, config)) as checkpoints:
         with clock.part("diffusion"):
             diffusion = solved(solver, config, config.clock_times(), folder, checkpoints, watch)
@@ -204,7 +224,8 @@ def compare(
 
     with clock.part("distances"):
         compared = parallel.on_root(measured)
-    return _tree(config, clock, diffusion=diffusion, network=trained, comparison=compared)
+    result = _tree(config, clock, diffusion=diffusion, network=trained, comparison=compared)
+    return _noted(result, before)
 
 
 def follow(config: Config) -> xr.DataTree:
@@ -237,6 +258,38 @@ def _problem(config: Config) -> Problem:
     if not isinstance(config, Config):
         raise InputError(f"A run needs a Config, as load_config returns it, not {shown(config)}.")
     return config.build()
+
+
+def _path(folder: Folder) -> Path | None:
+    if folder is None or isinstance(folder, str | Path):
+        return None if folder is None else Path(folder)
+    raise InputError(f"A run's folder is a path, not {shown(folder)}.")
+
+
+def _cautions(
+    wanted: bool, config: Config, problem: Problem, grid: Grid | None, trained: bool = True
+) -> list[str] | None:
+    """Reasons not to trust the run, told on rank 0: who looks on can stop it. None: not wanted."""
+    if not wanted:
+        return None
+    found = cautions(config, problem, grid, trained)
+    parallel.on_root(lambda: _warn(found, Caution))
+    return found
+
+
+def _noted(result: xr.DataTree, before: list[str] | None) -> xr.DataTree:
+    """The result with what cannot be trusted about it as its attribute "warnings"."""
+    if before is None:
+        return result
+    told = set(before)
+    parallel.on_root(lambda: note(result, before))
+    parallel.on_root(lambda: _warn([s for s in warnings_of(result) if s not in told], Finding))
+    return result
+
+
+def _warn(sentences: list[str], kind: type[Caution]) -> None:
+    for sentence in sentences:
+        warnings.warn(sentence, kind, stacklevel=6)
 
 
 def _tree(config: Config, clock: Timings, **groups: xr.Dataset | None) -> xr.DataTree:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import xarray as xr
@@ -13,7 +13,7 @@ from uf_diffusion.config import Config, config_of
 from uf_diffusion.problem.manifolds import Sphere
 from uf_diffusion.problem.triangulations import Triangulation, inspect_mesh
 
-__all__ = ["findings"]
+__all__ = ["findings", "note", "warnings_of"]
 
 TRUNCATION = 0.1  # of the outer weights, whose scale is 1
 
@@ -33,6 +33,17 @@ def findings(result: xr.DataTree) -> list[str]:
             group = result[name].to_dataset()
             parts += [*_broken(name, group), *look(config, group)]
     return parts
+
+
+def note(result: xr.DataTree, before: Iterable[str] = ()) -> None:
+    """Add sentences from before the run, and the `findings`, to the attribute "warnings"."""
+    sentences = [*warnings_of(result), *before, *findings(result)]
+    result.attrs["warnings"] = "\n".join(dict.fromkeys(sentences))
+
+
+def warnings_of(result: xr.DataTree) -> list[str]:
+    """The sentences that a result says of itself."""
+    return [line for line in result.attrs.get("warnings", "").splitlines() if line]
 
 
 def _broken(name: str, group: xr.Dataset) -> Iterator[str]:

@@ -12,7 +12,7 @@ import xarray as xr
 from uf_diffusion import parallel
 from uf_diffusion.checkpoints import Checkpoints
 from uf_diffusion.config import Config, NetworkConfig
-from uf_diffusion.errors import InputError
+from uf_diffusion.errors import InputError, RunFailure
 from uf_diffusion.memory import require_memory
 from uf_diffusion.network.factory import feature_map
 from uf_diffusion.network.feature_maps import Atoms, place
@@ -24,11 +24,13 @@ from uf_diffusion.network.training import (
     FixedFeatures,
     Network,
     NetworkState,
+    TrainingFailure,
     VarProDescent,
     joint,
     two_timescale,
 )
-from uf_diffusion.observers import NetworkHistory, Watch, with_progress
+from uf_diffusion.notebook import one_line
+from uf_diffusion.observers import NetworkHistory, Watch, watchers, with_progress
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.manifolds import Manifold
 from uf_diffusion.threads import using_threads
@@ -97,6 +99,10 @@ class Training:
         self._algorithm = ALGORITHMS[c.algorithm](network, c)
         self._draws = json.dumps(rng.bit_generator.state)
 
+    def __repr__(self) -> str:
+        algorithm, end = type(self._algorithm).__name__, float(self._times[-1])
+        return one_line("Training", network=repr(self.network), algorithm=algorithm, t_end=end)
+
     @property
     def network(self) -> Network:
         """What is trained."""
@@ -104,10 +110,19 @@ class Training:
 
     def states(self, start: NetworkState | None = None) -> Iterator[NetworkState]:
         """The states to the end, with this rank's neurons: from t = 0 on, or all after one."""
-        if start is None:
-            start = self._algorithm.start(self.features)
-            yield start
-        yield from itertools.islice(self._algorithm.iterate(start, self._times), 1, None)
+        last = start
+        try:
+            if last is None:
+                last = self._algorithm.start(self.features)
+                yield last
+            for state in itertools.islice(self._algorithm.iterate(last, self._times), 1, None):
+                last = state
+                yield state
+        except TrainingFailure:
+            raise
+        except RunFailure as error:
+            where = f"after t = {last.t:.6g}, step {last.step}" if last else "at the start"
+            raise TrainingFailure(f"Training failed {where}: {error}") from None
 
     def run(self, checkpoints: Checkpoints, watch: Watch = ()) -> xr.Dataset | None:
         """Train to the end; the group /network on rank 0.
@@ -134,7 +149,7 @@ class Training:
         def pack(state: NetworkState) -> xr.Dataset | None:
             return self._packed(state, history)
 
-        lookers: Watch = [history, *watch, checkpoints.watch("network", pack)]
+        lookers: Watch = [history, *watchers(watch), checkpoints.watch("network", pack)]
         state = None if stored is None else self._restored(stored, history)
         for state in with_progress(self.states(state), self._times[-1], "network"):
             for look in lookers:

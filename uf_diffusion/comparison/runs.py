@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,12 @@ from uf_diffusion.version import __version__
 __all__ = ["JOBS", "Failure", "Run", "Runs"]
 
 JOBS: dict[str, Callable[[Config], xr.DataTree]] = {
-    "solve": solve, "train": train, "compare": compare, "follow": follow, "spectrum": spectrum,
-}  # fmt: skip
+    "solve": partial(solve, cautious=False),
+    "train": partial(train, cautious=False),
+    "compare": partial(compare, cautious=False),
+    "follow": follow,
+    "spectrum": spectrum,
+}
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import xarray as xr
 from uf_diffusion.comparison.rates import Law, fit
 from uf_diffusion.comparison.runs import Failure, Run
 from uf_diffusion.config import Config, load_config
-from uf_diffusion.errors import InputError
+from uf_diffusion.errors import InputError, shown
 from uf_diffusion.store import dataset
 
 __all__ = ["Measure", "Plan", "Quantity", "Series", "Study", "numbers"]
@@ -124,6 +124,8 @@ class Study:
         chosen = tuple(values or self.values)
         if self.law == "power" and min(chosen) <= 0:
             raise InputError(f"Study '{self.name}' sweeps over positive values, not {min(chosen)}.")
+        if len({*chosen}) < len(chosen):
+            raise InputError(f"Study '{self.name}' takes each value once, not {shown(chosen)}.")
         common = (*(() if source else self.problem), *self.overrides)
         base = load_config(source or self.preset, (*common, *overrides))
         cases = []

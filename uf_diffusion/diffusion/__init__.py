@@ -34,7 +34,14 @@ def describe() -> dict[str, str]:
 
 
 def insert_options(options: list[str]) -> None:
-    """Put command-line options into PETSc's database."""
+    """Put command-line options, ``-name`` or ``-name value``, into PETSc's database.
+
+    Raises:
+        InputError: for a word that is neither.
+    """
     from petsc4py import PETSc
 
+    for before, word in zip(["", *options], options, strict=False):
+        if not word.startswith("-") and not before.startswith("-"):
+            raise InputError(f"An option of PETSc begins with a dash, unlike '{word}'.")
     PETSc.Options().insertString(" ".join(options))

@@ -25,12 +25,12 @@ from petsc4py import PETSc
 from scipy import sparse
 from scipy.linalg import lapack
 
-from uf_diffusion.errors import RunFailure
+from uf_diffusion.errors import InputError, RunFailure
 from uf_diffusion.problem.grids import Grid, Index, Nesting
 from uf_diffusion.problem.manifolds import Array
 
 __all__ = ["LU", "Band", "Cholesky", "FluxForm", "LinearSolver", "Multigrid", "StageFailure",
-           "compressed", "linear_solver", "reduced"]  # fmt: skip
+           "complaint", "compressed", "configure", "linear_solver", "reduced"]  # fmt: skip
 
 PREFIX = "uf_"
 COARSE = 400  # nodes that a direct solver on the coarsest grid may have
@@ -42,6 +42,24 @@ def reduced(values: Array, comm: MPI.Comm, op: MPI.Op = MPI.SUM) -> Array:
     if comm.size > 1:
         comm.Allreduce(MPI.IN_PLACE, values, op)
     return values
+
+
+def configure(*solvers: PETSc.Object) -> None:
+    """Give solvers the user's options.
+
+    Raises:
+        InputError: on all ranks, for one that PETSc refuses, with its reason.
+    """
+    try:
+        for solver in solvers:
+            solver.setFromOptions()
+    except PETSc.Error as error:
+        raise InputError(f"PETSc refuses an option: {complaint(error)}.") from None
+
+
+def complaint(error: PETSc.Error) -> str:
+    """The last line of PETSc's message, where it says what is wrong, without a full stop."""
+    return str(error).strip().splitlines()[-1].rpartition("] ")[2].rstrip(".")
 
 
 class StageFailure(RunFailure):
@@ -194,7 +212,7 @@ class Multigrid:
         coarse.setOperators(self._shifted[-1])
         coarse.setType(PETSc.KSP.Type.PREONLY)
         coarse.getPC().setType(PETSc.PC.Type.REDUNDANT)
-        ksp.setFromOptions()
+        configure(ksp)
         return ksp
 
     def set(self, diagonal: Array, shift: float) -> None:
@@ -252,7 +270,7 @@ def _gauss_seidel(smoother: PETSc.KSP, matrix: PETSc.Mat, sweep: str, level: int
     smoother.setTolerances(max_it=1)
     smoother.setNormType(PETSc.KSP.NormType.NONE)
     smoother.getPC().setType(PETSc.PC.Type.SOR)
-    smoother.setFromOptions()
+    configure(smoother)
     options.delValue(f"{prefix}pc_sor_local_{sweep}")
 
 
@@ -299,7 +317,7 @@ class Cholesky:
         pc = self._ksp.getPC()
         pc.setType(PETSc.PC.Type.CHOLESKY)
         pc.setFactorSolverType("mumps")
-        self._ksp.setFromOptions()
+        configure(self._ksp)
 
     def set(self, diagonal: Array, shift: float) -> None:
         self._shift = shift

@@ -13,6 +13,7 @@ import numpy as np
 from petsc4py import PETSc
 from slepc4py import SLEPc
 
+from uf_diffusion.diffusion.linear import configure
 from uf_diffusion.diffusion.solver import SolverFailure, UltraFastDiffusion
 from uf_diffusion.problem.manifolds import Array
 
@@ -69,8 +70,7 @@ def _sliced(K: PETSc.Mat, M: PETSc.Mat, top: float) -> SLEPc.EPS:
     # no ScaLAPACK at the root, which would hide the inertia; room for fill on small problems
     prefix = ksp.getOptionsPrefix() or ""
     with _options({f"{prefix}mat_mumps_icntl_13": 1, f"{prefix}mat_mumps_icntl_14": 400}):
-        eps.setFromOptions()
-        ksp.setFromOptions()
+        configure(eps, ksp)
         try:
             eps.solve()
         except PETSc.Error as error:

@@ -12,7 +12,7 @@ from uf_diffusion.network.circle import (
     SampledReLU,
 )
 from uf_diffusion.network.feature_maps import Atoms, FeatureMap, Population
-from uf_diffusion.network.features import ArcCosine, Feature, Matern32, ReLU
+from uf_diffusion.network.features import ArcCosine, Feature, Matern32, Radial, ReLU
 from uf_diffusion.network.modes import truncated
 from uf_diffusion.network.sampled import Sampled
 from uf_diffusion.parallel import Share
@@ -61,9 +61,10 @@ def feature_map(
 def _population(feature: Feature, teacher: Atoms) -> FeatureMap:
     kernel = feature.kernel
     if kernel is None:
+        others = "'low-rank' or 'sampled'" if isinstance(feature, Radial) else "'sampled'"
         raise InputError(
             "These features have no population kernel in closed form; "
-            "use network.kernel = 'low-rank' or 'sampled'."
+            f"use network.kernel = {others}."
         )
     if isinstance(kernel, ArcCosine) and kernel.manifold.dim == 1:
         return CircleMap(ArcCosineOnCircle(), teacher)

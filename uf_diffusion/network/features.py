@@ -31,6 +31,9 @@ __all__ = ["PROFILES", "ArcCosine", "Feature", "Laplace", "Matern32", "PairFunct
            "PlainFeature", "Radial", "ReLU", "along_circle", "feature"]  # fmt: skip
 
 
+TRIED = 32  # points and inputs that a user's features are tried with
+NEAR = 1e-5  # distance over which their gradients are compared with differences
+
 Pullback = Callable[[Array], Array]
 
 
@@ -315,21 +318,49 @@ def feature(
 
 
 def _own(name: str, manifold: Manifold, folder: str) -> Feature:
-    """A user's features, tried on three points and two inputs."""
+    """A user's features, tried on a few points and inputs."""
     make, rng = load(name, Path(folder), "features"), np.random.default_rng(0)
     try:
         found: Feature = make(manifold)
-        omega = manifold.sample(3, rng)
-        values, gradient = found(omega, found.inputs(2, rng))
-        shapes = np.shape(values), np.shape(gradient(np.ones(2)))
+        omega = manifold.sample(TRIED, rng)
+        x = found.inputs(TRIED, rng)
+        values, gradient = found(omega, x)
+        slope = np.asarray(gradient(np.ones(TRIED)))
         home, _ = found.manifold, (found.kernel, found.values, found.gradient)
+        if home != manifold or (np.shape(values), np.shape(slope)) != (2 * (TRIED,), omega.shape):
+            raise InputError(
+                f"Features '{name}' must live on the problem's manifold and give values (m, n) and "
+                f"gradients (m, {manifold.ambient}) of m points and n inputs."
+            )
+        if wrong := _wrong(found, omega, x, values, slope, rng):
+            raise InputError(f"Features '{name}' {wrong}.")
     except InputError:
         raise
     except Exception as error:
         raise InputError(f"Features '{name}' failed on {manifold} with {cause(error)}.") from error
-    if home != manifold or shapes != ((3, 2), omega.shape):
-        raise InputError(
-            f"Features '{name}' must live on the problem's manifold and give values (m, n) and "
-            f"gradients (m, {manifold.ambient}) of m points and n inputs."
-        )
     return found
+
+
+def _wrong(
+    found: Feature, omega: Array, x: Array, values: Array, slope: Array, rng: np.random.Generator
+) -> str:
+    """What is wrong with values and gradients, ``slope`` those of the sums over x, if anything.
+
+    At kinks and jumps a difference says nothing, so most points decide.
+    """
+    if not (np.isfinite(values).all() and np.isfinite(slope).all()):
+        return "have values or gradients that are not finite"
+    manifold = found.manifold
+    if np.abs(manifold.tangent(omega, slope) - slope).max() > 1e-6 * np.abs(slope).max():
+        return "have gradients that are not tangent to the manifold"
+    way = manifold.tangent(omega, rng.standard_normal((len(omega), manifold.ambient)))
+    ahead, behind = (found(manifold.retract(omega, s * way), x)[0].sum(1) for s in (NEAR, -NEAR))
+    measured, said = (ahead - behind) / (2 * NEAR), (slope * way).sum(axis=1)
+    error = np.abs(measured - said)
+    if np.median(error) > 0.01 * np.mean(np.maximum(np.abs(measured), np.abs(said))):
+        k = int(error.argmax())
+        return (
+            "have gradients that are not those of their values: along one direction "
+            f"{said[k]:.3g}, where values change by {measured[k]:.3g}"
+        )
+    return ""

@@ -221,7 +221,8 @@ def truncated(
     kernel = feature.kernel
     if kernel is None:
         raise InputError(
-            "network.truncation needs a kernel in closed form; these features have none."
+            "network.kernel = 'low-rank' needs a kernel in closed form, which these features "
+            "do not have; use network.kernel = 'sampled'."
         )
     if isinstance(kernel, ArcCosine | Matern32) and kernel.manifold.dim <= 2:
         return _mercer(kernel, teacher, dropped)

@@ -105,9 +105,14 @@ class NetworkState:
     pace: Array = field(default_factory=lambda: np.empty(0))
     carried: Array = field(default_factory=lambda: np.empty((0, 0)))
 
+    @property
+    def risk(self) -> float:
+        """Of the outer layer."""
+        return self.outer.risk
+
     def __repr__(self) -> str:
         return one_line(
-            "NetworkState", t=self.t, step=self.step, risk=self.outer.risk,
+            "NetworkState", t=self.t, step=self.step, risk=self.risk,
             neurons=len(self.feature), projections=self.projections,
         )  # fmt: skip
 

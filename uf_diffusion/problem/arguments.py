@@ -30,11 +30,12 @@ def reals(name: str, values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
         array = np.array(None)
     if array.dtype.kind not in "iuf":
         raise InputError(f"{name} must be real numbers, not {shown(values)}.")
+    array = array.astype(float, copy=False)  # single precision has no LARGEST
     usable = np.abs(array) < LARGEST
     if not usable.all():
         first = float(array[~usable].flat[0])
         raise InputError(f"{name} must be finite and below {LARGEST:g}, not {first}.")
-    return array.astype(float, copy=False)
+    return array
 
 
 def points(values: Any, ambient: int = 0) -> np.ndarray[Any, np.dtype[np.float64]]:
