@@ -309,13 +309,13 @@ def _seal(content: bytes) -> bytes:
     return hashlib.sha256(content).digest()
 
 
-def read_result(path: Path) -> xr.DataTree:
+def read_result(path: str | Path) -> xr.DataTree:
     """Read a result into memory.
 
     Raises:
         InputError: when it cannot be read.
     """
-    if not path.exists():
+    if not Path(path).exists():
         raise InputError(f"There is no file '{path}'.")
     try:
         with xr.open_datatree(path, engine="h5netcdf") as tree:

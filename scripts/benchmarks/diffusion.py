@@ -1,8 +1,9 @@
 """Cost of the PDE solver: ``python scripts/benchmarks/diffusion.py [--quick] [PART ...]``.
 
-Parts: baseline, scaling, large, ranks, volume. Everything is measured when the script runs; the
-baseline of each table runs in the same command. Times are medians where a run is short. Expect
-25 minutes for all parts on two cores; --quick shows that the parts run, at sizes that say nothing.
+Parts: baseline, scaling, constrained, large, ranks, volume. Everything is measured when the script
+runs; the baseline of each table runs in the same command. Times are medians where a run is short.
+Expect 25 minutes for all parts on two cores; --quick shows that the parts run, at sizes that say
+nothing.
 """
 
 from mpi4py import MPI
@@ -13,16 +14,20 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import parts
 from scipy.integrate import solve_ivp
+from scipy.sparse.linalg import splu
 
+from uf_diffusion.diffusion import constrained as limit
 from uf_diffusion.diffusion.schemes import SCHEMES
 from uf_diffusion.diffusion.solver import UltraFastDiffusion
 from uf_diffusion.problem import Problem
-from uf_diffusion.problem.densities import Bumps, Density, Uniform
+from uf_diffusion.problem.densities import Bumps, Density, Uniform, VonMisesFisher
 from uf_diffusion.problem.divergences import Unbiased
 from uf_diffusion.problem.grids import Icosphere, Lattice, grid_on
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
@@ -192,6 +197,44 @@ def scaling(steps=25, sizes=4):
                   f"{newton / r['spmv']:12.0f}", flush=True)  # fmt: skip
 
 
+class SuperLU:
+    """scipy's sparse LU factorisation, in place of `linear.LU`."""
+
+    def __init__(self, places):
+        pass
+
+    def set(self, matrix):
+        options = {"SymmetricMode": True}
+        self.solve = splu(matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", options=options).solve
+
+
+def constrained(steps=12, sizes=2):
+    """The constrained equation's steps, and with scipy's SuperLU for its Newton matrices."""
+    print(
+        f"{'':4}{'nodes':>8} {'steps':>6} {'Newton':>7} {'ms/step':>8} {'SuperLU':>8} {'ratio':>6}"
+    )
+    for manifold, teacher, cells in (
+        (Circle(), Bumps(Circle(), GAMMA), (512, 4096)),
+        (Sphere(2), VonMisesFisher(Sphere(2), 8.0), (20_480, 81_920)),
+    ):
+        problem = Problem(manifold, teacher, Uniform(manifold), Unbiased(), 10.0)
+        for n in cells[:sizes]:
+            times = []
+            for factorisation in (limit.LU, SuperLU):
+                with patch.object(limit, "LU", factorisation):
+                    solver = limit.ConstrainedDiffusion(problem, grid_on(manifold, n))
+                    states = solver.iterate(10.0)
+                    next(states)
+                    begin = time.perf_counter()
+                    state, newton = None, 0
+                    for state in islice(states, steps):
+                        newton += state.newton_iterations
+                    times.append((time.perf_counter() - begin) / state.step * 1e3)
+            print(f"S{manifold.dim:<3}{len(solver.grid.nodes):8d} {steps:6d} {newton:7d} "
+                  f"{times[0]:8.1f} {times[1]:8.1f} {times[1] / times[0]:6.1f}",
+                  flush=True)  # fmt: skip
+
+
 def on_ranks(ranks, *arguments):
     """`work` in processes of its own; the dictionary that rank 0 printed."""
     done = subprocess.run(
@@ -242,10 +285,11 @@ def worker(name, size, steps, t_end):
         print(json.dumps(result))
 
 
-PARTS = {p.__name__: p for p in (baseline, scaling, large, ranks, volume)}
+PARTS = {p.__name__: p for p in (baseline, scaling, constrained, large, ranks, volume)}
 QUICK = {
     "baseline": {"t_end": 5.5, "nodes": 128},
     "scaling": {"steps": 1, "sizes": 1},
+    "constrained": {"steps": 1, "sizes": 1},
     "large": {"size": 0, "t_end": 1e-4},
     "ranks": {"steps": 1, "size": 0, "times": 1},
     "volume": {"size": 0, "t_end": 1e-4},
