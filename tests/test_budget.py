@@ -11,7 +11,8 @@ from uf_diffusion.comparison.budget import compare_with_budget, ladder
 from uf_diffusion.comparison.distances import energy_distance
 from uf_diffusion.config import load_config
 from uf_diffusion.errors import InputError, RunFailure
-from uf_diffusion.problem.manifolds import Circle
+from uf_diffusion.problem.manifolds import Circle, FlatTorus
+from uf_diffusion.report import report
 from uf_diffusion.store import read_result
 
 SMALL = ["network.width=32", "network.samples=100", "network.teacher_width=200",
@@ -68,6 +69,23 @@ def test_entry_is_the_distance_of_two_networks(tmp_path):
     )
     assert "sampled inputs" not in b.source.values
     assert "what is not seen" not in b.source.values
+
+
+def test_torus_has_a_metric(tmp_path):
+    """Also the mesh has an entry, which the wrapped difference's may lack, and the bound holds."""
+    settings = ["network.width=32", "network.samples=100", "network.teacher_width=200",
+                "problem.t_end=0.125", "diffusion.cells=288", "network.profile=gaussian"]  # fmt: skip
+    wanted = load_config("radial-torus", [*settings, "diffusion.snapshots=3"])
+    result = compare_with_budget(wanted, tmp_path)
+    b = result["budget"].to_dataset()
+    assert (b.contribution.sel(snapshot=slice(1, None)).values > 0).all()
+    assert (b.contribution.sum("source") >= b.total).all()
+    assert "on the torus as a product of circles" in report(result)
+    wrapped = result["comparison"].energy_distance_diffusion
+    assert b.total.values == pytest.approx(wrapped.values, rel=0.5)
+    x = np.array([[-1.9, 0.3], [1.9, 0.4]])
+    near = budget._circles(FlatTorus(2, 4.0), x)
+    assert np.linalg.norm(near[0] - near[1]) == pytest.approx(np.hypot(0.2, 0.1), rel=1e-2)
 
 
 def test_more_inputs_and_neurons_make_their_entries_smaller(tmp_path):

@@ -64,9 +64,10 @@ LONG_NAMES = {
     "energy_distance_diffusion": "energy distance of the network to the diffusion",
     "w2_diffusion": "2-Wasserstein distance of the network to the diffusion; none where too costly",
     "source": "the approximation that an entry of the error budget belongs to",
-    "contribution": "energy distance that an approximation adds",
+    "contribution": "energy distance that an approximation adds; tori of two and more dimensions "
+    "are products of circles there",
     "contribution_w2": "2-Wasserstein distance that an approximation adds (one dimension only)",
-    "total": "energy distance of the network to the diffusion",
+    "total": "energy distance of the network to the diffusion, measured as the contributions",
     "total_w2": "2-Wasserstein distance of the network to the diffusion (one dimension only)",
     "outer_weight_error": "median of |u_i - u| over the neurons, u of the diffusion there",
     "entry": "parts of the work; 'diffusion: ...' is a part of the set-up or the diffusion",
