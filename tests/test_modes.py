@@ -342,7 +342,7 @@ def test_features_without_a_kernel_cannot_be_truncated():
     class Plain:
         kernel = None
 
-    with pytest.raises(InputError, match=r"network\.truncation needs a kernel"):
+    with pytest.raises(InputError, match=r"network\.kernel = 'low-rank' needs a kernel"):
         truncated(Plain(), Atoms(np.zeros((1, 2)), np.ones(1)), 1e-3)
 
 
