@@ -321,7 +321,7 @@ def test_bad_input_gets_one_sentence(case, mistakes, monkeypatch, capsys):
     [
         ("-uf_ksp_type nonsense", "PETSc refuses an option: Unable to find requested KSP type nonsense."),
         ("-uf_ksp_rtol abc", "PETSc refuses an option: Input string abc has no numeric value."),
-        ("-uf_pc_factor_mat_solver_type nonsense", "PETSc stopped, with the options given to it: Could not"),
+        ("-uf_pc_factor_mat_solver_type nonsense", "PETSc's linear solver failed: Could not locate solver type nonsense"),
     ],
 )  # fmt: skip
 def test_bad_options_of_petsc(option, sentence, tmp_path):

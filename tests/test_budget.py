@@ -80,9 +80,13 @@ def test_torus_has_a_metric(tmp_path):
     b = result["budget"].to_dataset()
     assert (b.contribution.sel(snapshot=slice(1, None)).values > 0).all()
     assert (b.contribution.sum("source") >= b.total).all()
-    assert "on the torus as a product of circles" in report(result)
-    wrapped = result["comparison"].energy_distance_diffusion
-    assert b.total.values == pytest.approx(wrapped.values, rel=0.5)
+    assert "Energy distance on a product of circles" in report(result)
+    network, d = (result[name].to_dataset() for name in ("network", "diffusion"))
+    radius, last = 2 / np.pi, d.density.values[-1] * d.node_measure.values
+    circles = [radius * np.hstack([np.cos(x / radius), np.sin(x / radius)])
+               for x in (network.feature.values[-1], d.node.values)]  # fmt: skip
+    by_hand = energy_distance(*circles, network.neuron_mass.values, last)
+    assert b.total.values[-1] == pytest.approx(by_hand, rel=1e-9)
     x = np.array([[-1.9, 0.3], [1.9, 0.4]])
     near = budget._circles(FlatTorus(2, 4.0), x)
     assert np.linalg.norm(near[0] - near[1]) == pytest.approx(np.hypot(0.2, 0.1), rel=1e-2)

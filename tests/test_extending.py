@@ -1,5 +1,7 @@
 """The files of docs/extending.md, and that their mathematics is what the page says."""
 
+import re
+
 import numpy as np
 import pytest
 from documents import ROOT, blocks
@@ -10,7 +12,8 @@ from scipy.special import ive
 import uf_diffusion
 from uf_diffusion.config import load_config
 from uf_diffusion.errors import InputError
-from uf_diffusion.problem.manifolds import Manifold
+from uf_diffusion.network.features import feature
+from uf_diffusion.problem.manifolds import Circle, FlatTorus, Manifold, Sphere
 
 PAGE = blocks((ROOT / "docs" / "extending.md").read_text())
 SMALL = ["diffusion.snapshots=3", "network.width=64", "network.teacher_width=100",
@@ -106,6 +109,74 @@ def test_wrong_features_are_refused(files, tmp_path, line, instead, sentence):
     with np.errstate(invalid="ignore"), pytest.raises(InputError) as error:
         uf_diffusion.training(load_config(tmp_path / "waves.toml", SMALL))
     assert sentence in str(error.value)
+
+
+ODD = """\
+import numpy as np
+from waves import Cosine
+
+class Along(Cosine):
+    scale, offset, kind = 1.0, 0.0, float
+
+    def inputs(self, n, rng):
+        return rng.standard_normal((n, self.manifold.ambient))
+
+    def __call__(self, omega, x):
+        s = self.scale * (omega.astype(self.kind) @ x.T.astype(self.kind))
+        value, slope = self.of(s)
+        return self.offset + value, lambda w: self.manifold.tangent(
+            omega, self.scale * (slope * w) @ x)
+
+    def of(self, s):
+        return np.cos(s), -np.sin(s)
+
+class ReLU(Along):
+    def of(self, s): return np.maximum(s, 0), s > 0
+class Single(ReLU):
+    kind = np.float32
+class SingleSoftplus(Along):
+    kind = np.float32
+    def of(self, s): return np.logaddexp(0, s), 1 / (1 + np.exp(-s))
+class Step(Along):
+    def of(self, s): return s > 0, 0 * s
+class Constant(Along):
+    def of(self, s): return 1 + 0 * s, 0 * s
+class Fast(Along):
+    scale = 1000.0
+class Slow(Along):
+    scale = 1e-6
+class Raised(Along):
+    offset = 1e9
+class Tiny(Along):
+    def of(self, s): return 1e-250 * np.cos(s), -1e-250 * np.sin(s)
+class Radius(Along):
+    def __call__(self, omega, x):
+        r = (omega**2).sum(1)[:, None] + 0 * x[:, 0]
+        return r, lambda w: self.manifold.tangent(omega, 2 * omega * w.sum())
+class Few(Along):
+    def inputs(self, n, rng):
+        return rng.choice(np.eye(self.manifold.ambient).repeat(8, 0), n, replace=False)
+
+class WrongWay(Along):
+    def gradient(self, *arguments): return -super().gradient(*arguments)
+class WrongFactor(Along):
+    def values(self, omega, x, factor, out): out[:] = 2 * self(omega, x)[0]
+class WrongSingle(Single):
+    def of(self, s): return np.maximum(s, 0), -1.0 * (s > 0)
+"""
+
+
+@pytest.mark.parametrize("home", [Circle(), Sphere(2), FlatTorus(2)], ids=str)
+def test_odd_features_are_taken_and_wrong_ones_are_not(files, tmp_path, home):
+    """Kinks, jumps, fast, slow, flat, far from zero, tiny, in single precision, of few inputs."""
+    for name, text in (("waves.py", (files / "waves.py").read_text()), ("odd.py", ODD)):
+        (tmp_path / name).write_text(text)
+    for name in re.findall(r"^class (\w+)", ODD, re.MULTILINE):
+        if name.startswith("Wrong"):
+            with pytest.raises(InputError, match=r"`values`|`gradient`|not those of their values"):
+                feature(f"odd:{name}", home, 1.0, "", str(tmp_path))
+        elif name != "Radius" or isinstance(home, Sphere):
+            assert type(feature(f"odd:{name}", home, 1.0, "", str(tmp_path))).__name__ == name
 
 
 def test_features_have_the_kernel_that_the_page_says(files, rng):

@@ -92,7 +92,7 @@ def test_another_job_waits_until_it_is_given_up(tmp_path):
     with pytest.raises(Stop):
         train(config, tmp_path, [stop_at(6)])
     before = (tmp_path / CHECKPOINT).read_bytes()
-    with pytest.raises(InputError, match="holds an unfinished run of another configuration"):
+    with pytest.raises(InputError, match="holds the checkpoint of another configuration"):
         train(other, tmp_path)
     with pytest.raises(InputError, match=r"command \(train relu-circle\); choose another folder"):
         solve(config, str(tmp_path))

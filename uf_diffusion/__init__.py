@@ -11,11 +11,12 @@ Five lines from Python::
 
 from uf_diffusion.comparison.compare import compare, evolution, solve, train, training
 from uf_diffusion.config import Config, load_config
-from uf_diffusion.errors import InputError, RunFailure
+from uf_diffusion.errors import Caution, InputError, RunFailure
 from uf_diffusion.plots import draw
 from uf_diffusion.version import __version__
 
 __all__ = [
+    "Caution",
     "Config",
     "InputError",
     "RunFailure",

@@ -23,7 +23,7 @@ from uf_diffusion.observers import Timed
 from uf_diffusion.signals import patient
 from uf_diffusion.store import read_sealed, run_folder, write_result, write_text
 
-__all__ = ["CHECKPOINT", "Checkpoints", "Job", "has_begun", "interrupted"]
+__all__ = ["CHECKPOINT", "Checkpoints", "Job", "has_begun", "interrupted", "work_of"]
 
 CHECKPOINT = "checkpoint.nc"
 LAYOUT = 3  # of the file; another number when it holds other things
@@ -65,13 +65,11 @@ class Checkpoints:
             if (folder := self._folder) is not None:
                 inside.enter_context(run_folder(folder))
                 require_disk(folder, result_bytes(self._job.config, self._job.name))
-                found = parallel.from_root(lambda: _read(folder))
-                if found is not None and found[0] == self._job:
-                    self._groups = dict(found[1])
-                elif found is not None and found[1]:
-                    raise _other_work(folder, found[0])
-                else:
+                found = parallel.from_root(lambda: work_of(folder, self._job))
+                if found is None:
                     self._begin(folder)
+                else:
+                    self._groups = dict(found)
                 self._heard = inside.enter_context(patient())
             self._inside = inside.pop_all()
         return self
@@ -140,12 +138,23 @@ class Checkpoints:
         self._last = time.monotonic()
 
 
-def _other_work(folder: Path, job: Job) -> InputError:
-    return InputError(
-        f"'{folder}' holds an unfinished run of another configuration or command ({job.name} "
-        f"{job.config.name}); choose another folder, finish it with 'uf-diffusion resume "
-        f"{folder}', or remove the file '{folder / CHECKPOINT}' to give it up."
-    )
+def work_of(folder: Path, job: Job) -> dict[str, xr.Dataset] | None:
+    """What a job has left in a folder to go on from; nothing where it has not begun there.
+
+    Raises:
+        InputError: where another job has left its work, or the checkpoint cannot be read.
+    """
+    found = _read(folder)
+    if found is None or (found[0] != job and not found[1]):
+        return None
+    (name, config), groups = found
+    if found[0] != job:
+        raise InputError(
+            f"'{folder}' holds the checkpoint of another configuration or command ({name} "
+            f"{config.name}); choose another folder, go on with that by 'uf-diffusion resume "
+            f"{folder}', or remove the file '{folder / CHECKPOINT}' to give it up."
+        )
+    return groups
 
 
 def interrupted(folder: Path) -> Job:

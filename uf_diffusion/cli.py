@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 
 from paper_figures import GROUPS, Report, Scale, chosen, regenerate
 from uf_diffusion import parallel
-from uf_diffusion.checkpoints import CHECKPOINT, Job, has_begun, interrupted
+from uf_diffusion.checkpoints import CHECKPOINT, Job, has_begun, interrupted, work_of
 from uf_diffusion.comparison import compare as jobs
 from uf_diffusion.comparison.budget import compare_with_budget
 from uf_diffusion.comparison.findings import note
@@ -109,6 +109,7 @@ def spectrum(
     chosen_config = load_config(config, set_)
     folder = out or Path("runs") / f"spectrum-{chosen_config.name}"
     with run_folder(folder):
+        _require_free(folder, Job("spectrum", chosen_config))
         result = jobs.spectrum(chosen_config, count)
         parallel.on_root(lambda: _publish(result, folder))
 
@@ -139,6 +140,7 @@ def study(
     plan = study_named(name).plan(config, set_, numbers(values), seeds)
     folder = out or Path("runs") / f"study-{name}"
     with run_folder(folder):
+        _require_free(folder, Job("study", plan.base))
         parallel.on_root(lambda: write_text(folder / "run.toml", plan.base.to_toml()))
         results = Runs(folder / "runs").results(plan.runs)
         attributes = run_attributes(plan.base, clock.total)
@@ -257,14 +259,21 @@ def _run(job: str, source: str, overrides: list[str], out: Path | None) -> None:
 def _complete(job: str, config: Config, folder: Path) -> None:
     """Compute; then store, draw, summarise. Whatever stops it says how to go on."""
     with run_folder(folder):
+        _require_free(folder, Job(job, config))
         try:
             result = JOBS[job](config, folder)
             parallel.on_root(lambda: _publish(result, folder))
+            parallel.on_root(lambda: (folder / CHECKPOINT).unlink(missing_ok=True))
         except (KeyboardInterrupt, Unwritable) as stop:
             if not has_begun(folder, Job(job, config)):
                 raise
             said = str(stop) or "Interrupted."
             raise type(stop)(f"{said} Go on with: uf-diffusion resume {folder}") from None
+
+
+def _require_free(folder: Path, job: Job) -> None:
+    """Before any work: nobody else's is in the folder."""
+    parallel.on_root(lambda: work_of(folder, job))
 
 
 def _publish(result: xr.DataTree, folder: Path) -> None:
@@ -279,18 +288,18 @@ def _publish(result: xr.DataTree, folder: Path) -> None:
         _write_report(result, folder)
     else:
         (folder / "report.html").unlink(missing_ok=True)
-    (folder / CHECKPOINT).unlink(missing_ok=True)
     print_summary(result, folder)
 
 
 def _result_in(folder: Path) -> xr.DataTree:
     path = folder / "result.nc"
-    if not path.exists() and (folder / CHECKPOINT).exists():
-        raise InputError(
-            f"The run in '{folder}' is not complete; go on with: uf-diffusion resume {folder}"
-        )
-    if not path.exists() and (folder / "study.nc").exists():
-        raise InputError(f"'{folder}' holds a study, which has a table and a figure, no report.")
+    if not path.exists():
+        if (folder / CHECKPOINT).exists():
+            raise InputError(
+                f"The run in '{folder}' is not complete; go on with: uf-diffusion resume {folder}"
+            )
+        if (folder / "study.nc").exists():
+            raise InputError(f"'{folder}' holds a study, which has no report but a figure.")
     return read_result(path)
 
 
@@ -339,9 +348,8 @@ def main(argv: list[str] | None = None) -> None:
     """Entry point; exits with 0, with 1 after one sentence about a mistake, or 130 on Ctrl-C."""
     argv = sys.argv[1:] if argv is None else argv
     end = argv.index("--") if "--" in argv else len(argv)
-    petsc = argv[end + 1 :]
     try:
-        if petsc:
+        if petsc := argv[end + 1 :]:
             _petsc_options(petsc)
         with _told_at_once():
             app(argv[:end], exit_on_error=False, print_error=False)
@@ -359,11 +367,7 @@ def main(argv: list[str] | None = None) -> None:
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         _fail_alone(f"{error.strerror or error}{where}.", 1)
-    except Exception as error:
-        if petsc and type(error).__module__.startswith("petsc4py"):
-            from uf_diffusion.diffusion.linear import complaint
-
-            _fail_alone(f"PETSc stopped, with the options given to it: {complaint(error)}.", 1)
+    except Exception:
         traceback.print_exc()
         parallel.abort_all(1)
         raise SystemExit(1) from None

@@ -123,7 +123,7 @@ def result_bytes(config: Config, job: str) -> int:
 
     Args:
         config: the run. What a mesh from a file makes of it is not known before it is read.
-        job: "solve", "train" or "compare".
+        job: "solve", "train", or anything else that has both sides.
     """
     p, d, n = config.problem, config.diffusion, config.network
     shape = config.shape()

@@ -45,10 +45,9 @@ def watchers(watch: Watch) -> list[Callable[[Any], object]]:
     Raises:
         InputError: for anything but a sequence of functions.
     """
-    found = list(watch) if isinstance(watch, Iterable) else [None]
-    if not all(map(callable, found)):
+    if not isinstance(watch, Sequence) or not all(map(callable, watch)):
         raise InputError(f"watch takes functions in a list, not {shown(watch)}.")
-    return found
+    return list(watch)
 
 
 class Timed(Protocol):

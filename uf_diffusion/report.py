@@ -225,8 +225,7 @@ def _budget(result: xr.DataTree) -> str:
     part = budget.contribution.values
     head = ["t", *map(str, budget.source.values), "sum", "network to diffusion"]
     columns = [*part, part.sum(axis=0), budget.total.values]
-    place = f" on the torus as {budget.attrs['on']}" if budget.attrs.get("on") else ""
-    table = _series(f"Energy distances{place}", head, budget.time.values, columns)
+    table = _series(budget.attrs["distance"].capitalize(), head, budget.time.values, columns)
     return _plots(budget_charts(budget)) + table
 
 

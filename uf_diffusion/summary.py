@@ -135,7 +135,8 @@ def _budget(b: xr.Dataset) -> list[str]:
     rows = [(str(name), b.contribution.values[k]) for k, name in enumerate(b.source.values)]
     rows += [("sum", b.contribution.values.sum(axis=0)), ("network to diffusion", b.total.values)]
     lines = [
-        "budget    " + " " * 13 + "".join(f"{f't = {float(b.time[k]):.4g}':>12}" for k in steps)
+        f"budget    {b.attrs['distance']}",
+        " " * 23 + "".join(f"{f't = {float(b.time[k]):.4g}':>12}" for k in steps),
     ]
     return lines + [f"{name:>23}" + "".join(f"{v[k]:12.5f}" for k in steps) for name, v in rows]
 

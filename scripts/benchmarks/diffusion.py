@@ -219,18 +219,16 @@ def constrained(steps=12, sizes=2):
     ):
         problem = Problem(manifold, teacher, Uniform(manifold), Unbiased(), 10.0)
         for n in cells[:sizes]:
-            times = []
+            times, newton = [], []
             for factorisation in (limit.LU, SuperLU):
                 with patch.object(limit, "LU", factorisation):
                     solver = limit.ConstrainedDiffusion(problem, grid_on(manifold, n))
                     states = solver.iterate(10.0)
                     next(states)
                     begin = time.perf_counter()
-                    state, newton = None, 0
-                    for state in islice(states, steps):
-                        newton += state.newton_iterations
-                    times.append((time.perf_counter() - begin) / state.step * 1e3)
-            print(f"S{manifold.dim:<3}{len(solver.grid.nodes):8d} {steps:6d} {newton:7d} "
+                    newton.append(sum(s.newton_iterations for s in islice(states, steps)))
+                    times.append((time.perf_counter() - begin) / steps * 1e3)
+            print(f"S{manifold.dim:<3}{len(solver.grid.nodes):8d} {steps:6d} {newton[0]:7d} "
                   f"{times[0]:8.1f} {times[1]:8.1f} {times[1] / times[0]:6.1f}",
                   flush=True)  # fmt: skip
 

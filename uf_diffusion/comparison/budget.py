@@ -91,7 +91,7 @@ def _networks(config: Config) -> Iterator[Rung]:
     if n.kernel == "sampled":
         yield rung("sampled inputs", kernel=linear)
     yield rung("teacher's neurons", teacher_placement="even", teacher_width=TEACHER)
-    width = manifold.even_count(_by_dimension(MEAN_FIELD, manifold))
+    width = manifold.even_count(max(n.width, _by_dimension(MEAN_FIELD, manifold)))
     yield rung("width", placement="even", width=width, kernel=linear)
 
 
@@ -183,9 +183,12 @@ def _measured(manifold: Manifold, steps: list[xr.Dataset], removed: list[str]) -
     clocks = [step.snapshot_time.values for step in steps]
     times = [t for t in clocks[0] if all(np.isclose(c, t, atol=1e-9).any() for c in clocks)]
     series = [_series(step, times) for step in steps]
-    pairs = [*itertools.pairwise(series), (series[0], series[-1])]
-    energy = np.array([_energies(manifold, *pair) for pair in pairs])
-    w2 = np.array([_w2(manifold, *pair) for pair in pairs])
+    w2 = np.array([_w2(manifold, *pair) for pair in _pairs(series)])
+    metric = negative_type(manifold)
+    if not metric:
+        series = [_Series(_circles(manifold, s.points), s.weights) for s in series]
+    space = manifold if metric else None
+    energy = np.array([_energies(space, *pair) for pair in _pairs(series)])
     return dataset(
         source=(("source",), np.array(removed)),
         time=(("snapshot",), times),
@@ -193,7 +196,13 @@ def _measured(manifold: Manifold, steps: list[xr.Dataset], removed: list[str]) -
         total=(("snapshot",), energy[-1]),
         contribution_w2=(("source", "snapshot"), w2[:-1]),
         total_w2=(("snapshot",), w2[-1]),
-    ).assign_attrs(on="a product of circles" if not negative_type(manifold) else "")
+    ).assign_attrs(distance="energy distance" + ("" if metric else " on a product of circles"))
+
+
+def _pairs(series: list[_Series]) -> Iterator[tuple[_Series, _Series]]:
+    """Neighbours, and the two ends."""
+    yield from itertools.pairwise(series)
+    yield series[0], series[-1]
 
 
 class _Series(NamedTuple):
@@ -224,10 +233,10 @@ def _series(step: xr.Dataset, times: Sequence[float]) -> _Series:
 
 
 def _energies(manifold: Manifold | None, mu: _Series, nu: _Series) -> Array:
-    """Energy distances ``(k,)``, without computing twice what does not change with time."""
-    if manifold is not None and not negative_type(manifold):
-        mu, nu = (_Series(_circles(manifold, s.points), s.weights) for s in (mu, nu))
-        return _energies(None, mu, nu)
+    """Energy distances ``(k,)``, without computing twice what does not change with time.
+
+    Networks come before diffusions.
+    """
     if mu.moves and nu.moves:
         return np.array([energy_distance(x, y, mu.weights, nu.weights, manifold)
                          for x, y in zip(mu.points, nu.points, strict=True)])  # fmt: skip

@@ -29,7 +29,7 @@ from uf_diffusion.config import Config
 from uf_diffusion.errors import Caution, Finding, InputError, shown
 from uf_diffusion.memory import require_memory_of_spectrum
 from uf_diffusion.network.feature_maps import Atoms
-from uf_diffusion.observers import Watch
+from uf_diffusion.observers import Watch, watchers
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.arguments import whole_number
 from uf_diffusion.problem.densities import Diracs
@@ -69,7 +69,8 @@ def solve(
         watch: functions to call with each `DiffusionState`, on all ranks.
         cautious: whether to measure beforehand what could make the numbers wrong, see `cautions`,
             and to look for it afterwards, see `findings`. Each is a `Caution`, Python's kind of
-            warning, and a line of the attribute "warnings". It takes a second or two.
+            warning, and a line of the attribute "warnings". It takes a second or two. Where
+            warnings are made errors, a `Finding` takes the place of the result.
 
     Returns:
         The tree with the group /diffusion on rank 0; elsewhere the attributes alone.
@@ -82,7 +83,7 @@ def solve(
     """
     clock = Timings()
     with clock.part("set-up"):
-        folder, solver = _path(folder), evolution(config)
+        folder, watch, solver = _path(folder), watchers(watch), evolution(config)
         before = _cautions(cautious, config, solver.problem, solver.grid, trained=False)
     with Checkpoints(folder, Job("solve", config)) as checkpoints, clock.part("diffusion"):
         group = solved(solver, config, config.times(), folder, checkpoints, watch)
@@ -107,12 +108,12 @@ def train(
 
     Raises:
         InputError: for a network that cannot be trained.
-        TrainingFailure: when the features leave the finite numbers.
+        TrainingFailure: when the features leave the finite numbers, or have no optimal weights.
         Unwritable, Interrupted: as `solve`.
     """
     clock = Timings()
     with clock.part("set-up"):
-        folder, problem = _path(folder), _problem(config)
+        folder, watch, problem = _path(folder), watchers(watch), _problem(config)
         network = Training(config, problem)
         before = _cautions(cautious, config, problem, None)
     with Checkpoints(folder, Job("train", config)) as checkpoints, clock.part("network"):
@@ -205,7 +206,7 @@ def compare(
     """
     clock = Timings()
     with clock.part("set-up"):
-        folder, problem = _path(folder), _problem(config)
+        folder, watch, problem = _path(folder), watchers(watch), _problem(config)
         network = Training(config, problem)  # its mistakes first: they cost nothing
         solver = equation(config, problem)
         before = _cautions(cautious, config, problem, solver.grid)
@@ -261,9 +262,9 @@ def _problem(config: Config) -> Problem:
 
 
 def _path(folder: Folder) -> Path | None:
-    if folder is None or isinstance(folder, str | Path):
-        return None if folder is None else Path(folder)
-    raise InputError(f"A run's folder is a path, not {shown(folder)}.")
+    if not isinstance(folder, str | Path | None):
+        raise InputError(f"A run's folder is a path, not {shown(folder)}.")
+    return None if folder is None else Path(folder)
 
 
 def _cautions(
@@ -278,12 +279,17 @@ def _cautions(
 
 
 def _noted(result: xr.DataTree, before: list[str] | None) -> xr.DataTree:
-    """The result with what cannot be trusted about it as its attribute "warnings"."""
+    """The result with what cannot be trusted about it as its attribute "warnings", on all ranks."""
+    result.attrs["warnings"] = ""
     if before is None:
         return result
-    told = set(before)
-    parallel.on_root(lambda: note(result, before))
-    parallel.on_root(lambda: _warn([s for s in warnings_of(result) if s not in told], Finding))
+
+    def noted() -> str:
+        note(result, before)
+        _warn([s for s in warnings_of(result) if s not in before], Finding)
+        return str(result.attrs["warnings"])
+
+    result.attrs["warnings"] = parallel.from_root(noted)
     return result
 
 

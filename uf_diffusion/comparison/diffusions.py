@@ -13,13 +13,7 @@ from uf_diffusion.checkpoints import Checkpoints
 from uf_diffusion.config import Config
 from uf_diffusion.memory import require_memory_of_diffusion
 from uf_diffusion.meshfiles import read_usable_mesh
-from uf_diffusion.observers import (
-    DIFFUSION_SERIES,
-    DiffusionHistory,
-    Watch,
-    watchers,
-    with_progress,
-)
+from uf_diffusion.observers import DIFFUSION_SERIES, DiffusionHistory, Watch, with_progress
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.grids import Grid, grid_on, with_degree
 from uf_diffusion.problem.manifolds import Array, Manifold
@@ -110,7 +104,7 @@ def solved(
     def packed(state: DiffusionState) -> xr.Dataset | None:
         return pack(state, solver, history)
 
-    lookers: Watch = [history, *watchers(watch), checkpoints.watch("diffusion", packed)]
+    lookers: Watch = [history, *watch, checkpoints.watch("diffusion", packed)]
     states = solver.iterate(times[-1], config.diffusion.step or None, start)
     for state in with_progress(states, times[-1], "diffusion"):
         for look in lookers:

@@ -30,7 +30,7 @@ from uf_diffusion.network.training import (
     two_timescale,
 )
 from uf_diffusion.notebook import one_line
-from uf_diffusion.observers import NetworkHistory, Watch, watchers, with_progress
+from uf_diffusion.observers import NetworkHistory, Watch, with_progress
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.manifolds import Manifold
 from uf_diffusion.threads import using_threads
@@ -109,7 +109,11 @@ class Training:
         return self._algorithm.network
 
     def states(self, start: NetworkState | None = None) -> Iterator[NetworkState]:
-        """The states to the end, with this rank's neurons: from t = 0 on, or all after one."""
+        """The states to the end, with this rank's neurons: from t = 0 on, or all after one.
+
+        Raises:
+            TrainingFailure: when the features leave the finite numbers, or have no optimal weights.
+        """
         last = start
         try:
             if last is None:
@@ -149,7 +153,7 @@ class Training:
         def pack(state: NetworkState) -> xr.Dataset | None:
             return self._packed(state, history)
 
-        lookers: Watch = [history, *watchers(watch), checkpoints.watch("network", pack)]
+        lookers: Watch = [history, *watch, checkpoints.watch("network", pack)]
         state = None if stored is None else self._restored(stored, history)
         for state in with_progress(self.states(state), self._times[-1], "network"):
             for look in lookers:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from mpi4py import MPI
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
 
@@ -30,7 +31,7 @@ from uf_diffusion.problem.grids import Grid, Index, Nesting
 from uf_diffusion.problem.manifolds import Array
 
 __all__ = ["LU", "Band", "Cholesky", "FluxForm", "LinearSolver", "Multigrid", "StageFailure",
-           "complaint", "compressed", "configure", "linear_solver", "reduced"]  # fmt: skip
+           "compressed", "configure", "linear_solver", "reduced"]  # fmt: skip
 
 PREFIX = "uf_"
 COARSE = 400  # nodes that a direct solver on the coarsest grid may have
@@ -54,10 +55,19 @@ def configure(*solvers: PETSc.Object) -> None:
         for solver in solvers:
             solver.setFromOptions()
     except PETSc.Error as error:
-        raise InputError(f"PETSc refuses an option: {complaint(error)}.") from None
+        raise InputError(f"PETSc refuses an option: {_complaint(error)}.") from None
 
 
-def complaint(error: PETSc.Error) -> str:
+@contextmanager
+def _told() -> Iterator[None]:
+    """Errors of PETSc, some options' among them, as a `RunFailure` with its reason."""
+    try:
+        yield
+    except PETSc.Error as error:
+        raise RunFailure(f"PETSc's linear solver failed: {_complaint(error)}.") from error
+
+
+def _complaint(error: PETSc.Error) -> str:
     """The last line of PETSc's message, where it says what is wrong, without a full stop."""
     return str(error).strip().splitlines()[-1].rpartition("] ")[2].rstrip(".")
 
@@ -224,7 +234,8 @@ class Multigrid:
             self._sums[level].waxpy(1.0, self._restricted[level], self._diagonals[level])
             matrix.setDiagonal(self._sums[level])
         self._ksp.setOperators(self._shifted[0])
-        self._ksp.setUp()
+        with _told():
+            self._ksp.setUp()
 
     def solve(self, rhs: Array, rtol: float) -> tuple[Array, int]:
         np.divide(rhs, self._shift, out=self._left.array_w)
@@ -342,6 +353,11 @@ class LU:
     """
 
     def __init__(self, places: sparse.csr_matrix) -> None:
+        self._places = places
+        self._create()
+
+    def _create(self) -> None:
+        places = self._places
         csr = (places.indptr.astype(PETSc.IntType), places.indices.astype(PETSc.IntType))
         self._matrix = PETSc.Mat().createAIJ(places.shape, csr=(*csr, places.data),
                                              comm=PETSc.COMM_SELF)  # fmt: skip
@@ -359,6 +375,7 @@ class LU:
     def set(self, matrix: sparse.csr_matrix) -> None:
         """Choose the matrix of the next solves."""
         csr = (a.astype(PETSc.IntType) for a in (matrix.indptr, matrix.indices))
+        self._matrix.zeroEntries()
         self._matrix.setValuesCSR(*csr, matrix.data)
         self._matrix.assemble()
         self._ksp.setOperators(self._matrix)
@@ -367,16 +384,21 @@ class LU:
         """The solution.
 
         Raises:
-            StageFailure: for a singular matrix.
+            StageFailure: for a matrix that is singular or not finite.
         """
         self._left.array_w[:] = rhs
-        return _solved(self._ksp, self._left, self._right, 1e-12)[0]
+        try:
+            return _solved(self._ksp, self._left, self._right, 1e-12)[0]
+        except StageFailure:
+            self._create()  # MUMPS does not recover
+            raise
 
 
 def _solved(ksp: PETSc.KSP, left: PETSc.Vec, right: PETSc.Vec, rtol: float) -> tuple[Array, int]:
     if not PETSc.Options().hasName(f"{PREFIX}ksp_rtol"):
         ksp.setTolerances(rtol=rtol, atol=1e-300, max_it=500)
-    ksp.solve(left, right)
+    with _told():
+        ksp.solve(left, right)
     if ksp.reason < 0:
         raise StageFailure(f"the linear solver stopped with PETSc's reason {ksp.reason}")
     return np.array(right.array_r), ksp.its

@@ -27,7 +27,7 @@ __all__ = ["Algorithm", "FixedFeatures", "Network", "NetworkState", "TrainingFai
 
 
 class TrainingFailure(RunFailure):
-    """The network left the finite numbers; the message names t and the step."""
+    """Training cannot go on, say as the network left the finite numbers; the message says where."""
 
 
 @dataclass(frozen=True)

@@ -49,13 +49,14 @@ def budget_panels(budget: xr.Dataset) -> list[Panel]:
     names = [str(name) for name in budget.source.values]
     time, part, total = budget.time.values, budget.contribution.values, budget.total.values
     colours = [PALETTE[k % len(PALETTE)] for k in range(len(names))]
+    distance = budget.attrs["distance"]
 
     def over_time(ax: Axes) -> None:
         for values, colour in zip(part, colours, strict=True):
             ax.plot(time, np.where(values > 0, values, np.nan), "o-", ms=2.5, color=colour)
         ax.plot(time, total, "k-", lw=2, label="network to diffusion")
         ax.plot(time, part.sum(axis=0), "k:", label="sum of the entries")
-        ax.set(title="error budget", xlabel="time t", ylabel="energy distance", yscale="log")
+        ax.set(title="error budget", xlabel="time t", ylabel=distance, yscale="log")
         low = max(part[part > 0].min(initial=1e-6), 1e-6)
         ax.set_ylim(low / 5, 2 * part.sum(axis=0).max())
         ax.legend(loc="lower right")
@@ -64,7 +65,7 @@ def budget_panels(budget: xr.Dataset) -> list[Panel]:
         shown, values = [*names, "network to diffusion"], [*part[:, -1], total[-1]]
         ax.barh(shown, values, color=[*colours, "black"])
         ax.invert_yaxis()
-        ax.set(title=f"error budget, t = {time[-1]:.3g}", xlabel="energy distance", xscale="log")
+        ax.set(title=f"error budget, t = {time[-1]:.3g}", xlabel=distance, xscale="log")
 
     return [over_time, at_end]
 
