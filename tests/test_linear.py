@@ -14,7 +14,9 @@ from mpi4py import MPI
 
 from petsc4py import PETSc
 
-from uf_diffusion.diffusion.linear import LU, Band, Cholesky, Multigrid, StageFailure
+from uf_diffusion.diffusion.direct import LU, Band, Cholesky
+from uf_diffusion.diffusion.linear import Multigrid
+from uf_diffusion.diffusion.petsc import StageFailure
 from uf_diffusion.diffusion.solver import UltraFastDiffusion
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.densities import Bumps, Uniform, VonMisesFisher

@@ -9,7 +9,7 @@ from mpi4py import MPI
 
 from petsc4py import PETSc
 
-from uf_diffusion.diffusion.linear import Band
+from uf_diffusion.diffusion.direct import Band
 from uf_diffusion.diffusion.solver import UltraFastDiffusion
 from uf_diffusion.diffusion.spectrum import spectrum
 from uf_diffusion.problem import Problem

@@ -10,11 +10,9 @@ import platform
 import shutil
 import sys
 import traceback
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any
 
 import cyclopts
 import xarray as xr
@@ -30,7 +28,7 @@ from uf_diffusion.comparison.runs import Failure, Runs
 from uf_diffusion.comparison.studies import STUDIES, study_named
 from uf_diffusion.comparison.sweeps import Plan, numbers
 from uf_diffusion.config import Config, load_config, presets
-from uf_diffusion.errors import Caution, Finding, InputError, Interrupted, RunFailure, Unwritable
+from uf_diffusion.errors import InputError, Interrupted, RunFailure, Unwritable, told_at_once
 from uf_diffusion.meshfiles import read_mesh, require_usable, write_mesh
 from uf_diffusion.plots import draw, save
 from uf_diffusion.problem.grids import Icosphere, grid_on
@@ -351,7 +349,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         if petsc := argv[end + 1 :]:
             _petsc_options(petsc)
-        with _told_at_once():
+        with told_at_once():
             app(argv[:end], exit_on_error=False, print_error=False)
     except (InputError, RunFailure, cyclopts.CycloptsError) as error:  # the same on all ranks
         _fail(" ".join(str(error).split()), 1)
@@ -371,27 +369,6 @@ def main(argv: list[str] | None = None) -> None:
         traceback.print_exc()
         parallel.abort_all(1)
         raise SystemExit(1) from None
-
-
-@contextmanager
-def _told_at_once() -> Iterator[None]:
-    """Cautions go to stderr before the work, whether or not it ends; findings to the summary."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", Caution)
-        warnings.simplefilter("ignore", Finding)
-        usual = warnings.showwarning
-
-        def show(
-            message: Warning | str, category: type[Warning], filename: str, lineno: int,
-            file: TextIO | None = None, line: str | None = None,
-        ) -> None:  # fmt: skip
-            if issubclass(category, Caution):
-                print(f"warning   {message}", file=sys.stderr, flush=True)
-            else:
-                usual(message, category, filename, lineno, file, line)
-
-        warnings.showwarning = show
-        yield
 
 
 def _petsc_options(options: list[str]) -> None:

@@ -1,13 +1,16 @@
-"""The exceptions that a user meets, and the nearest valid name for a misspelt one."""
+"""The exceptions and warnings that a user meets, and the nearest name for a misspelt one."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
-from typing import Any
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TextIO
 
 __all__ = ["Caution", "Finding", "InputError", "Interrupted", "RunFailure", "Unwritable", "cause",
-           "shown", "unknown"]  # fmt: skip
+           "shown", "told_at_once", "unknown"]  # fmt: skip
 
 
 class InputError(ValueError):
@@ -28,6 +31,27 @@ class Caution(UserWarning):
 
 class Finding(Caution):
     """After a run: a check that fails, or numbers that cannot be trusted."""
+
+
+@contextmanager
+def told_at_once() -> Iterator[None]:
+    """Cautions go to stderr before the work, whether or not it ends; findings to the summary."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", Caution)
+        warnings.simplefilter("ignore", Finding)
+        usual = warnings.showwarning
+
+        def show(
+            message: Warning | str, category: type[Warning], filename: str, lineno: int,
+            file: TextIO | None = None, line: str | None = None,
+        ) -> None:  # fmt: skip
+            if issubclass(category, Caution):
+                print(f"warning   {message}", file=sys.stderr, flush=True)
+            else:
+                usual(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show
+        yield
 
 
 def shown(value: Any) -> str:

@@ -30,9 +30,10 @@ import numpy as np
 from dolfinx.fem.petsc import assemble_matrix
 from scipy import sparse
 
+from uf_diffusion.diffusion.direct import LU
 from uf_diffusion.diffusion.evolution import DiffusionState, Evolution
 from uf_diffusion.diffusion.forms import weighted_stiffness
-from uf_diffusion.diffusion.linear import LU, StageFailure
+from uf_diffusion.diffusion.petsc import StageFailure
 from uf_diffusion.diffusion.schemes import SCHEMES, Scheme
 from uf_diffusion.diffusion.transport import EdgeTransport, Fluxes
 from uf_diffusion.diffusion.visible import EvenAndLinear, Visible

@@ -17,8 +17,9 @@ from dolfinx.fem.petsc import assemble_vector
 from petsc4py import PETSc
 
 from uf_diffusion.diffusion.forms import lumped_volume
-from uf_diffusion.diffusion.linear import StageFailure, reduced
+from uf_diffusion.diffusion.linear import reduced
 from uf_diffusion.diffusion.meshes import space_on
+from uf_diffusion.diffusion.petsc import StageFailure
 from uf_diffusion.diffusion.schemes import Scheme, StepControl
 from uf_diffusion.errors import InputError, RunFailure
 from uf_diffusion.notebook import one_line

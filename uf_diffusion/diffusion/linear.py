@@ -8,32 +8,26 @@ Only the diagonal changes between solves, so everything that depends on K alone 
   Gauss-Seidel needs no estimate of eigenvalues and suits every diagonal.
 * a band, on a circle in one process: one node is the border, the others are an open chain.
 * PETSc's sparse Cholesky (MUMPS) otherwise.
-
-Sparse matrices that are not symmetric are `LU`'s.
 """
 
 from __future__ import annotations
 
 from mpi4py import MPI
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
-from typing import Any, Protocol
+from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 from petsc4py import PETSc
 from scipy import sparse
-from scipy.linalg import lapack
 
-from uf_diffusion.errors import InputError, RunFailure
+from uf_diffusion.diffusion.direct import Band, Cholesky
+from uf_diffusion.diffusion.petsc import PREFIX, StageFailure, configure, solved, told
 from uf_diffusion.problem.grids import Grid, Index, Nesting
 from uf_diffusion.problem.manifolds import Array
 
-__all__ = ["LU", "Band", "Cholesky", "FluxForm", "LinearSolver", "Multigrid", "StageFailure",
-           "compressed", "configure", "linear_solver", "reduced"]  # fmt: skip
+__all__ = ["FluxForm", "LinearSolver", "Multigrid", "compressed", "linear_solver", "reduced"]
 
-PREFIX = "uf_"
 COARSE = 400  # nodes that a direct solver on the coarsest grid may have
 GAIN = 3.0  # one V-cycle reduces the error so much at least at degree 1 (measured: 5 to 10)
 
@@ -43,37 +37,6 @@ def reduced(values: Array, comm: MPI.Comm, op: MPI.Op = MPI.SUM) -> Array:
     if comm.size > 1:
         comm.Allreduce(MPI.IN_PLACE, values, op)
     return values
-
-
-def configure(*solvers: PETSc.Object) -> None:
-    """Give solvers the user's options.
-
-    Raises:
-        InputError: on all ranks, for one that PETSc refuses, with its reason.
-    """
-    try:
-        for solver in solvers:
-            solver.setFromOptions()
-    except PETSc.Error as error:
-        raise InputError(f"PETSc refuses an option: {_complaint(error)}.") from None
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Errors of PETSc, some options' among them, as a `RunFailure` with its reason."""
-    try:
-        yield
-    except PETSc.Error as error:
-        raise RunFailure(f"PETSc's linear solver failed: {_complaint(error)}.") from error
-
-
-def _complaint(error: PETSc.Error) -> str:
-    """The last line of PETSc's message, where it says what is wrong, without a full stop."""
-    return str(error).strip().splitlines()[-1].rpartition("] ")[2].rstrip(".")
-
-
-class StageFailure(RunFailure):
-    """Newton's method or the linear solver did not reach its tolerance."""
 
 
 class LinearSolver(Protocol):
@@ -234,13 +197,13 @@ class Multigrid:
             self._sums[level].waxpy(1.0, self._restricted[level], self._diagonals[level])
             matrix.setDiagonal(self._sums[level])
         self._ksp.setOperators(self._shifted[0])
-        with _told():
+        with told():
             self._ksp.setUp()
 
     def solve(self, rhs: Array, rtol: float) -> tuple[Array, int]:
         np.divide(rhs, self._shift, out=self._left.array_w)
         if self._chosen:
-            return _solved(self._ksp, self._left, self._right, rtol)
+            return solved(self._ksp, self._left, self._right, rtol)
         return self._conjugate_gradients(rtol)
 
     def _conjugate_gradients(self, rtol: float) -> tuple[Array, int]:
@@ -311,142 +274,3 @@ def _prolongation(nesting: Nesting, node: Index, comm: PETSc.Comm) -> tuple[PETS
         comm=comm,
     )
     return P, owned
-
-
-class Cholesky:
-    """PETSc's sparse Cholesky factorisation (MUMPS), anew for each diagonal."""
-
-    def __init__(self, K: PETSc.Mat) -> None:
-        self._K, self._shifted = K, K.duplicate(copy=True)
-        self._shifted.setOption(PETSc.Mat.Option.SPD, True)
-        self._diagonal = K.getDiagonal()
-        self._right, self._left = K.createVecs()
-        self._ksp = PETSc.KSP().create(K.comm)
-        self._ksp.setOptionsPrefix(PREFIX)
-        self._ksp.setOperators(self._shifted)
-        self._ksp.setType(PETSc.KSP.Type.PREONLY)
-        pc = self._ksp.getPC()
-        pc.setType(PETSc.PC.Type.CHOLESKY)
-        pc.setFactorSolverType("mumps")
-        configure(self._ksp)
-
-    def set(self, diagonal: Array, shift: float) -> None:
-        self._shift = shift
-        self._left.array_w[:] = diagonal / shift
-        self._right.waxpy(1.0, self._left, self._diagonal)
-        self._shifted.setDiagonal(self._right)
-        self._ksp.setOperators(self._shifted)
-
-    def solve(self, rhs: Array, rtol: float) -> tuple[Array, int]:
-        np.divide(rhs, self._shift, out=self._left.array_w)
-        return _solved(self._ksp, self._left, self._right, rtol)
-
-
-class LU:
-    """PETSc's sparse LU factorisation (MUMPS) on this rank alone, anew for each set of entries.
-
-    Where the entries are is fixed, and the order of elimination depends on nothing else: equal
-    matrices have equal factors, whatever came before them.
-
-    Args:
-        places: a matrix with all entries that any will have.
-    """
-
-    def __init__(self, places: sparse.csr_matrix) -> None:
-        self._places = places
-        self._create()
-
-    def _create(self) -> None:
-        places = self._places
-        csr = (places.indptr.astype(PETSc.IntType), places.indices.astype(PETSc.IntType))
-        self._matrix = PETSc.Mat().createAIJ(places.shape, csr=(*csr, places.data),
-                                             comm=PETSc.COMM_SELF)  # fmt: skip
-        self._right, self._left = self._matrix.createVecs()
-        self._ksp = PETSc.KSP().create(PETSc.COMM_SELF)
-        self._ksp.setOperators(self._matrix)
-        self._ksp.setType(PETSc.KSP.Type.PREONLY)
-        pc = self._ksp.getPC()
-        pc.setType(PETSc.PC.Type.LU)
-        pc.setFactorSolverType("mumps")
-        pc.setFactorSetUpSolverType()
-        for choice in (6, 8):  # permuting and scaling look at the entries
-            pc.getFactorMatrix().setMumpsIcntl(choice, 0)
-
-    def set(self, matrix: sparse.csr_matrix) -> None:
-        """Choose the matrix of the next solves."""
-        csr = (a.astype(PETSc.IntType) for a in (matrix.indptr, matrix.indices))
-        self._matrix.zeroEntries()
-        self._matrix.setValuesCSR(*csr, matrix.data)
-        self._matrix.assemble()
-        self._ksp.setOperators(self._matrix)
-
-    def solve(self, rhs: Array) -> Array:
-        """The solution.
-
-        Raises:
-            StageFailure: for a matrix that is singular or not finite.
-        """
-        self._left.array_w[:] = rhs
-        try:
-            return _solved(self._ksp, self._left, self._right, 1e-12)[0]
-        except StageFailure:
-            self._create()  # MUMPS does not recover
-            raise
-
-
-def _solved(ksp: PETSc.KSP, left: PETSc.Vec, right: PETSc.Vec, rtol: float) -> tuple[Array, int]:
-    if not PETSc.Options().hasName(f"{PREFIX}ksp_rtol"):
-        ksp.setTolerances(rtol=rtol, atol=1e-300, max_it=500)
-    with _told():
-        ksp.solve(left, right)
-    if ksp.reason < 0:
-        raise StageFailure(f"the linear solver stopped with PETSc's reason {ksp.reason}")
-    return np.array(right.array_r), ksp.its
-
-
-class Band:
-    """A circle in one process: the first node is the border of an open chain, a banded matrix.
-
-    Args:
-        K: the stiffness matrix.
-        order: the nodes along the circle, beginning with a corner of a cell.
-    """
-
-    def __init__(self, K: PETSc.Mat, order: Index) -> None:
-        starts, columns, entries = K.getValuesCSR()
-        matrix = sparse.csr_array((entries, columns, starts))[order][:, order].tocoo()
-        self._order, self._place = order, np.argsort(order)
-        self._back: Callable[..., Any]
-        row, column = matrix.coords
-        chain = (row > 0) & (column > 0) & (row >= column)
-        below = (row - column)[chain]
-        width = int(below.max())
-        self._chain = np.zeros((width + 1, len(order) - 1), order="F")
-        self._chain[below, column[chain] - 1] = matrix.data[chain]
-        self._border = np.zeros(len(order))
-        self._border[column[row == 0]] = matrix.data[row == 0]
-
-    def set(self, diagonal: Array, shift: float) -> None:
-        d = diagonal[self._order]
-        chain = shift * self._chain
-        chain[0] += d[1:]
-        if len(chain) == 2:
-            main, side, info = lapack.dpttrf(chain[0], chain[1, :-1])
-            self._back = partial(lapack.dpttrs, main, side)
-        else:
-            factor, info = lapack.dpbtrf(chain, lower=1, overwrite_ab=1)
-            self._back = partial(lapack.dpbtrs, factor, lower=1)
-        if info:
-            raise StageFailure("the matrix of Newton's method is not positive definite")
-        self._coupling = shift * self._border[1:]
-        self._corner = d[0] + shift * self._border[0]
-
-    def solve(self, rhs: Array, rtol: float) -> tuple[Array, int]:
-        r = rhs[self._order]
-        both = np.empty((len(r) - 1, 2), order="F")
-        both[:, 0], both[:, 1] = r[1:], self._coupling
-        y, reply = self._back(both, overwrite_b=1)[0].T
-        x = np.empty_like(r)
-        x[0] = (r[0] - self._coupling @ y) / (self._corner - self._coupling @ reply)
-        x[1:] = y - x[0] * reply
-        return x[self._place], 0

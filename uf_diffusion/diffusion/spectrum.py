@@ -13,7 +13,7 @@ import numpy as np
 from petsc4py import PETSc
 from slepc4py import SLEPc
 
-from uf_diffusion.diffusion.linear import configure
+from uf_diffusion.diffusion.petsc import configure
 from uf_diffusion.diffusion.solver import SolverFailure, UltraFastDiffusion
 from uf_diffusion.problem.manifolds import Array
 

@@ -35,7 +35,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from uf_diffusion.diffusion.linear import FluxForm, LinearSolver, StageFailure, reduced
+from uf_diffusion.diffusion.linear import FluxForm, LinearSolver, reduced
+from uf_diffusion.diffusion.petsc import StageFailure
 from uf_diffusion.problem.divergences import Divergence
 from uf_diffusion.problem.manifolds import Array
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import KDTree
 
-from uf_diffusion.diffusion.linear import StageFailure
+from uf_diffusion.diffusion.petsc import StageFailure
 from uf_diffusion.errors import InputError
 from uf_diffusion.problem.divergences import Divergence
 from uf_diffusion.problem.grids import Index
