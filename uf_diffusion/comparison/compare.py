@@ -52,6 +52,7 @@ __all__ = [
 ]
 
 Folder = str | Path | None
+PACKAGE = str(Path(__file__).parents[1])
 
 W2_PAIRS = 2**24  # of neurons and nodes up to which W2 takes a few seconds a snapshot
 
@@ -295,7 +296,7 @@ def _noted(result: xr.DataTree, before: list[str] | None) -> xr.DataTree:
 
 def _warn(sentences: list[str], kind: type[Caution]) -> None:
     for sentence in sentences:
-        warnings.warn(sentence, kind, stacklevel=6)
+        warnings.warn(sentence, kind, skip_file_prefixes=(PACKAGE,))  # the caller's line
 
 
 def _tree(config: Config, clock: Timings, **groups: xr.Dataset | None) -> xr.DataTree:
