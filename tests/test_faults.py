@@ -96,6 +96,10 @@ def test_another_job_waits_until_it_is_given_up(tmp_path):
         train(other, tmp_path)
     with pytest.raises(InputError, match=r"command \(train relu-circle\); choose another folder"):
         solve(config, str(tmp_path))
+    for command in (["spectrum"], ["study", "width"]):
+        with pytest.raises(SystemExit) as stopped:
+            main([*command, "--out", str(tmp_path)])
+        assert stopped.value.code == 1
     assert (tmp_path / CHECKPOINT).read_bytes() == before
     (tmp_path / "run.toml").write_text("nonsense")
     assert interrupted(tmp_path).config == config
@@ -355,3 +359,13 @@ def test_a_second_ctrl_c_does_not_wait(tmp_path):
         train(config, tmp_path, [impatient])
     assert heard == ["first"]
     assert np.isfinite(train(config, tmp_path)["network"].risk.values).all()
+
+
+def test_a_reader_that_leaves_does_not_keep_the_folder(tmp_path):
+    """The run is complete all the same: no checkpoint is left that would refuse the next one."""
+    command = [*COMMAND, "train", *sets(SHORT), "--out", str(tmp_path / "run")]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    running.stdout.close()
+    running.wait(timeout=60)
+    assert (tmp_path / "run" / "result.nc").exists()
+    assert not (tmp_path / "run" / CHECKPOINT).exists()

@@ -109,6 +109,7 @@ def spectrum(
     with run_folder(folder):
         _require_free(folder, Job("spectrum", chosen_config))
         result = jobs.spectrum(chosen_config, count)
+        parallel.on_root(lambda: note(result))
         parallel.on_root(lambda: _publish(result, folder))
 
 
@@ -261,7 +262,6 @@ def _complete(job: str, config: Config, folder: Path) -> None:
         try:
             result = JOBS[job](config, folder)
             parallel.on_root(lambda: _publish(result, folder))
-            parallel.on_root(lambda: (folder / CHECKPOINT).unlink(missing_ok=True))
         except (KeyboardInterrupt, Unwritable) as stop:
             if not has_begun(folder, Job(job, config)):
                 raise
@@ -276,7 +276,6 @@ def _require_free(folder: Path, job: Job) -> None:
 
 def _publish(result: xr.DataTree, folder: Path) -> None:
     """All files of a run that is complete; those of another run go."""
-    note(result)  # of what has been added to it
     write_text(folder / "run.toml", result.attrs["config"])
     write_result(folder / "result.nc", result)
     _save_figure(draw(result), folder)
@@ -286,6 +285,7 @@ def _publish(result: xr.DataTree, folder: Path) -> None:
         _write_report(result, folder)
     else:
         (folder / "report.html").unlink(missing_ok=True)
+    (folder / CHECKPOINT).unlink(missing_ok=True)
     print_summary(result, folder)
 
 

@@ -30,6 +30,7 @@ from uf_diffusion.comparison.energy import (
     energy_distances_of_densities,
     negative_type,
 )
+from uf_diffusion.comparison.findings import note
 from uf_diffusion.comparison.identifiability import needs_constraint
 from uf_diffusion.comparison.measures import Measure
 from uf_diffusion.comparison.networks import feature_of
@@ -139,6 +140,7 @@ def compare_with_budget(config: Config, folder: Path) -> xr.DataTree:
         result["budget"] = xr.DataTree(group)
         timings = [result["timings"].to_dataset(), clock.group()]
         result["timings"] = xr.DataTree(xr.concat(timings, "entry"))
+    parallel.on_root(lambda: note(result))
     result.attrs["wall_seconds"] = clock.total
     return result
 
