@@ -33,27 +33,6 @@ class Finding(Caution):
     """After a run: a check that fails, or numbers that cannot be trusted."""
 
 
-@contextmanager
-def told_at_once() -> Iterator[None]:
-    """Cautions go to stderr before the work, whether or not it ends; findings to the summary."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", Caution)
-        warnings.simplefilter("ignore", Finding)
-        usual = warnings.showwarning
-
-        def show(
-            message: Warning | str, category: type[Warning], filename: str, lineno: int,
-            file: TextIO | None = None, line: str | None = None,
-        ) -> None:  # fmt: skip
-            if issubclass(category, Caution):
-                print(f"warning   {message}", file=sys.stderr, flush=True)
-            else:
-                usual(message, category, filename, lineno, file, line)
-
-        warnings.showwarning = show
-        yield
-
-
 def shown(value: Any) -> str:
     """A value as a sentence quotes it: on one line, and cut where it is long."""
     try:
@@ -90,3 +69,24 @@ def unknown(
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean '{close[0]}'?" if close else f"valid are {', '.join(names)}."
     return InputError(f"Unknown {what} {shown(name)}: {hint}")
+
+
+@contextmanager
+def told_at_once() -> Iterator[None]:
+    """Cautions go to stderr before the work, whether or not it ends; findings to the summary."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", Caution)
+        warnings.simplefilter("ignore", Finding)
+        usual = warnings.showwarning
+
+        def show(
+            message: Warning | str, category: type[Warning], filename: str, lineno: int,
+            file: TextIO | None = None, line: str | None = None,
+        ) -> None:  # fmt: skip
+            if issubclass(category, Caution):
+                print(f"warning   {message}", file=sys.stderr, flush=True)
+            else:
+                usual(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show
+        yield

@@ -198,7 +198,7 @@ def scaling(steps=25, sizes=4):
 
 
 class SuperLU:
-    """scipy's sparse LU factorisation, in place of `linear.LU`."""
+    """scipy's sparse LU factorisation, in place of `direct.LU`."""
 
     def __init__(self, places):
         pass

@@ -51,9 +51,9 @@ __all__ = [
     "training",
 ]
 
-Folder = str | Path | None
-PACKAGE = str(Path(__file__).parents[1])
+type Folder = str | Path | None
 
+PACKAGE = str(Path(__file__).parents[1])
 W2_PAIRS = 2**24  # of neurons and nodes up to which W2 takes a few seconds a snapshot
 
 

@@ -1,5 +1,7 @@
 """The PDE side: a finite-element solver, the only place that imports DOLFINx, PETSc and UFL."""
 
+from itertools import pairwise
+
 from uf_diffusion.errors import InputError
 from uf_diffusion.threads import one_blas_thread
 
@@ -41,7 +43,7 @@ def insert_options(options: list[str]) -> None:
     """
     from petsc4py import PETSc
 
-    for before, word in zip(["", *options], options, strict=False):
+    for before, word in pairwise(["", *options]):
         if not word.startswith("-") and not before.startswith("-"):
             raise InputError(f"An option of PETSc begins with a dash, unlike '{word}'.")
     PETSc.Options().insertString(" ".join(options))

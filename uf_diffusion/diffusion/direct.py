@@ -26,13 +26,8 @@ class Cholesky:
         self._shifted.setOption(PETSc.Mat.Option.SPD, True)
         self._diagonal = K.getDiagonal()
         self._right, self._left = K.createVecs()
-        self._ksp = PETSc.KSP().create(K.comm)
+        self._ksp = _mumps(self._shifted, PETSc.PC.Type.CHOLESKY)
         self._ksp.setOptionsPrefix(PREFIX)
-        self._ksp.setOperators(self._shifted)
-        self._ksp.setType(PETSc.KSP.Type.PREONLY)
-        pc = self._ksp.getPC()
-        pc.setType(PETSc.PC.Type.CHOLESKY)
-        pc.setFactorSolverType("mumps")
         configure(self._ksp)
 
     def set(self, diagonal: Array, shift: float) -> None:
@@ -62,26 +57,19 @@ class LU:
         self._create()
 
     def _create(self) -> None:
-        places = self._places
-        csr = (places.indptr.astype(PETSc.IntType), places.indices.astype(PETSc.IntType))
-        self._matrix = PETSc.Mat().createAIJ(places.shape, csr=(*csr, places.data),
-                                             comm=PETSc.COMM_SELF)  # fmt: skip
+        shape, csr = self._places.shape, _csr(self._places)
+        self._matrix = PETSc.Mat().createAIJ(shape, csr=csr, comm=PETSc.COMM_SELF)
         self._right, self._left = self._matrix.createVecs()
-        self._ksp = PETSc.KSP().create(PETSc.COMM_SELF)
-        self._ksp.setOperators(self._matrix)
-        self._ksp.setType(PETSc.KSP.Type.PREONLY)
+        self._ksp = _mumps(self._matrix, PETSc.PC.Type.LU)
         pc = self._ksp.getPC()
-        pc.setType(PETSc.PC.Type.LU)
-        pc.setFactorSolverType("mumps")
         pc.setFactorSetUpSolverType()
         for choice in (6, 8):  # permuting and scaling look at the entries
             pc.getFactorMatrix().setMumpsIcntl(choice, 0)
 
     def set(self, matrix: sparse.csr_matrix) -> None:
         """Choose the matrix of the next solves."""
-        csr = (a.astype(PETSc.IntType) for a in (matrix.indptr, matrix.indices))
         self._matrix.zeroEntries()
-        self._matrix.setValuesCSR(*csr, matrix.data)
+        self._matrix.setValuesCSR(*_csr(matrix))
         self._matrix.assemble()
         self._ksp.setOperators(self._matrix)
 
@@ -97,6 +85,20 @@ class LU:
         except StageFailure:
             self._create()  # MUMPS does not recover
             raise
+
+
+def _mumps(matrix: PETSc.Mat, factorisation: str) -> PETSc.KSP:
+    ksp = PETSc.KSP().create(matrix.comm)
+    ksp.setOperators(matrix)
+    ksp.setType(PETSc.KSP.Type.PREONLY)
+    ksp.getPC().setType(factorisation)
+    ksp.getPC().setFactorSolverType("mumps")
+    return ksp
+
+
+def _csr(matrix: sparse.csr_matrix) -> tuple[Index, Index, Array]:
+    starts, columns = (a.astype(PETSc.IntType) for a in (matrix.indptr, matrix.indices))
+    return starts, columns, matrix.data
 
 
 class Band:
