@@ -95,8 +95,8 @@ def budget_charts(budget: xr.Dataset) -> list[Picture]:
         _Curve(t, total, "network to diffusion", DARK),
         _Curve(t, part.sum(axis=0), "sum of the entries", DARK, dash="dot"),
     ]  # fmt: skip
-    quantity = f"{budget.attrs['distance']} (dimensionless)"
-    said = "What each approximation adds, over time."
+    quantity = "energy distance (dimensionless)"
+    said = f"What each approximation adds, over time: the {budget.attrs['distance']}."
     ends = np.maximum(np.append(part[:, -1], total[-1]), LEAST)
     bars = blank(f"Error budget, t = {float(t[-1]):.3g}", 460, showlegend=False)
     bars.add_bar(y=[*names, "network to diffusion"], x=single(ends), orientation="h",
