@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -131,6 +132,7 @@ def abort_all(code: int) -> None:
     if size() > 1:
         sys.stdout.flush()
         sys.stderr.flush()
+        time.sleep(0.5)  # mpiexec may drop what it has not yet passed on
         _world().Abort(code)
 
 
