@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial import ConvexHull
 
-from uf_diffusion.meshfiles import write_mesh
-from uf_diffusion.problem.grids import Icosphere
+from uf_diffusion.grids.icosphere import Icosphere
+from uf_diffusion.grids.mesh_files import write_mesh
+from uf_diffusion.grids.triangulations import Triangulation
 from uf_diffusion.problem.manifolds import Sphere
-from uf_diffusion.problem.triangulations import Triangulation
 
 SPHERE = Sphere(2)
 

@@ -3,9 +3,4 @@
 A figure is a function of a `Scale`: it says which runs it needs and draws their results.
 """
 
-from __future__ import annotations
-
-from paper_figures.regenerate import FIGURES, GROUPS, Report, chosen, regenerate
-from paper_figures.scale import Scale
-
-__all__ = ["FIGURES", "GROUPS", "Report", "Scale", "chosen", "regenerate"]
+GROUP_NAMES = ("relu", "torus", "beyond")  # of figures, see `regenerate.GROUPS`

@@ -11,14 +11,15 @@ from paper_figures.curves import RISK, TO_DIFFUSION, TO_TEACHER, Curve, CurveFig
 from paper_figures.drawing import Drawing, Results, Still
 from paper_figures.movies import animate
 from paper_figures.scale import Scale
-from uf_diffusion.comparison.budget import budget, ladder
-from uf_diffusion.comparison.runs import Run
-from uf_diffusion.comparison.studies import study_named
-from uf_diffusion.comparison.sweeps import Plan
-from uf_diffusion.config import Config, load_config
 from uf_diffusion.plots.histories import budget_panels
 from uf_diffusion.plots.style import PALETTE
-from uf_diffusion.study_report import draw_study
+from uf_diffusion.reports.studies import draw_study
+from uf_diffusion.runs.config import Changes, Config, merged
+from uf_diffusion.runs.reading import load_config
+from uf_diffusion.studies.cache import Run
+from uf_diffusion.studies.catalogue import study_named
+from uf_diffusion.studies.error_budget import budget, ladder
+from uf_diffusion.studies.plans import Plan
 
 __all__ = ["decay", "error_budget", "injective", "movie_circle", "movie_sphere", "movie_torus",
            "sphere"]  # fmt: skip
@@ -26,8 +27,16 @@ __all__ = ["decay", "error_budget", "injective", "movie_circle", "movie_sphere",
 PANELS = {RISK: "reduced risk", TO_TEACHER: "distance to the teacher",
           TO_DIFFUSION: "distance to the diffusion"}  # fmt: skip
 # the gradient flow of evenly placed neurons and infinitely many inputs: no noise, no step
-NOISELESS = ("network.algorithm=flow", "network.placement=even", "network.teacher_placement=even",
-             "network.width=4096", "network.teacher_width=4096")  # fmt: skip
+NOISELESS: Changes = {
+    "network": {
+        "algorithm": "flow",
+        "placement": "even",
+        "teacher_placement": "even",
+        "width": 4096,
+        "teacher_width": 4096,
+        "kernel": "population",
+    }
+}
 FRAMES = 48
 
 
@@ -36,9 +45,10 @@ def sphere(scale: Scale) -> Still:
     widths = (64,) if scale.quick else (128, 1024)
     curves = [
         Curve(f"$\\lambda$ = {value:g}, M = {width}",
-              scale.runs("sphere", *_flow(scale, 10.0), "network.kernel=low-rank",
-                         f"network.lambda={value!r}", f"network.width={width}",
-                         "diffusion.cells=5120"),
+              scale.runs("sphere", _flow(scale, 10.0), {
+                  "network": {"kernel": "low-rank", "regularisation": value, "width": width},
+                  "diffusion": {"cells": 5120},
+              }),
               PALETTE[k], line)
         for width, line in zip(widths, (":", "-"), strict=False)
         for k, value in enumerate((1e-1, 1e-2, 1e-3))
@@ -53,9 +63,8 @@ def injective(scale: Scale) -> Still:
     rows = [[
         Panel(title, TO_DIFFUSION, [
             Curve(f"$\\lambda$ = {value:g}",
-                  Scale(1, scale.quick).runs(preset, *_flow(scale, 10.0), *NOISELESS,
-                                             "network.kernel=population",
-                                             f"network.lambda={value!r}"),
+                  Scale(1, scale.quick).runs(preset, _flow(scale, 10.0), NOISELESS,
+                                             {"network": {"regularisation": value}}),
                   PALETTE[k])
             for k, value in enumerate((1e-1, 1e-2, 1e-3, 1e-4, 1e-5)[: 3 if scale.quick else 5])
         ])
@@ -68,58 +77,71 @@ def injective(scale: Scale) -> Still:
 
 def error_budget(scale: Scale) -> Still:
     """Which approximation keeps the paper's network from the diffusion."""
-    size = ("network.width=128", "problem.t_end=1.0", "network.step=0.0078125",
-            "diffusion.cells=512", "diffusion.snapshots=3")  # fmt: skip
-    full = ("network.width=1024", "problem.t_end=5.0", "diffusion.snapshots=6")
-    config = load_config("paper-6.1", size if scale.quick else full)
+    small: Changes = {
+        "network": {"width": 128, "step": 0.0078125},
+        "problem": {"t_end": 1.0},
+        "diffusion": {"cells": 512, "snapshots": 3},
+    }
+    full: Changes = {
+        "network": {"width": 1024},
+        "problem": {"t_end": 5.0},
+        "diffusion": {"snapshots": 6},
+    }
+    config = load_config("paper-6.1").changed(**(small if scale.quick else full))
     return _Budget(config, title=f"Error budget, {scale.warning}section 6.1, "
                                  f"width {config.network.width}")  # fmt: skip
 
 
 def decay(scale: Scale) -> Still:
     """The last decay of the diffusion against the spectral gap, on S^1, S^2 and T^2."""
-    coarse = ["diffusion.cells=512"] if scale.quick else []
+    coarse: Changes = {"diffusion": {"cells": 512}} if scale.quick else {}
     title = f"{scale.warning}last decay against $\\lambda_1$"
-    return _Decay(study_named("decay").plan(overrides=coarse), title=title)
+    return _Decay(study_named("decay").plan(changes=coarse), title=title)
 
 
 def movie_circle(scale: Scale) -> Drawing:
     """Diffusion and network on the circle, ReLU, section 6.1."""
-    return _Movie(
-        _filmed(scale, "relu-circle", 10.0, "network.width=512"), rf"{scale.warning}ReLU on $S^1$"
-    )
+    config = _filmed(scale, "relu-circle", 10.0, {"network": {"width": 512}})
+    return _Movie(config, rf"{scale.warning}ReLU on $S^1$")
 
 
 def movie_torus(scale: Scale) -> Drawing:
     """Diffusion and network on T^2, radial features, appendix B."""
-    config = _filmed(scale, "radial-torus", 4.0, "diffusion.cells=8192")
+    config = _filmed(scale, "radial-torus", 4.0, {"diffusion": {"cells": 8192}})
     return _Movie(config, rf"{scale.warning}radial features on $T^2$")
 
 
 def movie_sphere(scale: Scale) -> Drawing:
     """Diffusion and network on S^2, ReLU."""
-    config = _filmed(scale, "sphere", 4.0, "diffusion.cells=5120", "network.kernel=low-rank")
+    settings: Changes = {"diffusion": {"cells": 5120}, "network": {"kernel": "low-rank"}}
+    config = _filmed(scale, "sphere", 4.0, settings)
     return _Movie(config, rf"{scale.warning}ReLU on $S^2$")
 
 
-def _flow(scale: Scale, t_end: float) -> tuple[str, ...]:
-    """Overrides for a gradient flow to another end than the paper's."""
+def _flow(scale: Scale, t_end: float) -> Changes:
+    """A gradient flow to another end than the paper's."""
     end = t_end / 4 if scale.quick else t_end
     times = [t for t in scale.times if t < end] + [end]
-    return ("network.algorithm=flow", f"problem.t_end={end!r}", f"diffusion.snapshots={times!r}")
+    return {
+        "network": {"algorithm": "flow"},
+        "problem": {"t_end": end},
+        "diffusion": {"snapshots": times},
+    }
 
 
-def _filmed(scale: Scale, preset: str, t_end: float, *overrides: str) -> Config:
+def _filmed(scale: Scale, preset: str, t_end: float, settings: Changes) -> Config:
     """A comparison with a snapshot for each frame, denser at the start."""
     end = t_end / 2 if scale.quick else t_end
     frames = FRAMES // 3 if scale.quick else FRAMES
     step = 2.0**-6
     steps = sorted({round((k / frames) ** 2 * end / step) for k in range(frames + 1)})
-    small = ("network.width=128", "network.samples=1024") if scale.quick else ()
-    return load_config(preset, [
-        f"problem.t_end={end!r}", f"diffusion.snapshots={[k * step for k in steps]!r}",
-        f"network.step={step!r}", *overrides, *small,
-    ])  # fmt: skip
+    small: Changes = {"network": {"width": 128, "samples": 1024}} if scale.quick else {}
+    timed: Changes = {
+        "problem": {"t_end": end},
+        "diffusion": {"snapshots": [k * step for k in steps]},
+        "network": {"step": step},
+    }
+    return load_config(preset).changed(**merged(timed, settings, small))
 
 
 @dataclass(frozen=True)
@@ -141,7 +163,7 @@ class _Budget(Still):
     def figure(self, results: Results) -> Figure:
         rungs = ladder(self.config)
         found = [results[rung.run] for rung in rungs]
-        panels = budget_panels(budget(self.config, results[self._compared], rungs, found))
+        panels = budget_panels(budget(results[self._compared], rungs, found))
         figure = Figure(figsize=(4.2 * len(panels), 3.4), layout="constrained")
         for ax, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
             panel(ax)

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from paper_figures.drawing import Results, Still
 from paper_figures.paper import Agreement, Published
 from paper_figures.scale import ITERATION
-from uf_diffusion.comparison.runs import Run
+from uf_diffusion.core.arrays import Array
 from uf_diffusion.plots.style import GREY
-from uf_diffusion.problem.manifolds import Array
+from uf_diffusion.studies.cache import Run
 
 __all__ = ["RISK", "TO_DIFFUSION", "TO_TEACHER", "Curve", "CurveFigure", "Panel"]
 
@@ -47,7 +47,7 @@ class Curve:
     def values(self, quantity: str, results: Results) -> tuple[Array, Array]:
         """Iterations ``(n,)`` and the quantity of each seed ``(seeds, n)``."""
         group = QUANTITIES[quantity][0]
-        found = [results[run][group].to_dataset() for run in self.runs]
+        found = [results[run].tree[group].to_dataset() for run in self.runs]
         iterations = found[0].time.values / ITERATION
         return iterations, np.array([data[quantity].values for data in found])
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import matplotlib
-import xarray as xr
 from matplotlib.figure import Figure
 
-from uf_diffusion.comparison.runs import Run
 from uf_diffusion.plots import save
 from uf_diffusion.plots.style import STYLE
+from uf_diffusion.runs.result import Result
+from uf_diffusion.studies.cache import Run
 
 __all__ = ["Drawing", "Results", "Still"]
 
@@ -25,10 +25,10 @@ class Results:
         found: results by the keys of their runs.
     """
 
-    def __init__(self, found: Mapping[str, xr.DataTree]) -> None:
+    def __init__(self, found: Mapping[str, Result]) -> None:
         self._found = found
 
-    def __getitem__(self, run: Run) -> xr.DataTree:
+    def __getitem__(self, run: Run) -> Result:
         return self._found[run.key]
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from paper_figures.curves import RISK, TO_DIFFUSION, TO_TEACHER, Curve, Panel
 from paper_figures.paper import Published, published
 from paper_figures.scale import Scale
 from uf_diffusion.plots.style import PALETTE
+from uf_diffusion.runs.config import Changes, merged
 
 __all__ = ["LINES", "Family", "risk_panels"]
 
@@ -26,7 +27,7 @@ class Family:
         regularisations: lambda, as they are swept.
         chosen: the lambda of the sweep over widths.
         papers: the paper's figure of the sweep over widths, for each quantity that it has.
-        solver: "diffusion.key=value" for each.
+        solver: settings of the diffusion.
     """
 
     name: str
@@ -34,18 +35,18 @@ class Family:
     regularisations: tuple[float, ...]
     chosen: float
     papers: Mapping[str, str]
-    solver: tuple[str, ...] = ()
+    solver: Changes = field(default_factory=dict)
 
     def title(self, what: str, setting: str, note: str) -> str:
         """Of a figure; the note is the scale's."""
         return f"{self.name}, {what}: {setting}\n{note}"
 
     def curve(
-        self, scale: Scale, label: str, colour: int, line: str, *overrides: str, width: int
+        self, scale: Scale, label: str, colour: int, line: str, *changes: Changes, width: int
     ) -> Curve:
         """The curve of one network."""
-        settings = (f"network.width={width}", *self.solver, *overrides)
-        return Curve(label, scale.runs(self.preset, *settings), PALETTE[colour], line)
+        settings = merged({"network": {"width": width}}, self.solver, *changes)
+        return Curve(label, scale.runs(self.preset, settings), PALETTE[colour], line)
 
     def of_widths(
         self, scale: Scale, quantity: str, regularisers: Sequence[str], widths: Sequence[int]
@@ -53,10 +54,10 @@ class Family:
         """A curve for each width at the chosen lambda, with the paper's where it is known."""
         curves = []
         for regulariser in regularisers:
-            settings = (f"network.lambda={self.chosen!r}", f"problem.regulariser={regulariser}")
+            settings = _setting(self.chosen, regulariser)
             for k, width in enumerate(widths):
                 curve = self.curve(scale, f"M = {width}, {regulariser}", k, LINES[regulariser],
-                                   *settings, width=width)  # fmt: skip
+                                   settings, width=width)  # fmt: skip
                 paper = self._paper(quantity, width, regulariser)
                 curves.append(replace(curve, paper=paper))
         return curves
@@ -66,7 +67,7 @@ class Family:
         return [
             self.curve(
                 scale, f"$\\lambda$ = {value:g}, {regulariser}", k, LINES[regulariser],
-                f"network.lambda={value!r}", f"problem.regulariser={regulariser}", width=width)
+                _setting(value, regulariser), width=width)
             for regulariser in regularisers for k, value in enumerate(self.regularisations)
         ]  # fmt: skip
 
@@ -75,6 +76,14 @@ class Family:
             return None
         panel = PAPER_PANELS.get(quantity, f"reduced_risk_{regulariser}")
         return published(self.papers[quantity], panel, f"M={width} {regulariser}")
+
+
+def _setting(regularisation: float, regulariser: str) -> Changes:
+    """A network's regularisation, and the kind of it."""
+    return {
+        "network": {"regularisation": regularisation},
+        "problem": {"regulariser": regulariser},
+    }
 
 
 def risk_panels(curves: Callable[[str], Sequence[Curve]]) -> list[Panel]:

@@ -18,24 +18,25 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from PIL import Image
 
-from uf_diffusion.config import Config, config_of
-from uf_diffusion.errors import InputError
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.files import appearing
+from uf_diffusion.grids.base import Grid
 from uf_diffusion.plots.globe import Globe
 from uf_diffusion.plots.lines import line_points
-from uf_diffusion.plots.maps import Chart, density_scale, mesh_of
+from uf_diffusion.plots.maps import Chart, density_scale
 from uf_diffusion.plots.style import (
     BLUE,
     GREY,
     ORANGE,
     STYLE,
     by_coordinate,
-    group,
     smoothed,
     thinned,
 )
-from uf_diffusion.problem.grids import Grid
-from uf_diffusion.problem.manifolds import Array, Manifold, Sphere
-from uf_diffusion.store import appearing
+from uf_diffusion.problem.manifolds import Manifold, Sphere
+from uf_diffusion.runs.config import Config
+from uf_diffusion.runs.result import Result
 
 __all__ = ["animate", "movie"]
 
@@ -47,7 +48,7 @@ DENSITIES = matplotlib.colormaps["viridis"](np.linspace(0, 1, 128))  # half of a
 LATITUDE, TURN = math.pi / 9, 2 * math.pi / 3  # of the eye, and how far the globe turns, in radians
 
 
-def animate(result: xr.DataTree, path: Path, fps: int = 12, title: str = "") -> None:
+def animate(result: Result, path: Path, fps: int = 12, title: str = "") -> None:
     """Write the movie of a comparison, a frame a snapshot.
 
     A GIF stays at the last one for a second. The file appears under its name once it is complete.
@@ -70,7 +71,7 @@ def animate(result: xr.DataTree, path: Path, fps: int = 12, title: str = "") -> 
                 writer.grab_frame()
 
 
-def movie(result: xr.DataTree, title: str = "") -> tuple[Figure, Move, int]:
+def movie(result: Result, title: str = "") -> tuple[Figure, Move, int]:
     """The figure of a movie, what moves it to a snapshot, and the number of snapshots.
 
     Raises:
@@ -160,14 +161,12 @@ class _Run:
         return thinned(feature)
 
 
-def _run(result: xr.DataTree) -> _Run:
-    diffusion, network = group(result, "diffusion"), group(result, "network")
+def _run(result: Result) -> _Run:
+    diffusion, network = result.group("diffusion"), result.group("network")
     if diffusion is None or network is None:
         raise InputError("A movie needs the diffusion and the network: the result of a comparison.")
-    config = config_of(result)
-    manifold = config.shape()
-    grid = mesh_of(diffusion, config)
-    return _Run(config, diffusion, network, group(result, "comparison"), manifold, grid)
+    compared = result.group("comparison")
+    return _Run(result.config, diffusion, network, compared, result.manifold, result.grid)
 
 
 def _writer(path: Path, fps: int) -> AbstractMovieWriter:
@@ -186,7 +185,7 @@ def _writer(path: Path, fps: int) -> AbstractMovieWriter:
 def _densities(ax: Axes, run: _Run) -> Move:
     """The teacher, both densities, and a tick below for each neuron."""
     manifold, points = run.manifold, line_points(run.manifold, 801)
-    node, x = run.diffusion.node.values, manifold.chart(points)[:, 0]
+    node, x = run.diffusion.node_position.values, manifold.chart(points)[:, 0]
     solved = [by_coordinate(manifold, node, mu) for mu in run.diffusion.density.values]
     trained = [run.trained(k, points) for k in range(len(run.times))]
     teacher = by_coordinate(manifold, node, run.diffusion.teacher.values)
@@ -212,7 +211,7 @@ def _densities(ax: Axes, run: _Run) -> Move:
 def _outer_weights(ax: Axes, run: _Run) -> Move:
     """u_i of the neurons on the curve u = nu / mu."""
     manifold, outer = run.manifold, run.network.outer_weight.values
-    node, feature = run.diffusion.node.values, run.network.feature.values
+    node, feature = run.diffusion.node_position.values, run.network.feature.values
     limit = [by_coordinate(manifold, node, u) for u in run.diffusion.outer_weight.values]
     (dots,) = ax.plot([], [], ".", ms=3, color=ORANGE, alpha=0.6, label="neurons")
     (curve,) = ax.plot([], [], color=BLUE, label=run.limit)
@@ -268,7 +267,7 @@ def _views(run: _Run) -> Sequence[Chart | Globe]:
     if not isinstance(run.manifold, Sphere):
         return [Chart(run.manifold)] * count
     mass = run.diffusion.teacher.values * run.diffusion.node_measure.values
-    x, y, _ = mass @ run.diffusion.node.values
+    x, y, _ = mass @ run.diffusion.node_position.values
     turns = math.atan2(y, x) + np.linspace(-TURN / 2, TURN / 2, count)
     return [Globe(float(turn), LATITUDE) for turn in turns]
 

@@ -10,7 +10,7 @@ from importlib import resources
 
 import numpy as np
 
-from uf_diffusion.problem.manifolds import Array
+from uf_diffusion.core.arrays import Array
 
 __all__ = ["Agreement", "Published", "published"]
 

@@ -6,15 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import xarray as xr
-
 from paper_figures import beyond, relu, torus
 from paper_figures.drawing import Drawing, Results
 from paper_figures.paper import Agreement
 from paper_figures.scale import Scale
-from uf_diffusion import parallel
-from uf_diffusion.comparison.runs import Failure, Run, Runs
-from uf_diffusion.errors import unknown
+from uf_diffusion.core import mpi
+from uf_diffusion.core.wording import unknown
+from uf_diffusion.runs.result import Result
+from uf_diffusion.studies.cache import Failure, Run, Runs
 
 __all__ = ["FIGURES", "GROUPS", "Report", "chosen", "regenerate"]
 
@@ -98,9 +97,7 @@ def regenerate(names: Sequence[str], scale: Scale, folder: Path) -> Report:
     drawings = {name: FIGURES[name](scale) for name in names}
     runs = sorted((r for d in drawings.values() for r in d.runs), key=_work, reverse=True)
     outcome = dict(zip((r.key for r in runs), Runs(folder / "runs").results(runs), strict=False))
-    return parallel.on_root(lambda: _drawn(drawings, outcome, folder)) or Report(
-        {}, {}, 0.0, "", []
-    )
+    return mpi.on_root(lambda: _drawn(drawings, outcome, folder)) or Report({}, {}, 0.0, "", [])
 
 
 def _work(run: Run) -> float:
@@ -110,7 +107,7 @@ def _work(run: Run) -> float:
 
 
 def _drawn(
-    drawings: dict[str, Drawing], outcome: dict[str, xr.DataTree | Failure], folder: Path
+    drawings: dict[str, Drawing], outcome: dict[str, Result | Failure], folder: Path
 ) -> Report:
     failures = [f"{r.run.job}: {r.reason}" for r in outcome.values() if isinstance(r, Failure)]
     found = {key: r for key, r in outcome.items() if not isinstance(r, Failure)}
@@ -120,7 +117,7 @@ def _drawn(
             files[name] = drawing.write(results, folder / name)
             if rows := drawing.agreement(results):
                 lines += [name, *(f"  {row}" for row in rows)]
-    spent = {key: float(result.attrs["wall_seconds"]) for key, result in found.items()}
+    spent = {key: float(result.attributes["wall_seconds"]) for key, result in found.items()}
     seconds = {
         name: sum(spent[key] for key in {run.key for run in drawings[name].runs}) for name in files
     }

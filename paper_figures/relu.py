@@ -14,10 +14,12 @@ from paper_figures.drawing import Results, Still
 from paper_figures.families import LINES, Family, risk_panels
 from paper_figures.paper import published
 from paper_figures.scale import ITERATION, Scale
-from uf_diffusion.comparison.runs import Run
-from uf_diffusion.config import load_config
+from uf_diffusion.core.arrays import Array
 from uf_diffusion.plots.style import GREY, PALETTE, smoothed
-from uf_diffusion.problem.manifolds import Array, Circle
+from uf_diffusion.problem.manifolds import Circle
+from uf_diffusion.runs.config import Changes
+from uf_diffusion.runs.reading import load_config
+from uf_diffusion.studies.cache import Run
 
 __all__ = ["densities", "distances_by_lambda", "distances_by_width", "gammas", "risks_by_lambda",
            "risks_by_width", "teachers", "two_timescale"]  # fmt: skip
@@ -84,8 +86,8 @@ def distances_by_lambda(scale: Scale) -> Still:
 def gammas(scale: Scale) -> Still:
     """Risk and distances for teachers of three sharpnesses, lambda = 1e-4, width 1024."""
     curves = [
-        CIRCLE.curve(scale, f"$\\gamma$ = {gamma}", k, "-", "network.lambda=1e-4",
-                     f"problem.teacher.gamma={gamma}.0", width=scale.widths[-1])
+        CIRCLE.curve(scale, f"$\\gamma$ = {gamma}", k, "-", _sharp(gamma),
+                     {"network": {"regularisation": 1e-4}}, width=scale.widths[-1])
         for k, gamma in enumerate(GAMMAS)
     ]  # fmt: skip
     panels = [Panel("reduced risk", RISK, curves)]
@@ -103,8 +105,9 @@ def two_timescale(scale: Scale) -> Still:
     rows = []
     for value in (1e-1, 1e-2, 1e-3):
         curves = [
-            CIRCLE.curve(scale, f"M = {width}, {algorithm}", k, line, f"network.lambda={value!r}",
-                         f"network.algorithm={algorithm}", width=width)
+            CIRCLE.curve(scale, f"M = {width}, {algorithm}", k, line,
+                         {"network": {"regularisation": value, "algorithm": algorithm}},
+                         width=width)
             for algorithm, line in (("varpro", "-"), ("two-timescale", ":"))
             for k, width in enumerate(scale.widths)
         ]  # fmt: skip
@@ -121,10 +124,9 @@ def two_timescale(scale: Scale) -> Still:
 def densities(scale: Scale) -> Still:
     """Densities of diffusion and network side by side, gamma = 100, lambda = 1e-3, width 1024."""
     networks = CIRCLE.of_widths(scale, RISK, ["unbiased"], scale.widths[-1:])[0]
-    diffusion = Run("solve", load_config(CIRCLE.preset, [
-        f"problem.t_end={SHOWN[-1] * ITERATION!r}",
-        f"diffusion.snapshots={[k * ITERATION for k in SHOWN]!r}",
-    ]))  # fmt: skip
+    times = [k * ITERATION for k in SHOWN]
+    shown: Changes = {"problem": {"t_end": times[-1]}, "diffusion": {"snapshots": times}}
+    diffusion = Run("solve", load_config(CIRCLE.preset).changed(**shown))
     title = CIRCLE.title(
         "densities", rf"$\lambda = 10^{{-3}}$, width {scale.widths[-1]}", scale.note("mean")
     )
@@ -155,8 +157,13 @@ class _Teachers(Still):
         return lines
 
 
+def _sharp(gamma: float) -> Changes:
+    """A teacher of this sharpness."""
+    return {"problem": {"teacher": {"gamma": float(gamma)}}}
+
+
 def _teacher(gamma: float, angle: Array) -> Array:
-    problem = load_config(CIRCLE.preset, [f"problem.teacher.gamma={gamma}.0"]).build()
+    problem = load_config(CIRCLE.preset).changed(**_sharp(gamma)).build()
     return problem.teacher(CIRCLE_SHAPE.unchart(angle[:, None]))
 
 
@@ -201,8 +208,8 @@ class _Densities(Still):
 
     def _diffusion(self, results: Results, angle: Array) -> Array:
         """Densities at angles ``(n,)``, ``(shown, n)``."""
-        data = results[self.diffusion]["diffusion"].to_dataset()
-        at = CIRCLE_SHAPE.chart(data.node.values)[:, 0]
+        data = results[self.diffusion].tree["diffusion"].to_dataset()
+        at = CIRCLE_SHAPE.chart(data.node_position.values)[:, 0]
         order = np.argsort(at)
         return np.array([
             np.interp(angle, at[order], density[order], period=2 * np.pi)
@@ -211,7 +218,7 @@ class _Densities(Still):
 
     def _network(self, results: Results, angle: Array) -> Array:
         """Mean over the seeds of the smoothed neurons, at those of `SHOWN` that were reached."""
-        data = [results[run]["network"].to_dataset() for run in self.networks]
+        data = [results[run].tree["network"].to_dataset() for run in self.networks]
         clock, points = data[0].snapshot_time.values, CIRCLE_SHAPE.unchart(angle[:, None])
         steps = [int(np.argmin(np.abs(clock - k * ITERATION))) for k in SHOWN
                  if k * ITERATION <= clock[-1]]  # fmt: skip

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from uf_diffusion.comparison.runs import Run
-from uf_diffusion.config import load_config
-from uf_diffusion.errors import InputError
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.runs.config import Changes, merged
+from uf_diffusion.runs.reading import load_config
+from uf_diffusion.studies.cache import Run
 
 __all__ = ["ITERATION", "Scale"]
 
@@ -71,20 +72,20 @@ class Scale:
         """What the title of a quick look begins with."""
         return "QUICK LOOK: " if self.quick else ""
 
-    def runs(self, preset: str, *overrides: str) -> tuple[Run, ...]:
+    def runs(self, preset: str, *changes: Changes) -> tuple[Run, ...]:
         """A run of the paper's length for each seed.
 
         Args:
             preset: the problem.
-            overrides: "section.key=value" each.
+            changes: of the preset.
         """
         inputs = 1024 if self.quick else 4096
-        common = (
-            f"problem.t_end={self.times[-1]!r}", f"diffusion.snapshots={self.times!r}",
-            f"network.step={ITERATION!r}", f"network.samples={inputs}",
-            f"network.teacher_width={inputs}",
-        )  # fmt: skip
+        common: Changes = {
+            "problem": {"t_end": self.times[-1]},
+            "diffusion": {"snapshots": self.times},
+            "network": {"step": ITERATION, "samples": inputs, "teacher_width": inputs},
+        }
+        config = load_config(preset).changed(**merged(common, *changes))
         return tuple(
-            Run("follow", load_config(preset, (*common, f"network.seed={seed}", *overrides)))
-            for seed in range(self.seeds)
+            Run("follow", config.changed(network={"seed": seed})) for seed in range(self.seeds)
         )

@@ -15,11 +15,12 @@ from paper_figures.curves import RISK, TO_DIFFUSION, TO_TEACHER, CurveFigure, Pa
 from paper_figures.drawing import Results, Still
 from paper_figures.families import LINES, Family, risk_panels
 from paper_figures.scale import Scale
-from uf_diffusion.comparison.networks import feature_of
-from uf_diffusion.config import Config, load_config
-from uf_diffusion.network.feature_maps import place
-from uf_diffusion.problem.manifolds import Array
-from uf_diffusion.threads import blocks_of
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.threads import blocks_of
+from uf_diffusion.runs.config import Changes, Config
+from uf_diffusion.runs.reading import load_config
+from uf_diffusion.runs.setup import Setup
+from uf_diffusion.runs.training import neurons
 
 __all__ = ["by_lambda", "diffusion", "diracs", "distances_by_width", "risks_by_width", "teacher"]
 
@@ -29,9 +30,11 @@ TORUS = Family(
     regularisations=(1e-1, 1e-2, 1e-3),
     chosen=1e-3,
     papers={RISK: "convolution_width_risk", TO_TEACHER: "convolution_width_distance"},
-    solver=("diffusion.cells=2048", "diffusion.degree=2", "diffusion.scheme=esdirk4"),
+    solver={"diffusion": {"cells": 2048, "degree": 2, "scheme": "esdirk4"}},
 )
-TWO_DIRACS = "{kind='diracs', centres=[[-1.0, 0.0], [1.0, 1.0]], weights=[0.5, 0.5]}"
+TWO_DIRACS: Changes = {"problem": {"teacher": {
+    "kind": "diracs", "centres": [[-1.0, 0.0], [1.0, 1.0]], "weights": [0.5, 0.5],
+}}}  # fmt: skip
 PIXELS = 161
 
 
@@ -72,10 +75,9 @@ def diracs(scale: Scale) -> Still:
     """On T^2 a teacher of gamma = 100 against one of two Diracs, lambda = 1e-2."""
     widths = [width for width in scale.torus_widths if width <= _swept(scale)]
     curves = [
-        TORUS.curve(scale, f"M = {width}, {name}", k, line, "network.lambda=0.01", *teacher,
-                    width=width)
-        for name, line, teacher in (("$\\gamma$ = 100", "-", ()),
-                                    ("two Diracs", ":", (f"problem.teacher={TWO_DIRACS}",)))
+        TORUS.curve(scale, f"M = {width}, {name}", k, line,
+                    {"network": {"regularisation": 0.01}}, teacher, width=width)
+        for name, line, teacher in (("$\\gamma$ = 100", "-", {}), ("two Diracs", ":", TWO_DIRACS))
         for k, width in enumerate(widths)
     ]  # fmt: skip
     rows = [[Panel("reduced risk", RISK, curves),
@@ -111,21 +113,20 @@ class _Teacher(Still):
         x = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)
         smooth = load_config(TORUS.preset)
         _image(axes[0], smooth.build().teacher(x), r"teacher, $\gamma = 100$", "density")
-        for ax, override, name in zip(
-            axes[1:], ((), (f"problem.teacher={TWO_DIRACS}",)), (r"$\gamma = 100$", "two Diracs"),
+        teachers: tuple[Changes, ...] = ({}, TWO_DIRACS)
+        for ax, change, name in zip(
+            axes[1:], teachers, (r"$\gamma = 100$", "two Diracs"),
             strict=True,
         ):  # fmt: skip
-            _image(ax, _signal(load_config(TORUS.preset, override), x), f"signal, {name}",
+            _image(ax, _signal(smooth.changed(**change), x), f"signal, {name}",
                    "output Y(x)")  # fmt: skip
         return figure
 
 
 def _signal(config: Config, x: Array) -> Array:
     """The outputs ``(n,)`` of the teacher's neurons at inputs ``(n, 2)``."""
-    n = config.network
-    rng = np.random.default_rng(n.seed)
-    atoms = place(config.build().teacher, n.teacher_width, n.placement, rng)
-    phi, signal = feature_of(config, config.shape()), np.empty(len(x))
+    setup = Setup(config)
+    atoms, phi, signal = neurons(setup).teacher, setup.features, np.empty(len(x))
     for rows in blocks_of(len(x), 512):
         values = np.empty((len(atoms.points), len(x[rows])))
         phi.values(atoms.points, x[rows], 1.0, values)

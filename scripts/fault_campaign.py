@@ -28,9 +28,9 @@ import psutil
 import xarray as xr
 from PIL import Image
 
-from uf_diffusion.checkpoints import CHECKPOINT
-from uf_diffusion.errors import InputError
-from uf_diffusion.store import read_result, read_sealed
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.results.netcdf import read_result, read_sealed
+from uf_diffusion.runs.checkpoints import CHECKPOINT
 
 RUN = [sys.executable, "-m", "uf_diffusion"]
 MPIEXEC = shutil.which("mpiexec") or str(Path(sys.executable).parent / "mpiexec")

@@ -12,7 +12,7 @@ from typing import Any
 
 from playwright.sync_api import sync_playwright
 
-from uf_diffusion.store import appearing
+from uf_diffusion.core.files import appearing
 
 # WebGL in software: there may be no graphics card
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]

@@ -15,19 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-import uf_diffusion
-from uf_diffusion.diffusion.solver import UltraFastDiffusion
-from uf_diffusion.network.factory import feature_map
-from uf_diffusion.network.feature_maps import place
-from uf_diffusion.network.features import Laplace, Radial, ReLU
-from uf_diffusion.network.projection import project
-from uf_diffusion.problem import Problem
-from uf_diffusion.problem.densities import Bumps, Uniform, VonMisesFisher
-from uf_diffusion.problem.divergences import Biased, Entropy, Power, Unbiased
-from uf_diffusion.problem.grids import grid_on
-from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
-from uf_diffusion.store import read_result
-from uf_diffusion.verification import (
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from verification import (
     decay_rate,
     directional_derivatives,
     heat_flow_error,
@@ -37,6 +26,19 @@ from uf_diffusion.verification import (
     observed_order,
     zonal_error,
 )
+
+import uf_diffusion
+from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
+from uf_diffusion.grids.built_in import grid_on
+from uf_diffusion.kernels.choice import feature_map
+from uf_diffusion.kernels.features import Laplace, Radial, ReLU
+from uf_diffusion.kernels.projection import project
+from uf_diffusion.network.placement import place
+from uf_diffusion.problem import Problem
+from uf_diffusion.problem.densities import Bumps, Uniform, VonMisesFisher
+from uf_diffusion.problem.divergences import Biased, Entropy, Power, Unbiased
+from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
+from uf_diffusion.results.netcdf import read_result
 
 missed = 0
 
@@ -93,7 +95,7 @@ def late_rates():
 def paper_teacher():
     circle = Circle()
     for gamma in (10.0, 100.0, 1000.0):
-        problem = Problem(circle, Bumps(circle, gamma), Uniform(circle), Unbiased(), 10.0)
+        problem = Problem(circle, Bumps(circle, gamma), Uniform(circle), Unbiased())
         clock = time.perf_counter()
         states = list(UltraFastDiffusion(problem, grid_on(circle, 4096)).iterate(10.0))
         seconds = time.perf_counter() - clock
@@ -120,7 +122,7 @@ def first_modes():
 
 
 def matern_circle():
-    c = uf_diffusion.compare(uf_diffusion.load_config("matern-circle"))["comparison"]
+    c = uf_diffusion.run("matern-circle").group("comparison")
     for t in (1.0, 5.0):
         k = int(np.flatnonzero(c.time.values == t)[0])
         for name, label in (("energy_distance_diffusion", "energy distance network-PDE"),

@@ -4,37 +4,39 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import configured
 import numpy as np
 import pytest
 import xarray as xr
+from configured import spectrum
 from test_triangulations import DEFECTS
 
 import uf_diffusion
-from uf_diffusion.comparison.background import Background
-from uf_diffusion.comparison.compare import spectrum
-from uf_diffusion.comparison.distances import (
-    distance,
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.distances.circle_wasserstein import wasserstein_circle
+from uf_diffusion.distances.energy_distances import (
     energy_distance,
     energy_distance_series,
     energy_distances_of_densities,
-    w2,
-    wasserstein_circle,
 )
-from uf_diffusion.comparison.measures import Measure
-from uf_diffusion.comparison.studies import study_named
-from uf_diffusion.comparison.sweeps import numbers
-from uf_diffusion.config import Config, DiffusionConfig, NetworkConfig, ProblemConfig, load_config
-from uf_diffusion.errors import InputError
-from uf_diffusion.meshfiles import read_mesh, write_mesh
-from uf_diffusion.network.features import feature
-from uf_diffusion.network.flow import GradientFlow
+from uf_diffusion.distances.measures import Measure
+from uf_diffusion.distances.named import distance, w2
+from uf_diffusion.distances.teacher_mesh import TeacherMesh
+from uf_diffusion.grids.built_in import grid_on, with_degree
+from uf_diffusion.grids.elements import lumped_element
+from uf_diffusion.grids.lattice import Lattice
+from uf_diffusion.grids.mesh_files import read_mesh, write_mesh
+from uf_diffusion.grids.triangulations import Triangulation
+from uf_diffusion.network.gradient_flow import GradientFlow
 from uf_diffusion.network.training import Network, VarProDescent, two_timescale
-from uf_diffusion.problem.densities import Bumps, Diracs, Uniform, VonMisesFisher, density
-from uf_diffusion.problem.divergences import Power, Unbiased, divergence
-from uf_diffusion.problem.elements import lumped_element
-from uf_diffusion.problem.grids import Lattice, grid_on, with_degree
+from uf_diffusion.problem.densities import Bumps, Diracs, Uniform, VonMisesFisher
+from uf_diffusion.problem.divergences import Power, Unbiased
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
-from uf_diffusion.problem.triangulations import Triangulation
+from uf_diffusion.runs.building import density, divergence, feature
+from uf_diffusion.runs.config import Config, DiffusionConfig, NetworkConfig, ProblemConfig
+from uf_diffusion.runs.reading import load_config
+from uf_diffusion.studies.catalogue import study_named
+from uf_diffusion.studies.plans import numbers
 
 CIRCLE, SPHERE, TORUS = Circle(), Sphere(2), FlatTorus(2, 4.0)
 
@@ -53,7 +55,7 @@ def solver_of(name="euler", rtol=1e-4):
     from mpi4py import MPI
 
     from uf_diffusion.diffusion.schemes import scheme
-    from uf_diffusion.diffusion.solver import UltraFastDiffusion
+    from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
 
     problem = load_config("relu-circle").build()
     return UltraFastDiffusion(problem, RING, scheme(name), rtol, MPI.COMM_WORLD)
@@ -149,9 +151,9 @@ CALLS = {
     "measure at the origin": (lambda: measure(0 * X), "off the manifold"),
     "measure's coordinates": (lambda: measure(np.eye(3), np.ones(3) / 3), "2 coordinates here, not 3"),
     "measure's weights": (lambda: measure(weights=[0.9, 0.9]), "sum to 1"),
-    "watch no list": (lambda: uf_diffusion.train(TINY, watch=print), "watch takes functions in a list"),
-    "watch no functions": (lambda: uf_diffusion.train(TINY, watch=[3]), "watch takes functions in a list"),
-    "folder a number": (lambda: uf_diffusion.train(TINY, 3), "folder is a path, not 3"),
+    "watch no list": (lambda: configured.train(TINY, watch=print), "watch takes functions in a list"),
+    "watch no functions": (lambda: configured.train(TINY, watch=[3]), "watch takes functions in a list"),
+    "folder a number": (lambda: configured.train(TINY, 3), "folder is a path, not 3"),
     "measure nan": (lambda: measure(NAN, [1.0]), "finite"),
     "measure of nodes": (lambda: Measure.of_nodes(CIRCLE, X, HALVES, 3 * HALVES), "not 1"),
     "measure of nodes' shape": (lambda: Measure.of_nodes(CIRCLE, X, np.ones(3), HALVES), "shape"),
@@ -162,9 +164,9 @@ CALLS = {
     "distance's manifolds": (lambda: distance("w2", measure(), measure(manifold=TORUS)), "different manifolds"),
     "w2's manifolds": (lambda: w2(measure(), measure(manifold=TORUS)), "different manifolds"),
     "distance without mesh": (lambda: distance("kl", measure(), measure()), "needs a mesh"),
-    "background's width": (lambda: Background(RING, np.ones(64), np.ones(64), -1.0), "bandwidth must be at least"),
-    "background's volume": (lambda: Background(RING, np.ones(63), np.ones(64)), "The volume must be positive and finite at the 64 nodes"),
-    "background's teacher": (lambda: Background(RING, np.ones(64), np.full(64, np.nan)), "The teacher must be positive"),
+    "background's width": (lambda: TeacherMesh(RING, np.ones(64), np.ones(64), -1.0), "bandwidth must be at least"),
+    "background's volume": (lambda: TeacherMesh(RING, np.ones(63), np.ones(64)), "The volume must be positive and finite at the 64 nodes"),
+    "background's teacher": (lambda: TeacherMesh(RING, np.ones(64), np.full(64, np.nan)), "The teacher must be positive"),
     "density's kind": (lambda: density("unifrom", CIRCLE), "did you mean 'uniform'?"),
     "density a number": (lambda: density(3, CIRCLE), "needs a kind"),
     "bumps on a sphere": (lambda: Bumps(SPHERE), "use 'von-mises-fisher'"),

@@ -4,16 +4,19 @@ import numpy as np
 import pytest
 
 pytest.importorskip("dolfinx")
-import uf_diffusion
+import configured
+from configured import compare_with_budget
+
 from uf_diffusion.cli import main
-from uf_diffusion.comparison import budget, runs
-from uf_diffusion.comparison.budget import compare_with_budget, ladder
-from uf_diffusion.comparison.distances import energy_distance
-from uf_diffusion.config import load_config
-from uf_diffusion.errors import InputError, RunFailure
+from uf_diffusion.core.errors import InputError, RunFailure
+from uf_diffusion.distances.energy_distances import energy_distance
 from uf_diffusion.problem.manifolds import Circle, FlatTorus
-from uf_diffusion.report import report
-from uf_diffusion.store import read_result
+from uf_diffusion.reports.html import report
+from uf_diffusion.results.netcdf import read_result
+from uf_diffusion.runs.reading import load_config
+from uf_diffusion.studies import cache as runs
+from uf_diffusion.studies import error_budget as budget
+from uf_diffusion.studies.error_budget import ladder
 
 SMALL = ["network.width=32", "network.samples=100", "network.teacher_width=200",
          "network.step=0.015625", "problem.t_end=0.25", "diffusion.snapshots=3",
@@ -54,7 +57,7 @@ def test_entry_is_the_distance_of_two_networks(tmp_path):
     settings = ["network.algorithm=flow", "network.rtol=1e-5", "network.teacher_placement=even",
                 "network.teacher_width=900"]  # fmt: skip
     narrow, wide = (
-        uf_diffusion.train(config("matern-circle", *settings, *more))["network"].to_dataset()
+        configured.train(config("matern-circle", *settings, *more))["network"].to_dataset()
         for more in (
             ["network.placement=random"],
             ["network.placement=even", "network.width=900"],
@@ -84,7 +87,7 @@ def test_torus_has_a_metric(tmp_path):
     network, d = (result[name].to_dataset() for name in ("network", "diffusion"))
     radius, last = 2 / np.pi, d.density.values[-1] * d.node_measure.values
     circles = [radius * np.hstack([np.cos(x / radius), np.sin(x / radius)])
-               for x in (network.feature.values[-1], d.node.values)]  # fmt: skip
+               for x in (network.feature.values[-1], d.node_position.values)]  # fmt: skip
     by_hand = energy_distance(*circles, network.neuron_mass.values, last)
     assert b.total.values[-1] == pytest.approx(by_hand, rel=1e-9)
     x = np.array([[-1.9, 0.3], [1.9, 0.4]])
@@ -109,7 +112,7 @@ def test_reference_problems_are_solved_once(tmp_path, monkeypatch):
     def forbidden(config):
         raise AssertionError("it is there already")
 
-    monkeypatch.setattr(runs, "JOBS", dict.fromkeys(runs.JOBS, forbidden))
+    monkeypatch.setattr(runs, "WORK", dict.fromkeys(runs.WORK, forbidden))
     again = compare_with_budget(config(), tmp_path)
     assert np.array_equal(first["budget"].contribution, again["budget"].contribution)
 
@@ -133,6 +136,6 @@ def test_refusals(tmp_path, monkeypatch):
     def failing(config):
         raise RunFailure("Out of luck.")
 
-    monkeypatch.setitem(runs.JOBS, "solve", failing)
+    monkeypatch.setitem(runs.WORK, "solve", failing)
     with pytest.raises(RunFailure, match=r"reference problem failed\. Out of luck"):
         compare_with_budget(config(), tmp_path)

@@ -11,18 +11,18 @@ from processes import COMMAND, cli, environment
 pytest.importorskip("dolfinx")
 from mpi4py import MPI
 
-from uf_diffusion.checkpoints import CHECKPOINT, Checkpoints, Job, interrupted
-from uf_diffusion.config import load_config
-from uf_diffusion.diffusion.checkpoints import pack, restore
-from uf_diffusion.diffusion.solver import UltraFastDiffusion
-from uf_diffusion.errors import InputError
-from uf_diffusion.observers import DiffusionHistory
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.diffusion.history import DiffusionHistory
+from uf_diffusion.diffusion.stored_state import pack, restore
+from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
+from uf_diffusion.grids.built_in import grid_on
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.densities import Bumps, Uniform, VonMisesFisher
 from uf_diffusion.problem.divergences import Unbiased
-from uf_diffusion.problem.grids import grid_on
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
-from uf_diffusion.store import read_result
+from uf_diffusion.results.netcdf import read_result
+from uf_diffusion.runs.checkpoints import CHECKPOINT, Checkpoints, Job, interrupted
+from uf_diffusion.runs.reading import load_config
 
 CASES = {
     "circle": (Bumps(Circle(), 20.0), 64, 1),
@@ -35,7 +35,7 @@ JOB = Job("solve", load_config("relu-circle"))
 
 def solver_of(name, comm, cells=None):
     teacher, wanted, degree = CASES[name]
-    problem = Problem(teacher.manifold, teacher, Uniform(teacher.manifold), Unbiased(), 0.2)
+    problem = Problem(teacher.manifold, teacher, Uniform(teacher.manifold), Unbiased())
     return UltraFastDiffusion(
         problem, grid_on(teacher.manifold, cells or wanted, degree), rtol=1e-3, comm=comm
     )

@@ -19,20 +19,21 @@ from scipy.integrate import quad, simpson
 pytest.importorskip("dolfinx")
 from mpi4py import MPI
 
-from uf_diffusion.comparison.identifiability import identifiability
 from uf_diffusion.diffusion.constrained import ConstrainedDiffusion
 from uf_diffusion.diffusion.schemes import SCHEMES
-from uf_diffusion.diffusion.solver import UltraFastDiffusion
 from uf_diffusion.diffusion.spectrum import spectrum
-from uf_diffusion.network.factory import feature_map
-from uf_diffusion.network.feature_maps import Atoms, place
-from uf_diffusion.network.features import Laplace, Radial, ReLU
-from uf_diffusion.network.projection import project
+from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
+from uf_diffusion.grids.built_in import grid_on
+from uf_diffusion.kernels.choice import feature_map
+from uf_diffusion.kernels.feature_maps import Atoms
+from uf_diffusion.kernels.features import Laplace, Radial, ReLU
+from uf_diffusion.kernels.identifiability import identifiability
+from uf_diffusion.kernels.projection import project
+from uf_diffusion.network.placement import place
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.densities import Bumps, Uniform, VonMisesFisher
 from uf_diffusion.problem.divergences import Biased, Entropy, Power, Unbiased
 from uf_diffusion.problem.exact import FirstMode, QuantileHeatFlow
-from uf_diffusion.problem.grids import grid_on
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 
 CIRCLE, SPHERE, TORUS = Circle(), Sphere(2), FlatTorus(2, 4.0)
@@ -192,7 +193,7 @@ def test_1_7_as_lambda_falls_the_outer_weights_tend_to_the_ratio_and_the_risk_to
 
 
 def solver_for(teacher, initial, cells, f=None, scheme="euler", degree=1):
-    problem = Problem(teacher.manifold, teacher, initial, f or Unbiased(), 1.0)
+    problem = Problem(teacher.manifold, teacher, initial, f or Unbiased())
     grid = grid_on(teacher.manifold, cells, degree)
     return UltraFastDiffusion(problem, grid, SCHEMES[scheme], 1e-3, MPI.COMM_SELF)
 
@@ -496,9 +497,7 @@ def constrained(name, f, rng):
     axis = np.eye(manifold.ambient)[:1]
     teacher = VonMisesFisher(manifold, 2.0, axis)
     start = VonMisesFisher(manifold, 1.0, axis[:, ::-1])
-    solver = ConstrainedDiffusion(
-        Problem(manifold, teacher, start, f, 1.0), grid_on(manifold, cells)
-    )
+    solver = ConstrainedDiffusion(Problem(manifold, teacher, start, f), grid_on(manifold, cells))
     return solver, solver.everywhere(solver.state(start).ratio * solver.teacher), solver._volume
 
 

@@ -10,7 +10,7 @@ import time
 import pytest
 from processes import cli, without_warnings
 
-from uf_diffusion.store import read_result
+from uf_diffusion.results.netcdf import read_result
 
 FAST = ["--set", "problem.t_end=0.0625", "--set", "network.width=16", "--set", "network.samples=40",
         "--set", "network.teacher_width=40", "--set", "diffusion.cells=64",

@@ -1,13 +1,13 @@
 """The main job end to end, and the run folder that other programs read."""
 
+import configured
 import numpy as np
 import pytest
 import xarray as xr
 
-import uf_diffusion
-from uf_diffusion.config import config_from_toml, load_config
 from uf_diffusion.plots import draw
-from uf_diffusion.store import read_result, write_result
+from uf_diffusion.results.netcdf import read_result, write_result
+from uf_diffusion.runs.reading import config_from_toml, load_config
 
 pytest.importorskip("dolfinx")
 
@@ -16,12 +16,12 @@ SMALL = ["network.width=24", "network.samples=60", "network.teacher_width=80",
 
 
 def run(source, *overrides):
-    return uf_diffusion.compare(load_config(source, [*SMALL, *overrides]))
+    return configured.compare(load_config(source, [*SMALL, *overrides]))
 
 
 def test_network_and_diffusion_coincide_for_an_injective_kernel():
     """Preset matern-circle as it stands: energy distance and outer weights at t = 1 and 5."""
-    result = uf_diffusion.compare(load_config("matern-circle"))
+    result = configured.compare(load_config("matern-circle"))
     c = result["comparison"]
     for t in (1.0, 5.0):
         k = int(np.flatnonzero(c.time.values == t)[0])
@@ -94,13 +94,13 @@ def test_contract_of_the_result(source, overrides, nodes, ambient, tmp_path):
 def test_each_side_alone_is_the_same_side(tmp_path):
     """`solve` and `train` give what `compare` gives; equal seeds give equal networks."""
     config = load_config("relu-circle", [*SMALL, "diffusion.cells=128"])
-    both = uf_diffusion.compare(config)
-    solved, trained = uf_diffusion.solve(config), uf_diffusion.train(config)
+    both = configured.compare(config)
+    solved, trained = configured.solve(config), configured.train(config)
     xr.testing.assert_identical(solved["diffusion"].to_dataset(), both["diffusion"].to_dataset())
     xr.testing.assert_identical(trained["network"].to_dataset(), both["network"].to_dataset())
     for name, result in (("solve", solved), ("train", trained)):
         draw(result, tmp_path / f"{name}.pdf")
-    other = uf_diffusion.train(load_config("relu-circle", [*SMALL, "network.seed=1"]))
+    other = configured.train(load_config("relu-circle", [*SMALL, "network.seed=1"]))
     assert not np.array_equal(other["network"].feature, trained["network"].feature)
 
 
@@ -120,7 +120,7 @@ def test_initial_distance_to_the_teacher_is_the_papers():
     for width, papers in ((512, 0.6405), (1024, 0.6499)):
         found = [
             float(
-                uf_diffusion.train(
+                configured.train(
                     load_config(
                         "relu-circle",
                         [f"network.width={width}", f"network.seed={seed}", "network.samples=50",
@@ -138,6 +138,6 @@ def _distance_to_teacher(result, seed):
     """Energy distance of the initial network to 4096 fresh atoms of the teacher."""
     teacher = load_config("relu-circle").build().teacher
     atoms = teacher.sample(4096, np.random.default_rng(1000 + seed))
-    from uf_diffusion.comparison.distances import energy_distance
+    from uf_diffusion.distances.energy_distances import energy_distance
 
     return energy_distance(result["network"].feature.values[0], atoms)

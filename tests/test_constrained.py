@@ -10,21 +10,22 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import minimize
 
 pytest.importorskip("dolfinx")
-from uf_diffusion.config import load_config
+from uf_diffusion.core.errors import InputError
 from uf_diffusion.diffusion.constrained import ConstrainedDiffusion
+from uf_diffusion.diffusion.even_and_linear import EvenAndLinear
 from uf_diffusion.diffusion.schemes import SCHEMES
-from uf_diffusion.diffusion.solver import UltraFastDiffusion
-from uf_diffusion.diffusion.visible import EvenAndLinear
-from uf_diffusion.errors import InputError
-from uf_diffusion.meshfiles import read_usable_mesh
-from uf_diffusion.network.feature_maps import Atoms, Population
-from uf_diffusion.network.features import ArcCosine
-from uf_diffusion.network.projection import project
+from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
+from uf_diffusion.grids.built_in import grid_on
+from uf_diffusion.grids.mesh_files import read_usable_mesh
+from uf_diffusion.kernels.closed_forms import ArcCosine
+from uf_diffusion.kernels.feature_maps import Atoms
+from uf_diffusion.kernels.population import Population
+from uf_diffusion.kernels.projection import project
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.densities import Density, Uniform, VonMisesFisher
 from uf_diffusion.problem.divergences import Biased, Entropy, Power, Unbiased
-from uf_diffusion.problem.grids import grid_on
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
+from uf_diffusion.runs.reading import load_config
 
 CIRCLE, SPHERE = Circle(), Sphere(2)
 MESH = Path(__file__).parent.parent / "meshes" / "fibonacci-500.msh"
@@ -99,7 +100,7 @@ def smooth_problem(manifold=CIRCLE, divergence=None, t=0.2):
         teacher = Harmonic(CIRCLE)
     else:
         teacher = VonMisesFisher(SPHERE, 1.5, [[0.0, 0.0, 1.0]])
-    return Problem(manifold, teacher, Uniform(manifold), divergence or Unbiased(), t)
+    return Problem(manifold, teacher, Uniform(manifold), divergence or Unbiased())
 
 
 def final(solver, t, step=None):
@@ -141,7 +142,7 @@ def test_mass_positivity_and_decrease_of_the_risk(seed, scheme, divergence, mani
         def formula(self, x, xp):
             return np.exp(1.5 * rng.standard_normal(x.shape[1]))
 
-    problem = Problem(manifold, Rough(manifold), Rough(manifold), divergence, 1.0)
+    problem = Problem(manifold, Rough(manifold), Rough(manifold), divergence)
     solver = ConstrainedDiffusion(problem, grid_on(manifold, 80), SCHEMES[scheme], 1e-3)
     states = list(solver.iterate(1.0))
     risk = np.array([s.risk for s in states])
@@ -212,7 +213,7 @@ def even_problem(manifold):
     else:
         axis = np.array([[0.6, 0.0, 0.8], [-0.6, 0.0, -0.8]])
         teacher = VonMisesFisher(SPHERE, 2.0, axis, [1.0, 1.0])
-    return Problem(manifold, teacher, Uniform(manifold), Unbiased(), 0.5)
+    return Problem(manifold, teacher, Uniform(manifold), Unbiased())
 
 
 @pytest.mark.parametrize(
@@ -256,7 +257,7 @@ def test_refusals():
     with pytest.raises(InputError, match="power 2 or less"):
         ConstrainedDiffusion(smooth_problem(divergence=Power(3.0)), grid_on(CIRCLE, 32))
     torus = FlatTorus(2, 1.0)
-    flat = Problem(torus, Uniform(torus), Uniform(torus), Unbiased(), 1.0)
+    flat = Problem(torus, Uniform(torus), Uniform(torus), Unbiased())
     with pytest.raises(InputError, match="circle and the sphere"):
         ConstrainedDiffusion(flat, grid_on(torus, 100))
     for setting in ("diffusion.degree=2", "network.features=laplace", "problem.manifold=torus"):

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from configured import solve
 
-from uf_diffusion import load_config, solve
-from uf_diffusion.errors import InputError
+from uf_diffusion import load_config
+from uf_diffusion.core.errors import InputError
 from uf_diffusion.problem.divergences import Custom, Entropy, Power
 
 PLUGIN = """

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from uf_diffusion.errors import InputError
-from uf_diffusion.problem.densities import Bumps, Python, Uniform, VonMisesFisher, density
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.problem.densities import Bumps, Function, Uniform, VonMisesFisher
 from uf_diffusion.problem.exact import FirstMode, QuantileHeatFlow
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
+from uf_diffusion.runs.building import density
 
 CIRCLE, TORUS, SPHERE = Circle(), FlatTorus(2, 4.0), Sphere(2)
 ALL = [
@@ -67,7 +68,7 @@ def test_ufl_equals_numpy(rho):
     from dolfinx import fem
 
     from uf_diffusion.diffusion.meshes import space_on
-    from uf_diffusion.problem.grids import grid_on
+    from uf_diffusion.grids.built_in import grid_on
 
     mesh = space_on(grid_on(rho.manifold, 200), MPI.COMM_SELF)[0].mesh
     V = fem.functionspace(mesh, ("DG", 0))
@@ -123,7 +124,7 @@ def test_python_density(tmp_path, rng):
     )
     sample = rho.sample(40_000, rng)
     assert sample[:, 0].mean() == pytest.approx(1 / 3, abs=0.02)  # E cos = 2 / (2 * 3)
-    assert isinstance(rho, Python)
+    assert isinstance(rho, Function)
 
 
 @pytest.mark.parametrize(

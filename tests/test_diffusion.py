@@ -11,17 +11,7 @@ from scipy.integrate import solve_ivp
 pytest.importorskip("dolfinx")
 from mpi4py import MPI
 
-from uf_diffusion.diffusion.schemes import SCHEMES
-from uf_diffusion.diffusion.solver import SolverFailure, UltraFastDiffusion
-from uf_diffusion.errors import InputError
-from uf_diffusion.observers import DiffusionHistory
-from uf_diffusion.problem import Problem
-from uf_diffusion.problem.densities import Bumps, Density, Uniform, VonMisesFisher
-from uf_diffusion.problem.divergences import Biased, Entropy, Power, Unbiased
-from uf_diffusion.problem.exact import QuantileHeatFlow
-from uf_diffusion.problem.grids import grid_on
-from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
-from uf_diffusion.verification import (
+from verification import (
     decay_rate,
     heat_flow_error,
     late_rate,
@@ -29,6 +19,18 @@ from uf_diffusion.verification import (
     observed_order,
     zonal_error,
 )
+
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.diffusion.history import DiffusionHistory
+from uf_diffusion.diffusion.schemes import SCHEMES
+from uf_diffusion.diffusion.time_stepping import SolverFailure
+from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
+from uf_diffusion.grids.built_in import grid_on
+from uf_diffusion.problem import Problem
+from uf_diffusion.problem.densities import Bumps, Density, Uniform, VonMisesFisher
+from uf_diffusion.problem.divergences import Biased, Entropy, Power, Unbiased
+from uf_diffusion.problem.exact import QuantileHeatFlow
+from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 
 MANIFOLDS = {
     "circle": (Circle(), 100),
@@ -42,7 +44,7 @@ MANIFOLDS = {
 def solver_for(
     teacher, initial, cells, divergence=None, scheme="sdirk2", rtol=1e-4, t_end=1.0, degree=1
 ):
-    problem = Problem(teacher.manifold, teacher, initial, divergence or Unbiased(), t_end)
+    problem = Problem(teacher.manifold, teacher, initial, divergence or Unbiased())
     return UltraFastDiffusion(
         problem, grid_on(teacher.manifold, cells, degree), SCHEMES[scheme], rtol, MPI.COMM_SELF
     )

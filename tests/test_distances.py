@@ -9,22 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import erf
 
-from uf_diffusion.comparison import transport as program
-from uf_diffusion.comparison.background import Background
-from uf_diffusion.comparison.distances import (
-    DISTANCES,
-    distance,
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.distances import optimal_transport as program
+from uf_diffusion.distances.circle_wasserstein import wasserstein_circle
+from uf_diffusion.distances.density_estimates import smoothed
+from uf_diffusion.distances.energy_distances import (
     energy_distance,
     energy_distance_series,
     energy_distances_of_densities,
-    wasserstein_circle,
 )
-from uf_diffusion.comparison.measures import Measure
-from uf_diffusion.comparison.smoothed import smoothed
-from uf_diffusion.errors import InputError
+from uf_diffusion.distances.measures import Measure
+from uf_diffusion.distances.named import DISTANCES, distance
+from uf_diffusion.distances.teacher_mesh import TeacherMesh
+from uf_diffusion.grids.built_in import grid_on
 from uf_diffusion.problem.densities import Bumps, Uniform, VonMisesFisher
 from uf_diffusion.problem.exact import FirstMode
-from uf_diffusion.problem.grids import grid_on
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 
 MANIFOLDS = [Circle(), FlatTorus(1, 3.0), Sphere(2), FlatTorus(2, 4.0), Sphere(3), FlatTorus(3)]
@@ -365,7 +364,7 @@ def lattice_background(manifold, per_axis, bandwidth=None):
     grid = grid_on(manifold, math.factorial(manifold.dim) * per_axis**manifold.dim)
     n = len(grid.nodes)
     volume = np.full(n, manifold.volume / n)
-    return Background(grid, volume, np.full(n, 1 / manifold.volume), bandwidth)
+    return TeacherMesh(grid, volume, np.full(n, 1 / manifold.volume), bandwidth)
 
 
 @pytest.mark.parametrize("name", DISTANCES)
@@ -462,16 +461,16 @@ def test_h_minus_1_of_an_eigenfunction(manifold, degree):
     eps |e|_nu / sqrt(lambda), on the mesh to round-off.
     """
     pytest.importorskip("dolfinx")
-    from uf_diffusion.diffusion.solver import UltraFastDiffusion
     from uf_diffusion.diffusion.spectrum import spectrum
+    from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
     from uf_diffusion.problem import Problem
     from uf_diffusion.problem.divergences import Unbiased
 
     flat = manifold.dim == manifold.ambient
     teacher = Bumps(manifold, 3.0) if flat else VonMisesFisher(manifold, 1.0)
     grid = grid_on(manifold, 300, degree)
-    background = Background.of(grid, teacher)
-    solver = UltraFastDiffusion(Problem(manifold, teacher, teacher, Unbiased(), 1.0), grid)
+    background = TeacherMesh.of(grid, teacher)
+    solver = UltraFastDiffusion(Problem(manifold, teacher, teacher, Unbiased()), grid)
     values, functions = spectrum(solver, 2)
     nu = Measure.of_nodes(manifold, grid.nodes, background.teacher, background.volume)
     for eigenvalue, function in zip(values, functions, strict=True):
@@ -487,7 +486,7 @@ def test_h_minus_1_of_point_masses_on_the_circle():
     """
     pytest.importorskip("dolfinx")
     circle = Circle()
-    background = Background.of(grid_on(circle, 400), Uniform(circle))
+    background = TeacherMesh.of(grid_on(circle, 400), Uniform(circle))
     for turn in (0.0, 0.01, 1.3):
         mu, nu = (Measure.of_particles(circle, circle.unchart([a])) for a in (turn, turn + np.pi))
         value = distance("h-1", mu, nu, background).value
@@ -502,7 +501,7 @@ def test_h_minus_1_is_each_rank_s_own():
 
     torus = FlatTorus(2, 2 * np.pi)
     grid = grid_on(torus, 2 * 24**2)
-    background = Background.of(grid, Uniform(torus))
+    background = TeacherMesh.of(grid, Uniform(torus))
     wave = 1 + MPI.COMM_WORLD.rank
     density = (1 + 0.1 * np.cos(wave * grid.nodes[:, 0])) / torus.volume
     mu = Measure.of_nodes(torus, grid.nodes, density, background.volume)
@@ -552,4 +551,4 @@ def test_refusals_of_measures_and_distances(rng):
         lattice_background(torus, 16, 1e-3)
     with pytest.raises(InputError, match="teacher must be positive"):
         grid = grid_on(torus, 16)
-        Background(grid, np.full(16, 1 / 8), np.zeros(16))
+        TeacherMesh(grid, np.full(16, 1 / 8), np.zeros(16))

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from uf_diffusion.errors import InputError
-from uf_diffusion.problem.divergences import Biased, Entropy, Power, Unbiased, divergence
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.problem.divergences import Biased, Entropy, Power, Unbiased
+from uf_diffusion.runs.building import divergence
 
 ALL = [Unbiased(), Biased(), Entropy(), Power(1.2), Power(1.5), Power(3.0), Power(4.0, shift=0.0)]
 T = np.linspace(0.1, 3, 30)

@@ -18,16 +18,18 @@ from processes import environment
 
 pytest.importorskip("dolfinx")
 
+import configured
 import test_studies
 from documents import DOCUMENTS, ROOT, Block, blocks, commands, links, prose
 
-import uf_diffusion
 import uf_diffusion.cli as cli_module
 from paper_figures import FIGURES, GROUPS, scale
 from uf_diffusion.cli import main
-from uf_diffusion.comparison import budget
-from uf_diffusion.comparison.studies import STUDIES
-from uf_diffusion.config import DiffusionConfig, NetworkConfig, ProblemConfig, load_config, presets
+from uf_diffusion.runs import presets
+from uf_diffusion.runs.config import DiffusionConfig, NetworkConfig, ProblemConfig
+from uf_diffusion.runs.reading import load_config
+from uf_diffusion.studies import error_budget as budget
+from uf_diffusion.studies.catalogue import STUDIES
 
 SMALL = [word for setting in (
     "problem.t_end=0.0625", "network.width=16", "network.samples=40", "network.teacher_width=36",
@@ -198,7 +200,7 @@ def interrupt(folder):
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        uf_diffusion.train(config, folder, watch=[stop])
+        configured.train(config, folder, watch=[stop])
 
 
 @pytest.mark.parametrize("line", ALL)

@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from uf_diffusion.errors import InputError
-from uf_diffusion.problem.elements import lumped_element
-from uf_diffusion.problem.grids import grid_on
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.grids.built_in import grid_on
+from uf_diffusion.grids.elements import lumped_element
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 
 ELEMENTS = [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3), (3, 1), (3, 2)]

@@ -2,6 +2,7 @@
 
 import re
 
+import configured
 import numpy as np
 import pytest
 from documents import ROOT, blocks
@@ -10,10 +11,10 @@ from scipy.optimize import minimize_scalar
 from scipy.special import ive
 
 import uf_diffusion
-from uf_diffusion.config import load_config
-from uf_diffusion.errors import InputError
-from uf_diffusion.network.features import feature
+from uf_diffusion.core.errors import InputError
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Manifold, Sphere
+from uf_diffusion.runs.building import feature
+from uf_diffusion.runs.reading import load_config
 
 PAGE = blocks((ROOT / "docs" / "extending.md").read_text())
 SMALL = ["diffusion.snapshots=3", "network.width=64", "network.teacher_width=100",
@@ -66,13 +67,13 @@ def test_regulariser_makes_the_equation_linear(files):
     """The heat equation on the circle: exp(-k^2 t) on the von Mises density's coefficients."""
     pytest.importorskip("dolfinx")
     config = load_config(files / "burg.toml", [*SMALL, "diffusion.cells=512"])
-    d = uf_diffusion.solve(config)["diffusion"]
-    angle, k = config.build().manifold.chart(d.node.values), np.arange(1, 40)
+    d = configured.solve(config)["diffusion"]
+    angle, k = config.build().manifold.chart(d.node_position.values), np.arange(1, 40)
     for t, density in zip(d.snapshot_time.values, d.density.values, strict=True):
         coefficient = ive(k, 2.0) / ive(0, 2.0) * np.exp(-(k**2) * t)
         exact = (1 + 2 * np.cos(angle * k) @ coefficient) / (2 * np.pi)
         assert np.abs(density - exact).max() < 5e-5
-    trained = uf_diffusion.train(config)["network"]
+    trained = configured.train(config)["network"]
     assert (trained.outer_weight.values > 0).all()  # f's domain
     assert trained.risk.values[-1] < 0.2 * trained.risk.values[0]
 
@@ -107,7 +108,7 @@ def test_wrong_features_are_refused(files, tmp_path, line, instead, sentence):
         (tmp_path / name).write_text((files / name).read_text().replace(line, instead))
     assert (tmp_path / "waves.py").read_text() != (files / "waves.py").read_text()
     with np.errstate(invalid="ignore"), pytest.raises(InputError) as error:
-        uf_diffusion.training(load_config(tmp_path / "waves.toml", SMALL))
+        configured.training(load_config(tmp_path / "waves.toml", SMALL))
     assert sentence in str(error.value)
 
 
@@ -191,7 +192,7 @@ def test_features_have_the_kernel_that_the_page_says(files, rng):
 def made(files, name):
     """The features of a configuration, and its manifold."""
     config = load_config(files / name, SMALL)
-    training = uf_diffusion.training(config)
+    training = configured.training(config)
     return training.network.feature_map.feature, config.build().manifold
 
 
@@ -231,12 +232,12 @@ def test_manifold_has_its_first_eigenfunction(files, rng):
 def test_networks_are_trained_on_it(files):
     """Neurons stay on the surface, the risk falls; the PDE and population kernels are refused."""
     config = load_config(files / "clifford.toml", SMALL)
-    n = uf_diffusion.train(config)["network"]
+    n = configured.train(config)["network"]
     pairs = n.feature.values.reshape(3, 64, 2, 2)
     assert np.linalg.norm(pairs, axis=3) == pytest.approx(np.ones((3, 64, 2)))
     assert n.risk.values[-1] < 0.5 * n.risk.values[0]
     with pytest.raises(InputError, match="closed form"):
-        uf_diffusion.train(
+        configured.train(
             load_config(files / "clifford.toml", [*SMALL, "network.kernel=population"])
         )
 
@@ -244,7 +245,7 @@ def test_networks_are_trained_on_it(files):
 def test_the_pde_needs_a_mesh(files):
     pytest.importorskip("dolfinx")
     with pytest.raises(InputError, match=r"flat tori, not on Clifford\(dim=2"):
-        uf_diffusion.compare(load_config(files / "clifford.toml", SMALL))
+        configured.compare(load_config(files / "clifford.toml", SMALL))
 
 
 def test_own_features_are_compared(files, monkeypatch, tmp_path):
@@ -253,7 +254,7 @@ def test_own_features_are_compared(files, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     config = load_config(files / "waves.toml", ["diffusion.cells=1280", "diffusion.snapshots=3",
                                                 "network.width=256", "network.samples=512"])  # fmt: skip
-    result = uf_diffusion.compare(config)
+    result = configured.compare(config)
     c = result["comparison"].to_dataset()
     assert c.energy_distance_diffusion[-1] < 0.5 * c.energy_distance_teacher[0]
     assert "null_space" not in c.attrs  # what they see is not known
@@ -288,7 +289,7 @@ def test_mistakes_get_one_sentence(case, files, tmp_path):
     more = ["problem.dim=3"] if "dimension" in case else []
     with pytest.raises(InputError) as refused:
         config = load_config(files / "peaks.toml", [f"{section}={name}", *more, *SMALL])
-        uf_diffusion.training(config)
+        configured.training(config)
     assert sentence in str(refused.value)
     assert str(refused.value).count("\n") == 0
 

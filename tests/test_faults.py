@@ -10,20 +10,25 @@ import sys
 import time
 from pathlib import Path
 
+import configured as jobs
 import numpy as np
 import psutil
 import pytest
 import xarray as xr
+from configured import solve, train
 from processes import COMMAND, cli, environment, without_warnings
 
-from uf_diffusion import checkpoints, load_config, parallel, solve, train
-from uf_diffusion.checkpoints import CHECKPOINT, Checkpoints, Job, interrupted
+from uf_diffusion import load_config
 from uf_diffusion.cli import main
-from uf_diffusion.comparison import compare as jobs
-from uf_diffusion.comparison.pairs import over_rows
-from uf_diffusion.comparison.runs import Run, Runs
-from uf_diffusion.errors import InputError, Interrupted, Unwritable
-from uf_diffusion.store import appearing, read_result, read_sealed, run_folder, write_result
+from uf_diffusion.core import mpi
+from uf_diffusion.core.errors import InputError, Interrupted, Unwritable
+from uf_diffusion.core.files import appearing
+from uf_diffusion.distances.pair_loops import over_rows
+from uf_diffusion.results.netcdf import read_result, read_sealed, write_result
+from uf_diffusion.runs import checkpoints
+from uf_diffusion.runs.checkpoints import CHECKPOINT, Checkpoints, Job, interrupted
+from uf_diffusion.runs.folders import run_folder
+from uf_diffusion.studies.cache import Run, Runs
 
 SHORT = ["problem.t_end=0.125", "network.step=0.0078125", "diffusion.rtol=1e-3",
          "network.width=16", "network.samples=40",
@@ -185,7 +190,7 @@ def test_a_full_disk_stops_a_study(tmp_path, monkeypatch):
         attempts.append(path)
         raise Unwritable("Cannot write: the disk is full.")
 
-    monkeypatch.setattr("uf_diffusion.comparison.runs.write_result", full)
+    monkeypatch.setattr("uf_diffusion.studies.cache.write_result", full)
     with pytest.raises(Unwritable, match="disk is full"):
         Runs(tmp_path).results(runs)
     assert len(attempts) == 1
@@ -314,7 +319,7 @@ def test_all_ranks_hear_what_stopped_the_root():
         raise Interrupted("Interrupted.")
 
     with pytest.raises(Interrupted):
-        parallel.on_root(interrupt)
+        mpi.on_root(interrupt)
 
 
 @pytest.mark.parallel(2)
@@ -325,10 +330,10 @@ def test_the_root_at_work_does_not_wait_for_the_others(monkeypatch):
 
     def work():
         over_rows(lambda rows: None, 2**12, 2**11)
-        return parallel.size(), parallel.from_root(lambda: 7)
+        return mpi.size(), mpi.from_root(lambda: 7)
 
-    assert parallel.on_root(work) == ((1, 7) if comm.rank == 0 else None)
-    assert parallel.size() == 2
+    assert mpi.on_root(work) == ((1, 7) if comm.rank == 0 else None)
+    assert mpi.size() == 2
 
 
 def test_a_reader_that_leaves_is_no_error():

@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+from verification import kernel_error, observed_order
 
-from uf_diffusion.errors import InputError
-from uf_diffusion.network.compiled import TILE, exponential
-from uf_diffusion.network.features import ArcCosine, Laplace, Matern32, Radial, ReLU, feature
+from uf_diffusion.core.compiled import exponential
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.kernels.closed_forms import ArcCosine, Matern32
+from uf_diffusion.kernels.features import Laplace, Radial, ReLU
+from uf_diffusion.kernels.loops import TILE
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
-from uf_diffusion.verification import kernel_error, observed_order
+from uf_diffusion.runs.building import feature
 
 CIRCLE, TORUS = Circle(), FlatTorus(2, 4.0)
 FEATURES = [

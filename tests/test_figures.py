@@ -9,24 +9,25 @@ import sys
 import time
 from pathlib import Path
 
+import configured
 import numpy as np
 import pytest
 from processes import cli
 
 pytest.importorskip("dolfinx")
 
+from configured import follow
+
 from paper_figures import FIGURES, GROUPS, Scale, chosen, paper, regenerate, scale
 from paper_figures.paper import Agreement, Published, published
 from paper_figures.relu import CIRCLE
 from paper_figures.torus import TORUS
 from uf_diffusion.cli import main
-from uf_diffusion.comparison.compare import follow
-from uf_diffusion.comparison.networks import Training
-from uf_diffusion.comparison.runs import Runs
-from uf_diffusion.config import config_from_toml, load_config
-from uf_diffusion.errors import InputError
+from uf_diffusion.core.errors import InputError
 from uf_diffusion.problem.manifolds import Circle
-from uf_diffusion.store import read_result
+from uf_diffusion.results.netcdf import read_result
+from uf_diffusion.runs.reading import config_from_toml, load_config
+from uf_diffusion.studies.cache import Runs
 
 CURVES = Path(paper.__file__).parent / "curves"
 PAPER = ("relu", "torus")
@@ -125,16 +126,16 @@ def test_the_start_is_the_papers(family, initial):
     """Energy distance of the uniform start to the teacher, of 24 seeds against the paper's mean of
     six, before any training: the densities, the widths and the distance are those of the paper.
     """
-    from uf_diffusion.comparison.distances import energy_distance
+    from uf_diffusion.distances.energy_distances import energy_distance
 
     for width, paper_mean in initial.items():
         found = []
         for seed in range(24):
             overrides = [f"network.width={width}", f"network.seed={seed}", "network.samples=8"]
             config = load_config(family.preset, overrides)
-            training = Training(config, config.build())
+            training = configured.training(config)
             found.append(energy_distance(training.features, training.teacher.points,
-                                         manifold=config.shape()))  # fmt: skip
+                                         manifold=config.space()))  # fmt: skip
         error = np.std(found, ddof=1) * math.sqrt(1 / 24 + 1 / 6)
         assert abs(np.mean(found) - paper_mean) < 3 * error, (width, np.mean(found), error)
         assert error < 0.1 * paper_mean  # the test would see a wrong density
@@ -256,7 +257,7 @@ SHORT = ("network.width=16", "network.samples=30", "network.teacher_width=400",
 
 def test_point_masses_are_a_teacher_for_networks_alone(tmp_path):
     config = load_config("radial-torus", [*SHORT, DIRACS])
-    points = Training(config, config.build()).teacher.points
+    points = configured.training(config).teacher.points
     places, counts = np.unique(points, axis=0, return_counts=True)
     np.testing.assert_array_equal(places, [[-1, 0], [1, 1]])  # the second one wrapped
     assert abs(counts[0] - 300) < 5 * math.sqrt(400 * 3 / 16)
@@ -284,7 +285,7 @@ def test_point_masses_need_points_of_the_manifold(centres):
 
 
 def test_followed_distances_are_those_of_a_comparison():
-    from uf_diffusion.comparison.compare import compare
+    from uf_diffusion.runs.jobs import compare
 
     config = load_config("relu-circle", [*SHORT, "diffusion.cells=64"])
     followed, compared = (f(config)["comparison"].to_dataset() for f in (follow, compare))

@@ -4,15 +4,14 @@ from mpi4py import MPI  # noqa: F401 (before DOLFINx)
 
 import re
 
+import configured
 import numpy as np
 import pytest
 
-import uf_diffusion
-from uf_diffusion.comparison.cautions import cautions
-from uf_diffusion.comparison.findings import findings
-from uf_diffusion.config import load_config
-from uf_diffusion.problem.grids import grid_on
-from uf_diffusion.problem.manifolds import Circle
+from uf_diffusion.runs.reading import load_config
+from uf_diffusion.runs.setup import Setup
+from uf_diffusion.runs.warnings_after import findings
+from uf_diffusion.runs.warnings_before import cautions
 
 
 def network(*overrides):
@@ -27,7 +26,7 @@ def network(*overrides):
 @pytest.fixture(scope="module")
 def compared():
     config = network("network.lambda=1e-2", "network.step=0.01")
-    return uf_diffusion.compare(config)
+    return configured.compare(config)
 
 
 def test_a_good_result_gives_no_findings(compared):
@@ -36,7 +35,7 @@ def test_a_good_result_gives_no_findings(compared):
 
 def test_rising_risk_is_found():
     config = network("network.step=0.05")
-    (sentence,) = findings(uf_diffusion.train(config))
+    (sentence,) = findings(configured.train(config))
     assert re.match(
         r"Steps in which the network's risk rose: \d, not none; network.step is too large", sentence
     )
@@ -48,9 +47,9 @@ def test_unseen_harmonics_and_truncation_are_found():
         ["problem.t_end=0.05", "diffusion.snapshots=2", "diffusion.cells=128",
          "network.kernel=low-rank", "network.truncation=100.0"],
     )  # fmt: skip
-    truncated, unseen = findings(uf_diffusion.compare(config))
+    truncated, unseen = findings(configured.compare(config))
     assert "network.truncation" in truncated
-    assert unseen == cautions(config, config.build(), grid_on(Circle(), 128))[0]
+    assert unseen == cautions(Setup(config))[0]
 
 
 def spoilt(result, group, variable, change):
@@ -100,5 +99,5 @@ def test_an_inexact_projection_and_lost_snapshots_are_found(compared):
     config = network(
         "network.lambda=1e-2", "diffusion.snapshots=[0.0, 0.01, 0.25]", "network.step=0.125"
     )
-    (*_, sentence) = findings(uf_diffusion.train(config))
+    (*_, sentence) = findings(configured.train(config))
     assert sentence.startswith("There are 2 snapshots of the network, not 3")

@@ -9,12 +9,14 @@ import string
 from contextlib import contextmanager
 
 import pytest
+from configured import compare, solve, train
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from uf_diffusion import compare, load_config, solve, train
-from uf_diffusion.config import config_from_toml, presets
-from uf_diffusion.errors import InputError, RunFailure
+from uf_diffusion import load_config
+from uf_diffusion.core.errors import InputError, RunFailure
+from uf_diffusion.runs import presets
+from uf_diffusion.runs.reading import config_from_toml
 
 SECONDS = 30  # an example that takes longer counts as one that does not end
 SHARE = settings.default.max_examples // 100

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from uf_diffusion.errors import InputError
-from uf_diffusion.problem.grids import Icosphere, Lattice, grid_on
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.grids.built_in import grid_on
+from uf_diffusion.grids.icosphere import Icosphere
+from uf_diffusion.grids.lattice import Lattice
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 
 GRIDS = [

@@ -7,39 +7,37 @@ import warnings
 from functools import cache
 from html import escape
 
+import configured
 import numpy as np
 import pytest
 from processes import cli
 
-import uf_diffusion
-from uf_diffusion.comparison.cautions import (
+from uf_diffusion.core.errors import Caution
+from uf_diffusion.distances.measures import Measure
+from uf_diffusion.distances.named import distance
+from uf_diffusion.grids.built_in import grid_on
+from uf_diffusion.kernels.features import Laplace, ReLU
+from uf_diffusion.kernels.identifiability import identifiability
+from uf_diffusion.kernels.projection import measure
+from uf_diffusion.problem.densities import Bumps, Uniform, VonMisesFisher
+from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
+from uf_diffusion.reports.html import write_report
+from uf_diffusion.runs.reading import load_config
+from uf_diffusion.runs.setup import Setup
+from uf_diffusion.runs.training import algorithm as algorithm_of
+from uf_diffusion.runs.warnings_before import (
     cautions,
     effective_dimension,
     fastest_rate,
     interpolation_error,
 )
-from uf_diffusion.comparison.diffusions import grid_of
-from uf_diffusion.comparison.distances import distance
-from uf_diffusion.comparison.identifiability import identifiability
-from uf_diffusion.comparison.measures import Measure
-from uf_diffusion.comparison.networks import ALGORITHMS, Training
-from uf_diffusion.config import load_config
-from uf_diffusion.errors import Caution
-from uf_diffusion.network.features import Laplace, ReLU
-from uf_diffusion.network.projection import measure
-from uf_diffusion.problem.densities import Bumps, Uniform, VonMisesFisher
-from uf_diffusion.problem.grids import grid_on
-from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
-from uf_diffusion.report import write_report
 
 CIRCLE, TORUS, SPHERE = Circle(), FlatTorus(2, 4.0), Sphere(2)
 COARSE = "The mesh does not resolve"
 
 
 def said(preset, *overrides, **what):
-    config = load_config(preset, overrides)
-    problem = config.build()
-    return cautions(config, problem, grid_of(config, problem.manifold), **what)
+    return cautions(Setup(load_config(preset, overrides)), **what)
 
 
 def of_mesh(*overrides, preset="relu-circle"):
@@ -72,8 +70,8 @@ def test_interpolation_error_is_the_l1_norm(density, cells, degree):
 def solved(cells, preset, overrides, degree="diffusion.degree=1"):
     brief = ["problem.t_end=0.5", "diffusion.snapshots=[0.0, 0.05, 0.5]", "diffusion.rtol=1e-3"]
     config = load_config(preset, [*overrides, *brief, degree, f"diffusion.cells={cells}"])
-    group = uf_diffusion.solve(config)["diffusion"].to_dataset()
-    return config, grid_of(config, config.shape()), group
+    group = configured.solve(config)["diffusion"].to_dataset()
+    return config, Setup(config).grid, group
 
 
 PROBLEMS = {  # cells of the reference, of the meshes; preset; overrides
@@ -108,10 +106,13 @@ def test_a_mesh_is_warned_of_where_the_diffusion_is_wrong(references, problem, d
     for cells in sizes:
         config, grid, coarse = solved(cells, preset, overrides, f"diffusion.degree={degree}")
         error = max(
-            float(fine.node_measure.values @ np.abs(grid.interpolate(a, fine.node.values) - b))
+            float(
+                fine.node_measure.values
+                @ np.abs(grid.interpolate(a, fine.node_position.values) - b)
+            )
             for a, b in zip(coarse.density.values[1:], fine.density.values[1:], strict=True)
         )
-        warned = bool(cautions(config, config.build(), grid, trained=False))
+        warned = bool(cautions(Setup(config), trained=False))
         assert warned or error < 0.02
         assert not warned or error > 0.003
         verdicts.append(warned)
@@ -153,8 +154,8 @@ def network(*overrides, algorithm="varpro", step=1e-4, width=128, t_end=0.25):
 
 
 def steps_of(config):
-    training = Training(config, config.build())
-    return training, ALGORITHMS[config.network.algorithm](training.network, config.network)
+    training = configured.training(config)
+    return training, algorithm_of(training.network, config.network)
 
 
 @pytest.mark.parametrize("algorithm", ["varpro", "two-timescale", "joint"])
@@ -207,7 +208,7 @@ def limit_of(algorithm, step=0.01):
 
 
 def run(algorithm, step, **what):
-    return uf_diffusion.train(network(algorithm=algorithm, step=step, **what))["network"]
+    return configured.train(network(algorithm=algorithm, step=step, **what))["network"]
 
 
 def test_varpro_moves_neurons_wrongly_above_the_limit_and_their_density_far_above():
@@ -242,7 +243,7 @@ def test_far_above_the_limit_the_risk_rises_and_below_it_does_not(algorithm, far
 def test_a_step_is_warned_of_above_the_limit_alone(algorithm):
     def warned(step):
         config = network(algorithm=algorithm, step=step)
-        return [s for s in cautions(config, config.build(), None) if "network.step" in s]
+        return [s for s in cautions(Setup(config), solved=False) if "network.step" in s]
 
     limit = limit_of(algorithm)
     (sentence,) = warned(1.3 * limit)
@@ -257,7 +258,7 @@ def test_a_step_is_warned_of_above_the_limit_alone(algorithm):
 @pytest.mark.parametrize("algorithm", ["flow", "fixed"])
 def test_other_algorithms_have_no_limit(algorithm):
     config = network(algorithm=algorithm, step=0.125)
-    assert not cautions(config, config.build(), None)
+    assert not cautions(Setup(config), solved=False)
 
 
 # lambda
@@ -288,7 +289,7 @@ def test_less_than_the_effective_dimension_is_warned_of_and_wrong(name):
     def error(*overrides):
         config = network(*base, "network.width=1024", *overrides)
         return outer_weight_error(config, exact), [
-            s for s in cautions(config, config.build(), None) if s.startswith(f"network.{name} =")
+            s for s in cautions(Setup(config), solved=False) if s.startswith(f"network.{name} =")
         ]
 
     wrong, warned = error(few)
@@ -301,7 +302,7 @@ def outer_weight_error(config, exact):
     """Root mean square, over that of u - 1."""
 
     def projected(c):
-        training = Training(c, c.build())
+        training = configured.training(c)
         layer = training.network.project(training.features)
         return CIRCLE.chart(training.features)[:, 0], layer.outer_weight
 
@@ -314,9 +315,9 @@ def outer_weight_error(config, exact):
 def test_a_lambda_above_the_eigenvalues_keeps_the_outer_weights_near_one():
     """The largest but the constant's is 1/8 for ReLU: u - 1 is damped by 1 + 8 lambda."""
     config = load_config("relu-circle", ["network.lambda=2.0", "network.kernel=population"])
-    (sentence,) = [s for s in cautions(config, config.build(), None) if "lambda = 2" in s]
+    (sentence,) = [s for s in cautions(Setup(config), solved=False) if "lambda = 2" in s]
     assert "0.12 " in sentence and "by 17 or more" in sentence and "stay near 1;" in sentence
-    training = Training(config, config.build())
+    training = configured.training(config)
     u = training.network.project(training.features).outer_weight
     assert np.abs(u - 1).max() < 0.2
     assert not [s for s in said("relu-circle") if "eigenvalues" in s]
@@ -325,7 +326,7 @@ def test_a_lambda_above_the_eigenvalues_keeps_the_outer_weights_near_one():
 def test_a_lambda_lost_in_round_off_is_said():
     config = network("network.lambda=1e-17")
     (sentence,) = [
-        s for s in cautions(config, config.build(), None) if "round-off" in s or "Newton" in s
+        s for s in cautions(Setup(config), solved=False) if "round-off" in s or "Newton" in s
     ]
     assert sentence.endswith("; use a larger network.lambda.")
 
@@ -364,7 +365,7 @@ def test_cautions_are_warnings_of_python(tmp_path):
     """Once each, before the work is done, and kept with the result; nothing where all is well."""
     config, steps = load_config("relu-circle", UNSOUND), []
     with pytest.warns(Caution) as caught:
-        result = uf_diffusion.compare(config, watch=[lambda s: steps.append(len(caught))])
+        result = configured.compare(config, watch=[lambda s: steps.append(len(caught))])
     told = [str(w.message) for w in caught]
     for start in (COARSE, "The features do not see", "network.step"):
         assert sum(sentence.startswith(start) for sentence in told) == 1
@@ -377,7 +378,7 @@ def test_cautions_are_warnings_of_python(tmp_path):
     for sure, settings in ((True, SOUND), (False, UNSOUND)):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            result = uf_diffusion.compare(load_config("matern-circle", settings), cautious=sure)
+            result = configured.compare(load_config("matern-circle", settings), cautious=sure)
         assert result.attrs["warnings"] == ""
 
 

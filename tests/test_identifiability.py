@@ -3,27 +3,24 @@
 import subprocess
 import sys
 
+import configured
+import configured as jobs
 import numpy as np
 import pytest
 from scipy.integrate import quad
 from scipy.special import eval_legendre, iv
 
-import uf_diffusion
-from uf_diffusion.comparison import compare as jobs
-from uf_diffusion.comparison.findings import findings
-from uf_diffusion.comparison.identifiability import (
-    identifiability,
-    needs_constraint,
-    unseen_sentence,
-)
-from uf_diffusion.config import load_config
-from uf_diffusion.errors import InputError
-from uf_diffusion.network.features import PROFILES, Laplace, Radial, ReLU, feature
-from uf_diffusion.network.harmonics import circle_eigenvalues
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.kernels.features import PROFILES, Laplace, Radial, ReLU
+from uf_diffusion.kernels.identifiability import identifiability, needs_constraint, unseen_sentence
+from uf_diffusion.kernels.spherical_harmonics import circle_eigenvalues
 from uf_diffusion.plots import draw
 from uf_diffusion.problem.densities import Bumps, Density, Uniform, VonMisesFisher
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
-from uf_diffusion.summary import print_summary
+from uf_diffusion.reports.text import print_summary
+from uf_diffusion.runs.building import feature
+from uf_diffusion.runs.reading import load_config
+from uf_diffusion.runs.warnings_after import findings
 
 CIRCLE, SPHERE = Circle(), Sphere(2)
 
@@ -279,7 +276,7 @@ SMALL = ["network.width=16", "network.samples=40", "network.teacher_width=60",
 def test_compare_warns_once(preset, more, warned):
     """From the result alone: the numbers are attributes of /comparison."""
     pytest.importorskip("dolfinx")
-    result = uf_diffusion.compare(load_config(preset, SMALL + more))
+    result = configured.compare(load_config(preset, SMALL + more))
     attributes = result["comparison"].attrs
     assert (attributes["unseen_teacher"] > 0) == warned
     assert (attributes["unseen_initial"] > 0) == bool(more)
@@ -314,7 +311,7 @@ def test_spectrum_has_the_kernel(preset, there, monkeypatch, tmp_path, capsys):
 
 def test_the_kernel_needs_no_dolfinx():
     code = (
-        "import sys, uf_diffusion.comparison.identifiability;"
+        "import sys, uf_diffusion.kernels.identifiability;"
         "assert not {'dolfinx', 'petsc4py', 'ufl'} & set(sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -14,14 +14,14 @@ from mpi4py import MPI
 
 from petsc4py import PETSc
 
-from uf_diffusion.diffusion.direct import LU, Band, Cholesky
-from uf_diffusion.diffusion.linear import Multigrid
+from uf_diffusion.diffusion.direct_solvers import LU, Band, Cholesky
+from uf_diffusion.diffusion.linear_solvers import Multigrid
 from uf_diffusion.diffusion.petsc import StageFailure
-from uf_diffusion.diffusion.solver import UltraFastDiffusion
+from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
+from uf_diffusion.grids.built_in import grid_on
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.densities import Bumps, Uniform, VonMisesFisher
 from uf_diffusion.problem.divergences import Unbiased
-from uf_diffusion.problem.grids import grid_on
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 
 TEACHERS = {
@@ -41,7 +41,7 @@ CASES = [
 
 def solver_for(name, cells, degree=1):
     teacher = TEACHERS[name]
-    problem = Problem(teacher.manifold, teacher, Uniform(teacher.manifold), Unbiased(), 1.0)
+    problem = Problem(teacher.manifold, teacher, Uniform(teacher.manifold), Unbiased())
     return UltraFastDiffusion(problem, grid_on(teacher.manifold, cells, degree), comm=MPI.COMM_SELF)
 
 

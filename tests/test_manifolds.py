@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from uf_diffusion.errors import InputError
+from uf_diffusion.core.errors import InputError
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 
 ALL = [Circle(), Sphere(2), Sphere(4), FlatTorus(1, 3.0), FlatTorus(2, 4.0), FlatTorus(3, 0.5)]

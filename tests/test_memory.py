@@ -8,13 +8,17 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
+from configured import train
 from processes import environment
 
-from uf_diffusion import load_config, memory
-from uf_diffusion.comparison.compare import train
-from uf_diffusion.comparison.diffusions import grid_of
-from uf_diffusion.errors import InputError
-from uf_diffusion.memory import (
+from uf_diffusion import load_config
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.grids.built_in import grid_on, with_degree
+from uf_diffusion.grids.icosphere import Icosphere
+from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
+from uf_diffusion.results.netcdf import write_result
+from uf_diffusion.runs import resources as memory
+from uf_diffusion.runs.resources import (
     diffusion_bytes,
     require_disk,
     require_memory_of_diffusion,
@@ -22,9 +26,7 @@ from uf_diffusion.memory import (
     result_bytes,
     spectrum_bytes,
 )
-from uf_diffusion.problem.grids import Icosphere, grid_on, with_degree
-from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
-from uf_diffusion.store import write_result
+from uf_diffusion.runs.setup import Setup
 
 MESHES = [(Circle(), 3), (FlatTorus(1), 3), (FlatTorus(2), 3), (FlatTorus(3), 2), (Sphere(2), 3)]
 
@@ -44,7 +46,7 @@ def test_the_size_of_a_given_mesh_is_known_before_its_nodes_of_higher_degree():
 
 def require(preset, *overrides):
     config = load_config(preset, overrides)
-    require_memory_of_diffusion(config, grid_of(config, config.shape()))
+    require_memory_of_diffusion(config, Setup(config).grid)
 
 
 @pytest.mark.parametrize("preset", ["relu-circle", "sphere", "radial-torus"])
@@ -54,7 +56,7 @@ def test_a_mesh_that_does_not_fit_is_refused_before_it_is_built(preset):
     with pytest.raises(InputError, match=wanted):
         require(preset, "diffusion.cells=1000000000000000000")
     with pytest.raises(InputError, match=r"use fewer diffusion\.cells"):
-        require_memory_of_spectrum(grid_on(load_config(preset).shape(), 10**18))
+        require_memory_of_spectrum(grid_on(load_config(preset).space(), 10**18))
     assert time.perf_counter() - start < 2
     require(preset)
 
@@ -82,9 +84,10 @@ MEASURE = """\
     import re
     from pathlib import Path
     from mpi4py import MPI
-    from uf_diffusion import load_config, solve
-    from uf_diffusion.comparison.diffusions import grid_of
-    from uf_diffusion.memory import diffusion_bytes
+    from configured import solve
+    from uf_diffusion import load_config
+    from uf_diffusion.runs.setup import Setup
+    from uf_diffusion.runs.resources import diffusion_bytes
 
     def peak():
         status = Path("/proc/self/status").read_text()  # getrusage counts the parent, too
@@ -94,7 +97,7 @@ MEASURE = """\
         config = load_config("sphere", ["problem.t_end=1e-4", "diffusion.snapshots=21",
                                         f"diffusion.cells={cells}"])
         solve(config)
-        return diffusion_bytes(grid_of(config, config.shape()), 21)
+        return diffusion_bytes(Setup(config).grid, 21)
 
     run(20)
     before = peak()

@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 from numpy.polynomial.legendre import leggauss
 from scipy.special import sph_harm_y
 
-from uf_diffusion.errors import InputError
-from uf_diffusion.network.feature_maps import Atoms
-from uf_diffusion.network.features import PROFILES, ArcCosine, Laplace, Matern32, Radial, ReLU
-from uf_diffusion.network.fourier import Fourier, ball, transform
-from uf_diffusion.network.harmonics import Harmonics, circle_eigenvalues, funk_hecke
-from uf_diffusion.network.landmarks import Landmarks
-from uf_diffusion.network.modes import truncated
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.kernels.closed_forms import ArcCosine, Matern32
+from uf_diffusion.kernels.feature_maps import Atoms
+from uf_diffusion.kernels.features import PROFILES, Laplace, Radial, ReLU
+from uf_diffusion.kernels.fourier import Fourier, ball
+from uf_diffusion.kernels.pivoted_cholesky import Landmarks
+from uf_diffusion.kernels.radial_truncation import transform
+from uf_diffusion.kernels.spherical_harmonics import Harmonics, circle_eigenvalues, funk_hecke
+from uf_diffusion.kernels.truncation import truncated
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 
 CIRCLE, SPHERE = Circle(), Sphere(2)

@@ -13,12 +13,12 @@ from scipy.special import ive
 
 from paper_figures import movies
 from paper_figures.movies import animate, movie
-from uf_diffusion.config import load_config
-from uf_diffusion.errors import InputError
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.grids.built_in import grid_on
 from uf_diffusion.plots.globe import Globe
 from uf_diffusion.plots.maps import Chart, density_scale
-from uf_diffusion.problem.grids import grid_on
 from uf_diffusion.problem.manifolds import FlatTorus, Sphere
+from uf_diffusion.runs.reading import load_config
 
 TIMES = np.array([0.0, 0.125, 0.5, 2.0])
 SOURCES = {"circle": "relu-circle", "torus": "radial-torus", "sphere": "sphere"}
@@ -27,7 +27,7 @@ SOURCES = {"circle": "relu-circle", "torus": "radial-torus", "sphere": "sphere"}
 def comparison(name, rng, width=40):
     """A made-up result: from uniform to the teacher as exp(-t), neurons anywhere."""
     config = load_config(SOURCES[name], ["diffusion.cells=500"])
-    problem, grid = config.build(), grid_on(config.problem.shape(), 500)
+    problem, grid = config.build(), grid_on(config.problem.space(), 500)
     node, manifold = grid.nodes, problem.manifold
     teacher = problem.teacher(node)
     part = np.exp(-TIMES)[:, None]

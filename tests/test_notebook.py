@@ -3,10 +3,10 @@
 import tomllib
 import xml.etree.ElementTree as ElementTree
 
+import configured
 import pytest
 
-import uf_diffusion
-from uf_diffusion.config import config_from_toml, load_config
+from uf_diffusion.runs.reading import config_from_toml, load_config
 
 SMALL = ["problem.t_end=0.0625", "network.width=16", "network.samples=40", "network.step=0.0078125",
          "network.teacher_width=36", "diffusion.cells=64", "diffusion.snapshots=3"]  # fmt: skip
@@ -64,7 +64,7 @@ def test_configuration_in_one_line():
 
 def test_states_and_networks_show_no_arrays():
     """One line each, with what the state itself says."""
-    training = uf_diffusion.training(load_config("relu-circle", SMALL))
+    training = configured.training(load_config("relu-circle", SMALL))
     for state in training.states():
         pass
     assert repr(state) == (
@@ -81,7 +81,7 @@ def test_states_and_networks_show_no_arrays():
 
 def test_diffusion_shows_no_arrays():
     pytest.importorskip("dolfinx")
-    solver = uf_diffusion.evolution(load_config("relu-circle", SMALL))
+    solver = configured.evolution(load_config("relu-circle", SMALL))
     assert repr(solver) == (
         "UltraFastDiffusion(manifold=Circle(dim=1), nodes=64, scheme=sdirk2, rtol=0.0001, ranks=1)"
     )

@@ -10,10 +10,10 @@ import pytest
 pytest.importorskip("dolfinx")
 from mpi4py import MPI
 
-from uf_diffusion.config import load_config
-from uf_diffusion.diffusion.solver import UltraFastDiffusion
-from uf_diffusion.observers import DiffusionHistory
-from uf_diffusion.problem.grids import grid_on
+from uf_diffusion.diffusion.history import DiffusionHistory
+from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
+from uf_diffusion.grids.built_in import grid_on
+from uf_diffusion.runs.reading import load_config
 
 CURVES = Path(__file__).parent.parent / "paper_figures" / "curves"
 

@@ -6,14 +6,14 @@ import pytest
 pytest.importorskip("dolfinx")
 from mpi4py import MPI
 
-from uf_diffusion.diffusion.fields import write_fields
-from uf_diffusion.diffusion.solver import UltraFastDiffusion
-from uf_diffusion.errors import InputError
-from uf_diffusion.parallel import on_root
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.mpi import on_root
+from uf_diffusion.diffusion.paraview import write_fields
+from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
+from uf_diffusion.grids.built_in import grid_on
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.densities import Bumps, Uniform, VonMisesFisher
 from uf_diffusion.problem.divergences import Unbiased
-from uf_diffusion.problem.grids import grid_on
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 
 CASES = [
@@ -29,11 +29,11 @@ def test_solution_does_not_depend_on_ranks():
     """All ranks together against each alone: relative difference below 1e-10."""
     for teacher, cells in CASES:
         manifold = teacher.manifold
-        problem = Problem(manifold, teacher, Uniform(manifold), Unbiased(), 0.005)
+        problem = Problem(manifold, teacher, Uniform(manifold), Unbiased())
         ends = []
         for comm in (MPI.COMM_SELF, MPI.COMM_WORLD):
             solver = UltraFastDiffusion(problem, grid_on(manifold, cells), rtol=1e-3, comm=comm)
-            states = list(solver.iterate(problem.t_end))
+            states = list(solver.iterate(0.005))
             ends.append((solver.gathered(states[-1].ratio), len(states), states[-1].risk))
         (alone, steps_alone, risk_alone), (together, steps, risk) = ends
         assert steps == steps_alone
@@ -50,7 +50,7 @@ def test_fields_and_errors_in_parallel(shared_folder):
     comm = MPI.COMM_WORLD
     path = shared_folder / "fields.bp"
     circle = Circle()
-    problem = Problem(circle, Bumps(circle), Uniform(circle), Unbiased(), 0.1)
+    problem = Problem(circle, Bumps(circle), Uniform(circle), Unbiased())
     solver = UltraFastDiffusion(problem, grid_on(circle, 64))
     write_fields(path, solver, [(0.0, np.ones(len(solver.node)))])
     assert (path / "md.idx").exists()
@@ -75,6 +75,6 @@ class Picky(Uniform):
 @pytest.mark.parallel(2)
 def test_a_refusal_on_one_rank_stops_all():
     circle = Circle()
-    problem = Problem(circle, Picky(circle), Uniform(circle), Unbiased(), 0.1)
+    problem = Problem(circle, Picky(circle), Uniform(circle), Unbiased())
     with pytest.raises(InputError, match="upper half"):
         UltraFastDiffusion(problem, grid_on(circle, 64))

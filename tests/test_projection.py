@@ -5,24 +5,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
+from verification import directional_derivatives
 
-from uf_diffusion.errors import InputError, RunFailure
-from uf_diffusion.network import recycling
-from uf_diffusion.network.circle import (
+from uf_diffusion.core.errors import InputError, RunFailure
+from uf_diffusion.kernels import iterative_solver as recycling
+from uf_diffusion.kernels.choice import feature_map
+from uf_diffusion.kernels.circle_maps import (
     ArcCosineOnCircle,
     CircleMap,
     Matern32OnCircle,
     SampledReLU,
 )
-from uf_diffusion.network.factory import feature_map
-from uf_diffusion.network.feature_maps import Atoms, FiniteNeurons, Population, place
-from uf_diffusion.network.features import ArcCosine, Laplace, Matern32, Radial, ReLU
-from uf_diffusion.network.projection import project
-from uf_diffusion.network.sampled import Sampled
+from uf_diffusion.kernels.closed_forms import ArcCosine, Matern32
+from uf_diffusion.kernels.feature_maps import Atoms, FiniteNeurons
+from uf_diffusion.kernels.features import Laplace, Radial, ReLU
+from uf_diffusion.kernels.population import Population
+from uf_diffusion.kernels.projection import project
+from uf_diffusion.kernels.sampled import Sampled
+from uf_diffusion.network.placement import place
 from uf_diffusion.problem.densities import Bumps, Uniform, VonMisesFisher
 from uf_diffusion.problem.divergences import Biased, Entropy, Power, Unbiased
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
-from uf_diffusion.verification import directional_derivatives
 
 CIRCLE, TORUS, SPHERE = Circle(), FlatTorus(2, 4.0), Sphere(2)
 CASES = {

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from uf_diffusion.comparison.rates import fit, local_orders
-from uf_diffusion.errors import InputError
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.studies.orders import fit, local_orders
 
 X = np.array([1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0])
 

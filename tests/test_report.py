@@ -7,18 +7,19 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import configured
 import matplotlib.image
 import numpy as np
 import pytest
 import xarray as xr
+from configured import spectrum
 
 import uf_diffusion
-from uf_diffusion.checks import checks
-from uf_diffusion.comparison.compare import spectrum
-from uf_diffusion.config import load_config
-from uf_diffusion.errors import Unwritable
-from uf_diffusion.report import report, write_report
-from uf_diffusion.store import read_result, write_result
+from uf_diffusion.core.errors import Unwritable
+from uf_diffusion.reports.html import report, write_report
+from uf_diffusion.results.netcdf import read_result, write_result
+from uf_diffusion.runs.checks import checks
+from uf_diffusion.runs.reading import load_config
 
 SMALL = ["network.width=32", "network.samples=64", "network.teacher_width=64",
          "network.step=0.03125", "problem.t_end=0.25", "diffusion.snapshots=3"]  # fmt: skip
@@ -33,13 +34,13 @@ def circle():
     pytest.importorskip("dolfinx")
     config = _config("matern-circle", "diffusion.cells=256", "network.step=0.0078125",
                      "problem.t_end=1.0", "diffusion.snapshots=5")  # fmt: skip
-    return uf_diffusion.compare(config)
+    return configured.compare(config)
 
 
 @pytest.fixture(scope="module")
 def sphere():
     pytest.importorskip("dolfinx")
-    return uf_diffusion.compare(_config("sphere", "diffusion.cells=320"))
+    return configured.compare(_config("sphere", "diffusion.cells=320"))
 
 
 def _with(result, group, **changes):
@@ -301,7 +302,7 @@ def test_the_slider_moves_the_curves(window, circle):
     # the teacher stays, network and diffusion move
     assert [a == b for a, b in zip(first, _paths(page), strict=True)] == [True, False, False]
     diffusion = circle["diffusion"]
-    angle = np.arctan2(diffusion.node.values[:, 1], diffusion.node.values[:, 0])
+    angle = np.arctan2(diffusion.node_position.values[:, 1], diffusion.node_position.values[:, 0])
     expected = diffusion.density.values[-1][np.argsort(angle)]
     np.testing.assert_allclose(page.evaluate(CURVE, "diffusion"), expected, rtol=1e-6)
     slider.press("ArrowLeft")

@@ -9,18 +9,18 @@ from mpi4py import MPI
 
 from petsc4py import PETSc
 
-from uf_diffusion.diffusion.direct import Band
-from uf_diffusion.diffusion.solver import UltraFastDiffusion
+from uf_diffusion.diffusion.direct_solvers import Band
 from uf_diffusion.diffusion.spectrum import spectrum
+from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
+from uf_diffusion.grids.built_in import grid_on
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.densities import Bumps, Uniform
 from uf_diffusion.problem.divergences import Unbiased
-from uf_diffusion.problem.grids import grid_on
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 
 
 def solver_for(teacher, cells, degree, comm=MPI.COMM_SELF):
-    problem = Problem(teacher.manifold, teacher, Uniform(teacher.manifold), Unbiased(), 1.0)
+    problem = Problem(teacher.manifold, teacher, Uniform(teacher.manifold), Unbiased())
     return UltraFastDiffusion(problem, grid_on(teacher.manifold, cells, degree), comm=comm)
 
 

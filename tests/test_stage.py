@@ -9,12 +9,12 @@ from scipy.optimize import root
 pytest.importorskip("dolfinx")
 from mpi4py import MPI
 
-from uf_diffusion.diffusion.solver import UltraFastDiffusion
 from uf_diffusion.diffusion.stage import guaranteed_step
+from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
+from uf_diffusion.grids.built_in import grid_on
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.densities import Bumps, Uniform
 from uf_diffusion.problem.divergences import Biased, Entropy, Power
-from uf_diffusion.problem.grids import grid_on
 from uf_diffusion.problem.manifolds import Circle, FlatTorus
 
 DIVERGENCES = [Biased(), Entropy(), Power(1.3, 0.0), Power(3.0, 0.0)]
@@ -24,7 +24,7 @@ KEPT = []
 
 
 def stage_on(manifold, divergence, cells=24):
-    problem = Problem(manifold, Bumps(manifold, 5.0), Uniform(manifold), divergence, 1.0)
+    problem = Problem(manifold, Bumps(manifold, 5.0), Uniform(manifold), divergence)
     solver = UltraFastDiffusion(problem, grid_on(manifold, cells), comm=MPI.COMM_SELF)
     KEPT.append(solver)  # PETSc's objects live on its mesh's communicator
     return solver.stage

@@ -6,21 +6,21 @@ import subprocess
 import time
 from importlib.util import find_spec
 
+import configured
 import numpy as np
 import pytest
 import xarray as xr
 from processes import COMMAND, environment, refusal
 
-from uf_diffusion import parallel
 from uf_diffusion.cli import main
-from uf_diffusion.comparison import runs as runs_module
-from uf_diffusion.comparison.compare import solve
-from uf_diffusion.comparison.networks import Training
-from uf_diffusion.comparison.runs import Failure, Run, Runs
-from uf_diffusion.comparison.studies import STUDIES, study_named
-from uf_diffusion.comparison.sweeps import numbers
-from uf_diffusion.config import load_config
-from uf_diffusion.errors import RunFailure
+from uf_diffusion.core import mpi
+from uf_diffusion.core.errors import RunFailure
+from uf_diffusion.runs.jobs import solve
+from uf_diffusion.runs.reading import load_config
+from uf_diffusion.studies import cache as runs_module
+from uf_diffusion.studies.cache import Failure, Run, Runs
+from uf_diffusion.studies.catalogue import STUDIES, study_named
+from uf_diffusion.studies.plans import numbers
 
 needs_fem = pytest.mark.skipif(find_spec("dolfinx") is None, reason="needs DOLFINx")
 
@@ -132,7 +132,7 @@ def forbid(monkeypatch):
     def refuse(config):
         raise AssertionError("this run should be there already")
 
-    monkeypatch.setitem(runs_module.JOBS, "train", refuse)
+    monkeypatch.setitem(runs_module.WORK, "train", refuse)
 
 
 def test_a_second_call_computes_nothing(tmp_path, monkeypatch):
@@ -206,7 +206,7 @@ def test_failing_runs_do_not_lose_the_others(tmp_path, monkeypatch):
         def fail(config, error=error):
             raise error
 
-        monkeypatch.setitem(runs_module.JOBS, "train", fail)
+        monkeypatch.setitem(runs_module.WORK, "train", fail)
         (failure,) = Runs(tmp_path).results(good[2:])
         assert str(error).split()[-1] in failure.reason
         assert "\n" not in failure.reason
@@ -301,19 +301,19 @@ def test_alone_is_alone():
     """Each rank is the only one, but knows how many share its memory; afterwards all is as before."""
     from mpi4py import MPI
 
-    assert parallel.communicator() is MPI.COMM_WORLD
-    with pytest.raises(RuntimeError, match="on purpose"), parallel.alone():
+    assert mpi.communicator() is MPI.COMM_WORLD
+    with pytest.raises(RuntimeError, match="on purpose"), mpi.alone():
         if MPI.COMM_WORLD.rank == 1:  # nothing here may wait for rank 0
-            assert (parallel.rank(), parallel.size(), parallel.ranks_here()) == (0, 1, 2)
-            assert parallel.communicator() is MPI.COMM_SELF
-            assert parallel.on_root(lambda: 5) == 5
-            assert parallel.from_root(lambda: 6) == 6
-            assert parallel.highest(7.0) == 7.0
-            share = parallel.Share(4, split=True)
+            assert (mpi.rank(), mpi.size(), mpi.ranks_here()) == (0, 1, 2)
+            assert mpi.communicator() is MPI.COMM_SELF
+            assert mpi.on_root(lambda: 5) == 5
+            assert mpi.from_root(lambda: 6) == 6
+            assert mpi.highest(7.0) == 7.0
+            share = mpi.Share(4, split=True)
             assert share.rows == slice(0, 4)
             assert share.gathered(np.ones(4)).shape == (4,)
         raise RuntimeError("on purpose")
-    assert (parallel.rank(), parallel.size()) == (MPI.COMM_WORLD.rank, 2)
+    assert (mpi.rank(), mpi.size()) == (MPI.COMM_WORLD.rank, 2)
 
 
 MISTAKES = {
@@ -368,7 +368,7 @@ def test_the_teacher_has_a_placement_of_its_own():
         (["network.placement=even", "network.teacher_placement=random"], False),
     ):
         config = load_config("relu-circle", ["network.teacher_width=64", *settings])
-        teacher, lattice = Training(config, config.build()).teacher, config.shape().even(64)
+        teacher, lattice = configured.training(config).teacher, config.space().even(64)
         assert np.array_equal(teacher.points, lattice) == even
 
 

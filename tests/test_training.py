@@ -6,17 +6,16 @@ import itertools
 import numpy as np
 import pytest
 import xarray as xr
+from verification import observed_order
 
-from uf_diffusion import memory, threads
-from uf_diffusion.checkpoints import Checkpoints, Job
-from uf_diffusion.comparison.compare import compare, train
-from uf_diffusion.config import load_config
-from uf_diffusion.errors import InputError
-from uf_diffusion.network import sampled
-from uf_diffusion.network.factory import feature_map
-from uf_diffusion.network.feature_maps import place
-from uf_diffusion.network.features import Laplace, Radial, ReLU
-from uf_diffusion.network.flow import GradientFlow, chebyshev
+from uf_diffusion.core import mpi, threads
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.kernels import sampled
+from uf_diffusion.kernels.choice import feature_map
+from uf_diffusion.kernels.features import Laplace, Radial, ReLU
+from uf_diffusion.network.gradient_flow import GradientFlow, chebyshev
+from uf_diffusion.network.history import NetworkHistory
+from uf_diffusion.network.placement import place
 from uf_diffusion.network.training import (
     FixedFeatures,
     Network,
@@ -26,11 +25,13 @@ from uf_diffusion.network.training import (
     joint,
     two_timescale,
 )
-from uf_diffusion.observers import NetworkHistory
 from uf_diffusion.problem.densities import Bumps, VonMisesFisher
 from uf_diffusion.problem.divergences import Biased, Entropy, Power, Unbiased
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
-from uf_diffusion.verification import observed_order
+from uf_diffusion.runs import resources as memory
+from uf_diffusion.runs.checkpoints import Checkpoints, Job
+from uf_diffusion.runs.jobs import compare, train
+from uf_diffusion.runs.reading import load_config
 
 CIRCLE, TORUS, SPHERE = Circle(), FlatTorus(2, 4.0), Sphere(2)
 TAU = 2.0**-10
@@ -306,8 +307,6 @@ def test_same_trajectory_on_any_number_of_ranks(monkeypatch):
     """1e-10 against the same training by one rank alone: every map of MANY, three algorithms."""
     from mpi4py import MPI
 
-    from uf_diffusion import parallel
-
     assert MPI.COMM_WORLD.size > 1
     algorithms = (
         lambda network: VarProDescent(network, TAU),
@@ -317,7 +316,7 @@ def test_same_trajectory_on_any_number_of_ranks(monkeypatch):
     for name, algorithm in itertools.product(MANY, algorithms):
         together = trained(name, algorithm)
         with monkeypatch.context() as alone:
-            alone.setattr(parallel, "_world", lambda: None)
+            alone.setattr(mpi, "_world", lambda: None)
             single = trained(name, algorithm)
         for a, b in zip(together, single, strict=True):
             assert a == pytest.approx(b, rel=1e-10, abs=1e-10), name

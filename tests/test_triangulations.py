@@ -9,16 +9,17 @@ import pytest
 from scipy.spatial import ConvexHull
 
 from uf_diffusion.cli import main
-from uf_diffusion.config import load_config
-from uf_diffusion.errors import InputError
-from uf_diffusion.meshfiles import SUFFIXES, read_mesh, read_usable_mesh, write_mesh
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.grids.icosphere import Icosphere
+from uf_diffusion.grids.mesh_files import SUFFIXES, read_mesh, read_usable_mesh, write_mesh
+from uf_diffusion.grids.mesh_quality import inspect_mesh
+from uf_diffusion.grids.triangulations import Triangulation
 from uf_diffusion.plots import draw
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.densities import Uniform, VonMisesFisher
 from uf_diffusion.problem.divergences import Unbiased
-from uf_diffusion.problem.grids import Icosphere
 from uf_diffusion.problem.manifolds import Sphere
-from uf_diffusion.problem.triangulations import Triangulation, inspect_mesh
+from uf_diffusion.runs.reading import load_config
 
 MESHES = Path(__file__).parent.parent / "meshes"
 SPHERE = Sphere(2)
@@ -362,12 +363,12 @@ def test_mesh_commands(tmp_path, meshio, capsys):
 
 
 def vmf_problem(t_end):
-    return Problem(SPHERE, VonMisesFisher(SPHERE, 3.0), Uniform(SPHERE), Unbiased(), t_end)
+    return Problem(SPHERE, VonMisesFisher(SPHERE, 3.0), Uniform(SPHERE), Unbiased())
 
 
 def last_density(grid, comm, t_end=0.02):
     """The last density in the grid's numbering, and all masses."""
-    from uf_diffusion.diffusion.solver import UltraFastDiffusion
+    from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
 
     solver = UltraFastDiffusion(vmf_problem(t_end), grid, comm=comm)
     states = list(solver.iterate(t_end))
@@ -399,8 +400,8 @@ def test_mass_and_bounds_on_a_delaunay_mesh(meshio):
 def test_a_run_on_a_file(tmp_path, monkeypatch, meshio):
     """Named relative to the configuration; run.toml from anywhere; pictures without the file."""
     pytest.importorskip("dolfinx")
-    from uf_diffusion.comparison.compare import compare
-    from uf_diffusion.store import read_result, write_result
+    from uf_diffusion.results.netcdf import read_result, write_result
+    from uf_diffusion.runs.jobs import compare
 
     (tmp_path / "meshes").mkdir()
     path = tmp_path / "meshes" / "mesh.msh"

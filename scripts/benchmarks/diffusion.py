@@ -25,11 +25,13 @@ from scipy.sparse.linalg import splu
 
 from uf_diffusion.diffusion import constrained as limit
 from uf_diffusion.diffusion.schemes import SCHEMES
-from uf_diffusion.diffusion.solver import UltraFastDiffusion
+from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
+from uf_diffusion.grids.built_in import grid_on
+from uf_diffusion.grids.icosphere import Icosphere
+from uf_diffusion.grids.lattice import Lattice
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.densities import Bumps, Density, Uniform, VonMisesFisher
 from uf_diffusion.problem.divergences import Unbiased
-from uf_diffusion.problem.grids import Icosphere, Lattice, grid_on
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 
 GAMMA = 100.0
@@ -47,7 +49,7 @@ class Bump(Density):
 def solver_on(grid, rtol=1e-4, scheme="sdirk2"):
     manifold = grid.manifold
     teacher = Bump(manifold) if isinstance(grid, Icosphere) else Bumps(manifold, GAMMA)
-    problem = Problem(manifold, teacher, Uniform(manifold), Unbiased(), 10.0)
+    problem = Problem(manifold, teacher, Uniform(manifold), Unbiased())
     return UltraFastDiffusion(problem, grid, SCHEMES[scheme], rtol)
 
 
@@ -217,7 +219,7 @@ def constrained(steps=12, sizes=2):
         (Circle(), Bumps(Circle(), GAMMA), (512, 4096)),
         (Sphere(2), VonMisesFisher(Sphere(2), 8.0), (20_480, 81_920)),
     ):
-        problem = Problem(manifold, teacher, Uniform(manifold), Unbiased(), 10.0)
+        problem = Problem(manifold, teacher, Uniform(manifold), Unbiased())
         for n in cells[:sizes]:
             times, newton = [], []
             for factorisation in (limit.LU, SuperLU):

@@ -11,11 +11,12 @@ import numpy as np
 import ot
 import parts
 
-from uf_diffusion.comparison.distances import energy_distance, wasserstein_circle
-from uf_diffusion.comparison.measures import Measure
-from uf_diffusion.comparison.transport import wasserstein
+from uf_diffusion.distances.circle_wasserstein import wasserstein_circle
+from uf_diffusion.distances.energy_distances import energy_distance
+from uf_diffusion.distances.measures import Measure
+from uf_diffusion.distances.optimal_transport import wasserstein
+from uf_diffusion.grids.built_in import grid_on
 from uf_diffusion.problem.densities import Bumps, Uniform, VonMisesFisher
-from uf_diffusion.problem.grids import grid_on
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 
 PIVOTS = 10**8

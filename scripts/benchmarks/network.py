@@ -19,19 +19,20 @@ import numpy as np
 import parts
 from scipy.linalg import lu_factor, lu_solve
 from threadpoolctl import threadpool_limits
+from uf_diffusion.verification import observed_order
 
-from uf_diffusion.comparison.networks import Training
-from uf_diffusion.config import load_config
-from uf_diffusion.network.factory import feature_map
-from uf_diffusion.network.feature_maps import place
-from uf_diffusion.network.features import Laplace, Radial, ReLU
-from uf_diffusion.network.flow import GradientFlow
+from uf_diffusion.core.threads import using_threads
+from uf_diffusion.kernels.choice import feature_map
+from uf_diffusion.kernels.features import Laplace, Radial, ReLU
+from uf_diffusion.network.gradient_flow import GradientFlow
+from uf_diffusion.network.placement import place
 from uf_diffusion.network.training import Network, TwoTimescale, VarProDescent, two_timescale
 from uf_diffusion.problem.densities import Bumps, Uniform, VonMisesFisher
 from uf_diffusion.problem.divergences import Unbiased
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
-from uf_diffusion.threads import using_threads
-from uf_diffusion.verification import observed_order
+from uf_diffusion.runs.reading import load_config
+from uf_diffusion.runs.setup import Setup
+from uf_diffusion.runs.training import training as training_of
 
 MPIEXEC = Path(sys.executable).parent / "mpiexec"
 TAU = 2.0**-10
@@ -225,7 +226,7 @@ def worker(*args, ranks=0):
 def preset_network(preset, lam):
     """The network of a preset at another lambda, and its initial features."""
     config = load_config(preset, [f"network.lambda={lam}"])
-    training = Training(config, config.build())
+    training = training_of(Setup(config))
     return training.network, training.features
 
 

@@ -2,8 +2,10 @@
 
 from itertools import pairwise
 
-from uf_diffusion.errors import InputError
-from uf_diffusion.threads import one_blas_thread
+import h5netcdf  # noqa: F401 (its HDF5 must be loaded before DOLFINx loads another one)
+
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.threads import one_blas_thread
 
 try:
     from mpi4py import MPI

@@ -2,12 +2,12 @@
 
     d mu/dt = -div(mu u grad w) = -div(mu grad f*(w)),
 
-with w in V_K the potential of `uf_diffusion.diffusion.visible`: the flow in W_2 of the risk
+with w in V_K the potential of `even_and_linear`: the flow in W_2 of the risk
 L0_K(mu) = max_w int w dnu - int f*(w) dmu, which is convex in mu, and dL0_K/dmu = -f*(w). The
 equation is parabolic in one combination of mu at two opposite points and transports another:
 shocks form, in antipodal pairs.
 
-The mass moves along the edges of the mesh (`uf_diffusion.diffusion.transport`). An implicit stage
+The mass moves along the edges of the mesh (`edge_transport`). An implicit stage
 
     m mu = m b + s D(mu),     D the sum of the fluxes with G = f*(w(mu)),
 
@@ -30,17 +30,19 @@ import numpy as np
 from dolfinx.fem.petsc import assemble_matrix
 from scipy import sparse
 
-from uf_diffusion.diffusion.direct import LU
-from uf_diffusion.diffusion.evolution import DiffusionState, Evolution
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.diffusion.direct_solvers import LU
+from uf_diffusion.diffusion.edge_transport import EdgeTransport, Fluxes
+from uf_diffusion.diffusion.even_and_linear import EvenAndLinear, Visible
 from uf_diffusion.diffusion.forms import weighted_stiffness
 from uf_diffusion.diffusion.petsc import StageFailure
 from uf_diffusion.diffusion.schemes import SCHEMES, Scheme
-from uf_diffusion.diffusion.transport import EdgeTransport, Fluxes
-from uf_diffusion.diffusion.visible import EvenAndLinear, Visible
-from uf_diffusion.errors import InputError
+from uf_diffusion.diffusion.time_stepping import DiffusionState, Evolution
+from uf_diffusion.grids.base import Grid
+from uf_diffusion.grids.curved import Curved
 from uf_diffusion.problem import Problem
-from uf_diffusion.problem.grids import Curved, Grid
-from uf_diffusion.problem.manifolds import Array, Sphere
+from uf_diffusion.problem.manifolds import Sphere
 
 __all__ = ["ConstrainedDiffusion"]
 

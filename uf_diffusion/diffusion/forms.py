@@ -18,7 +18,7 @@ import numpy as np
 import ufl
 from dolfinx import fem
 
-from uf_diffusion.diffusion.elements import nodal_quadrature
+from uf_diffusion.diffusion.lumped import nodal_quadrature
 
 __all__ = ["lumped_volume", "weighted_stiffness"]
 

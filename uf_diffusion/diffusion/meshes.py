@@ -25,9 +25,11 @@ from dolfinx.mesh import (
     create_mesh,
 )
 
-from uf_diffusion.diffusion.elements import lumped
-from uf_diffusion.problem.grids import Curved, Grid, Index, Lattice
-from uf_diffusion.problem.manifolds import Array
+from uf_diffusion.core.arrays import Array, Index
+from uf_diffusion.diffusion.lumped import lumped
+from uf_diffusion.grids.base import Grid
+from uf_diffusion.grids.curved import Curved
+from uf_diffusion.grids.lattice import Lattice
 
 __all__ = ["space_on"]
 

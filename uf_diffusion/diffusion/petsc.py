@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import numpy as np
 from petsc4py import PETSc
 
-from uf_diffusion.errors import InputError, RunFailure
-from uf_diffusion.problem.manifolds import Array
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.errors import InputError, RunFailure
 
 __all__ = ["PREFIX", "StageFailure", "configure", "solved", "told"]
 

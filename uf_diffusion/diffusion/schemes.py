@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from uf_diffusion.errors import unknown
-from uf_diffusion.problem.manifolds import Array
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.wording import unknown
 
 __all__ = ["SCHEMES", "Scheme", "StepControl", "scheme"]
 

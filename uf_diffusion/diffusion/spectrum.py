@@ -13,9 +13,10 @@ import numpy as np
 from petsc4py import PETSc
 from slepc4py import SLEPc
 
+from uf_diffusion.core.arrays import Array
 from uf_diffusion.diffusion.petsc import configure
-from uf_diffusion.diffusion.solver import SolverFailure, UltraFastDiffusion
-from uf_diffusion.problem.manifolds import Array
+from uf_diffusion.diffusion.time_stepping import SolverFailure
+from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
 
 __all__ = ["spectrum"]
 

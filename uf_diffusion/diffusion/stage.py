@@ -35,10 +35,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from uf_diffusion.diffusion.linear import FluxForm, LinearSolver, reduced
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.diffusion.linear_solvers import FluxForm, LinearSolver, reduced
 from uf_diffusion.diffusion.petsc import StageFailure
 from uf_diffusion.problem.divergences import Divergence
-from uf_diffusion.problem.manifolds import Array
 
 __all__ = ["Stage", "StageReport", "guaranteed_step"]
 

@@ -13,14 +13,15 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from uf_diffusion.errors import InputError, RunFailure
-from uf_diffusion.network.feature_maps import FeatureMap, Neurons
-from uf_diffusion.network.projection import OuterLayer, measure, project
-from uf_diffusion.notebook import one_line
-from uf_diffusion.parallel import Share
-from uf_diffusion.problem.arguments import LARGEST, weights
+from uf_diffusion.core.arguments import LARGEST, weights
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.errors import InputError, RunFailure
+from uf_diffusion.core.mpi import Share
+from uf_diffusion.core.reprs import one_line
+from uf_diffusion.kernels.feature_maps import FeatureMap, Neurons
+from uf_diffusion.kernels.projection import OuterLayer, measure, project
 from uf_diffusion.problem.divergences import Divergence
-from uf_diffusion.problem.manifolds import Array, Manifold
+from uf_diffusion.problem.manifolds import Manifold
 
 __all__ = ["Algorithm", "FixedFeatures", "Network", "NetworkState", "TrainingFailure",
            "TwoTimescale", "VarProDescent"]  # fmt: skip

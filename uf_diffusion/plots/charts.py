@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from uf_diffusion.config import config_of
-from uf_diffusion.errors import InputError
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.errors import InputError
 from uf_diffusion.plots.histories import last_decay
 from uf_diffusion.plots.interactive import (
     COLOURS,
@@ -21,8 +21,9 @@ from uf_diffusion.plots.interactive import (
     scale,
     single,
 )
-from uf_diffusion.plots.style import BLUE, GREEN, ORANGE, by_coordinate, group
-from uf_diffusion.problem.manifolds import Array, Manifold
+from uf_diffusion.plots.shown import Shown
+from uf_diffusion.plots.style import BLUE, GREEN, ORANGE, by_coordinate
+from uf_diffusion.problem.manifolds import Manifold
 
 __all__ = ["DISTANCES", "budget_charts", "distance_charts", "equilibrium_charts",
            "measured_distances", "risk_charts", "spectrum_charts"]  # fmt: skip
@@ -110,7 +111,7 @@ def budget_charts(budget: xr.Dataset) -> list[Picture]:
     ]
 
 
-def risk_charts(result: xr.DataTree) -> list[Picture]:
+def risk_charts(result: Shown) -> list[Picture]:
     """The risks of both sides."""
     labels = {
         "diffusion": ("diffusion: L⁰", BLUE),
@@ -118,7 +119,7 @@ def risk_charts(result: xr.DataTree) -> list[Picture]:
     }
     curves = [
         _Curve(side.time.values, side.risk.values, *label)
-        for name, label in labels.items() if (side := group(result, name)) is not None
+        for name, label in labels.items() if (side := result.group(name)) is not None
     ]  # fmt: skip
     if not curves:
         return []
@@ -144,17 +145,16 @@ def equilibrium_charts(diffusion: xr.Dataset) -> list[Picture]:
     ]  # fmt: skip
 
 
-def spectrum_charts(result: xr.DataTree) -> list[Picture]:
+def spectrum_charts(result: Shown) -> list[Picture]:
     """Eigenvalues of the kernel and of the weighted Laplacian, eigenfunctions on a line."""
     pictures: list[Picture] = []
-    kernel, spectrum = group(result, "kernel"), group(result, "spectrum")
+    kernel, spectrum = result.group("kernel"), result.group("spectrum")
     if kernel is not None:
         pictures.append(_kernel(kernel))
     if spectrum is not None:
         pictures.append(_laplacian(spectrum))
         try:
-            config = config_of(result)
-            manifold = config.shape()
+            manifold = result.manifold
         except InputError:
             return pictures
         if len(manifold.axes) == 1:
@@ -192,7 +192,7 @@ def _laplacian(spectrum: xr.Dataset) -> Picture:
 def _eigenfunctions(spectrum: xr.Dataset, manifold: Manifold) -> Picture:
     figure = blank("Eigenfunctions of the weighted Laplacian", 380)
     for k, values in enumerate(spectrum.eigenfunction.values[:3]):
-        x, y = by_coordinate(manifold, spectrum.node.values, values)
+        x, y = by_coordinate(manifold, spectrum.node_position.values, values)
         some = chosen(len(x), 2 * POINTS)
         line = {"color": COLOURS[k], "width": 2}
         figure.add_scatter(x=single(x[some]), y=single(y[some]), mode="lines", line=line,

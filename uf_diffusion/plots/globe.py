@@ -11,7 +11,8 @@ from matplotlib.colors import Normalize
 from matplotlib.image import AxesImage
 from matplotlib.patches import Circle
 
-from uf_diffusion.problem.manifolds import Array, Sphere
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.problem.manifolds import Sphere
 
 __all__ = ["Globe"]
 

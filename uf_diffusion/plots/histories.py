@@ -6,16 +6,17 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from uf_diffusion.plots.style import BLUE, GREEN, GREY, ORANGE, PALETTE, Panel, group
-from uf_diffusion.problem.manifolds import Array
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.plots.shown import Shown
+from uf_diffusion.plots.style import BLUE, GREEN, GREY, ORANGE, PALETTE, Panel
 
 __all__ = ["budget_panels", "last_decay", "time_panels"]
 
 
-def time_panels(result: xr.DataTree) -> list[Panel]:
+def time_panels(result: Shown) -> list[Panel]:
     """Distances, risks, the approach to equilibrium, bounds: those that the result has."""
-    diffusion, network = group(result, "diffusion"), group(result, "network")
-    comparison = group(result, "comparison")
+    diffusion, network = result.group("diffusion"), result.group("network")
+    comparison = result.group("comparison")
     panels: list[Panel] = []
     if comparison is not None:
         panels.append(lambda ax: _distances(ax, comparison))

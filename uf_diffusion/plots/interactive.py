@@ -16,9 +16,9 @@ import numpy as np
 import plotly.graph_objects as go
 from matplotlib.colors import to_hex
 
+from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.plots.style import BLUE, ORANGE, PALETTE
-from uf_diffusion.problem.manifolds import Array, Axis, Manifold
-from uf_diffusion.problem.triangulations import Index
+from uf_diffusion.problem.manifolds import Axis, Manifold
 
 __all__ = ["COLOURS", "DARK", "PALE", "VIRIDIS", "Picture", "Reel", "axis_title", "blank", "chosen",
            "colour_bar", "density_unit", "scale", "single"]  # fmt: skip

@@ -9,22 +9,24 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from uf_diffusion.plots.style import BLUE, ORANGE, Panel, by_coordinate, group, smoothed
-from uf_diffusion.problem.manifolds import Array, Manifold
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.plots.shown import Shown
+from uf_diffusion.plots.style import BLUE, ORANGE, Panel, by_coordinate, smoothed
+from uf_diffusion.problem.manifolds import Manifold
 
 __all__ = ["line_panels", "line_points"]
 
 
-def line_panels(result: xr.DataTree, manifold: Manifold) -> list[Panel]:
+def line_panels(result: Shown, manifold: Manifold) -> list[Panel]:
     """Both densities at some times, and the outer weights."""
-    diffusion, network = group(result, "diffusion"), group(result, "network")
+    diffusion, network = result.group("diffusion"), result.group("network")
     panels: list[Panel] = []
 
     def curves(
         ax: Axes, title: str, times: Array, lines: Callable[[int], tuple[Array, Array]]
     ) -> None:
         if diffusion is not None:
-            x, y = by_coordinate(manifold, diffusion.node.values, diffusion.teacher.values)
+            x, y = by_coordinate(manifold, diffusion.node_position.values, diffusion.teacher.values)
             ax.fill_between(x, y, color="0.88", label="teacher", lw=0)
         colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, 5))
         for colour, k in zip(colours, _chosen(times), strict=False):
@@ -41,7 +43,7 @@ def line_panels(result: xr.DataTree, manifold: Manifold) -> list[Panel]:
                 "diffusion",
                 diffusion.snapshot_time.values,
                 lambda k: by_coordinate(
-                    manifold, diffusion.node.values, diffusion.density.values[k]
+                    manifold, diffusion.node_position.values, diffusion.density.values[k]
                 ),
             )
         )
@@ -71,7 +73,9 @@ def _outer_weights(
     """u_i of the neurons on the curve nu/mu, at an early and at the last time."""
     times = diffusion.snapshot_time.values
     for k, colour in ((_chosen(times)[1], BLUE), (len(times) - 1, ORANGE)):
-        x, y = by_coordinate(manifold, diffusion.node.values, diffusion.outer_weight.values[k])
+        x, y = by_coordinate(
+            manifold, diffusion.node_position.values, diffusion.outer_weight.values[k]
+        )
         ax.plot(x, y, color=colour, label=f"limit, t = {times[k]:.3g}")
         where = manifold.chart(network.feature.values[k])[:, 0]
         ax.plot(where, network.outer_weight.values[k], ".", ms=3, color=colour, alpha=0.5,

@@ -7,18 +7,16 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.image import AxesImage
 
-from uf_diffusion.config import Config
-from uf_diffusion.plots.style import BLUE, GREY, Panel, group, smoothed, thinned
-from uf_diffusion.problem.grids import Grid, grid_on, with_degree
-from uf_diffusion.problem.manifolds import Array, Manifold, Sphere
-from uf_diffusion.problem.triangulations import Triangulation
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.plots.shown import Shown
+from uf_diffusion.plots.style import BLUE, GREY, Panel, smoothed, thinned
+from uf_diffusion.problem.manifolds import Manifold
 
-__all__ = ["MOST_AXES", "Chart", "density_scale", "map_panels", "mesh_of"]
+__all__ = ["MOST_AXES", "Chart", "density_scale", "map_panels"]
 
 MOST_AXES = 4  # of a map: averages over more than two further ones take too many points
 
@@ -67,14 +65,15 @@ def density_scale(top: float | None) -> PowerNorm:
     return PowerNorm(0.5, vmin=0, vmax=top)
 
 
-def map_panels(result: xr.DataTree, config: Config, manifold: Manifold) -> list[list[Panel]]:
+def map_panels(result: Shown) -> list[list[Panel]]:
     """Both densities side by side at a middle and at the last time, and the teacher."""
-    diffusion, network = group(result, "diffusion"), group(result, "network")
+    diffusion, network = result.group("diffusion"), result.group("network")
+    manifold = result.manifold
     chart = Chart(manifold)
     some = diffusion if diffusion is not None else network
     assert some is not None
     times = some.snapshot_time.values
-    grid = mesh_of(diffusion, config) if diffusion is not None else None
+    grid = result.grid if diffusion is not None else None
 
     def at_pixels(nodal: Array) -> Array:
         assert grid is not None
@@ -102,15 +101,6 @@ def map_panels(result: xr.DataTree, config: Config, manifold: Manifold) -> list[
             row.append(_weight_scatter(limit, network.outer_weight.values[k], times[k]))
         rows.append(row)
     return rows
-
-
-def mesh_of(diffusion: xr.Dataset, config: Config) -> Grid:
-    """The mesh of a result: from a file if it names its cells, else built in."""
-    cells, degree = config.diffusion.cells, config.diffusion.degree
-    if "cell" not in diffusion:
-        return grid_on(config.shape(), cells, degree)
-    corners = diffusion.node.values[: int(diffusion.cell.values.max()) + 1]
-    return with_degree(Triangulation(Sphere(2), corners, diffusion.cell.values), degree)
 
 
 def _weight_scatter(limit: Array, u: Array, t: float) -> Panel:

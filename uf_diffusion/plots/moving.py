@@ -11,7 +11,9 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
-from uf_diffusion.errors import InputError
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.grids.icosphere import Icosphere
 from uf_diffusion.plots.interactive import (
     PALE,
     Picture,
@@ -26,10 +28,10 @@ from uf_diffusion.plots.interactive import (
 from uf_diffusion.plots.lines import line_points
 from uf_diffusion.plots.maps import MOST_AXES
 from uf_diffusion.plots.reduced import Reduced
+from uf_diffusion.plots.shown import Shown
 from uf_diffusion.plots.style import BLUE, ORANGE, by_coordinate
 from uf_diffusion.plots.surfaces import SmallChart, globe_pictures, map_pictures
-from uf_diffusion.problem.grids import Icosphere
-from uf_diffusion.problem.manifolds import Array, Manifold, Sphere
+from uf_diffusion.problem.manifolds import Manifold, Sphere
 
 __all__ = ["Movie", "movie"]
 
@@ -54,7 +56,7 @@ class Movie:
     note: str = ""
 
 
-def movie(result: xr.DataTree) -> Movie:
+def movie(result: Shown) -> Movie:
     """The moving pictures of a result: of densities on curves, maps or spheres, and of outer
     weights.
     """
@@ -62,11 +64,11 @@ def movie(result: xr.DataTree) -> Movie:
     if reduced is None:
         return Movie(np.empty(0))
     try:
-        manifold = reduced.config.shape()
+        manifold = result.manifold
     except InputError as error:
         return Movie(np.empty(0), note=f"There is no picture: {error}")
     if not 0 < len(manifold.axes) <= MOST_AXES:
-        place = f"the manifold '{reduced.config.problem.manifold}' of dimension {manifold.dim}"
+        place = f"the manifold '{result.manifold_name}' of dimension {manifold.dim}"
         return Movie(np.empty(0), note=f"There is no picture of {place}.")
     if len(manifold.axes) == 1:
         pictures, points = _lines(reduced, manifold), min(NODES, reduced.nodes)
@@ -91,7 +93,9 @@ def _lines(reduced: Reduced, manifold: Manifold) -> list[Picture]:
 
 def _curves(manifold: Manifold, d: xr.Dataset, rows: Iterable[Array]) -> tuple[Any, list[Any]]:
     """Nodal values along the axis, of no more nodes than are shown."""
-    x, number = by_coordinate(manifold, d.node.values, np.arange(d.sizes["node"], dtype=float))
+    x, number = by_coordinate(
+        manifold, d.node_position.values, np.arange(d.sizes["node"], dtype=float)
+    )
     some = chosen(len(x), NODES)
     return single(x[some]), [single(row[number[some].astype(int)]) for row in rows]
 

@@ -7,12 +7,12 @@ from functools import cached_property
 
 import xarray as xr
 
-from uf_diffusion.config import Config, config_of
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.grids.base import Grid
 from uf_diffusion.plots.interactive import chosen
-from uf_diffusion.plots.maps import mesh_of
-from uf_diffusion.plots.style import group, smoothed
-from uf_diffusion.problem.grids import Grid
-from uf_diffusion.problem.manifolds import Array, Manifold
+from uf_diffusion.plots.shown import Shown
+from uf_diffusion.plots.style import smoothed
+from uf_diffusion.problem.manifolds import Manifold
 
 __all__ = ["Reduced"]
 
@@ -25,14 +25,14 @@ class Reduced:
     """What a result's pictures show.
 
     Attributes:
-        config: of the run.
+        result: what is thinned.
         times: of the frames, dimensionless.
         left_out: how many snapshots are not shown.
         diffusion, network: the result's groups at these times, those that it has.
         every: one neuron in so many is shown.
     """
 
-    config: Config
+    result: Shown
     times: Array
     left_out: int
     diffusion: xr.Dataset | None
@@ -40,9 +40,9 @@ class Reduced:
     every: int
 
     @staticmethod
-    def of(result: xr.DataTree) -> Reduced | None:
+    def of(result: Shown) -> Reduced | None:
         """Of a result; nothing where it has neither side."""
-        diffusion, network = group(result, "diffusion"), group(result, "network")
+        diffusion, network = result.group("diffusion"), result.group("network")
         some = diffusion if diffusion is not None else network
         if some is None:
             return None
@@ -53,7 +53,7 @@ class Reduced:
         if diffusion is not None:
             diffusion = diffusion.isel(snapshot=frames)
         return Reduced(
-            config_of(result), some.snapshot_time.values[frames],
+            result, some.snapshot_time.values[frames],
             some.sizes["snapshot"] - len(frames), diffusion, network, every,
         )  # fmt: skip
 
@@ -66,7 +66,8 @@ class Reduced:
     def grid(self) -> Grid:
         """The diffusion's mesh."""
         assert self.diffusion is not None
-        return mesh_of(self.diffusion, self.config)
+        found: Grid = self.result.grid
+        return found
 
     def estimates(self, manifold: Manifold, points: Array) -> list[Array]:
         """Kernel density estimates of the neurons at points, for each frame."""

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
-import xarray as xr
 from matplotlib.axes import Axes
 
-from uf_diffusion.plots.style import BLUE, ORANGE, Panel, by_coordinate, group
+from uf_diffusion.plots.shown import Shown
+from uf_diffusion.plots.style import BLUE, ORANGE, Panel, by_coordinate
 from uf_diffusion.problem.manifolds import Manifold
 
 __all__ = ["spectrum_panels"]
 
 
-def spectrum_panels(result: xr.DataTree, manifold: Manifold) -> list[Panel]:
+def spectrum_panels(result: Shown, manifold: Manifold) -> list[Panel]:
     """The eigenvalues, the first eigenfunctions along the first coordinate, and the kernel's."""
-    spectrum, kernel = group(result, "spectrum"), result["kernel"].to_dataset()
+    spectrum, kernel = result.group("spectrum"), result.group("kernel")
+
+    assert kernel is not None
 
     def values(ax: Axes) -> None:
         assert spectrum is not None
@@ -27,7 +29,7 @@ def spectrum_panels(result: xr.DataTree, manifold: Manifold) -> list[Panel]:
         assert spectrum is not None
         line = len(manifold.axes) == 1
         for k, e in enumerate(spectrum.eigenfunction.values[:3]):
-            x, y = by_coordinate(manifold, spectrum.node.values, e)
+            x, y = by_coordinate(manifold, spectrum.node_position.values, e)
             ax.plot(x, y, "-" if line else ".", ms=2, label=f"mode {k + 1}")
         ax.set(title="eigenfunctions", xlabel=manifold.axes[0].label, ylabel="eigenfunction")
         ax.legend(loc="upper right")

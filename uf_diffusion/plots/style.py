@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from uf_diffusion.comparison.smoothed import kernel_sums
-from uf_diffusion.problem.manifolds import Array, Manifold
-from uf_diffusion.store import appearing
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.files import appearing
+from uf_diffusion.distances.density_estimates import kernel_sums
+from uf_diffusion.problem.manifolds import Manifold
 
 __all__ = ["BLUE", "GREEN", "GREY", "ORANGE", "PALETTE", "STYLE", "Panel",
-           "by_coordinate", "group", "save", "smoothed", "thinned"]  # fmt: skip
+           "by_coordinate", "save", "smoothed", "thinned"]  # fmt: skip
 
 type Panel = Callable[[Axes], None]
 
@@ -40,11 +40,6 @@ def save(figure: Figure, path: Path) -> None:
     """Write a figure; the file appears under its name once it is complete."""
     with appearing(path) as partial:
         figure.savefig(partial, format=path.suffix[1:], dpi=150)
-
-
-def group(result: xr.DataTree, name: str) -> xr.Dataset | None:
-    """A group of a result, if it is there."""
-    return result[name].to_dataset() if name in result else None
 
 
 def by_coordinate(manifold: Manifold, node: Array, values: Array) -> tuple[Array, Array]:

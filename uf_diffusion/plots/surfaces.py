@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.grids.icosphere import Icosphere
 from uf_diffusion.plots.interactive import (
     DARK,
     PALE,
@@ -22,8 +24,7 @@ from uf_diffusion.plots.interactive import (
 )
 from uf_diffusion.plots.maps import Chart
 from uf_diffusion.plots.reduced import Reduced
-from uf_diffusion.problem.grids import Icosphere
-from uf_diffusion.problem.manifolds import Array, Axis
+from uf_diffusion.problem.manifolds import Axis
 
 __all__ = ["SmallChart", "globe_pictures", "map_pictures"]
 

@@ -2,38 +2,62 @@
 
 A density is a small frozen value on a manifold, with respect to the manifold's volume. Its
 ``formula(x, xp)`` takes the coordinates ``x[0], x[1], ...`` and the namespace ``numpy`` or ``ufl``;
-calling it takes points ``(n, ambient)`` and returns values ``(n,)``.
+calling it takes points ``(n, ambient)`` and returns values ``(n,)``. A density that was made
+without a manifold, such as ``Bumps(gamma=10)``, gets that of the `Problem` that it is given to.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from types import ModuleType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from scipy.special import ive
 
-from uf_diffusion.errors import InputError, cause, shown, unknown
-from uf_diffusion.problem.arguments import points, reals
-from uf_diffusion.problem.manifolds import Array, Circle, FlatTorus, Manifold, Sphere
-from uf_diffusion.problem.plugins import load
+from uf_diffusion.core.arguments import points, reals
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.wording import cause, shown
+from uf_diffusion.problem.manifolds import NOWHERE, Circle, FlatTorus, Manifold, Sphere
 
-__all__ = ["DENSITIES", "PLACEMENTS", "Bumps", "Density", "Diracs", "Python", "Uniform",
-           "VonMisesFisher", "density"]  # fmt: skip
+__all__ = [
+    "UNIFORM",
+    "Bumps",
+    "Density",
+    "Diracs",
+    "Function",
+    "Uniform",
+    "VonMisesFisher",
+    "placed",
+]
 
-PLACEMENTS = ("random", "even", "quantile")  # of a density's atoms
 _DRAWS = 1000  # rounds of rejection
 
 
 @dataclass(frozen=True)
 class Density:
-    """A probability density on a manifold; subclasses give ``formula`` and ``sample``."""
+    """A probability density on a manifold; subclasses give ``formula`` and ``sample``.
 
-    manifold: Manifold = field(repr=False)
+    Attributes:
+        manifold: where it lives; not given: that of the problem which it becomes a part of.
+    """
+
+    manifold: Manifold = field(default=NOWHERE, repr=False)
+
+    def on(self, manifold: Manifold) -> Self:
+        """The same density on a manifold, if it has none yet.
+
+        Raises:
+            InputError: where it lives on another manifold, or cannot live there.
+        """
+        if self.manifold is NOWHERE:
+            return replace(self, manifold=manifold)
+        if self.manifold != manifold:
+            raise InputError(f"The density {self} lives on {self.manifold}, not on {manifold}.")
+        return self
 
     def formula(self, x: Any, xp: ModuleType) -> Any:
         """The density of coordinates ``x[0], x[1], ...``, in the namespace numpy or ufl."""
@@ -78,6 +102,8 @@ class Bumps(Density):
     weights: Any = None
 
     def __post_init__(self) -> None:
+        if self.manifold is NOWHERE:
+            return
         if not isinstance(self.manifold, Circle | FlatTorus):
             raise InputError("Density 'bumps' lives on the circle and the torus; "
                              "on a sphere use 'von-mises-fisher'.")  # fmt: skip
@@ -138,6 +164,8 @@ class VonMisesFisher(Density):
     weights: Any = None
 
     def __post_init__(self) -> None:
+        if self.manifold is NOWHERE:
+            return
         if not isinstance(self.manifold, Sphere):
             raise InputError("Density 'von-mises-fisher' lives on the circle and the sphere; "
                              "on a torus use 'bumps'.")  # fmt: skip
@@ -200,6 +228,8 @@ class Diracs(Density):
     weights: Any = None
 
     def __post_init__(self) -> None:
+        if self.manifold is NOWHERE:
+            return
         n = self.manifold.ambient
         centres = reals("centres", [] if self.centres is None else self.centres)
         if centres.ndim != 2 or centres.shape[1] != n or not len(centres):
@@ -222,25 +252,28 @@ class Diracs(Density):
 
 
 @dataclass(frozen=True)
-class Python(Density):
+class Function(Density):
     """A user's function ``(n, ambient) -> (n,)``, normalised here by quadrature.
 
     Attributes:
-        function: "module:name"; ``folder`` and the working folder are on the import path.
-        folder: where the configuration file lies.
+        values: the function; its values must not be negative.
+        name: in messages; not given: the function's own.
     """
 
-    function: str = ""
-    folder: str = field(default=".", repr=False)
-    _values: Callable[[Array], Array] = field(init=False, repr=False, compare=False)
-    _mass: float = field(init=False, repr=False, compare=False)
-    _peak: float = field(init=False, repr=False, compare=False)
+    values: Callable[[Array], Any] = field(default=NOWHERE, repr=False)
+    name: str = ""
+    _mass: float = field(default=1.0, init=False, repr=False, compare=False)
+    _peak: float = field(default=0.0, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        values = load(self.function, Path(self.folder), "density")
-        if not callable(values):
-            raise InputError(f"'{self.function}' is not a function.")
-        object.__setattr__(self, "_values", values)
+        if not callable(self.values):
+            raise InputError(f"'{self.name or shown(self.values)}' is not a function.")
+        if not self.name:
+            object.__setattr__(self, "name", getattr(self.values, "__name__", "function"))
+        if self.manifold is not NOWHERE:
+            self._normalise()
+
+    def _normalise(self) -> None:
         manifold = self.manifold
         side = math.ceil(20_000 ** (1 / manifold.dim))
         try:
@@ -251,35 +284,33 @@ class Python(Density):
         with np.errstate(over="ignore"):
             mass = float(values.mean() * manifold.volume)
         if not 0 < mass < math.inf:
-            raise InputError(
-                f"Density '{self.function}' cannot be normalised: its integral is {mass}."
-            )
+            raise InputError(f"Density '{self.name}' cannot be normalised: its integral is {mass}.")
         object.__setattr__(self, "_mass", mass)
         object.__setattr__(self, "_peak", 1.5 * float(values.max()) / mass)
 
     def _checked(self, x: Array) -> Array:
         try:
-            values = np.asarray(self._values(x))
+            values = np.asarray(self.values(x))
         except Exception as error:
-            raise InputError(f"Density '{self.function}' failed with {cause(error)}.") from error
+            raise InputError(f"Density '{self.name}' failed with {cause(error)}.") from error
         if values.dtype.kind not in "biuf":
             raise InputError(
-                f"Density '{self.function}' must give real numbers, not of type {values.dtype}."
+                f"Density '{self.name}' must give real numbers, not of type {values.dtype}."
             )
         if values.shape != (len(x),):
             raise InputError(
-                f"Density '{self.function}' must map (n, {x.shape[1]}) to (n,), "
+                f"Density '{self.name}' must map (n, {x.shape[1]}) to (n,), "
                 f"but gave shape {values.shape} for n = {len(x)}."
             )
         if not np.isfinite(values).all():
-            raise InputError(f"Density '{self.function}' has values that are not finite.")
+            raise InputError(f"Density '{self.name}' has values that are not finite.")
         if (values < 0).any():
-            raise InputError(f"Density '{self.function}' is negative: {values.min():.3g}.")
+            raise InputError(f"Density '{self.name}' is negative: {values.min():.3g}.")
         return values.astype(float)
 
     def formula(self, x: Any, xp: ModuleType) -> Any:
         if xp is not np:
-            raise InputError(f"Density '{self.function}' is a numpy function without UFL form.")
+            raise InputError(f"Density '{self.name}' is a numpy function without UFL form.")
         return self._checked(np.asarray(x).T) / self._mass
 
     def sample(self, n: int, rng: np.random.Generator) -> Array:
@@ -294,49 +325,33 @@ class Python(Density):
                 break
             accepted.append(x[rng.random(len(x)) * self._peak < values])
             found += len(accepted[-1])
-        raise InputError(f"Density '{self.function}' has a peak too sharp to sample.")
+        raise InputError(f"Density '{self.name}' has a peak too sharp to sample.")
 
 
-DENSITIES: dict[str, type[Density]] = {
-    "uniform": Uniform,
-    "bumps": Bumps,
-    "von-mises-fisher": VonMisesFisher,
-    "diracs": Diracs,
-    "python": Python,
-}
-
-
-def density(spec: str | Mapping[str, Any], manifold: Manifold, folder: str = ".") -> Density:
-    """The density that a configuration names.
+def placed(density: Any, manifold: Manifold, name: str) -> Density:
+    """A density on a manifold, from a `Density` or a function of points.
 
     Args:
-        spec: a kind, or a table with ``kind`` and the attributes of its class.
-        manifold: where it lives.
-        folder: first on the import path of a density of kind "python".
+        density: what a caller gave.
+        manifold: where it is to live.
+        name: what it is, in messages.
 
     Raises:
-        InputError: for an unknown kind or key, or a value out of range.
+        InputError: for anything else, and as `Density.on`.
     """
-    table = dict(spec) if isinstance(spec, Mapping) else {"kind": spec}
-    kind = table.pop("kind", None)
-    if not isinstance(kind, str):
-        raise InputError(f"A density needs a kind: one of {', '.join(DENSITIES)}.")
-    if kind not in DENSITIES:
-        raise unknown("density kind", kind, DENSITIES)
-    cls = DENSITIES[kind]
-    valid = {f.name for f in fields(cls) if f.init} - {"manifold", "folder"}
-    for key in table:
-        if key not in valid:
-            raise unknown(f"key of density '{kind}'", key, valid) if valid else InputError(
-                f"Density '{kind}' takes no key, but '{key}' was given."
-            )  # fmt: skip
-    if cls is Python:
-        table["folder"] = folder
-    return cls(manifold, **table)
+    if isinstance(density, Density):
+        return density.on(manifold)
+    if isinstance(density, type) or not callable(density):
+        raise InputError(
+            f"The {name} must be a density such as Uniform() or a function of points, "
+            f"not {shown(density)}."
+        )
+    return Function(manifold, density)
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    number = isinstance(value, int | float | np.integer | np.floating)
+    return number and not isinstance(value, bool)
 
 
 def _weights(values: Any, count: int) -> tuple[float, ...]:
@@ -345,3 +360,6 @@ def _weights(values: Any, count: int) -> tuple[float, ...]:
         raise InputError(f"weights must be {count} positive number(s), one for each peak, "
                          f"not {shown(values)}.")  # fmt: skip
     return tuple(map(float, weights / weights.sum()))
+
+
+UNIFORM = Uniform()

@@ -8,16 +8,18 @@ Everything is dimensionless and works elementwise on arrays of any shape.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from uf_diffusion.errors import InputError, cause, shown, unknown
-from uf_diffusion.problem.manifolds import Array
-from uf_diffusion.problem.plugins import load
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.wording import cause, shown
 
-__all__ = ["Biased", "Custom", "Divergence", "Entropy", "Power", "Unbiased", "divergence"]
+__all__ = ["BIASED", "ENTROPY", "UNBIASED", "Biased", "Custom", "Divergence", "Entropy", "Power",
+           "Unbiased", "checked"]  # fmt: skip
+
+ELEMENTWISE = ("f", "df", "conjugate", "dconjugate", "d2conjugate")
 
 
 class Divergence(Protocol):
@@ -214,17 +216,15 @@ class Custom:
     which the damping of Newton's method is safe.
 
     Attributes:
-        name: "module:name".
-        folder: where the configuration file lies.
+        of: that object.
+        name: in messages and titles.
     """
 
+    of: Any = field(repr=False)
     name: str
-    folder: str = "."
     power: float = field(init=False)
-    _of: Any = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_of", load(self.name, Path(self.folder), "regulariser"))
         u = np.logspace(-3, 3, 241)
         object.__setattr__(self, "power", 2.0)
         with np.errstate(all="ignore"):
@@ -256,7 +256,7 @@ class Custom:
 
     def _call(self, name: str, t: Array) -> Array:
         try:
-            values = np.array(getattr(self._of, name)(t), dtype=float)  # a copy of its own
+            values = np.array(getattr(self.of, name)(t), dtype=float)  # a copy of its own
         except Exception as error:
             raise InputError(
                 f"Regulariser '{self.name}': {name} failed with {cause(error)}."
@@ -298,21 +298,22 @@ def _same(a: Array, b: Array, scale: Array) -> bool:
     return bool((np.abs(a - b) <= 1e-4 * scale).all())
 
 
-def divergence(name: str, power: float = 2.0, folder: str = ".") -> Divergence:
-    """The divergence of a name; ``power`` is read by "power" only.
-
-    "module:name" names a user's own, see `Custom`; ``folder`` is searched first.
+def checked(divergence: Any) -> Divergence:
+    """A divergence as it is, or an object with the functions of one as a `Custom`.
 
     Raises:
-        InputError: for an unknown name or a power outside (1, 4].
+        InputError: for anything else, and as `Custom`.
     """
-    if not isinstance(name, str):
-        raise InputError(f"problem.regulariser must be a string, not {shown(name)}.")
-    if name == "power":
-        return Power(power)
-    if ":" in name:
-        return Custom(name, folder)
-    plain: dict[str, Divergence] = {d.name: d for d in (Unbiased(), Biased(), Entropy())}
-    if name not in plain:
-        raise unknown("problem.regulariser", name, [*plain, "power"])
-    return plain[name]
+    if isinstance(divergence, Unbiased | Biased | Power | Entropy | Custom):
+        return divergence
+    missing = [name for name in ELEMENTWISE if not callable(getattr(divergence, name, None))]
+    if missing:
+        raise InputError(
+            f"The divergence must be one such as UNBIASED, not {shown(divergence)}: "
+            f"it has no function {', '.join(missing)}."
+        )
+    kind = divergence if isinstance(divergence, type) else type(divergence)
+    return Custom(divergence, f"{kind.__module__}:{kind.__qualname__}")
+
+
+UNBIASED, BIASED, ENTROPY = Unbiased(), Biased(), Entropy()

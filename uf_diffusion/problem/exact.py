@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from uf_diffusion.core.arrays import Array
 from uf_diffusion.problem.densities import Density
-from uf_diffusion.problem.manifolds import Array, Circle
+from uf_diffusion.problem.manifolds import Circle
 
 __all__ = ["FirstMode", "QuantileHeatFlow"]
 

@@ -10,24 +10,21 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from uf_diffusion.errors import InputError, cause, shown, unknown
-from uf_diffusion.problem.arguments import whole_number
-from uf_diffusion.problem.plugins import load
+from uf_diffusion.core.arguments import whole_number
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.wording import shown
 
-__all__ = ["MANIFOLDS", "Array", "Axis", "Circle", "Embedded", "FlatTorus", "Manifold", "Sphere",
-           "manifold"]  # fmt: skip
+__all__ = ["NOWHERE", "Axis", "Circle", "Embedded", "FlatTorus", "Manifold", "Sphere"]
 
+NOWHERE: Any = None  # the manifold of a density, or of features, that has none yet
 MOST_AXES = 100  # of a sphere or a torus: volumes stay within the range of numbers
-MANIFOLDS = {"circle": 1, "sphere": 2, "torus": 2}  # with their default dimensions
-
-Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class Axis(NamedTuple):
@@ -343,43 +340,3 @@ class FlatTorus:
         """sin^2 of half the angle to ``centre`` (a point), axis by axis."""
         half_turn = math.pi / self.period
         return [xp.sin(half_turn * (x[k] - float(c))) ** 2 for k, c in enumerate(np.ravel(centre))]
-
-
-def manifold(name: str, dim: int, period: float = 1.0, folder: str = ".") -> Manifold:
-    """The manifold of a name.
-
-    "module:name" names a user's own `Manifold`: a value, or a class or function that makes one
-    without arguments; ``folder`` is searched first.
-
-    Args:
-        name: one of `MANIFOLDS`, or "module:name".
-        dim: its dimension; 0 is any dimension of a user's own.
-        period: of a torus, a length.
-        folder: where the configuration file lies.
-
-    Raises:
-        InputError: for an unknown name, a dimension that it has not, or something that is no
-            manifold.
-    """
-    if ":" in name:
-        return _own(name, dim, folder)
-    if name not in MANIFOLDS:
-        raise unknown("problem.manifold", name, MANIFOLDS)
-    if name == "torus":
-        return FlatTorus(dim, period)
-    return Circle(dim) if name == "circle" else Sphere(dim)
-
-
-def _own(name: str, dim: int, folder: str) -> Manifold:
-    found = load(name, Path(folder), "manifold")
-    try:
-        found = found() if callable(found) else found
-    except Exception as error:
-        raise InputError(f"Manifold '{name}' failed with {cause(error)}.") from error
-    if not isinstance(found, Manifold):
-        wanted = {member for member in vars(Manifold) if not member.startswith("_")}
-        missing = ", ".join(sorted(wanted - set(dir(found))))
-        raise InputError(f"'{name}' is not a manifold: it has no {missing}.")
-    if dim not in (0, found.dim):
-        raise InputError(f"problem.dim must be {found.dim} on manifold '{name}', not {dim}.")
-    return found

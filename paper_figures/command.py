@@ -1,0 +1,39 @@
+"""The command ``uf-diffusion figures``, which the command line finds by an entry point."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import cyclopts
+
+from paper_figures import GROUP_NAMES
+
+__all__ = ["figures"]
+
+
+def figures(
+    *names: Annotated[
+        str,
+        cyclopts.Parameter(
+            help=f"Of {', '.join(GROUP_NAMES)}, or of a single figure; all if none."
+        ),
+    ],
+    quick: Annotated[
+        bool, cyclopts.Parameter(negative="", help="The first 1000 steps, small networks.")
+    ] = False,
+    widest: Annotated[
+        int, cyclopts.Parameter(help="Leave out wider networks: those on the torus take longest.")
+    ] = 1024,
+    seeds: Annotated[
+        int | None,
+        cyclopts.Parameter(help="Runs of each network; 1 with --quick, else the paper's 6."),
+    ] = None,
+    out: Annotated[
+        Path | None, cyclopts.Parameter(name="--out", help="Default runs/figures or runs/quick.")
+    ] = None,
+) -> None:
+    """Regenerate the paper's figures, and ours. When interrupted, repeat it: it goes on."""
+    from paper_figures.work import draw_figures
+
+    draw_figures(names, quick, widest, (1 if quick else 6) if seeds is None else seeds, out)

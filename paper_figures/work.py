@@ -1,0 +1,37 @@
+"""What ``uf-diffusion figures`` does: compute what is missing, draw, and say what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from paper_figures.regenerate import Report, chosen, regenerate
+from paper_figures.scale import Scale
+from uf_diffusion.core import mpi
+from uf_diffusion.core.files import write_text
+from uf_diffusion.library.commands import tell_failures
+from uf_diffusion.runs.folders import run_folder
+
+__all__ = ["draw_figures"]
+
+
+def draw_figures(
+    names: Sequence[str], quick: bool, widest: int, seeds: int, out: Path | None
+) -> None:
+    """The figures of some names, into a folder."""
+    scale = Scale(seeds, quick, widest)
+    folder = out or Path("runs") / ("quick" if quick else "figures")
+    wanted = chosen(names)
+    with run_folder(folder, mark="runs"):
+        drawn = regenerate(wanted, scale, folder)
+        mpi.on_root(lambda: _tell(drawn, folder))
+
+
+def _tell(drawn: Report, folder: Path) -> None:
+    if drawn.agreement:
+        write_text(folder / "agreement.txt", drawn.agreement + "\n")
+        print(f"{drawn.agreement}\n")
+    for name, file in drawn.files.items():
+        print(f"{name:26}{drawn.seconds[name]:8.0f} s  {file}")
+    print(f"{'all runs, on one core':26}{drawn.total:8.0f} s")
+    tell_failures(drawn.failures, "their figures are missing")

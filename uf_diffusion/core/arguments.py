@@ -1,0 +1,96 @@
+"""Values that a caller gives, checked: real arrays, points, weights and whole numbers."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import numpy as np
+
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.wording import shown
+
+__all__ = ["LARGEST", "finite_number", "points", "reals", "weights", "whole_number"]
+
+LARGEST = 1e50  # fourth powers of such numbers do not overflow
+
+
+def reals(name: str, values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Real numbers as float64, of any shape.
+
+    Args:
+        name: of the values, at the beginning of the sentence.
+        values: what the caller gave.
+
+    Raises:
+        InputError: for anything but real numbers of magnitude below `LARGEST`.
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError:  # rows of different lengths
+        array = np.array(None)
+    if array.dtype.kind not in "iuf":
+        raise InputError(f"{name} must be real numbers, not {shown(values)}.")
+    array = array.astype(float, copy=False)  # single precision has no LARGEST
+    usable = np.abs(array) < LARGEST
+    if not usable.all():
+        first = float(array[~usable].flat[0])
+        raise InputError(f"{name} must be finite and below {LARGEST:g}, not {first}.")
+    return array
+
+
+def points(values: Any, ambient: int = 0) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Points ``(n, ambient)`` with n >= 1, of as many coordinates as there are where 0 is given.
+
+    Raises:
+        InputError: for anything else.
+    """
+    x = reals("Points", values)
+    if x.ndim != 2 or not x.size:
+        raise InputError(f"Points must have shape (n, ambient) with n >= 1, not {x.shape}.")
+    if ambient and x.shape[1] != ambient:
+        raise InputError(f"A point has {ambient} coordinates here, not {x.shape[1]}.")
+    return x
+
+
+def weights(values: Any, n: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Weights ``(n,)`` of a probability measure; equal where None is given.
+
+    Raises:
+        InputError: for anything else.
+    """
+    if values is None:
+        return np.full(n, 1 / n)
+    a = reals("Weights", values)
+    if a.shape != (n,):
+        raise InputError(f"Weights must have shape ({n},), not {a.shape}.")
+    if a.min() < 0:
+        raise InputError(f"Weights must not be negative, but one is {a.min():g}.")
+    if not abs(a.sum() - 1) <= 1e-8:
+        raise InputError(f"Weights must sum to 1, not to {a.sum():.6g}.")
+    return a
+
+
+def whole_number(name: str, value: Any, least: int, most: int | None = None) -> None:
+    """Do nothing for a whole number from ``least`` to ``most``.
+
+    Raises:
+        InputError: for anything else.
+    """
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or value < least or (most is not None and value > most):
+        span = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise InputError(f"{name} must be a whole number {span}, not {shown(value)}.")
+
+
+def finite_number(name: str, value: Any, least: float, most: float) -> None:
+    """Do nothing for a number from ``least`` to ``most``.
+
+    Raises:
+        InputError: for anything else.
+    """
+    real = isinstance(value, int | float | np.integer | np.floating)
+    if not real or not least <= value <= most:
+        raise InputError(
+            f"{name} must be at least {least:g} and at most {most:g}, not {shown(value)}."
+        )

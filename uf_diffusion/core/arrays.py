@@ -1,0 +1,14 @@
+"""Names for the arrays that annotations mention: their shapes stand in the docstrings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Array", "Complex", "Index", "Mask"]
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+Complex = np.ndarray[Any, np.dtype[np.complex128]]
+Index = np.ndarray[Any, np.dtype[np.int64]]  # numbers of nodes, neurons, waves
+Mask = np.ndarray[Any, np.dtype[np.bool_]]

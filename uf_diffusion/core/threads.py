@@ -1,0 +1,65 @@
+"""Threads for compiled loops and matrix products: no more than this process has cores.
+
+BLAS itself is held to one thread. numpy and scipy bring a BLAS each, and the idle threads of one
+keep the other's from their cores; blocks of work that are handed out here do not.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from threadpoolctl import threadpool_limits
+
+from uf_diffusion.core.mpi import ranks_here
+
+__all__ = ["blocks_of", "in_threads", "one_blas_thread", "using_threads"]
+
+_pool: ThreadPoolExecutor | None = None
+
+
+def _cores() -> int:
+    """Cores for each rank on this machine; OMP_NUM_THREADS where the user has set it."""
+    chosen = os.environ.get("OMP_NUM_THREADS", "")
+    if chosen.isdigit() and int(chosen) > 0:
+        return int(chosen)
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (usable or 1) // ranks_here())
+
+
+@contextmanager
+def using_threads(many: bool) -> Iterator[None]:
+    """Give `in_threads` all cores of this rank, or one: small work would only wait for more."""
+    global _pool
+    before, count = _pool, _cores() if many else 1
+    with threadpool_limits(1), ThreadPoolExecutor(count) as pool:
+        _pool = pool if count > 1 else None
+        try:
+            yield
+        finally:
+            _pool = before
+
+
+def one_blas_thread() -> None:
+    """From now on BLAS works in one thread, unless the user has set OMP_NUM_THREADS."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        threadpool_limits(1)
+
+
+def blocks_of(n: int, size: int) -> list[slice]:
+    """Slices of n rows with at most ``size`` each."""
+    return [slice(i, min(i + size, n)) for i in range(0, n, size)]
+
+
+def in_threads[Block](work: Callable[[Block], object], blocks: Sequence[Block]) -> None:
+    """Do work that lets other threads run, block by block.
+
+    The blocks must not depend on the number of threads; then the results do not.
+    """
+    if _pool is None or len(blocks) == 1:
+        for block in blocks:
+            work(block)
+    else:
+        list(_pool.map(work, blocks))

@@ -1,0 +1,148 @@
+"""Direct solvers: sparse matrices, symmetric ones with a new diagonal each time, and bands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from petsc4py import PETSc
+from scipy import sparse
+from scipy.linalg import lapack
+
+from uf_diffusion.core.arrays import Array, Index
+from uf_diffusion.diffusion.petsc import PREFIX, StageFailure, configure, solved
+
+__all__ = ["LU", "Band", "Cholesky"]
+
+
+class Cholesky:
+    """PETSc's sparse Cholesky factorisation (MUMPS), anew for each diagonal."""
+
+    def __init__(self, K: PETSc.Mat) -> None:
+        self._K, self._shifted = K, K.duplicate(copy=True)
+        self._shifted.setOption(PETSc.Mat.Option.SPD, True)
+        self._diagonal = K.getDiagonal()
+        self._right, self._left = K.createVecs()
+        self._ksp = _mumps(self._shifted, PETSc.PC.Type.CHOLESKY)
+        self._ksp.setOptionsPrefix(PREFIX)
+        configure(self._ksp)
+
+    def set(self, diagonal: Array, shift: float) -> None:
+        self._shift = shift
+        self._left.array_w[:] = diagonal / shift
+        self._right.waxpy(1.0, self._left, self._diagonal)
+        self._shifted.setDiagonal(self._right)
+        self._ksp.setOperators(self._shifted)
+
+    def solve(self, rhs: Array, rtol: float) -> tuple[Array, int]:
+        np.divide(rhs, self._shift, out=self._left.array_w)
+        return solved(self._ksp, self._left, self._right, rtol)
+
+
+class LU:
+    """PETSc's sparse LU factorisation (MUMPS) on this rank alone, anew for each set of entries.
+
+    Where the entries are is fixed, and the order of elimination depends on nothing else: equal
+    matrices have equal factors, whatever came before them.
+
+    Args:
+        places: a matrix with all entries that any will have.
+    """
+
+    def __init__(self, places: sparse.csr_matrix) -> None:
+        self._places = places
+        self._create()
+
+    def _create(self) -> None:
+        shape, csr = self._places.shape, _csr(self._places)
+        self._matrix = PETSc.Mat().createAIJ(shape, csr=csr, comm=PETSc.COMM_SELF)
+        self._right, self._left = self._matrix.createVecs()
+        self._ksp = _mumps(self._matrix, PETSc.PC.Type.LU)
+        pc = self._ksp.getPC()
+        pc.setFactorSetUpSolverType()
+        for choice in (6, 8):  # permuting and scaling look at the entries
+            pc.getFactorMatrix().setMumpsIcntl(choice, 0)
+
+    def set(self, matrix: sparse.csr_matrix) -> None:
+        """Choose the matrix of the next solves."""
+        self._matrix.zeroEntries()
+        self._matrix.setValuesCSR(*_csr(matrix))
+        self._matrix.assemble()
+        self._ksp.setOperators(self._matrix)
+
+    def solve(self, rhs: Array) -> Array:
+        """The solution.
+
+        Raises:
+            StageFailure: for a matrix that is singular or not finite.
+        """
+        self._left.array_w[:] = rhs
+        try:
+            return solved(self._ksp, self._left, self._right, 1e-12)[0]
+        except StageFailure:
+            self._create()  # MUMPS does not recover
+            raise
+
+
+def _mumps(matrix: PETSc.Mat, factorisation: str) -> PETSc.KSP:
+    ksp = PETSc.KSP().create(matrix.comm)
+    ksp.setOperators(matrix)
+    ksp.setType(PETSc.KSP.Type.PREONLY)
+    ksp.getPC().setType(factorisation)
+    ksp.getPC().setFactorSolverType("mumps")
+    return ksp
+
+
+def _csr(matrix: sparse.csr_matrix) -> tuple[Index, Index, Array]:
+    starts, columns = (a.astype(PETSc.IntType) for a in (matrix.indptr, matrix.indices))
+    return starts, columns, matrix.data
+
+
+class Band:
+    """A circle in one process: the first node is the border of an open chain, a banded matrix.
+
+    Args:
+        K: the stiffness matrix.
+        order: the nodes along the circle, beginning with a corner of a cell.
+    """
+
+    def __init__(self, K: PETSc.Mat, order: Index) -> None:
+        starts, columns, entries = K.getValuesCSR()
+        matrix = sparse.csr_array((entries, columns, starts))[order][:, order].tocoo()
+        self._order, self._place = order, np.argsort(order)
+        self._back: Callable[..., Any]
+        row, column = matrix.coords
+        chain = (row > 0) & (column > 0) & (row >= column)
+        below = (row - column)[chain]
+        width = int(below.max())
+        self._chain = np.zeros((width + 1, len(order) - 1), order="F")
+        self._chain[below, column[chain] - 1] = matrix.data[chain]
+        self._border = np.zeros(len(order))
+        self._border[column[row == 0]] = matrix.data[row == 0]
+
+    def set(self, diagonal: Array, shift: float) -> None:
+        d = diagonal[self._order]
+        chain = shift * self._chain
+        chain[0] += d[1:]
+        if len(chain) == 2:
+            main, side, info = lapack.dpttrf(chain[0], chain[1, :-1])
+            self._back = partial(lapack.dpttrs, main, side)
+        else:
+            factor, info = lapack.dpbtrf(chain, lower=1, overwrite_ab=1)
+            self._back = partial(lapack.dpbtrs, factor, lower=1)
+        if info:
+            raise StageFailure("the matrix of Newton's method is not positive definite")
+        self._coupling = shift * self._border[1:]
+        self._corner = d[0] + shift * self._border[0]
+
+    def solve(self, rhs: Array, rtol: float) -> tuple[Array, int]:
+        r = rhs[self._order]
+        both = np.empty((len(r) - 1, 2), order="F")
+        both[:, 0], both[:, 1] = r[1:], self._coupling
+        y, reply = self._back(both, overwrite_b=1)[0].T
+        x = np.empty_like(r)
+        x[0] = (r[0] - self._coupling @ y) / (self._corner - self._coupling @ reply)
+        x[1:] = y - x[0] * reply
+        return x[self._place], 0

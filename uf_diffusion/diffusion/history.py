@@ -1,0 +1,70 @@
+"""What is recorded of a diffusion: numbers of every step, the ratio at the snapshot times."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from uf_diffusion.core.arrays import Array
+
+if TYPE_CHECKING:
+    from uf_diffusion.diffusion.time_stepping import DiffusionState, Evolution
+
+__all__ = ["DIFFUSION_SERIES", "DiffusionHistory"]
+
+DIFFUSION_SERIES = (
+    "t",
+    "step_size",
+    "mass",
+    "risk",
+    "min_ratio",
+    "max_ratio",
+    "newton_iterations",
+    "linear_iterations",
+    "stage_error",
+)
+
+
+class DiffusionHistory:
+    """Every step's numbers, and the ratio h at the snapshot times, on this rank's nodes.
+
+    Args:
+        solver: interpolates between steps, so that the snapshots do not distort them.
+        times: increasing snapshot times, the last not after the end.
+    """
+
+    def __init__(self, solver: Evolution, times: Array) -> None:
+        self.times = times
+        self.ratios: list[Array] = []
+        self._solver = solver
+        self._series: dict[str, list[float]] = {name: [] for name in DIFFUSION_SERIES}
+        self._last: DiffusionState | None = None
+
+    def __call__(self, state: DiffusionState) -> None:
+        """Record a state; call it with each in turn, on all ranks."""
+        while len(self.ratios) < len(self.times):
+            t = self.times[len(self.ratios)]
+            if t > state.t * (1 + 1e-12):
+                break
+            if self._last is None or t >= state.t * (1 - 1e-12):
+                self.ratios.append(state.ratio)
+            else:
+                self.ratios.append(self._solver.between(self._last, state, t))
+        for name, values in self._series.items():
+            values.append(getattr(state, name))
+        self._last = state
+
+    def resume(self, series: dict[str, Array], ratios: list[Array], last: DiffusionState) -> None:
+        """Take over what an earlier run had recorded up to ``last``."""
+        self._series = {name: list(series[name]) for name in DIFFUSION_SERIES}
+        self.ratios, self._last = ratios, last
+
+    @property
+    def last(self) -> DiffusionState | None:
+        """The newest state, if any."""
+        return self._last
+
+    def series(self, name: str) -> Array:
+        """One of `DIFFUSION_SERIES` at every step, ``(step,)``."""
+        return np.array(self._series[name])

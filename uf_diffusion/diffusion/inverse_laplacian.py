@@ -1,0 +1,67 @@
+"""The inverse of the teacher-weighted Laplacian on a mesh, in this process alone."""
+
+from __future__ import annotations
+
+from mpi4py import MPI
+
+from collections.abc import Callable
+
+import numpy as np
+from dolfinx import fem
+from dolfinx.fem.petsc import assemble_matrix
+
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.diffusion.forms import weighted_stiffness
+from uf_diffusion.diffusion.linear_solvers import FluxForm, compressed, linear_solver
+from uf_diffusion.diffusion.meshes import space_on
+from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
+from uf_diffusion.grids.base import Grid
+from uf_diffusion.problem import Problem
+from uf_diffusion.problem.densities import Density
+
+__all__ = ["inverse_laplacian", "lumped_teacher"]
+
+_SHIFT = 1e-6  # of the stiffness by the teacher's mass, in units of the unweighted spectral gap
+
+
+def lumped_teacher(grid: Grid, teacher: Density) -> tuple[Array, Array]:
+    """The nodes' lumped volumes, and the teacher there scaled to mass 1, ``(n,)`` each."""
+    solver = UltraFastDiffusion(Problem(teacher.manifold, teacher), grid, comm=MPI.COMM_SELF)
+    volume, nu = (solver.everywhere(values) for values in (solver.volume, solver.teacher))
+    return volume, nu
+
+
+def inverse_laplacian(grid: Grid, volume: Array, teacher: Array) -> Callable[[Array], Array]:
+    """B -> psi with integral of nu grad psi . grad v equal to b . v for all nodal v, for loads b
+    of sum 0; both ``(n,)`` in the grid's numbering.
+
+    The stiffness matrix K is singular. K + delta C, C the lumped mass, is not, and corrections
+    with the residual of K take away what the small shift delta does.
+
+    Args:
+        grid: the mesh.
+        volume: the lumped volume of each node, ``(n,)``.
+        teacher: nu there, ``(n,)``, positive.
+    """
+    V, node = space_on(grid, MPI.COMM_SELF)
+    nu = fem.Function(V)
+    nu.x.array[:] = teacher[node]
+    K = assemble_matrix(weighted_stiffness(V, nu))
+    K.assemble()
+    K = compressed(K)
+    stiffness, manifold = FluxForm(K), grid.manifold
+    linear = linear_solver(K, grid, node, manifold.dim)
+    weight = (volume * teacher)[node]
+    linear.set(_SHIFT * manifold.spectral_gap * weight, 1.0)
+
+    def solve(b: Array) -> Array:
+        residual, psi = b[node], np.zeros(len(b))
+        for _ in range(20):
+            change = linear.solve(residual - weight * (residual.sum() / weight.sum()), 1e-12)[0]
+            psi[node] += change
+            if abs(b[node] @ change) <= 1e-14 * abs(b @ psi):
+                break
+            residual = b[node] - stiffness(psi[node])
+        return psi
+
+    return solve

@@ -1,0 +1,50 @@
+"""Densities over time for ParaView."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from dolfinx import fem
+from dolfinx.io import VTXWriter
+
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.files import require_room
+from uf_diffusion.core.mpi import on_root
+from uf_diffusion.diffusion.time_stepping import Evolution
+
+__all__ = ["write_fields"]
+
+
+def write_fields(path: Path, solver: Evolution, snapshots: Sequence[tuple[float, Array]]) -> None:
+    """Write density and outer weight at the snapshot times to an ADIOS2 folder.
+
+    The fields are written element by element (DG1): a continuous field has wrong values in the
+    cells at the seam of a periodic mesh. The folder appears under its name once it is complete.
+
+    Args:
+        path: ends in ``.bp``.
+        solver: owns the mesh.
+        snapshots: pairs of a time and the ratio h at the owned nodes.
+
+    Raises:
+        Unwritable: on all ranks, when there is no room for it.
+    """
+    partial = path.with_name(f".{path.name}")
+    Q = fem.functionspace(solver.mesh, ("DG", 1))
+    density, outer_weight = fem.Function(Q, name="density"), fem.Function(Q, name="outer_weight")
+    values = (2 * len(snapshots) + 4) * Q.dofmap.index_map.size_global  # fields, mesh
+    on_root(lambda: require_room(path, 8 * values))
+    with VTXWriter(solver.comm, partial, [density, outer_weight]) as writer:
+        for t, ratio in snapshots:
+            density.interpolate(solver.function(ratio * solver.teacher))
+            outer_weight.interpolate(solver.function(solver.outer_weight(ratio)))
+            writer.write(t)
+
+    def publish() -> None:
+        shutil.rmtree(path, ignore_errors=True)
+        partial.rename(path)
+
+    solver.comm.barrier()
+    on_root(publish)

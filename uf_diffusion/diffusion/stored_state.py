@@ -1,0 +1,59 @@
+"""The PDE's part of a checkpoint: enough to go on, on any number of ranks.
+
+Fields are stored in the grid's own numbering, which does not depend on the ranks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.diffusion.history import DIFFUSION_SERIES, DiffusionHistory
+from uf_diffusion.diffusion.time_stepping import Before, DiffusionState, Evolution, Pace
+
+__all__ = ["pack", "restore"]
+
+NODAL = ("ratio", "potential", "derivative")
+NUMBERS = (*DIFFUSION_SERIES, "dual_energy", "distance")  # beside the count of steps
+
+
+def pack(state: DiffusionState, solver: Evolution, history: DiffusionHistory) -> xr.Dataset | None:
+    """A state and what has been recorded, on rank 0; call it on all ranks."""
+    before = state.before or Before(0.0, state.potential)
+    fields = [*(getattr(state, name) for name in NODAL), before.potential]
+    nodal, shots = (solver.gathered(np.array(a)) for a in (fields, history.ratios))
+    if nodal is None:
+        return None
+    steps = {name: (("step",), history.series(name)) for name in DIFFUSION_SERIES}
+    numbers = {f"last_{name}": getattr(state, name) for name in NUMBERS}
+    numbers |= {"count": state.step, "before": before.t}
+    if state.pace is not None:
+        numbers |= {"pace": np.array(state.pace)}
+    return xr.Dataset(
+        {**steps, "field": (("name", "node"), nodal), "snapshot": (("shot", "node"), shots)},
+        attrs=numbers,
+    )
+
+
+def restore(stored: xr.Dataset, solver: Evolution, history: DiffusionHistory) -> DiffusionState:
+    """The state of a checkpoint, on this rank's nodes; the history takes over its records.
+
+    Raises:
+        InputError: on all ranks, when it belongs to another problem.
+    """
+    values = {str(name): variable.values for name, variable in stored.items()}
+    nodes = len(solver.grid.nodes)
+    if "field" not in values or values["field"].shape != (len(NODAL) + 1, nodes):
+        raise InputError(f"The checkpoint is not one of this run with {nodes} nodes.")
+    *nodal, potential = values["field"][:, solver.node]
+    numbers, count = stored.attrs, int(stored.attrs["count"])
+    state = DiffusionState(
+        **dict(zip(NODAL, nodal, strict=True)),
+        **{name: numbers[f"last_{name}"] for name in NUMBERS},
+        step=count,
+        pace=Pace(*map(float, numbers["pace"])) if "pace" in numbers else None,
+        before=Before(float(numbers["before"]), potential) if count else None,
+    )
+    history.resume(values, list(values["snapshot"][:, solver.node]), state)
+    return state

@@ -1,0 +1,231 @@
+"""The energy distance: on lines and circles in O(n log n), elsewhere the sum over all pairs.
+
+With the signed measure s = mu - nu the squared distance is minus the double integral of |x - y|
+against s. Nothing is lost to the cancellation of the three mean distances where mu and nu are
+close: the sums are over a measure that is small.
+
+Source: Székely and Rizzo, J. Stat. Plan. Inference 143 (2013); arXiv:2504.18208, section 6.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from uf_diffusion.core import arguments
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.distances.pair_loops import distance_sums, distance_sums_3, over_rows, period_of
+from uf_diffusion.problem.manifolds import FlatTorus, Manifold
+
+__all__ = ["energy_distance", "energy_distance_series", "energy_distances_of_densities",
+           "negative_type"]  # fmt: skip
+
+
+def negative_type(manifold: Manifold) -> bool:
+    """Whether the energy distance obeys the triangle inequality and its square is not negative.
+
+    Not so for wrapped differences on tori of two and more dimensions, see `energy_distance`.
+    """
+    return not isinstance(manifold, FlatTorus) or manifold.dim == 1
+
+
+def energy_distance(
+    X: Array,
+    Y: Array,
+    a: Array | None = None,
+    b: Array | None = None,
+    manifold: Manifold | None = None,
+) -> float:
+    """The square root of 2 E|X - Y| - E|X - X'| - E|Y - Y'|, the paper's MMD.
+
+    A metric in the embedding, so on spheres. With the wrapped difference it is not one on a torus:
+    the Fourier coefficients of |x - y| vanish for even waves in one dimension, and some are
+    positive in more, where 0 is given for a negative square.
+
+    Args:
+        X, Y: points ``(n, ambient)``, ``(m, ambient)``.
+        a, b: their weights ``(n,)``, ``(m,)``, each summing to 1; equal where not given.
+        manifold: measures |x - y| by its ``chord`` (a torus: the wrapped difference); Euclidean
+            where not given.
+
+    Raises:
+        InputError: for points or weights of the wrong shape, not finite, or not summing to 1.
+    """
+    ambient = 0 if manifold is None else manifold.ambient
+    X, Y = arguments.points(X, ambient), arguments.points(Y, ambient)
+    if X.shape[1] != Y.shape[1]:
+        raise InputError(f"X and Y have {X.shape[1]} and {Y.shape[1]} coordinates a point.")
+    a, b = arguments.weights(a, len(X)), arguments.weights(b, len(Y))
+    return float(_of_pair(X, a[None], Y, b[None], manifold)[0])
+
+
+def energy_distances_of_densities(
+    X: Array, A: Array, Y: Array, B: Array, manifold: Manifold | None = None
+) -> Array:
+    """`energy_distance` of k pairs of measures whose points stay where they are, ``(k,)``.
+
+    All pairs of points are gone through once, whatever k is; and once for X and Y together where
+    they are the same points, say the nodes of one mesh.
+
+    Args:
+        X, Y: points ``(n, ambient)``, ``(m, ambient)``.
+        A, B: weights ``(k, n)``, ``(k, m)``, each row summing to 1.
+        manifold: as in `energy_distance`.
+
+    Raises:
+        InputError: as `energy_distance`.
+    """
+    X = arguments.points(X, 0 if manifold is None else manifold.ambient)
+    Y = arguments.points(Y, X.shape[1])
+    A, B = arguments.reals("A", A), arguments.reals("B", B)
+    if A.ndim != 2 or B.ndim != 2 or len(A) != len(B):
+        raise InputError(
+            f"A and B must have shapes (k, {len(X)}) and (k, {len(Y)}), "
+            f"not {A.shape} and {B.shape}."
+        )
+    for a, b in zip(A, B, strict=True):
+        arguments.weights(a, len(X))
+        arguments.weights(b, len(Y))
+    return _of_pair(X, A, Y, B, manifold)
+
+
+def energy_distance_series(
+    X: Array, Y: Array, B: Array, manifold: Manifold | None = None, a: Array | None = None
+) -> Array:
+    """`energy_distance` of k networks to k measures on the same atoms, ``(k,)``.
+
+    Args:
+        X: points ``(k, n, ambient)``.
+        Y: atoms ``(m, ambient)``; their distances to each other are computed once for all k.
+        B: weights ``(k, m)``, each row summing to 1.
+        manifold: as in `energy_distance`.
+        a: weights of the points, ``(n,)``, the same for all k; equal where not given.
+
+    Raises:
+        InputError: as `energy_distance`.
+    """
+    X, Y, B = arguments.reals("X", X), arguments.points(Y), arguments.reals("B", B)
+    if X.ndim != 3 or not X.size or B.shape != (len(X), len(Y)):
+        raise InputError(
+            f"X and B must have shapes (k, n, ambient) and (k, m) for m = {len(Y)} atoms, "
+            f"not {X.shape} and {B.shape}."
+        )
+    arguments.points(X[0], Y.shape[1] if manifold is None else manifold.ambient)
+    arguments.points(Y, X.shape[2])
+    for b in B:
+        arguments.weights(b, len(Y))
+    if _is_line(manifold, Y):
+        return np.array([energy_distance(x, Y, a, b, manifold) for x, b in zip(X, B, strict=True)])
+    a = arguments.weights(a, X.shape[1])
+    rows, which = np.unique(B, axis=0, return_inverse=True)  # mostly one, or all of them
+    among_atoms = _among(Y, rows, manifold)[which]
+    return np.array(
+        [
+            _root(2 * _between(x, Y, a, b, manifold) - _among(x, a[None], manifold)[0] - own)
+            for x, b, own in zip(X, B, among_atoms, strict=True)
+        ]
+    )
+
+
+def _of_pair(X: Array, A: Array, Y: Array, B: Array, manifold: Manifold | None) -> Array:
+    """The distances of k pairs of measures, from their differences."""
+    same = X.shape == Y.shape and np.array_equal(X, Y)
+    Z = X if same else np.concatenate([X, Y])
+    S = A - B if same else np.hstack([A, -B])
+    if _is_line(manifold, X):
+        return np.array([_root(_on_line(Z, s, manifold)) for s in S])
+    return np.array([_root(-squared) for squared in _among(Z, S, manifold)])
+
+
+def _root(squared: float) -> float:
+    return math.sqrt(max(0.0, float(squared)))
+
+
+# --- one dimension --------------------------------------------------------------------------------
+
+
+def _is_line(manifold: Manifold | None, X: Array) -> bool:
+    return X.shape[1] == 1 if manifold is None else len(manifold.axes) == 1
+
+
+def _on_line(Z: Array, s: Array, manifold: Manifold | None) -> float:
+    """The squared distance of a signed measure of mass 0 on a line, a torus or the circle."""
+    if manifold is None:
+        return _by_steps(Z[:, 0], s, 0.0, float(Z.min()), float(Z.max()))
+    axis = manifold.axes[0]
+    x = np.mod(manifold.chart(Z)[:, 0] - axis.low, axis.length)
+    if period_of(manifold):
+        return _wrapped(x, s, axis.length)
+    return _chords(x, s)
+
+
+def _by_steps(x: Array, jump: Array, first: float, low: float, high: float) -> float:
+    """Twice the integral from ``low`` to ``high`` of F^2, F(low) = ``first`` and F jumps at x.
+
+    For a distribution function F that is the squared energy distance on a line.
+    """
+    order = np.argsort(x, kind="stable")
+    ends = np.concatenate([[low], x[order], [high]])
+    F = first + np.concatenate([[0.0], np.cumsum(jump[order])])
+    return float(2 * (F**2 @ np.diff(ends)))
+
+
+def _wrapped(x: Array, s: Array, length: float) -> float:
+    """On the flat circle: the integral of s(H)^2 over all half circles H = [t, t + length / 2).
+
+    Two points at distance d are parted by the half circles of a set of t of measure 2 d. Half a
+    turn on, s(H) is minus what it was, and t in the first half is enough; there it loses the
+    points of the first half and gains those of the second.
+    """
+    half = length / 2
+    gained = x >= half
+    return _by_steps(
+        np.where(gained, x - half, x), np.where(gained, s, -s), float(s[~gained].sum()), 0.0, half
+    )
+
+
+def _chords(angle: Array, s: Array) -> float:
+    """On the unit circle |x - y| = 2 sin((a - b) / 2) for angles 2 pi > a >= b >= 0: sums over the
+    points before each one do.
+    """
+    order = np.argsort(angle, kind="stable")
+    sine, cosine, s = np.sin(angle[order] / 2), np.cos(angle[order] / 2), s[order]
+    before = sine * (np.cumsum(s * cosine) - s * cosine) - cosine * (np.cumsum(s * sine) - s * sine)
+    return float(-4 * (s @ before))
+
+
+# --- all pairs ------------------------------------------------------------------------------------
+
+
+def _among(X: Array, A: Array, manifold: Manifold | None) -> Array:
+    """sum_ij A[q, i] A[q, j] |x_i - x_j| for weights A ``(k, n)``, ``(k,)``."""
+    sums = _sums(X, X, A, manifold, once=True)
+    return np.asarray(2 * np.einsum("qi,iq->q", A, sums))
+
+
+def _between(X: Array, Y: Array, a: Array, b: Array, manifold: Manifold | None) -> float:
+    return float(a @ _sums(X, Y, b[None], manifold, once=False)[:, 0])
+
+
+def _sums(X: Array, Y: Array, B: Array, manifold: Manifold | None, once: bool) -> Array:
+    """sum_j |x_i - y_j| B[q, j] ``(n, k)``; each pair of X = Y once, if so wished."""
+    n, m = len(X), len(Y)
+    period = period_of(manifold) if manifold is not None else 0.0
+    if manifold is not None and period:  # the loops take coordinates of one period
+        X, Y = (manifold.retract(x, np.zeros_like(x)) for x in (X, Y))
+    few = len(B) == 1 and X.shape[1] <= 3
+    if few:
+        X, Y = (np.pad(x, ((0, 0), (0, 3 - x.shape[1]))) for x in (X, Y))
+    columns, B, out = np.ascontiguousarray(Y.T), np.ascontiguousarray(B), np.empty((n, len(B)))
+
+    def block(rows: slice) -> None:
+        start = rows.start if once else -n - 1
+        if few:
+            distance_sums_3(X[rows], columns, B[0], period, start, out[rows, 0])
+        else:
+            distance_sums(X[rows], columns, B, period, start, out[rows])
+
+    over_rows(block, n, m)
+    return out

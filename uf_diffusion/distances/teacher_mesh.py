@@ -1,0 +1,85 @@
+"""What distances between densities need beside two measures: a mesh with the teacher on it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.distances.measures import Measure
+from uf_diffusion.grids.base import Grid
+from uf_diffusion.grids.curved import Curved
+from uf_diffusion.problem.densities import Density
+
+__all__ = ["TeacherMesh"]
+
+
+@dataclass(frozen=True, eq=False)
+class TeacherMesh:
+    """A mesh with the teacher's density at its nodes, and the width of a smoothing kernel.
+
+    Attributes:
+        grid: the mesh.
+        volume: the lumped volume of each node, ``(n,)``.
+        teacher: the density nu there, ``(n,)``, positive.
+        bandwidth: standard deviation of the smoothing kernel along one direction, in the
+            manifold's unit of length, at least half the mesh's spacing. Where it is not given it is
+            the mesh's spacing, or 2 / dim times the mean spacing of as many even points as the
+            smaller measure has atoms, if that is more.
+
+    Raises:
+        InputError: for nodal values of the wrong shape or sign, or too small a bandwidth.
+    """
+
+    grid: Grid
+    volume: Array
+    teacher: Array
+    bandwidth: float | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.grid.nodes)
+        for name, values in (("volume", self.volume), ("teacher", self.teacher)):
+            if np.shape(values) != (n,) or not (np.isfinite(values).all() and np.min(values) > 0):
+                raise InputError(f"The {name} must be positive and finite at the {n} nodes.")
+        least = self.grid.spacing / 2
+        if self.bandwidth is not None and not least <= self.bandwidth < np.inf:
+            raise InputError(
+                f"The bandwidth must be at least {least:.3g}, half the mesh's spacing, "
+                f"not {self.bandwidth}."
+            )
+
+    @classmethod
+    def of(cls, grid: Grid, teacher: Density, bandwidth: float | None = None) -> TeacherMesh:
+        """The mesh of a teacher, scaled to mass 1 on the mesh. It takes DOLFINx."""
+        from uf_diffusion.diffusion.inverse_laplacian import lumped_teacher
+
+        return cls(grid, *lumped_teacher(grid, teacher), bandwidth)
+
+    def width(self, mu: Measure, nu: Measure) -> float:
+        """The bandwidth for two measures."""
+        if self.bandwidth is not None:
+            return self.bandwidth
+        dim, few = mu.manifold.dim, min(len(mu.points), len(nu.points))
+        return max(self.grid.spacing, 2 / dim * math.pow(mu.manifold.volume / few, 1 / dim))
+
+    def loads(self, measure: Measure) -> Array:
+        """The integrals ``(n,)`` of the nodal basis functions against a measure."""
+        corners, share = self.grid.locate(measure.points)
+        if isinstance(self.grid, Curved):
+            corners, share = self.grid.numbers(corners), self.grid.element.basis(share)
+        loads = share * measure.weights[:, None]
+        return np.bincount(corners.ravel(), loads.ravel(), len(self.grid.nodes))
+
+    @cached_property
+    def inverse_laplacian(self) -> Callable[[Array], Array]:
+        """From loads of sum 0 to the potential, see `diffusion.inverse_laplacian`; both ``(n,)``.
+        It takes DOLFINx, in this process alone.
+        """
+        from uf_diffusion.diffusion.inverse_laplacian import inverse_laplacian
+
+        return inverse_laplacian(self.grid, self.volume, self.teacher)

@@ -1,0 +1,159 @@
+"""A grid with the nodes of an element of higher degree."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from uf_diffusion.core.arrays import Array, Index
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.grids.base import Grid, Nesting, key_of_corners
+from uf_diffusion.grids.elements import LumpedElement, lumped_element
+from uf_diffusion.problem.manifolds import Manifold, Sphere
+
+__all__ = ["Curved"]
+
+
+@dataclass(frozen=True)
+class Curved:
+    """A grid with the nodes of a lumped element of higher degree: first those of the base.
+
+    The nodes inside an edge, face or cell are numbered by its sorted corners, so the numbers are
+    the same wherever the grid is rebuilt.
+
+    Attributes:
+        base: the grid of the corners.
+        degree: of the element, 2 or 3.
+    """
+
+    base: Grid
+    degree: int
+
+    @property
+    def manifold(self) -> Manifold:
+        manifold: Manifold = self.base.manifold
+        return manifold
+
+    @property
+    def built_in(self) -> bool:
+        return self.base.built_in
+
+    @property
+    def spacing(self) -> float:
+        return self.base.spacing
+
+    @property
+    def cells(self) -> Index:
+        return self.base.cells
+
+    @property
+    def cell_count(self) -> int:
+        return self.base.cell_count
+
+    @property
+    def node_count(self) -> int:
+        vertices, cells, dim = self.base.node_count, self.cell_count, self.manifold.dim
+        # edges, faces and cells of closed manifolds: every facet is in two cells, and in three
+        # dimensions Euler's characteristic is 0
+        parts = {1: [cells], 2: [3 * cells // 2, cells], 3: [vertices + cells, 2 * cells, cells]}
+        inside = [self._inside(corners) for corners in range(2, dim + 2)]
+        return vertices + sum(n * k for n, k in zip(parts[dim], inside, strict=True))
+
+    @property
+    def element(self) -> LumpedElement:
+        return lumped_element(self.manifold.dim, self.degree)
+
+    @cached_property
+    def _parts(self) -> dict[int, Index]:
+        """By the number of their corners, the sorted keys of all edges, faces and cells."""
+        cells, count = self.base.cells, len(self.base.nodes)
+        sizes = set((self.element.nodes > 0).sum(axis=1)) - {1}
+        if count ** max(sizes) >= 2**63:
+            raise InputError(f"diffusion.degree = {self.degree}: so many cells need degree 1.")
+        return {
+            int(n): np.unique(
+                np.concatenate(
+                    [
+                        key_of_corners(cells[:, c], count)
+                        for c in itertools.combinations(range(cells.shape[1]), n)
+                    ]
+                )
+            )
+            for n in sizes
+        }
+
+    def numbers(self, corners: Index) -> Index:
+        """The node numbers ``(m, element nodes)`` of cells given by their corners ``(m, dim + 1)``,
+        in the order of ``element.nodes``.
+        """
+        return self.numbers_at(corners, self.element.nodes)
+
+    def numbers_at(self, corners: Index, local: Array) -> Index:
+        """The same for the element's nodes in another order."""
+        count = len(self.base.nodes)
+        start, first = {1: 0}, count
+        for n, keys in self._parts.items():
+            start[n], first = first, first + len(keys) * self._inside(n)
+        result = np.empty((len(corners), len(local)), dtype=np.int64)
+        for i, point in enumerate(local):
+            support = np.flatnonzero(point > 1e-9)
+            n = len(support)
+            chosen = corners[:, support]
+            if n == 1:
+                result[:, i] = chosen[:, 0]
+                continue
+            order = np.argsort(chosen, axis=1)
+            which = _nearest(point[support][order], self._patterns(n))
+            part = np.searchsorted(self._parts[n], key_of_corners(chosen, count))
+            result[:, i] = start[n] + part * self._inside(n) + which
+        return result
+
+    def _patterns(self, n: int) -> Array:
+        """The barycentric coordinates of the nodes inside a simplex of ``n`` corners."""
+        nodes = self.element.nodes
+        return nodes[(nodes[:, :n] > 0).all(axis=1) & (nodes[:, n:] == 0).all(axis=1), :n]
+
+    def _inside(self, n: int) -> int:
+        return len(self._patterns(n))
+
+    @cached_property
+    def _barycentric(self) -> tuple[Index, Array]:
+        """For every node the corners of one of its cells, and its coordinates in it."""
+        cells, local = self.base.cells, self.element.nodes
+        numbers = self.numbers(cells)
+        _, first = np.unique(numbers.ravel(), return_index=True)
+        cell, i = np.divmod(first, len(local))
+        return cells[cell], local[i]
+
+    @cached_property
+    def nodes(self) -> Array:
+        corners, shares = self._barycentric
+        manifold: Any = self.manifold
+        if isinstance(manifold, Sphere) and manifold.dim == 2:
+            points = np.einsum("nk,nka->na", shares, self.base.nodes[corners])
+            return np.asarray(manifold.project(points))
+        chart = manifold.chart(self.base.nodes)[corners]
+        length = manifold.axes[0].length
+        chart -= length * np.rint((chart - chart[:, :1]) / length)
+        return np.asarray(manifold.unchart(np.einsum("nk,nka->na", shares, chart)))
+
+    def locate(self, points: Array) -> tuple[Index, Array]:
+        return self.base.locate(points)
+
+    def interpolate(self, values: Array, points: Array) -> Array:
+        corners, barycentric = self.locate(points)
+        basis = self.element.basis(barycentric)
+        return np.asarray((basis * values[self.numbers(corners)]).sum(axis=1))
+
+    def coarser(self) -> Nesting | None:
+        """The base, by linear interpolation."""
+        return Nesting(self.base, *self._barycentric, np.arange(len(self.base.nodes)))
+
+
+def _nearest(points: Array, patterns: Array) -> Index:
+    distance = np.abs(points[:, None, :] - patterns[None]).max(axis=2)
+    return np.asarray(np.argmin(distance, axis=1))

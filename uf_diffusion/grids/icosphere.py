@@ -1,0 +1,112 @@
+"""The built-in mesh of the sphere S^2: an icosahedron that is cut again and again."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from uf_diffusion.core.arrays import Array, Index
+from uf_diffusion.grids.base import Nesting, key_of_corners
+from uf_diffusion.grids.triangulations import Triangulation
+from uf_diffusion.problem.manifolds import Sphere
+
+__all__ = ["Icosphere"]
+
+
+@dataclass(frozen=True)
+class Icosphere:
+    """The icosahedron, ``level`` times cut 4:1 with the new nodes pushed onto the unit sphere.
+
+    All triangles are acute, and the nodes of a level are the first nodes of the next.
+    """
+
+    manifold: Sphere
+    level: int
+
+    @property
+    def degree(self) -> int:
+        return 1
+
+    @property
+    def built_in(self) -> bool:
+        return True
+
+    @property
+    def spacing(self) -> float:
+        return self.surface.spacing
+
+    @property
+    def nodes(self) -> Array:
+        return self.surface.nodes
+
+    @property
+    def cells(self) -> Index:
+        """``(20 * 4^level, 3)`` node numbers, counter-clockwise seen from outside."""
+        return self.surface.cells
+
+    @property
+    def node_count(self) -> int:
+        return int(10 * 4**self.level + 2)
+
+    @property
+    def cell_count(self) -> int:
+        return int(20 * 4**self.level)
+
+    @cached_property
+    def surface(self) -> Triangulation:
+        """The nodes and triangles."""
+        nodes, cells = _icosahedron()
+        for _ in range(self.level):
+            nodes, cells = _cut(nodes, cells)
+        return Triangulation(self.manifold, nodes, cells)
+
+    def locate(self, points: Array) -> tuple[Index, Array]:
+        """The triangle that the ray through each point meets."""
+        return self.surface.locate(points)
+
+    def interpolate(self, values: Array, points: Array) -> Array:
+        return self.surface.interpolate(values, points)
+
+    def coarser(self) -> Nesting | None:
+        """The level below: a node is one of its nodes or halves one of its edges."""
+        if self.level == 0:
+            return None
+        coarse = Icosphere(self.manifold, self.level - 1)
+        old = np.arange(len(coarse.nodes))
+        first, second = np.divmod(_edges(coarse.cells, len(old))[0], len(old))
+        ends = np.column_stack([np.append(old, first), np.append(old, second)])
+        return Nesting(coarse, ends, np.full(ends.shape, 0.5), old)
+
+
+def _edges(cells: Index, count: int) -> tuple[Index, Index]:
+    """The sorted keys of all edges of triangles, and the ``(cells, 3)`` number of each one's."""
+    ends = cells[:, [[1, 2], [2, 0], [0, 1]]].reshape(-1, 2)
+    key, number = np.unique(key_of_corners(ends, count), return_inverse=True)
+    return key, number.reshape(-1, 3)
+
+
+def _icosahedron() -> tuple[Array, Index]:
+    """Nodes: two poles and two rings of five, turned against each other; outward triangles."""
+    ring = 2 * np.pi * np.arange(5) / 5
+    z, r = 1 / math.sqrt(5), 2 / math.sqrt(5)
+    up = np.column_stack([r * np.cos(ring), r * np.sin(ring), np.full(5, z)])
+    down = np.column_stack([r * np.cos(ring + np.pi / 5), r * np.sin(ring + np.pi / 5), -up[:, 2]])
+    nodes = np.vstack([[[0, 0, 1]], up, down, [[0, 0, -1]]])
+    k = np.arange(5)
+    a, b, c, d = 1 + k, 1 + (k + 1) % 5, 6 + k, 6 + (k + 1) % 5
+    pole = np.zeros(5, dtype=np.int64)
+    triples = ((pole, a, b), (a, c, b), (c, d, b), (pole + 11, d, c))
+    return nodes, np.concatenate([np.column_stack(t) for t in triples])
+
+
+def _cut(nodes: Array, cells: Index) -> tuple[Array, Index]:
+    """Cut every triangle in four at the projected midpoints of its edges."""
+    key, number = _edges(cells, len(nodes))
+    middle = nodes[key // len(nodes)] + nodes[key % len(nodes)]
+    middle /= np.linalg.norm(middle, axis=1, keepdims=True)
+    (a, b, c), (p, q, r) = cells.T, len(nodes) + number.T
+    triples = ((a, r, q), (r, b, p), (q, p, c), (p, q, r))
+    return np.vstack([nodes, middle]), np.concatenate([np.column_stack(t) for t in triples])

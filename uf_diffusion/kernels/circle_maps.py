@@ -1,0 +1,294 @@
+"""Feature maps on the circle whose kernels are semiseparable: exact at linear cost.
+
+ReLU features turn on and off where omega is orthogonal to the data, so along the circle their
+kernels, sampled or not, are sines and cosines with coefficients that change from point to point: a
+kernel of rank 8 or 6 once the circle is folded, omega and -omega at the same place. The periodic
+Matern-3/2 kernel has rank 4 without folding. See `semiseparable` for what this gives.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+from uf_diffusion.core.arrays import Array, Index
+from uf_diffusion.core.compiled import compiled
+from uf_diffusion.core.mpi import Share
+from uf_diffusion.kernels.closed_forms import Matern32, along_circle
+from uf_diffusion.kernels.feature_maps import Atoms, FeatureMap, Remembered, Solver
+from uf_diffusion.kernels.semiseparable import Generators, Sources, factorise, products
+from uf_diffusion.problem.manifolds import Circle
+
+__all__ = ["ArcCosineOnCircle", "CircleKernel", "CircleMap", "Matern32OnCircle", "SampledReLU"]
+
+
+class CircleKernel(Protocol):
+    """A kernel on the circle as generators along a line."""
+
+    @property
+    def rate(self) -> float:
+        """What scales distances along the line; 0 for kernels that do not decay."""
+        ...
+
+    @property
+    def rank(self) -> int: ...
+
+    def place(self, omega: Array) -> tuple[Array, Array]:
+        """Positions on the line, and a sign that says on which sheet; ``(n,)`` each."""
+        ...
+
+    def generators(self, position: Array, sign: Array) -> Generators: ...
+
+    def slopes(self, position: Array, sign: Array) -> Generators:
+        """The derivatives of the generators along the circle."""
+        ...
+
+
+def _fold(omega: Array) -> tuple[Array, Array]:
+    """The angle modulo pi, and the sign with omega = sign (cos, sin) of it."""
+    angle = Circle().chart(omega)[:, 0]
+    return np.where(angle < 0, angle + math.pi, angle), np.where(angle < 0, -1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class ArcCosineOnCircle:
+    """ReLU, infinitely many Gaussian inputs.
+
+    With d the distance between folded angles, i after j, and signs s:
+    2 pi K = sin d - d cos d + (1 + s_i s_j) (pi / 2) cos d.
+    """
+
+    rate: float = 0.0
+    rank: int = 6
+
+    def place(self, omega: Array) -> tuple[Array, Array]:
+        return _fold(omega)
+
+    def generators(self, position: Array, sign: Array) -> Generators:
+        return Generators(*_arc_cosine(position, sign, False))
+
+    def slopes(self, position: Array, sign: Array) -> Generators:
+        return Generators(*_arc_cosine(position, sign, True))
+
+
+@compiled
+def _arc_cosine(position: Array, sign: Array, slopes: bool) -> tuple[Array, Array]:
+    """U = [w, -b w, s w] / (2 pi), V = [w' + (pi/2 + b) w, w, (pi/2) s w], or their derivatives."""
+    n, quarter, h = len(position), math.pi / 2, 1 / (2 * math.pi)
+    U, V = np.empty((n, 6)), np.empty((n, 6))
+    for i in range(n):
+        b, s = position[i], sign[i]
+        w = (math.cos(b), math.sin(b))
+        t = (-w[1], w[0])  # dw / db, and dt / db = -w
+        for k in range(2):
+            if slopes:
+                U[i, k], U[i, k + 2], U[i, k + 4] = h * t[k], -h * (w[k] + b * t[k]), h * s * t[k]
+                V[i, k], V[i, k + 2], V[i, k + 4] = (quarter + b) * t[k], t[k], quarter * s * t[k]
+            else:
+                U[i, k], U[i, k + 2], U[i, k + 4] = h * w[k], -h * b * w[k], h * s * w[k]
+                V[i, k], V[i, k + 2] = t[k] + (quarter + b) * w[k], w[k]
+                V[i, k + 4] = quarter * s * w[k]
+    return U, V
+
+
+@dataclass(frozen=True)
+class SampledReLU:
+    """ReLU on given data x_1, ..., x_N, ``(N, 2)``.
+
+    max(0, z) = (z + |z|) / 2. Along the folded circle, w(b) = (cos b, sin b), the sign of w.x
+    changes once, where w is orthogonal to x. Write T for the mean of x x^T, H(b) for the mean of
+    sign(w.x) x x^T, B(b) for the part of T that has changed sign before b. Then for i after j
+    4 K = w_i.[(1 + s_i s_j) T + s_i H_j + s_j H_i + 2 B_j - 2 B_i] w_j.
+    """
+
+    data: Array
+    rate: float = 0.0
+    rank: int = 8
+
+    def place(self, omega: Array) -> tuple[Array, Array]:
+        return _fold(omega)
+
+    @cached_property
+    def _sums(self) -> tuple[Array, Array, Array]:
+        """Where signs change, and B and H after so many changes, ``(N + 1, 2, 2)``."""
+        x = self.data
+        change = np.mod(Circle().chart(x)[:, 0] + math.pi / 2, math.pi)
+        order = np.argsort(change)
+        change, x = change[order], x[order]
+        after = np.sign(x[:, 1] * np.cos(change) - x[:, 0] * np.sin(change))
+        outer = np.einsum("ni,nj->nij", x, x) / len(x)
+        changed, signed = np.zeros((2, len(x) + 1, 2, 2))
+        np.cumsum(outer, axis=0, out=changed[1:])
+        np.cumsum(2 * after[:, None, None] * outer, axis=0, out=signed[1:])
+        return change, changed, signed - signed[-1] / 2
+
+    def generators(self, position: Array, sign: Array) -> Generators:
+        return Generators(*_sampled(position, sign, *self._sums, False))
+
+    def slopes(self, position: Array, sign: Array) -> Generators:
+        return Generators(*_sampled(position, sign, *self._sums, True))
+
+
+@compiled
+def _sampled(
+    position: Array, sign: Array, change: Array, changed: Array, signed: Array, slopes: bool
+) -> tuple[Array, Array]:
+    """U = [w, s w, H w + s T w, T w - 2 B w] / 2, V = [2 B w, H w, s w, w] / 2; w', for slopes."""
+    n, count, last = len(position), 0, len(change)
+    U, V = np.empty((n, 8)), np.empty((n, 8))
+    for i in range(n):
+        while count < last and change[count] < position[i]:
+            count += 1
+        c, s = math.cos(position[i]), math.sin(position[i])
+        w = (-s / 2, c / 2) if slopes else (c / 2, s / 2)
+        for k in range(2):
+            T = changed[last, k, 0] * w[0] + changed[last, k, 1] * w[1]
+            B = 2 * (changed[count, k, 0] * w[0] + changed[count, k, 1] * w[1])
+            H = signed[count, k, 0] * w[0] + signed[count, k, 1] * w[1]
+            own = sign[i] * w[k]
+            U[i, k], U[i, k + 2], U[i, k + 4] = w[k], own, H + sign[i] * T
+            U[i, k + 6], V[i, k], V[i, k + 2] = T - B, B, H
+            V[i, k + 4], V[i, k + 6] = own, w[k]
+    return U, V
+
+
+@dataclass(frozen=True)
+class Matern32OnCircle:
+    """The periodic Matern-3/2 kernel: images ahead decay along the line, images behind grow."""
+
+    kernel: Matern32
+    rank: int = 4
+
+    @property
+    def rate(self) -> float:
+        return 1 / self.kernel.scale
+
+    def place(self, omega: Array) -> tuple[Array, Array]:
+        return Circle().chart(omega)[:, 0], np.ones(len(omega))
+
+    def generators(self, position: Array, sign: Array) -> Generators:
+        turn, one, moment = self.kernel.sums
+        x, unit = self.rate * position, np.ones_like(position)
+        up, down = np.exp(x - turn / 2), np.exp(-x - turn / 2)
+        return Generators(
+            np.column_stack([(one + moment) * unit, one * unit,
+                             up * (one * (1 + turn - x) + moment), up * one]),
+            np.column_stack([unit, 0 * unit, down, down * x]),
+        )  # fmt: skip
+
+    def slopes(self, position: Array, sign: Array) -> Generators:
+        turn, one, moment = self.kernel.sums
+        x, unit = self.rate * position, np.ones_like(position)
+        up, down = np.exp(x - turn / 2), np.exp(-x - turn / 2)
+        return Generators(
+            self.rate * np.column_stack([-moment * unit, -one * unit,
+                                         up * (one * (turn - x) + moment), up * one]),
+            self.rate * np.column_stack([unit, -unit, -down, down * (1 - x)]),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CircleMap(FeatureMap):
+    """A semiseparable kernel bound to a teacher."""
+
+    kernel: CircleKernel
+    teacher: Atoms
+
+    @cached_property
+    def sources(self) -> Sources:
+        """The teacher's potential Psi.t."""
+        neurons = self.at(self.teacher.points)
+        return Sources(neurons.position, neurons.generators, self.kernel.rate,
+                       self.teacher.weights[neurons.order])  # fmt: skip
+
+    @cached_property
+    def energy(self) -> float:
+        """|t|^2."""
+        neurons, weights = self.at(self.teacher.points), self.teacher.weights
+        return float(weights @ (neurons.products(weights)))
+
+    def at(self, omega: Array, share: Share | None = None) -> CircleNeurons:
+        return CircleNeurons(self, omega)
+
+    def memory(self, width: int) -> int:
+        return 8 * width * (6 * self.kernel.rank + 24)
+
+
+@dataclass(frozen=True)
+class CircleNeurons:
+    """Neurons in the order of the line."""
+
+    map: CircleMap
+    omega: Array
+
+    @property
+    def share(self) -> Share:
+        return Share(len(self.omega))
+
+    @cached_property
+    def _placed(self) -> tuple[Index, Array, Array]:
+        position, sign = self.map.kernel.place(self.omega)
+        order = np.argsort(position, kind="stable")  # fast where they are nearly sorted
+        return order, position[order], sign[order]
+
+    @property
+    def order(self) -> Index:
+        """The neurons' numbers along the line."""
+        return self._placed[0]
+
+    @property
+    def position(self) -> Array:
+        """Increasing positions on the line."""
+        return self._placed[1]
+
+    @cached_property
+    def generators(self) -> Generators:
+        """U and V along the line."""
+        return self.map.kernel.generators(*self._placed[1:])
+
+    @cached_property
+    def lag(self) -> Array:
+        """Scaled distances from the neurons before."""
+        position = self.position
+        return self.map.kernel.rate * np.diff(position, prepend=position[0])
+
+    def _unsorted(self, along: Array) -> Array:
+        values = np.empty_like(along)
+        values[self.order] = along
+        return values
+
+    def products(self, v: Array) -> Array:
+        """K v, ``(M,)``."""
+        return self._unsorted(products(self.generators, self.lag, v[self.order]))
+
+    @cached_property
+    def _target(self) -> Array:
+        return self.map.sources.potential(self.position, self.generators)
+
+    @cached_property
+    def _last(self) -> Remembered:
+        return Remembered()
+
+    def potential(self, v: Array) -> Array:
+        return self._last(self._potential, v)
+
+    def _potential(self, v: Array) -> Array:
+        along = self._target - products(self.generators, self.lag, v[self.order])
+        return self._unsorted(along)
+
+    def potential_gradient(self, v: Array) -> Array:
+        rows = self.map.kernel.slopes(*self._placed[1:])
+        slope = self.map.sources.potential(self.position, rows)
+        slope -= products(self.generators, self.lag, v[self.order], rows)
+        return along_circle(self.omega, self._unsorted(slope))
+
+    def misfit(self, v: Array) -> float:
+        return float(self.map.energy - v @ (self._unsorted(self._target) + self.potential(v)))
+
+    def solver(self, shift: Array) -> Solver:
+        factor = factorise(self.generators, self.lag, shift[self.order])
+        return lambda b, goal=0.0: self._unsorted(factor.solve(b[self.order]))

@@ -1,0 +1,180 @@
+"""The built-in features: ReLU on spheres, radial on tori, Laplace on the circle.
+
+Source: arXiv:2504.18208, section 6.1 and appendix B. A new feature is a class of its own, best
+derived from `PlainFeature`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.wording import shown, unknown
+from uf_diffusion.kernels.base import PairFunction, PlainFeature, Pullback
+from uf_diffusion.kernels.closed_forms import ArcCosine, Matern32, along_circle, images
+from uf_diffusion.kernels.loops import radial_gradient, radial_values, relu_gradient, relu_values
+from uf_diffusion.problem.manifolds import NOWHERE, Circle, FlatTorus, Sphere
+
+__all__ = ["PROFILES", "Laplace", "Radial", "ReLU"]
+
+
+def _require_home(name: str, home: str, manifold: Any, kind: type) -> None:
+    """Refuse a manifold of another kind; features without a manifold get one later."""
+    if manifold is not NOWHERE and not isinstance(manifold, kind):
+        raise InputError(f"Features '{name}' live on {home}; choose others for this manifold.")
+
+
+def _require_scale(scale: Any) -> None:
+    number = isinstance(scale, int | float | np.integer | np.floating)
+    if not (number and math.isfinite(scale) and scale > 0):
+        raise InputError(f"network.scale must be positive, not {shown(scale)}.")
+
+
+@dataclass(frozen=True)
+class ReLU:
+    """phi = max(0, omega.x) on a sphere, x standard Gaussian; no bias."""
+
+    manifold: Sphere = NOWHERE
+
+    def __post_init__(self) -> None:
+        _require_home("relu", "the circle and the sphere", self.manifold, Sphere)
+
+    def inputs(self, n: int, rng: np.random.Generator) -> Array:
+        return rng.standard_normal((n, self.manifold.ambient))
+
+    def __call__(self, omega: Array, x: Array) -> tuple[Array, Pullback]:
+        phi = np.maximum(omega @ x.T, 0)
+
+        def gradient(weight: Array) -> Array:
+            return self.manifold.tangent(omega, (phi > 0) @ (weight[:, None] * x))
+
+        return phi, gradient
+
+    def values(self, omega: Array, x: Array, factor: float, out: Array) -> None:
+        relu_values(omega, np.ascontiguousarray(x.T), factor, out)
+
+    def gradient(
+        self, omega: Array, x: Array, factor: float, weight: Array, values: Array
+    ) -> Array:  # fmt: skip
+        pulled = np.empty_like(omega)
+        relu_gradient(np.ascontiguousarray(x.T), factor, weight, values, pulled)
+        return self.manifold.tangent(omega, pulled)
+
+    @property
+    def kernel(self) -> PairFunction:
+        return ArcCosine(self.manifold)
+
+
+def _laplace(r: Array, s: float) -> tuple[Array, Array]:
+    value = 2 * np.exp(-r / s) / s**2
+    return value, -value / s
+
+
+def _gaussian(r: Array, s: float) -> tuple[Array, Array]:
+    value = np.exp(-0.5 * (r / s) ** 2)
+    return value, -value * r / s**2
+
+
+def _matern32(r: Array, s: float) -> tuple[Array, Array]:
+    decay = np.exp(-r / s)
+    return (1 + r / s) * decay, -r / s**2 * decay
+
+
+PROFILES: dict[str, Callable[[Array, float], tuple[Array, Array]]] = {
+    "laplace": _laplace,
+    "gaussian": _gaussian,
+    "matern": _matern32,
+}
+
+
+@dataclass(frozen=True)
+class Radial:
+    """phi = g(d(omega, x)) on a flat torus, x a standard Gaussian wrapped onto it.
+
+    Attributes:
+        scale: s > 0, a length.
+        profile: g(r): "laplace" 2 exp(-r/s) / s^2 (the paper's), "gaussian" exp(-r^2 / (2 s^2)),
+            "matern" (1 + r/s) exp(-r/s).
+    """
+
+    manifold: FlatTorus = NOWHERE
+    scale: float = 0.5
+    profile: str = "laplace"
+
+    def __post_init__(self) -> None:
+        _require_home("radial", "the torus", self.manifold, FlatTorus)
+        _require_scale(self.scale)
+        if self.profile not in PROFILES:
+            raise unknown("network.profile", self.profile, PROFILES)
+
+    def inputs(self, n: int, rng: np.random.Generator) -> Array:
+        return self.manifold.wrap(rng.standard_normal((n, self.manifold.dim)))
+
+    def __call__(self, omega: Array, x: Array) -> tuple[Array, Pullback]:
+        axes = zip(omega.T, x.T, strict=True)
+        lags = [self.manifold.wrap(a[:, None] - b) for a, b in axes]
+        distance = np.sqrt(sum(lag * lag for lag in lags))
+        phi, slope = PROFILES[self.profile](distance, self.scale)
+
+        def gradient(weight: Array) -> Array:
+            factor = slope * weight / np.where(distance > 0, distance, 1)
+            return np.column_stack([np.einsum("ij,ij->i", factor, lag) for lag in lags])
+
+        return phi, gradient
+
+    @property
+    def _shape(self) -> tuple[float, int, float]:
+        return self.manifold.period, list(PROFILES).index(self.profile), self.scale
+
+    def values(self, omega: Array, x: Array, factor: float, out: Array) -> None:
+        radial_values(omega, np.ascontiguousarray(x.T), *self._shape, factor, out)
+
+    def gradient(
+        self, omega: Array, x: Array, factor: float, weight: Array, values: Array
+    ) -> Array:  # fmt: skip
+        pulled = np.empty_like(omega)
+        radial_gradient(omega, np.ascontiguousarray(x.T), *self._shape, weight, values, pulled)
+        return pulled
+
+    @property
+    def kernel(self) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Laplace(PlainFeature):
+    """Periodic Laplace features on the circle, x uniform; their kernel is Matern-3/2.
+
+    phi is sqrt(2 pi / s) times the sum of exp(-|d|/s) over the images of d, the angle from x to
+    omega. Convolved with itself the Laplace function on the line gives s (1 + |d|/s) exp(-|d|/s),
+    and periodisation keeps convolutions.
+    """
+
+    manifold: Circle = NOWHERE
+    scale: float = 0.5
+
+    def __post_init__(self) -> None:
+        _require_home("laplace", "the circle", self.manifold, Circle)
+        _require_scale(self.scale)
+
+    def inputs(self, n: int, rng: np.random.Generator) -> Array:
+        return self.manifold.sample(n, rng)
+
+    def __call__(self, omega: Array, x: Array) -> tuple[Array, Pullback]:
+        _, up, down = images(self.manifold, omega, x, self.scale)
+        norm = math.sqrt(2 * math.pi / self.scale) / -math.expm1(-2 * math.pi / self.scale)
+
+        def gradient(weight: Array) -> Array:
+            return along_circle(omega, norm / self.scale * ((down - up) @ weight))
+
+        return norm * (up + down), gradient
+
+    @property
+    def kernel(self) -> PairFunction:
+        return Matern32(self.manifold, self.scale)

@@ -1,0 +1,114 @@
+"""Features on the manifold of a problem; those that a user brings are tried on a few points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.wording import cause
+from uf_diffusion.kernels.base import Feature
+from uf_diffusion.kernels.features import Laplace, Radial, ReLU
+from uf_diffusion.problem.manifolds import NOWHERE, Manifold
+
+__all__ = ["placed_features"]
+
+TRIED = (32, 4)  # points and inputs that a user's features are tried with
+NEAR = 1e-4  # distance over which their gradients are compared with differences
+
+
+def placed_features(features: Any, manifold: Manifold, name: str = "") -> Feature:
+    """Features on a manifold, checked.
+
+    Args:
+        features: a `Feature` such as ``ReLU()``, with or without a manifold, or a class or a
+            function that makes a `Feature` of a manifold.
+        manifold: where they are to live.
+        name: in messages; not given: that of the class or the function.
+
+    Raises:
+        InputError: for anything else, features of another manifold, or features whose values and
+            gradients do not fit together.
+    """
+    if isinstance(features, ReLU | Radial | Laplace):
+        if features.manifold is NOWHERE:
+            return replace(features, manifold=manifold)  # type: ignore[arg-type]  # it checks
+        if features.manifold == manifold:
+            return features
+    name = name or str(getattr(features, "__qualname__", type(features).__qualname__))
+    value = _complete(features) and not isinstance(features, type)
+    return _tried(name, manifold, (lambda _: features) if value else features)
+
+
+def _complete(features: Any) -> bool:
+    """Whether this is a value with a manifold and inputs, not what makes one."""
+    return all(hasattr(features, member) for member in ("manifold", "inputs", "kernel"))
+
+
+def _tried(name: str, manifold: Manifold, make: Callable[[Manifold], Any]) -> Feature:
+    """A user's features, tried on a few points and inputs."""
+    rng = np.random.default_rng(0)
+    try:
+        found: Feature = make(manifold)
+        if found.manifold != manifold:
+            raise InputError(f"Features '{name}' must live on the problem's manifold.")
+        _ = found.kernel  # it is there
+        if wrong := _wrong(found, rng):
+            raise InputError(f"Features '{name}' {wrong}.")
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"Features '{name}' failed on {manifold} with {cause(error)}.") from error
+    return found
+
+
+def _wrong(found: Feature, rng: np.random.Generator) -> str:
+    """What is wrong with values and gradients, those of the sums over a few inputs, if anything."""
+    manifold, (m, n) = found.manifold, TRIED
+    omega, x, one = manifold.sample(m, rng), found.inputs(n, rng), np.ones(n)
+    values, pullback = found(omega, x)
+    slope, again = np.asarray(pullback(one)), np.full((m, n), np.nan)
+    if (np.shape(values), slope.shape) != ((m, n), omega.shape):
+        return f"must give values (m, n) and gradients (m, {manifold.ambient}) of m points"
+    found.values(omega, x, 1.0, again)
+    if not (np.isfinite(values).all() and np.isfinite(slope).all()):
+        return "have values or gradients that are not finite"
+    size = float(np.abs(values).max())
+    small = 1e-6 * max(float(np.abs(slope).max()), 1e-6 * size)  # round-off, of float32 as well
+    if np.abs(again - values).max() > 1e-5 * size:
+        return "have `values` that are not those of the call"
+    if np.abs(found.gradient(omega, x, 1.0, one, again) - slope).max() > 100 * small:
+        return "have a `gradient` that is not that of the call"
+    if np.abs(manifold.tangent(omega, slope) - slope).max() > small:
+        return "have gradients that are not tangent to the manifold"
+    return _unlike_differences(found, omega, x, slope, rng)
+
+
+def _unlike_differences(
+    found: Feature, omega: Array, x: Array, slope: Array, rng: np.random.Generator
+) -> str:
+    """Whether gradients are those of the values.
+
+    At kinks and jumps a difference says nothing, so the median over the points decides; and
+    nothing where it is lost in round-off, here of single precision.
+    """
+    manifold = found.manifold
+    way = manifold.tangent(omega, rng.standard_normal((len(omega), manifold.ambient)))
+    ahead, behind = (
+        np.asarray(found(manifold.retract(omega, s * way), x)[0], float).sum(axis=1)
+        for s in (NEAR, -NEAR)
+    )
+    measured, said = (ahead - behind) / (2 * NEAR), (slope * way).sum(axis=1)
+    error = np.abs(measured - said)
+    lost = 1e-7 * float(np.abs(ahead).max()) / NEAR
+    if np.median(error) <= 0.01 * np.mean(np.maximum(np.abs(measured), np.abs(said))) + lost:
+        return ""
+    k = int(np.argsort(error)[len(error) // 2])
+    return (
+        "have gradients that are not those of their values: along one direction "
+        f"{said[k]:.3g}, where values change by {measured[k]:.3g}"
+    )

@@ -1,0 +1,222 @@
+"""Features on given data: dense, in threads, spread over ranks by data or by neurons."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.mpi import Share, broadcast
+from uf_diffusion.core.threads import blocks_of, in_threads
+from uf_diffusion.kernels.base import Feature
+from uf_diffusion.kernels.feature_maps import Atoms, FeatureMap, FiniteNeurons, Solver, pair_blocks
+from uf_diffusion.kernels.iterative_solver import Recycled
+from uf_diffusion.kernels.preconditioner import Smooth, smooth_functions
+
+__all__ = ["Sampled", "SampledNeurons"]
+
+RECYCLED = 256  # neurons from which it pays to remember the solver of earlier steps
+FITTED = 2048  # points where the smooth part of Psi is fitted
+
+
+@dataclass(frozen=True)
+class Sampled(FeatureMap):
+    """Psi_j(omega) = phi(omega, x_j) / sqrt(N) for data x_1, ..., x_N.
+
+    Attributes:
+        feature: phi.
+        data: this rank's x_j, ``(R, d)``.
+        teacher: the teacher's neurons.
+        coordinates: how the data are spread over the ranks; all on each where not given.
+    """
+
+    feature: Feature
+    data: Array
+    teacher: Atoms
+    coordinates: Share | None = None
+
+    @property
+    def samples(self) -> Share:
+        """The share of the N data."""
+        return self.coordinates or Share(len(self.data))
+
+    @cached_property
+    def labels(self) -> Array:
+        """t: the teacher's outputs over sqrt(N), ``(R,)``."""
+        points, weights = self.teacher.points, self.teacher.weights
+        blocks = pair_blocks(points, self.data)
+        outputs = sum(weights[i] @ self.feature(points[i], self.data)[0] for i in blocks)
+        return np.asarray(outputs) / math.sqrt(self.samples.n)
+
+    def share(self, width: int) -> Share:
+        return Share(width, split=not self.samples.split)
+
+    def at(self, omega: Array, share: Share | None = None) -> SampledNeurons:
+        return SampledNeurons(self, omega, share or Share(len(omega)))
+
+    def memory(self, width: int) -> int:
+        own, side = len(self.data), min(width, self.samples.n)
+        return 12 * width * own + 24 * side**2
+
+    @cached_property
+    def spare(self) -> dict[type, deque[NDArray[Any]]]:
+        """Matrices that are not in use any more, by their precision."""
+        return {np.float64: deque(maxlen=1), np.float32: deque(maxlen=1)}
+
+    @cached_property
+    def recycled(self) -> Recycled:
+        """The solver that remembers earlier steps."""
+        return Recycled(self._smooth)
+
+    @cached_property
+    def _smooth(self) -> Smooth | None:
+        """The smooth part of Psi, the same on every rank."""
+        omega = self.feature.manifold.sample(FITTED, np.random.default_rng(0))
+        basis = smooth_functions(self.feature, self.teacher, omega)
+        if basis is None:
+            return None
+        fit, gram = np.linalg.pinv(basis.matrix(omega)), np.zeros((basis.size, basis.size))
+        for columns in blocks_of(len(self.data), 512):
+            x = self.data[columns]
+            values = np.empty((FITTED, len(x)))
+            self.feature.values(omega, x, 1 / math.sqrt(self.samples.n), values)
+            coefficients = fit @ values
+            gram += coefficients @ coefficients.T
+        return Smooth(basis, self.samples.sum(gram))
+
+    def keepsake(self) -> dict[str, Array]:
+        return self.recycled.keepsake()
+
+    def recall(self, kept: Mapping[str, Array]) -> None:
+        if "anchor" in kept:
+            self.recycled.recall(kept, self.at(kept["anchor"]))
+
+
+@dataclass(frozen=True)
+class SampledNeurons(FiniteNeurons):
+    """Dense features on the data."""
+
+    map: Sampled
+    omega: Array
+    share: Share
+
+    @property
+    def coordinates(self) -> Share:  # type: ignore[override]
+        return self.map.samples
+
+    @property
+    def labels(self) -> Array:
+        return self.map.labels
+
+    def _room(self, dtype: type) -> NDArray[Any]:
+        """A matrix: fresh memory costs as much as numbers, so neurons that go leave theirs."""
+        shape, spare = (len(self.omega), len(self.map.data)), self.map.spare[dtype]
+        room = spare.pop() if spare and spare[-1].shape == shape else np.empty(shape, dtype)
+        weakref.finalize(self, spare.append, room)
+        return room
+
+    @cached_property
+    def _single(self) -> NDArray[np.float32]:
+        """The matrix in single precision."""
+        psi, single = self.matrix, self._room(np.float32)
+
+        def fill(rows: slice) -> None:
+            single[rows] = psi[rows]
+
+        in_threads(fill, pair_blocks(self.omega, self.map.data))
+        return single
+
+    @cached_property
+    def matrix(self) -> Array:
+        phi, omega, x = self.map.feature, self.omega, self.map.data
+        psi, factor = self._room(np.float64), 1 / math.sqrt(self.map.samples.n)
+
+        def fill(rows: slice) -> None:
+            phi.values(omega[rows], x, factor, psi[rows])
+
+        in_threads(fill, pair_blocks(omega, x))
+        return psi
+
+    @cached_property
+    def kernel(self) -> Array:
+        psi, K = self.matrix, np.empty((len(self.omega), len(self.omega)))
+
+        def fill(pair: tuple[slice, slice]) -> None:
+            rows, columns = pair
+            np.matmul(psi[rows], psi[columns].T, out=K[rows, columns])
+            K[columns, rows] = K[rows, columns].T
+
+        blocks = blocks_of(len(K), 256)
+        in_threads(fill, [(a, b) for k, a in enumerate(blocks) for b in blocks[: k + 1]])
+        return self.coordinates.sum(K)
+
+    def moments(self, v: Array) -> Array:
+        return self.share.sum(_from_left(v, self.matrix))
+
+    def values(self, a: Array) -> Array:
+        return self.coordinates.sum(_from_right(self.matrix, a))
+
+    def gradient(self, a: Array) -> Array:
+        phi, omega, x = self.map.feature, self.omega, self.map.data
+        psi, gradient = self.matrix, np.empty_like(omega)
+        factor = 1 / math.sqrt(self.map.samples.n)
+
+        def fill(rows: slice) -> None:
+            gradient[rows] = phi.gradient(omega[rows], x, factor, a, psi[rows])
+
+        in_threads(fill, pair_blocks(omega, x))
+        return self.coordinates.sum(gradient)
+
+    def gram(self, c: Array) -> Array:
+        root = np.sqrt(c)[:, None] * self.matrix
+        return self.share.sum(root.T @ root)
+
+    def product(self, v: Array, rough: bool = False) -> Array:
+        """K v, ``(M,)``; only the sums over the ranks are in double precision where ``rough``."""
+        if not rough:
+            return self.values(self.moments(v))
+        psi = self._single
+        moments = self.share.sum(_from_left(v.astype(np.float32), psi).astype(float))
+        values = _from_right(psi, moments.astype(np.float32))
+        return self.coordinates.sum(values.astype(float))
+
+    def solver(self, shift: Array) -> Solver:
+        if self.in_coordinates or len(self.omega) < RECYCLED:
+            return super().solver(shift)
+        solve = self.map.recycled.solver(self, shift)
+        # every rank goes on with the same bits
+        return lambda b, goal=0.0: broadcast(solve(b, goal))
+
+
+def _from_left[Real: np.floating](
+    v: np.ndarray[Any, np.dtype[Real]], matrix: np.ndarray[Any, np.dtype[Real]]
+) -> np.ndarray[Any, np.dtype[Real]]:
+    """v @ matrix."""
+    sums = np.empty(matrix.shape[1], v.dtype)
+
+    def fill(columns: slice) -> None:
+        np.matmul(v, matrix[:, columns], out=sums[columns])
+
+    in_threads(fill, blocks_of(len(sums), 1024))
+    return sums
+
+
+def _from_right[Real: np.floating](
+    matrix: np.ndarray[Any, np.dtype[Real]], a: np.ndarray[Any, np.dtype[Real]]
+) -> np.ndarray[Any, np.dtype[Real]]:
+    """matrix @ a."""
+    values = np.empty(len(matrix), a.dtype)
+
+    def fill(rows: slice) -> None:
+        np.matmul(matrix[rows], a, out=values[rows])
+
+    in_threads(fill, blocks_of(len(values), 256))
+    return values

@@ -1,0 +1,195 @@
+"""Real spherical harmonics on S^2 by ducc0's transforms; eigenvalues of zonal kernels on S^1, S^2.
+
+Sums over n neurons and all degrees up to L cost O(n + L^3). The Gram matrix of R = O(L^2) modes
+costs O(n + L^5) instead of O(n R^2): the neurons are replaced by a density of degree 2 L with
+the same moments, integrated exactly on a Gauss-Legendre grid, whose two directions separate.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import ducc0  # type: ignore[import-not-found, import-untyped, unused-ignore]
+import numpy as np
+from numpy.polynomial.legendre import legvander
+from scipy.special import sph_legendre_p_all
+
+from uf_diffusion.core.arrays import Array, Complex, Index
+from uf_diffusion.kernels.base import PairFunction
+
+__all__ = ["EPSILON", "Harmonics", "circle_eigenvalues", "funk_hecke", "gauss_legendre", "zonal"]
+
+
+EPSILON = 2e-13  # of ducc0's transforms, relative: its best, and no slower than 1e-11
+
+
+def gauss_legendre(n: int, high: float) -> tuple[Array, Array]:
+    """Nodes and weights ``(n,)`` on [0, high], exact for polynomials of degree 2 n - 1."""
+    nodes = np.sin(ducc0.misc.GL_thetas(n) / 2) ** 2
+    return high * nodes, ducc0.misc.GL_weights(n, 1) * high / (4 * math.pi)
+
+
+def zonal(kernel: PairFunction, ambient: int, angle: Array) -> Array:
+    """The values ``(n,)`` of a zonal kernel on a sphere in R^ambient at angles ``(n,)``."""
+    points = np.zeros((len(angle), ambient))
+    points[:, 0], points[:, 1] = np.cos(angle), np.sin(angle)
+    return kernel(points, np.eye(1, ambient))[0][:, 0]
+
+
+def circle_eigenvalues(kernel: PairFunction, degree: int) -> Array:
+    """The integrals of K(alpha) cos(k alpha) / pi over [0, pi], k = 0..degree.
+
+    K is smooth on [0, pi], its kink is at 0: Gauss-Legendre quadrature converges exponentially.
+    """
+    angle, weight = gauss_legendre(degree + 64, math.pi)
+    weighted = weight * zonal(kernel, 2, angle) / math.pi
+    blocks = np.array_split(np.arange(degree + 1), 1 + (degree + 1) * len(angle) // 2**24)
+    return np.concatenate([np.cos(np.outer(k, angle)) @ weighted for k in blocks])
+
+
+def funk_hecke(kernel: PairFunction, degree: int) -> Array:
+    """Eigenvalues ``(degree + 1,)`` of a zonal kernel, 2 pi times its integrals against P_l(cos a).
+
+    K is smooth in the angle a in [0, pi], its kinks are at the ends: Gauss-Legendre quadrature in
+    the angle converges exponentially.
+    """
+    angle, weight = gauss_legendre(degree + 64, math.pi)
+    weighted = 2 * math.pi * weight * np.sin(angle) * zonal(kernel, 3, angle)
+    return np.asarray(weighted @ legvander(np.cos(angle), degree))
+
+
+def _angles(omega: Array) -> tuple[Array, Array]:
+    """Colatitude in [0, pi] and longitude in [0, 2 pi], ``(n,)`` each."""
+    x, y, z = omega.T
+    longitude = np.arctan2(y, x)
+    return np.arctan2(np.hypot(x, y), z), np.where(longitude < 0, longitude + 2 * np.pi, longitude)
+
+
+@dataclass(frozen=True)
+class Harmonics:
+    """Real orthonormal harmonics of given degrees.
+
+    For each order m, sqrt 2 P_l^m(cos theta) cos(m phi), then those with sin(m phi), m > 0; without
+    the sqrt 2 for m = 0. P_l^m is normalised, with the sign (-1)^m, as in scipy's sph_harm_y.
+
+    Attributes:
+        degrees: increasing, ``(n,)``.
+    """
+
+    degrees: Index
+
+    @property
+    def degree(self) -> int:
+        """The largest degree, L."""
+        return int(self.degrees[-1])
+
+    @cached_property
+    def _pairs(self) -> tuple[Index, Index]:
+        """Degree and order of the modes with a cosine, order by order."""
+        order, degree = np.meshgrid(np.arange(self.degree + 1), self.degrees, indexing="ij")
+        return degree[order <= degree], order[order <= degree]
+
+    @property
+    def _sine(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        return self._pairs[1] > 0
+
+    @property
+    def _norm(self) -> Array:
+        return np.where(self._sine, math.sqrt(2), 1.0)
+
+    @property
+    def size(self) -> int:
+        return int(np.sum(2 * self.degrees + 1))
+
+    @property
+    def degree_of(self) -> Index:
+        """The degree of each mode, ``(size,)``."""
+        degree = self._pairs[0]
+        return np.concatenate([degree, degree[self._sine]])
+
+    @property
+    def _index(self) -> Index:
+        """Where ducc0 stores the coefficients of the pairs."""
+        degree, order = self._pairs
+        return order * (2 * self.degree + 1 - order) // 2 + degree
+
+    def _table(self, colatitude: Array) -> Array:
+        """The factors that depend on colatitude, ``(n, pairs)``."""
+        table = sph_legendre_p_all(self.degree, self.degree, colatitude)[0]
+        return np.asarray(table[self._pairs].T * self._norm)
+
+    def matrix(self, omega: Array) -> Array:
+        colatitude, longitude = _angles(omega)
+        table, phase = self._table(colatitude), np.outer(longitude, self._pairs[1])
+        return np.hstack([table * np.cos(phase), (table * np.sin(phase))[:, self._sine]])
+
+    def moments(self, v: Array, omega: Array) -> Array:
+        sums = _sums(v, omega, self.degree)[self._index] * self._norm
+        return np.concatenate([sums.real, -sums.imag[self._sine]])
+
+    def values(self, c: Array, omega: Array) -> Array:
+        return np.asarray(_evaluated(self._coefficients(c), omega, self.degree)[0])
+
+    def gradient(self, c: Array, omega: Array) -> Array:
+        south, east = _evaluated(self._coefficients(c), omega, self.degree, derivative=True)
+        (theta, phi), zero = _angles(omega), np.zeros(len(omega))
+        along = np.cos(theta) * np.cos(phi), np.cos(theta) * np.sin(phi), -np.sin(theta)
+        across = -np.sin(phi), np.cos(phi), zero
+        return np.column_stack([south * a + east * b for a, b in zip(along, across, strict=True)])
+
+    def _coefficients(self, c: Array) -> Complex:
+        """As ducc0 wants them: f is the sum over all orders of a_lm Y_lm, a_l(-m) implied."""
+        alm = np.zeros((self.degree + 1) * (self.degree + 2) // 2, dtype=complex)
+        alm[self._index] = c[: len(self._norm)] / self._norm
+        alm[self._index[self._sine]] -= 1j / math.sqrt(2) * c[len(self._norm) :]
+        return alm
+
+    def gram(self, v: Array, omega: Array) -> Array:
+        rings, weighted = self._rings, self._ring_sums(v, omega)
+        order, sine, L = self._pairs[1], self._sine, self.degree
+        cosines, sines, mixed = np.empty((3, len(order), len(order)))
+        for m in range(L + 1):
+            row = order == m
+            lag, total = weighted[:, 2 * L + m - order], weighted[:, 2 * L + m + order]
+            left = rings[:, row].T / 2
+            cosines[row] = left @ (rings * (lag.real + total.real))
+            sines[row] = left @ (rings * (lag.real - total.real))
+            mixed[row] = left @ (rings * (total.imag - lag.imag))
+        mixed = mixed[:, sine]
+        return np.block([[cosines, mixed], [mixed.T, sines[sine][:, sine]]])
+
+    @cached_property
+    def _rings(self) -> Array:
+        """The table on the 2 L + 1 rings of the grid: exact for polynomials of degree 4 L."""
+        return self._table(ducc0.misc.GL_thetas(2 * self.degree + 1))
+
+    def _ring_sums(self, v: Array, omega: Array) -> Complex:
+        """The integrals of exp(i k longitude) along the rings, |k| <= 2 L, ``(rings, 4 L + 1)``."""
+        L, n = self.degree, 4 * self.degree + 1
+        density = ducc0.sht.synthesis_2d(
+            alm=_sums(v, omega, 2 * L)[None], spin=0, lmax=2 * L, geometry="GL",
+            ntheta=2 * L + 1, nphi=n, nthreads=1,
+        )[0]  # fmt: skip
+        half = np.fft.rfft(density).conj() * ducc0.misc.GL_weights(2 * L + 1, n)[:, None]
+        return np.hstack([half[:, :0:-1].conj(), half])
+
+
+def _sums(v: Array, omega: Array, degree: int) -> Complex:
+    """The sums of v_i times the conjugate of Y_lm(omega_i), m >= 0, in ducc0's order."""
+    sums: Complex = ducc0.sht.adjoint_synthesis_general(
+        map=np.ascontiguousarray(v)[None], spin=0, lmax=degree,
+        loc=np.column_stack(_angles(omega)), epsilon=EPSILON, nthreads=1,
+    )[0]  # fmt: skip
+    return sums
+
+
+def _evaluated(alm: Complex, omega: Array, degree: int, derivative: bool = False) -> Array:
+    """Values ``(1, n)``, or derivatives to the south and to the east ``(2, n)``."""
+    values: Array = ducc0.sht.synthesis_general(
+        alm=alm[None], spin=int(derivative), lmax=degree, loc=np.column_stack(_angles(omega)),
+        epsilon=EPSILON, nthreads=1, mode="DERIV1" if derivative else "STANDARD",
+    )  # fmt: skip
+    return values

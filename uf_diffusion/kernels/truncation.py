@@ -1,0 +1,225 @@
+"""Truncated feature maps: R coordinates that hold the kernel up to a chosen error.
+
+Psi.Psi' = K_R with K - K_R positive semidefinite, and K(omega, omega) - |Psi(omega)|^2 at most
+`dropped`. All sums over the neurons go through a `Basis` that knows how to do them fast, so that
+the projection of a million neurons is a problem in R unknowns.
+
+The price is known. Let g be the integral of the coordinates left out against sigma = teacher minus
+network. For f quadratic, the dual optima a of all and a_R of the kept coordinates satisfy
+lambda |a - a_R|^2 + |u - u_R|^2 = g.(a - a_R) (norm of L2(mu), strong monotonicity), so
+
+    |u - u_R|^2 <= |g|^2 / (4 lambda),     |g|^2 = sigma.(K - K_R) sigma <= `dropped_energy`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.mpi import Share, size
+from uf_diffusion.kernels.base import Feature
+from uf_diffusion.kernels.basis import MODES, Basis, Discrepancy, Remainder, too_many
+from uf_diffusion.kernels.closed_forms import ArcCosine, Matern32
+from uf_diffusion.kernels.feature_maps import Atoms, FeatureMap, FiniteNeurons
+from uf_diffusion.kernels.features import Radial
+from uf_diffusion.kernels.fourier import Fourier
+from uf_diffusion.kernels.pivoted_cholesky import landmarks
+from uf_diffusion.kernels.radial_truncation import radial
+from uf_diffusion.kernels.spherical_harmonics import (
+    Harmonics,
+    circle_eigenvalues,
+    funk_hecke,
+    zonal,
+)
+from uf_diffusion.problem.manifolds import Circle
+
+__all__ = ["ModeNeurons", "Modes", "Tail", "truncated"]
+
+
+@dataclass(frozen=True)
+class Tail:
+    """What a Mercer expansion leaves out.
+
+    Attributes:
+        basis: orthogonal modes that follow those kept.
+        eigenvalues: theirs, ``(B,)``.
+        rest: K(omega, omega) less all of these; K - K_R is at most that beyond them, as
+            |K(omega, omega')|^2 <= K(omega, omega) K(omega', omega').
+    """
+
+    basis: Basis
+    eigenvalues: Array
+    rest: float
+
+    def energy(self, sigma: Discrepancy) -> float:
+        band = self.eigenvalues @ sigma.moments(self.basis) ** 2
+        return float(band + self.rest * sigma.variation**2)
+
+
+@dataclass(frozen=True)
+class Modes(FeatureMap):
+    """A truncated feature map bound to a teacher.
+
+    Attributes:
+        basis: e_1, ..., e_B.
+        factor: Psi = e @ factor, ``(B, R)``, or its diagonal ``(B,)``.
+        remainder: what was left out.
+        teacher: the teacher's neurons.
+    """
+
+    basis: Basis
+    factor: Array
+    remainder: Remainder
+    teacher: Atoms
+
+    @property
+    def size(self) -> int:
+        """R."""
+        return int(self.factor.shape[-1])
+
+    @cached_property
+    def labels(self) -> Array:
+        """t, ``(R,)``."""
+        return self.contracted(self.basis.moments(self.teacher.weights, self.teacher.points))
+
+    def expanded(self, a: Array) -> Array:
+        """Coefficients ``(B,)`` in the basis of the function Psi.a."""
+        return self.factor * a if self.factor.ndim == 1 else self.factor @ a
+
+    def contracted(self, moments: Array) -> Array:
+        """From the basis ``(..., B)`` to Psi ``(..., R)``."""
+        return moments * self.factor if self.factor.ndim == 1 else moments @ self.factor
+
+    def share(self, width: int) -> Share:
+        return Share(width, split=width >= size())
+
+    def at(self, omega: Array, share: Share | None = None) -> ModeNeurons:
+        return ModeNeurons(self, omega, share or Share(len(omega)), Share(self.size))
+
+    def memory(self, width: int) -> int:
+        own = -(-width // size())  # points, and complex values at them, sorted and unsorted
+        return 8 * (3 * self.basis.size**2 + 3 * self.size**2 + self.factor.size + 16 * own)
+
+    def dropped_energy(self, omega: Array, v: Array, share: Share | None = None) -> float:
+        """An upper bound of |g|^2 of the coefficients v; see the top of this module."""
+        sigma = Discrepancy(self.teacher, omega, v, share or Share(len(omega)))
+        return self.remainder.energy(sigma)
+
+
+@dataclass(frozen=True)
+class ModeNeurons(FiniteNeurons):
+    """Neurons of a truncated feature map; on every rank all coordinates."""
+
+    map: Modes
+    omega: Array
+    share: Share
+    coordinates: Share
+
+    @property
+    def labels(self) -> Array:
+        return self.map.labels
+
+    @property
+    def matrix(self) -> Array:
+        return self.map.contracted(self.map.basis.matrix(self.omega))
+
+    def moments(self, v: Array) -> Array:
+        return self.share.sum(self.map.contracted(self.map.basis.moments(v, self.omega)))
+
+    def values(self, a: Array) -> Array:
+        return self.map.basis.values(self.map.expanded(a), self.omega)
+
+    def gradient(self, a: Array) -> Array:
+        return self.map.basis.gradient(self.map.expanded(a), self.omega)
+
+    def gram(self, c: Array) -> Array:
+        half = self.map.contracted(self.map.basis.gram(c, self.omega))
+        return self.share.sum(self.map.contracted(np.ascontiguousarray(half.T)))
+
+
+def truncated(
+    feature: Feature, teacher: Atoms, dropped: float, candidates: Array | None = None
+) -> Modes:
+    """Few coordinates with K(omega, omega) - |Psi(omega)|^2 <= dropped for all omega.
+
+    Trigonometric on the circle and, for radial features, on the torus; harmonics on S^2; for any
+    other kernel in closed form, sections at landmarks, with the bound at the candidates.
+
+    Args:
+        feature: phi.
+        teacher: the teacher's neurons.
+        dropped: > 0, in units of the kernel.
+        candidates: a few thousand points spread over the manifold, from which landmarks are taken.
+
+    Raises:
+        InputError: where this takes too many modes or there is no kernel to truncate.
+    """
+    if not dropped > 0:
+        raise InputError(f"network.truncation must be positive, not {dropped}.")
+    if isinstance(feature, Radial):
+        return Modes(*radial(feature, dropped), teacher)
+    kernel = feature.kernel
+    if kernel is None:
+        raise InputError(
+            "network.kernel = 'low-rank' needs a kernel in closed form, which these features "
+            "do not have; use network.kernel = 'sampled'."
+        )
+    if isinstance(kernel, ArcCosine | Matern32) and kernel.manifold.dim <= 2:
+        return _mercer(kernel, teacher, dropped)
+    if candidates is None:
+        raise InputError("network.truncation needs candidates for the landmarks of this kernel.")
+    return Modes(*landmarks(kernel, candidates, dropped), teacher)
+
+
+def _mercer(kernel: ArcCosine | Matern32, teacher: Atoms, dropped: float) -> Modes:
+    """The modes of a zonal kernel on S^1 or S^2, all of degree at most n, with eigenvalue > 0."""
+    dim = kernel.manifold.dim
+    constant = float(zonal(kernel, dim + 1, np.zeros(1))[0])  # K(omega, omega)
+    n, eigenvalues = _cutoff(kernel, dim, constant, dropped)
+    further = np.arange(n + 1, len(eigenvalues))
+    kept, band = _zonal_modes(dim, np.flatnonzero(eigenvalues[: n + 1])), _zonal_modes(dim, further)
+    rest = constant - float(eigenvalues @ _squares(dim, len(eigenvalues)))
+    tail = Tail(band, eigenvalues[band.degree_of], max(rest, 0.0))
+    return Modes(kept, np.sqrt(eigenvalues[kept.degree_of]), tail, teacher)
+
+
+def _cutoff(
+    kernel: ArcCosine | Matern32, dim: int, constant: float, dropped: float
+) -> tuple[int, Array]:
+    """The least degree n that suffices, and the eigenvalues up to n and of a further band."""
+    degree = 64
+    while 2 * degree < MODES:
+        degree *= 2
+        eigenvalues = _eigenvalues(kernel, dim, degree)
+        left = constant - np.cumsum(eigenvalues * _squares(dim, degree + 1))
+        enough = np.flatnonzero(left <= dropped)
+        n = int(enough[0]) if len(enough) else degree
+        if _zonal_modes(dim, np.flatnonzero(eigenvalues[: n + 1])).size > MODES:
+            break
+        if len(enough):
+            # beyond n only moments are needed, no Gram matrix
+            return n, _eigenvalues(kernel, dim, max(min(8 * n, 8192), n + 8))
+    raise too_many(dropped, f"{MODES} modes")
+
+
+def _eigenvalues(kernel: ArcCosine | Matern32, dim: int, degree: int) -> Array:
+    """Those of a kernel on S^1 or S^2, 0 where they are lost in the quadrature's round-off."""
+    values = (circle_eigenvalues if dim == 1 else funk_hecke)(kernel, degree)
+    return np.where(values > 2**-50 * math.sqrt(degree) * values.max(), values, 0)
+
+
+def _squares(dim: int, n: int) -> Array:
+    """The sums of the squares of all modes of a degree, for degrees below n."""
+    if dim == 2:
+        return (2 * np.arange(n) + 1) / (4 * math.pi)
+    return np.where(np.arange(n) > 0, 2.0, 1.0)
+
+
+def _zonal_modes(dim: int, degrees: np.ndarray[Any, np.dtype[np.int64]]) -> Fourier | Harmonics:
+    return Harmonics(degrees) if dim == 2 else Fourier(Circle(), degrees[:, None])

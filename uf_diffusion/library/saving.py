@@ -1,0 +1,72 @@
+"""A result into its run's folder: all files of a run that is complete."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from uf_diffusion.core import mpi
+from uf_diffusion.core.files import write_text
+from uf_diffusion.results.netcdf import read_result, write_result
+from uf_diffusion.runs.checkpoints import CHECKPOINT
+from uf_diffusion.runs.folders import run_folder
+from uf_diffusion.runs.result import Result, result_of
+
+__all__ = ["load_result", "publish", "save", "save_figure"]
+
+
+def save(result: Result, folder: Path) -> Path:
+    """Write a run's folder, on rank 0; call it on all ranks.
+
+    Raises:
+        InputError: where the folder holds other things, or is in use.
+        Unwritable: where a file cannot be written.
+    """
+    with run_folder(folder):
+        mpi.on_root(lambda: publish(result, folder))
+    return folder
+
+
+def publish(result: Result, folder: Path) -> None:
+    """All files of a run that is complete; those of another run go."""
+    from uf_diffusion.plots import draw
+
+    write_text(folder / "run.toml", result.attributes["config"])
+    write_result(folder / "result.nc", result.tree)
+    save_figure(draw(result), folder)
+    if result.group("diffusion") is None:
+        shutil.rmtree(folder / "fields.bp", ignore_errors=True)
+    if result.group("comparison") is not None:
+        from uf_diffusion.reports.html import write_report  # plotly takes long to load
+
+        write_report(result, folder)
+    else:
+        (folder / "report.html").unlink(missing_ok=True)
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+def save_figure(figure: object, folder: Path) -> None:
+    """Write figure.pdf and figure.png."""
+    from uf_diffusion.plots import save as save_picture
+
+    for suffix in ("pdf", "png"):
+        save_picture(figure, folder / f"figure.{suffix}")  # type: ignore[arg-type]
+
+
+def load_result(folder: Path) -> Result:
+    """The result in a run's folder.
+
+    Raises:
+        InputError: where there is none, or it cannot be read.
+    """
+    from uf_diffusion.core.errors import InputError
+
+    path = folder / "result.nc" if folder.is_dir() or not folder.suffix else folder
+    if not path.exists():
+        if (folder / CHECKPOINT).exists():
+            raise InputError(
+                f"The run in '{folder}' is not complete; go on with: uf-diffusion resume {folder}"
+            )
+        if (folder / "study.nc").exists():
+            raise InputError(f"'{folder}' holds a study, which has no report but a figure.")
+    return result_of(read_result(path))

@@ -1,0 +1,98 @@
+"""What is recorded of a network: the risk of every step, and the network at the snapshot times."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from uf_diffusion.core import mpi
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.results.names import dataset
+
+if TYPE_CHECKING:
+    from uf_diffusion.network.training import Network, NetworkState
+
+__all__ = ["NetworkHistory"]
+
+
+class NetworkHistory:
+    """The risk of every step, and the network at the snapshot times, gathered on rank 0.
+
+    Args:
+        network: what is trained.
+        times: increasing snapshot times, met by the training steps.
+    """
+
+    def __init__(self, network: Network, times: Array) -> None:
+        self.times = times
+        self._network = network
+        self._series: dict[str, list[float]] = {"time": [], "risk": []}
+        self._shots: dict[str, list[Array]] = {"feature": [], "outer_weight": []}
+        self._taken: list[float] = []
+        self._largest = {"residual": 0.0, "truncation": 0.0}
+
+    def __call__(self, state: NetworkState) -> None:
+        """Record a state; call it with each in turn, on all ranks."""
+        self._series["time"].append(state.t)
+        self._series["risk"].append(state.outer.risk)
+        self._note("residual", state.outer.residual)
+        due = len(self._taken)
+        if due < len(self.times) and state.t >= self.times[due] * (1 - 1e-9):
+            self._take(state)
+
+    def _note(self, name: str, value: float) -> None:
+        self._largest[name] = max(self._largest[name], value)
+
+    def _take(self, state: NetworkState) -> None:
+        network, u = self._network, state.outer.outer_weight
+        self._taken.append(state.t)
+        for name, rows in (("feature", state.feature), ("outer_weight", u)):
+            everyones = network.share.gathered(rows)
+            if mpi.rank() == 0:
+                self._shots[name].append(everyones)
+        energy = network.feature_map.dropped_energy(state.feature, network.mass * u, network.share)
+        self._note("truncation", math.sqrt(energy / (4 * network.regularisation)))
+
+    def group(self, projections: int) -> xr.Dataset:
+        """The group /network of a result, on rank 0."""
+        risk = np.array(self._series["risk"])
+        return dataset(
+            time=(("step",), self._series["time"]),
+            risk=(("step",), risk),
+            snapshot_time=(("snapshot",), self._taken),
+            feature=(("snapshot", "neuron", "ambient"), self._shots["feature"]),
+            outer_weight=(("snapshot", "neuron"), self._shots["outer_weight"]),
+            neuron_mass=(("neuron",), self._network.masses),
+        ).assign_attrs(
+            projection_residual=self._largest["residual"],
+            truncation_error=self._largest["truncation"],
+            projections=projections,
+            risk_rises=int((np.diff(risk) > 1e-9 * np.abs(risk[:-1])).sum()),
+        )
+
+    def packed(self) -> dict[str, tuple[tuple[str, ...], Array]]:
+        """What has been recorded, for a checkpoint; on rank 0."""
+        shots = self._network.masses.shape
+        feature = np.array(self._shots["feature"])
+        return {
+            "history_time": (("row",), np.array(self._series["time"])),
+            "history_risk": (("row",), np.array(self._series["risk"])),
+            "history_largest": (("largest",), np.array(list(self._largest.values()))),
+            "shot_time": (("shot",), np.array(self._taken)),
+            "shot_feature": (("shot", "neuron", "ambient"), feature),
+            "shot_outer_weight": (
+                ("shot", "neuron"),
+                np.array(self._shots["outer_weight"]).reshape(-1, *shots),
+            ),
+        }
+
+    def resume(self, stored: Mapping[str, Array]) -> None:
+        """Take over what an earlier run had recorded."""
+        self._series = {k: list(stored[f"history_{k}"]) for k in self._series}
+        self._shots = {k: list(stored[f"shot_{k}"]) for k in self._shots}
+        self._taken = list(stored["shot_time"])
+        self._largest = dict(zip(self._largest, stored["history_largest"], strict=True))

@@ -1,0 +1,67 @@
+"""The network's part of a checkpoint: enough to go on bit for bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from uf_diffusion.core import mpi
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.kernels.projection import OuterLayer
+from uf_diffusion.network.history import NetworkHistory
+from uf_diffusion.network.run import Training
+from uf_diffusion.network.training import NetworkState
+
+__all__ = ["pack", "restore"]
+
+ROWS = ("feature", "velocity", "outer_weight", "potential", "carried")  # one for each neuron
+
+
+def pack(state: NetworkState, training: Training, history: NetworkHistory) -> xr.Dataset | None:
+    """Everything that the next step depends on, on rank 0; call it on all ranks."""
+    gathered = training.network.share.gathered
+    outer = state.outer
+    values = (state.feature, outer.velocity, outer.outer_weight, outer.potential, state.carried)
+    rows = {name: gathered(v) for name, v in zip(ROWS, values, strict=True)}
+    keepsake = training.network.feature_map.keepsake()  # made by all ranks together
+    if mpi.rank() != 0:
+        return None
+    variables = {k: (("neuron", f"{k}_column")[: v.ndim], v) for k, v in rows.items()}
+    numbers = {
+        "t": state.t,
+        "step": state.step,
+        "projections": state.projections,
+        "risk": outer.risk,
+        "residual": outer.residual,
+        "draws": training.draws,
+    }
+    pace = {"pace": (("pace_number",), state.pace)}
+    kept = {f"kept_{k}": (("neuron", "feature_column")[: v.ndim], v) for k, v in keepsake.items()}
+    return xr.Dataset({**variables, **pace, **kept, **history.packed()}, attrs=numbers)
+
+
+def restore(stored: xr.Dataset, training: Training, history: NetworkHistory) -> NetworkState:
+    """The state of a checkpoint, with this rank's neurons; the history takes over its records.
+
+    Raises:
+        InputError: on all ranks, when it belongs to another network, or other random numbers.
+    """
+    values, numbers = {str(k): v.values for k, v in stored.items()}, stored.attrs
+    rows = training.network.share.rows
+    if values["feature"].shape[0] != len(training.network.masses):
+        raise InputError("The checkpoint is not one of this network.")
+    if numbers["draws"] != training.draws:
+        raise InputError(
+            "This version of numpy draws other random numbers than the one that began the run."
+        )
+    history.resume(values)
+    training.network.feature_map.recall(
+        {k.removeprefix("kept_"): v for k, v in values.items() if k.startswith("kept_")}
+    )
+    own = {k: np.ascontiguousarray(values[k][rows]) for k in ROWS}
+    outer = OuterLayer(own["outer_weight"], own["velocity"], own["potential"],
+                       float(numbers["risk"]), float(numbers["residual"]))  # fmt: skip
+    return NetworkState(
+        float(numbers["t"]), int(numbers["step"]), own["feature"], outer,
+        int(numbers["projections"]), values["pace"], own["carried"],
+    )  # fmt: skip

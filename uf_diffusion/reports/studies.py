@@ -1,0 +1,121 @@
+"""What a study says when it is done: a table and a figure, from its dataset alone."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatterSciNotation
+
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.plots.style import BLUE, GREEN, GREY, ORANGE, STYLE, save
+from uf_diffusion.studies.orders import local_orders
+
+__all__ = ["draw_study", "study_table"]
+
+MARKS = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (GREY, "D"))
+
+
+def study_table(study: xr.Dataset) -> str:
+    """For each quantity and series the values, their spread over the seeds, local orders, the fit.
+
+    Args:
+        study: what `Plan.measured` returned, or a study.nc read back.
+    """
+    lines = [study.attrs["what"]]
+    for quantity in map(str, study["quantity"].values):
+        lines += ["", study[quantity].attrs["long_name"]]
+        for series in map(str, study["series"].values):
+            lines += [f"  {series}", *_rows(study, quantity, series)]
+            lines += [f"  {_fitted(study, quantity, series)}"]
+    return "\n".join(lines)
+
+
+def _rows(study: xr.Dataset, quantity: str, series: str) -> list[str]:
+    one = study.sel(series=series)
+    middle, low, high = _spread(one[quantity].values)
+    orders = local_orders(one.abscissa.values, middle, study.attrs["law"])
+    random = _random(one[quantity].values)
+    head = ["median", "lowest", "highest"] if random else ["value"]
+    columns = (middle, low, high) if random else (middle,)
+    name = study.attrs["parameter"] or "value"
+    lines = [f"{name:>24}" + "".join(f"{h:>13}" for h in head) + f"{'order':>9}"]
+    for k, value in enumerate(one["value"].values):
+        numbers = "".join(f"{column[k]:13.4e}" for column in columns)
+        order = f"{orders[k]:9.3f}" if math.isfinite(orders[k]) else ""
+        lines.append(f"{value:24.8g}{numbers}{order}")
+    return lines
+
+
+def _fitted(study: xr.Dataset, quantity: str, series: str) -> str:
+    """The fit in words, with half the length of its 95 % confidence interval."""
+    one = study.sel(quantity=quantity, series=series)
+    order, half = float(one.order), float(one.order_high - one.order)
+    theory = float(one.expected_order)
+    word = "order" if study.attrs["law"] == "power" else "rate"
+    predicted = f" (theory: {theory:g})" if math.isfinite(theory) else ""
+    if not math.isfinite(half):  # a line through two points has no error
+        return f"{word} {order:.4f}{predicted}" if math.isfinite(order) else f"no {word}{predicted}"
+    return f"{word} {order:.4f} +- {half:.2g}{predicted}"
+
+
+def _random(y: Array) -> bool:
+    """Whether there is more than one seed."""
+    return bool(np.isfinite(y).sum(axis=1).max() > 1)
+
+
+def _spread(y: Array) -> tuple[Array, Array, Array]:
+    """Median, smallest and largest over the seeds ``(k, seeds)`` that have a number."""
+    rows = [row[np.isfinite(row)] for row in y]
+    good = [row if len(row) else np.array([math.nan]) for row in rows]
+    median, low, high = (np.array([f(row) for row in good]) for f in (np.median, np.min, np.max))
+    return median, low, high
+
+
+def draw_study(study: xr.Dataset, path: str | Path | None = None) -> Figure:
+    """The figure of a study, a panel for each quantity.
+
+    Args:
+        study: as in `study_table`.
+        path: a file to write it to, by its suffix.
+    """
+    quantities = list(map(str, study["quantity"].values))
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(4.4 * len(quantities), 4.0), layout="constrained")
+        for ax, quantity in zip(figure.subplots(1, len(quantities), squeeze=False)[0], quantities,
+                                strict=True):  # fmt: skip
+            _panel(ax, study, quantity)
+        lines = textwrap.wrap(study.attrs["what"], int(14 * figure.get_figwidth()))
+        figure.suptitle("\n".join(lines), fontsize=10)
+    if path is not None:
+        save(figure, Path(path))
+    return figure
+
+
+def _panel(ax: Axes, study: xr.Dataset, quantity: str) -> None:
+    power = study.attrs["law"] == "power"
+    ax.set(yscale="log", xscale="log" if power else "linear")
+    for i, series in enumerate(map(str, study["series"].values)):
+        colour, mark = MARKS[i % len(MARKS)]
+        one = study.sel(series=series)
+        x, (middle, low, high) = one.abscissa.values, _spread(one[quantity].values)
+        seen = np.isfinite(middle) & (middle > 0)
+        label = f"{series}: {_fitted(study, quantity, series)}".replace("+-", r"$\pm$")
+        ax.plot(x[seen], middle[seen], mark, ms=4, color=colour, label=label)
+        if _random(one[quantity].values):
+            ax.fill_between(x[seen], low[seen], high[seen], color=colour, alpha=0.15, lw=0)
+        order, factor = (float(one[n].sel(quantity=quantity)) for n in ("order", "factor"))
+        if math.isfinite(order):
+            law = x**order if power else np.exp(order * x)
+            ax.plot(x, factor * law, color=colour, lw=0.8)
+    label = f"{study[quantity].attrs['long_name']} (dimensionless)"
+    ax.set(xlabel=study.attrs["label"], ylabel="\n".join(textwrap.wrap(label, 38)))
+    if power:
+        ax.xaxis.set_minor_formatter(LogFormatterSciNotation(minor_thresholds=(0.6, 0.3)))
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0))

@@ -1,0 +1,147 @@
+"""What a run says when it is done, and what a mesh is like: a few lines of text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from uf_diffusion.grids.mesh_quality import MeshReport
+from uf_diffusion.kernels.identifiability import unseen_sentence
+from uf_diffusion.runs.result import Result
+
+__all__ = ["mesh_table", "print_summary"]
+
+KERNEL_ROWS = 12  # of the kernel's table
+
+
+def print_summary(result: Result, folder: Path) -> None:
+    """Print the main numbers of a result, warnings, and where the picture is."""
+    for name, lines in (
+        ("diffusion", _diffusion), ("network", _network),
+         ("comparison", _comparison), ("budget", _budget),
+         ("kernel", _kernel), ("spectrum", _spectrum),
+    ):  # fmt: skip
+        if (group := result.group(name)) is not None:
+            print("\n".join(lines(group)))
+    if result.group("kernel") is not None and result.group("spectrum") is None:
+        print("spectrum  the eigenvalues of the weighted Laplacian need DOLFINx")
+    for sentence in result.warnings:
+        print(f"warning   {sentence}")
+    about = result.attributes
+    print(f"time      {about['wall_seconds']:.1f} s on {about['ranks']} rank(s)")
+    for name in ("figure.png", "report.html", "result.nc"):
+        if (folder / name).exists():
+            print(f"{name.partition('.')[0]:9} {folder / name}")
+
+
+def mesh_table(report: MeshReport) -> str:
+    """The numbers, problems and warnings of a mesh, a line each."""
+    r = report
+    surface = not (r.crowded_edges or r.pinched_nodes)
+    rows = [
+        ("nodes", f"{r.nodes}"),
+        ("triangles", f"{r.cells}"),
+        ("closed", f"{_yes(not r.boundary_edges)}, {r.boundary_edges} boundary edge(s)"),
+        ("manifold", f"{_yes(surface)}, {r.crowded_edges} edge(s) of "
+         f"more than two triangles, {r.pinched_nodes} node(s) of more than one fan"),
+        ("connected", f"{_yes(r.pieces == 1)}, {r.pieces} piece(s)"),
+        ("oriented", f"{_yes(not r.turned_edges)}, {r.turned_edges} edge(s) between opposite "
+         "orientations"),
+        ("outward", f"{_yes(not r.inverted_cells)}, {r.inverted_cells} inverted triangle(s)"),
+        ("characteristic", f"{r.euler}"),
+        ("off the sphere", f"{r.off_sphere:.1e}"),
+        ("covered", f"{r.coverage:.6f} times"),
+        ("flaws", f"{r.degenerate_cells} triangle(s) without area, {r.duplicate_nodes} duplicate "
+         f"and {r.unused_nodes} unused node(s)"),
+        ("angles", f"{r.smallest_angle:.2f} to {r.largest_angle:.2f} degrees, "
+         f"{r.obtuse_angles} obtuse"),
+        ("cotangents", f"{r.negative_edges} of {r.edges} edge(s) with a negative weight"),
+        ("edges", f"{r.shortest_edge:.4g} to {r.longest_edge:.4g}"),
+    ]  # fmt: skip
+    rows += [("problem", sentence) for sentence in r.problems]
+    rows += [("warning", sentence) for sentence in r.warnings]
+    return "\n".join(f"{name:15} {value}" for name, value in rows)
+
+
+def _yes(truth: bool) -> str:
+    return "yes" if truth else "no"
+
+
+def _diffusion(d: xr.Dataset) -> list[str]:
+    drift = float(np.abs(d.mass.values - 1).max())
+    return [
+        f"diffusion {d.sizes['node']} nodes, {d.sizes['step'] - 1} steps to t = "
+        f"{float(d.time[-1]):g}, {int(d.newton_iterations.sum())} Newton iterations; "
+        f"mass drift {drift:.1e}, risk {float(d.risk[0]):.3g} -> {float(d.risk[-1]):.3g}"
+    ]
+
+
+def _network(n: xr.Dataset) -> list[str]:
+    residual = f"{n.attrs['projection_residual']:.1e}"
+    outer = f"{n.attrs['projections']} projections, largest residual {residual}"
+    if not n.attrs["projections"]:
+        outer = f"outer weights within {residual} of the optimum, relative"
+    lines = [
+        f"network   {n.sizes['neuron']} neurons, {n.sizes['step'] - 1} steps to t = "
+        f"{float(n.time[-1]):g}; {outer}; "
+        f"risk {float(n.risk[0]):.3g} -> {float(n.risk[-1]):.3g}"
+    ]
+    if n.attrs["truncation_error"]:
+        lines.append(
+            f"truncated the outer weights' root mean square error is at most "
+            f"{n.attrs['truncation_error']:.1e} (network.truncation)"
+        )
+    return lines
+
+
+def _comparison(c: xr.Dataset) -> list[str]:
+    columns = {
+        "energy_distance_teacher": "E(teacher)",
+        "energy_distance_diffusion": "E(diffusion)",
+        "w2_diffusion": "W2(diffusion)",
+        "outer_weight_error": "median|u_i - u|",
+    }
+    shown = [name for name in columns if np.isfinite(c[name].values).any()]
+    lines = ["".join(["         t", *(f"{columns[name]:>21}" for name in shown)])]
+    steps = np.unique(np.rint(np.linspace(0, c.sizes["snapshot"] - 1, 11)).astype(int))
+    for k in steps:
+        values = "".join(f"{float(c[name][k]):21.5f}" for name in shown)
+        lines.append(f"{float(c.time[k]):10.4g}{values}")
+    return lines
+
+
+def _kernel(k: xr.Dataset) -> list[str]:
+    lines = [f"kernel    {k.sizes['row']} eigenvalues and their shares in the densities' variance",
+             "      wave  multiplicity      eigenvalue     teacher     initial"]  # fmt: skip
+    for row in range(min(KERNEL_ROWS, k.sizes["row"])):
+        wave = ",".join(map(str, k.wave.values[row]))
+        value, teacher, initial = (
+            float(k[name][row]) for name in ("eigenvalue", "teacher_share", "initial_share")
+        )
+        lines.append(
+            f"{wave:>10}{int(k.multiplicity[row]):14d}{value:16.6g}"
+            f"{100 * teacher:10.3g} %{100 * initial:10.3g} %"
+        )
+    if not k.attrs["null_space"]:
+        return [*lines, "unseen    nothing: all these eigenvalues are positive"]
+    return [*lines, f"unseen    {unseen_sentence(k.attrs) or k.attrs['null_space']}"]
+
+
+def _budget(b: xr.Dataset) -> list[str]:
+    """Energy distances at no more than four times after the start."""
+    later = np.arange(1, b.sizes["snapshot"])
+    steps = later[np.unique(np.rint(np.linspace(0, len(later) - 1, 4)).astype(int))]
+    rows = [(str(name), b.contribution.values[k]) for k, name in enumerate(b.source.values)]
+    rows += [("sum", b.contribution.values.sum(axis=0)), ("network to diffusion", b.total.values)]
+    lines = [
+        f"budget    {b.attrs['distance']}",
+        " " * 23 + "".join(f"{f't = {float(b.time[k]):.4g}':>12}" for k in steps),
+    ]
+    return lines + [f"{name:>23}" + "".join(f"{v[k]:12.5f}" for k in steps) for name, v in rows]
+
+
+def _spectrum(s: xr.Dataset) -> list[str]:
+    lines = [f"spectrum  {s.sizes['node']} nodes", "      mode           eigenvalue"]
+    return lines + [f"{k:10d} {v:20.8g}" for k, v in enumerate(s.eigenvalue.values, start=1)]

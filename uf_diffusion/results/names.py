@@ -1,0 +1,86 @@
+"""The names that a result shows its readers: of every variable, and of the distances."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import h5netcdf  # noqa: F401 (its HDF5 must be loaded before DOLFINx loads another one)
+import numpy as np
+import xarray as xr
+
+try:
+    import fcntl
+except ImportError:  # not POSIX: folders are not locked
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["dataset"]
+
+# the words that a reader of result.nc sees for each variable
+LONG_NAMES = {
+    "time": "time of the step, or of the snapshot",
+    "step_size": "length of the step that led here",
+    "mass": "integral of the density",
+    "risk": "risk: integral of f(teacher/density) against the density, or reduced risk L",
+    "min_ratio": "minimum of density / teacher",
+    "max_ratio": "maximum of density / teacher",
+    "newton_iterations": "Newton iterations of the step",
+    "linear_iterations": "iterations of the linear solver in the step",
+    "stage_error": "relative error of u that Newton's method left in the step's stages, as "
+    "estimated; of the constrained equation the misplaced mass",
+    "snapshot_time": "time of the snapshot",
+    "node_position": "mesh nodes, coordinates of the embedding (of the chart on a torus)",
+    "cell": "triangles, node numbers (meshes from files only)",
+    "node_measure": "lumped volume of the node",
+    "teacher": "teacher density at the node",
+    "density": "density mu at the node",
+    "outer_weight": "outer weight u: teacher / density without constraint, or u_i of the neuron",
+    "eigenvalue": "eigenvalues: of the weighted Laplacian -(1/nu) div(nu grad), the non-zero ones; "
+    "or of the kernel against the uniform probability measure",
+    "eigenfunction": "eigenfunctions, integral of e^2 nu equal to 1",
+    "degree": "degree of the harmonics, or length |k| of the waves",
+    "wave": "degree, or wave k up to signs and order",
+    "multiplicity": "number of eigenfunctions",
+    "teacher_share": "share in the teacher's squared L2 norm without the constant",
+    "initial_share": "share in the initial density's squared L2 norm without the constant",
+    "neuron_mass": "masses of the neurons, summing to 1",
+    "feature": "features omega of the neurons",
+    "energy_distance_teacher": "energy distance of the network to the teacher's neurons",
+    "energy_distance_diffusion": "energy distance of the network to the diffusion",
+    "w2_diffusion": "2-Wasserstein distance of the network to the diffusion; none where too costly",
+    "source": "the approximation that an entry of the error budget belongs to",
+    "contribution": "energy distance that an approximation adds; tori of two and more dimensions "
+    "are products of circles there",
+    "contribution_w2": "2-Wasserstein distance that an approximation adds (one dimension only)",
+    "total": "energy distance of the network to the diffusion, measured as the contributions",
+    "total_w2": "2-Wasserstein distance of the network to the diffusion (one dimension only)",
+    "outer_weight_error": "median of |u_i - u| over the neurons, u of the diffusion there",
+    "entry": "parts of the work; 'diffusion: ...' is a part of the set-up or the diffusion",
+    "seconds": "wall-clock time since the run began or was resumed",
+    "calls": "how many times",
+    # studies
+    "quantity": "names of the measured quantities",
+    "series": "names of the curves",
+    "value": "values of the swept parameter",
+    "abscissa": "horizontal axis: see attribute label",
+    "order": "fitted order: of a power of the abscissa, or of an exponential (attribute law)",
+    "order_low": "lower end of the order's 95 % confidence interval",
+    "order_high": "upper end of the order's 95 % confidence interval",
+    "factor": "what the fitted power or exponential is multiplied by",
+    "expected_order": "order that the theory predicts, not a number where it predicts none",
+    "energy_distance": "energy distance to the reference",
+    "energy_distance_at_one": "energy distance to the reference at t = 1",
+    "displacement": "root mean square displacement of the neurons from the reference",
+    "density_error": "L2 norm of the density's error",
+    "outer_weight_rms": "root mean square of u_i - u over the neurons, u of the diffusion there",
+    "decay_rate": "f''(1) lambda_1, the rate of the last decay",
+    "slowest_mode": "norm of density/teacher - 1 in the eigenspace of lambda_1",
+}
+
+
+def dataset(**variables: tuple[tuple[str, ...], Any]) -> xr.Dataset:
+    """A dataset of (dimensions, values); long names and units are added here."""
+    named = {
+        name: (dims, np.asarray(values), {"long_name": LONG_NAMES[name], "units": "1"})
+        for name, (dims, values) in variables.items()
+    }
+    return xr.Dataset(named)

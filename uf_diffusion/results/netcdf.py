@@ -1,0 +1,84 @@
+"""Results as NetCDF-4 files, written at once or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import h5netcdf  # noqa: F401 (its HDF5 must be loaded before DOLFINx loads another one)
+import xarray as xr
+
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.files import appearing, require_room
+
+try:
+    import fcntl
+except ImportError:  # not POSIX: folders are not locked
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["read_result", "read_sealed", "write_result"]
+
+
+def write_result(path: Path, tree: xr.DataTree, sealed: bool = False) -> None:
+    """Write a result as NetCDF-4, at once.
+
+    Args:
+        path: the file.
+        tree: what is stored.
+        sealed: whether its SHA-256 stands at the end of the file, for `read_sealed`: behind what
+            readers of NetCDF look at.
+
+    Raises:
+        Unwritable: as `appearing`.
+    """
+    require_room(path, tree.nbytes + tree.nbytes // 8 + 2**16)
+    with appearing(path) as partial:
+        tree.to_netcdf(partial, engine="h5netcdf")
+        if sealed:
+            seal = _seal(partial.read_bytes())
+            with partial.open("ab") as file:
+                file.write(seal)
+
+
+def read_sealed(path: Path) -> xr.DataTree:
+    """Read what `write_result` has sealed.
+
+    Raises:
+        InputError: when it cannot be read, or is not what was written.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"Cannot read '{path}': {error.strerror}.") from None
+    size = hashlib.sha256().digest_size
+    if _seal(content[:-size]) != content[-size:]:
+        raise InputError(f"'{path}' is damaged: its checksum does not fit.")
+    return read_result(path)
+
+
+def _seal(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
+
+
+def read_result(path: str | Path) -> xr.DataTree:
+    """Read a result into memory.
+
+    Raises:
+        InputError: when it cannot be read.
+    """
+    if not Path(path).exists():
+        raise InputError(f"There is no file '{path}'.")
+    try:
+        with xr.open_datatree(path, engine="h5netcdf") as tree:
+            return _renamed(tree.load())
+    except Exception as error:  # HDF5 raises all kinds for a damaged file
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InputError(f"Cannot read the result '{path}': {reason}.") from None
+
+
+def _renamed(tree: xr.DataTree) -> xr.DataTree:
+    """A tree with the names of today: versions before 0.3 called the nodes' positions "node"."""
+    for group in tree.children.values():
+        if "node" in group.variables:
+            group.dataset = group.to_dataset().reset_coords().rename_vars(node="node_position")
+    return tree

@@ -1,0 +1,68 @@
+"""What produced a result: versions, machine, date, commit."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from uf_diffusion.core import mpi
+from uf_diffusion.core.version import __version__
+
+__all__ = ["run_attributes", "version_of"]
+
+
+def run_attributes(config: str, seed: int, wall_seconds: float) -> dict[str, Any]:
+    """What produced a result: configuration, versions, ranks, seed, commit, time taken.
+
+    Args:
+        config: the text of the run.toml.
+        seed: of the random numbers.
+        wall_seconds: that the run has taken.
+    """
+    return {
+        "config": config,
+        "version": __version__,
+        "dolfinx": version_of("dolfinx-solver-real", "fenics-dolfinx"),
+        "petsc": _petsc_version(),
+        "ranks": mpi.size(),
+        "seed": seed,
+        "git_commit": _git_commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "numpy": version_of("numpy"),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "wall_seconds": wall_seconds,
+    }
+
+
+def version_of(*distributions: str) -> str:
+    """The version of the first of these distributions that is installed."""
+    for name in distributions:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return "not installed"
+
+
+def _petsc_version() -> str:
+    try:
+        from petsc4py import PETSc
+    except ImportError:
+        return "not installed"
+    return ".".join(map(str, PETSc.Sys.getVersion()))
+
+
+def _git_commit() -> str:
+    here = Path(__file__).parents[1]
+    if not (here.parent / ".git").exists():
+        return "not a git checkout"
+    done = subprocess.run(
+        ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() or "unknown"

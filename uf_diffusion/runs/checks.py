@@ -1,0 +1,168 @@
+"""Does a result keep what the theory promises? Measured from the result alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from uf_diffusion.runs.config import Config
+from uf_diffusion.runs.result import result_of
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.problem.manifolds import Sphere
+from uf_diffusion.grids.triangulations import Triangulation
+from uf_diffusion.grids.mesh_quality import inspect_mesh
+
+__all__ = ["Check", "checks"]
+
+MASS = 1e-10  # allowed drift of the diffusion's mass
+RESIDUAL = 1e-10  # allowed violation of the projection's equation, relative
+ROUND_OFF = 1e-12
+
+
+@dataclass(frozen=True)
+class Check:
+    """One promise and what a result makes of it.
+
+    Attributes:
+        name: what is measured.
+        measured: the number, dimensionless.
+        bound: what it should be, or why it need not be anything, in words.
+        holds: whether it is so; None where nothing is promised.
+        remedy: what to do where it is not, in words.
+    """
+
+    name: str
+    measured: float
+    bound: str
+    holds: bool | None
+    remedy: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """What is broken, and what to do."""
+        name, remedy = self.name[0].upper() + self.name[1:], self.remedy and f"; {self.remedy}"
+        return f"{name}: {self.measured:.2g}, not {self.bound}{remedy}."
+
+
+def checks(result: Any) -> list[Check]:
+    """What can be checked of a result of `solve`, `train`, `compare` or `spectrum`.
+
+    Sources: mathematics of the scheme (README, "The scheme in a few lines"); for the constrained
+    equation `uf_diffusion.diffusion.constrained`.
+
+    Raises:
+        InputError: for a result of an older version, which recorded less.
+    """
+    result = result_of(result)
+    config, found = result.config, list[Check]()
+    for name, measured in (("diffusion", _diffusion), ("network", _network),
+                           ("budget", _budget), ("kernel", _kernel),
+                           ("spectrum", _spectrum)):  # fmt: skip
+        if (group := result.group(name)) is not None:
+            found += measured(group, config)
+    return found
+
+
+def _at_most(
+    name: str, measured: float, bound: float, free: str = "", remedy: str = ""
+) -> Check:  # fmt: skip
+    """A number with an upper bound; only reported where there is a reason that it is free."""
+    if free:
+        return Check(name, measured, free, None)
+    return Check(name, measured, f"at most {bound:.0e}", measured <= bound, remedy)
+
+
+def _diffusion(d: xr.Dataset, config: Config) -> list[Check]:
+    if "slack" not in d.attrs:
+        raise InputError("An older version of uf_diffusion wrote this result: run it again.")
+    drift = float(np.abs(d.mass.values - 1).max())
+    lowest = min(float(d.min_ratio.min()), float((d.density / d.teacher).min()))
+    constrained = config.problem.limit == "constrained"
+    slack, free = float(d.attrs["slack"]), _unprincipled(d, config)
+    ratio = "not a principle of the constrained equation" if constrained else free
+    risk = _without_steps(config) if constrained else free
+    low, high = np.log(d.min_ratio.values), np.log(d.max_ratio.values)
+    finer = "use a smaller diffusion.rtol, or more diffusion.cells"
+    return [
+        _at_most("mass drift of the diffusion, |∫μ − 1|", drift, MASS,
+                 remedy="the linear solver is inexact"),
+        Check("positivity: smallest μ/ν̄", lowest, "greater than 0", lowest > 0, finer),
+        _at_most("maximum principle: largest fall of min μ/ν̄ in a step, relative",
+                 _largest(-np.diff(low)), slack, ratio, finer),
+        _at_most("maximum principle: largest rise of max μ/ν̄ in a step, relative",
+                 _largest(np.diff(high)), slack, ratio, finer),
+        _at_most("risk of the diffusion: largest rise in a step, relative",
+                 _rise(d.risk.values), slack, risk, finer),
+        _at_most("error that Newton's method left in a stage, relative",
+                 float(d.stage_error.max()), slack, remedy=finer),
+        *(Check(f"{kind} iterations of a step, the most", float(d[name].max()), "no bound", None)
+          for kind, name in (("Newton", "newton_iterations"), ("linear", "linear_iterations"))),
+    ]  # fmt: skip
+
+
+def _without_steps(config: Config) -> str:
+    """Why higher-order schemes keep no principle with fixed steps; empty where they do."""
+    if config.diffusion.step and config.diffusion.scheme != "euler":
+        return f"no principle of {config.diffusion.scheme} with fixed steps"
+    return ""
+
+
+def _unprincipled(d: xr.Dataset, config: Config) -> str:
+    """Why bounds and risk need not be monotone; empty where they must be."""
+    degree = config.diffusion.degree
+    if degree > 1:
+        return f"a principle of degree 1, not of degree {degree}"
+    if "cell" in d:
+        surface = Triangulation(Sphere(2), d.node_position.values, d.cell.values)
+        if inspect_mesh(surface).obtuse_angles:
+            return "a principle of meshes without obtuse angles"
+    return _without_steps(config)
+
+
+def _rise(risk: Array) -> float:
+    """Relative to the risk, or to 1e-3 where that is smaller, as the step control has it."""
+    return _largest(np.diff(risk) / np.maximum(np.abs(risk[:-1]), 1e-3))
+
+
+def _largest(changes: Array) -> float:
+    return float(changes.max(initial=0.0))
+
+
+def _network(n: xr.Dataset, config: Config) -> list[Check]:
+    rises, residual = int(n.attrs["risk_rises"]), float(n.attrs["projection_residual"])
+    truncation = float(n.attrs["truncation_error"])
+    free = "" if n.attrs["projections"] else "no bound: the outer weights are not projected"
+    kernel = "a bound itself, of root mean square" if truncation else "exact kernel"
+    chosen = config.network
+    key = "rtol" if chosen.algorithm == "flow" else "step"
+    less = f"network.{key} is too large for network.lambda = {chosen.regularisation:g}"
+    lost = "network.lambda is lost in round-off: use a larger one"
+    masses = math.fabs(float(n.neuron_mass.sum()) - 1)
+    return [
+        Check("steps in which the network's risk rose", rises, "none", rises == 0, less),
+        _at_most("residual of the outer weights, relative", residual, RESIDUAL, free, lost),
+        Check("error of the outer weights by truncation, at most", truncation, kernel, None),
+        _at_most("masses of the neurons, |sum − 1|", masses, ROUND_OFF),
+    ]
+
+
+def _budget(b: xr.Dataset, config: Config) -> list[Check]:
+    spare = float((b.contribution.sum("source") - b.total).min())
+    name = "error budget: sum of the entries less the whole distance, smallest"
+    return [Check(name, spare, "at least 0", spare >= -ROUND_OFF)]
+
+
+def _kernel(k: xr.Dataset, config: Config) -> list[Check]:
+    lowest = float(k.eigenvalue.min())
+    return [Check("smallest eigenvalue of the kernel", lowest, "at least 0", lowest >= 0)]
+
+
+def _spectrum(s: xr.Dataset, config: Config) -> list[Check]:
+    lowest = float(s.eigenvalue.min())
+    return [Check("smallest eigenvalue of the Laplacian", lowest, "greater than 0", lowest > 0)]

@@ -1,0 +1,152 @@
+"""The diffusion of a run: its equation, solved, continued, and put into a group of the result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from uf_diffusion.core import mpi
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.progress import Watch, with_progress
+from uf_diffusion.grids.base import Grid
+from uf_diffusion.results.names import dataset
+from uf_diffusion.runs.checkpoints import Checkpoints
+from uf_diffusion.runs.resources import require_memory_of_diffusion
+from uf_diffusion.runs.setup import Setup
+
+if TYPE_CHECKING:
+    from uf_diffusion.diffusion.history import DiffusionHistory
+    from uf_diffusion.diffusion.schemes import Scheme
+    from uf_diffusion.diffusion.time_stepping import DiffusionState, Evolution
+    from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
+
+__all__ = ["equation", "solved", "unconstrained"]
+
+RATE_NODES = 20_000  # the eigenvalue problem is factorised: it would dominate larger runs
+
+
+def equation(setup: Setup) -> Evolution:
+    """The solver of the equation that problem.limit names.
+
+    Raises:
+        InputError: for a problem that cannot be solved, or without DOLFINx.
+    """
+    if setup.config.problem.limit == "unconstrained":
+        return unconstrained(setup)
+    problem, grid = setup.problem, _fitting_grid(setup)
+    from uf_diffusion.diffusion.constrained import ConstrainedDiffusion
+
+    return ConstrainedDiffusion(problem, grid, *_stepping(setup))
+
+
+def unconstrained(setup: Setup) -> UltraFastDiffusion:
+    """The solver of the ultra-fast diffusion."""
+    problem, grid = setup.problem, _fitting_grid(setup)
+    from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
+
+    return UltraFastDiffusion(problem, grid, *_stepping(setup))
+
+
+def _stepping(setup: Setup) -> tuple[Scheme, float, Any]:
+    """Time scheme, tolerance and the ranks that share the mesh."""
+    from uf_diffusion.diffusion.schemes import scheme
+
+    d = setup.config.diffusion
+    return scheme(d.scheme), d.rtol, mpi.communicator()
+
+
+def _fitting_grid(setup: Setup) -> Grid:
+    """The mesh of a run that is to be solved. Call it on all ranks.
+
+    Raises:
+        InputError: on all ranks, where a solution on it does not fit into memory.
+    """
+    require_memory_of_diffusion(setup.config, setup.grid)
+    return setup.grid
+
+
+def solved(
+    solver: Evolution,
+    setup: Setup,
+    times: Array,
+    folder: Path | None,
+    checkpoints: Checkpoints,
+    watch: Watch = (),
+) -> xr.Dataset | None:
+    """Run the PDE to the last of the times; the group /diffusion on rank 0.
+
+    Args:
+        solver: of the equation.
+        setup: the run.
+        times: of the snapshots.
+        folder: where densities for ParaView go; none: nowhere.
+        checkpoints: written now and then; what they hold of a diffusion is gone on from.
+        watch: functions to call with each state.
+    """
+    from uf_diffusion.diffusion.history import DiffusionHistory
+    from uf_diffusion.diffusion.stored_state import pack, restore
+
+    history = DiffusionHistory(solver, times)
+    stored = checkpoints.stored("diffusion")
+    start = None if stored is None else restore(stored, solver, history)
+
+    def packed(state: DiffusionState) -> xr.Dataset | None:
+        return pack(state, solver, history)
+
+    lookers: Watch = [history, *watch, checkpoints.watch("diffusion", packed)]
+    states = solver.iterate(times[-1], setup.config.diffusion.step or None, start)
+    for state in with_progress(states, times[-1], "diffusion"):
+        for look in lookers:
+            look(state)
+    last = history.last
+    if last is not None:
+        checkpoints.write("diffusion", lambda: packed(last))  # what comes next may be longer
+    if folder is not None:
+        from uf_diffusion.diffusion.paraview import write_fields
+
+        with solver.timings.part("fields for ParaView"):
+            write_fields(
+                folder / "fields.bp", solver, list(zip(times, history.ratios, strict=True))
+            )
+    return _group(solver, setup, history)
+
+
+def _group(solver: Evolution, setup: Setup, history: DiffusionHistory) -> xr.Dataset | None:
+    from uf_diffusion.diffusion.history import DIFFUSION_SERIES
+
+    ratios, outer = np.array(history.ratios), [solver.outer_weight(h) for h in history.ratios]
+    ratio, u, teacher, volume = (
+        solver.gathered(a) for a in (ratios, np.array(outer), solver.teacher, solver.volume)
+    )
+    rate = _rate(solver)
+    if ratio is None or teacher is None:
+        return None
+    # readers of the result may not have the mesh's file
+    cell = {} if solver.grid.built_in else {"cell": (("cell", "corner"), solver.grid.cells)}
+    return dataset(
+        **cell,
+        time=(("step",), history.series("t")),
+        **{name: (("step",), history.series(name)) for name in DIFFUSION_SERIES[1:]},
+        snapshot_time=(("snapshot",), history.times),
+        node_position=(("node", "ambient"), solver.grid.nodes),
+        node_measure=(("node",), volume),
+        teacher=(("node",), teacher),
+        density=(("snapshot", "node"), ratio * teacher),
+        outer_weight=(("snapshot", "node"), u),
+    ).assign_attrs(**rate, slack=solver.slack)
+
+
+def _rate(solver: Evolution) -> dict[str, float]:
+    """The attribute decay_rate: f''(1) lambda_1, the rate of the potential near equilibrium,
+    f''(1) = 1 / f*''(f'(1)). Nothing where that is too large to compute, or another equation.
+    """
+    from uf_diffusion.diffusion.spectrum import spectrum as eigenpairs
+    from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
+
+    if not isinstance(solver, UltraFastDiffusion) or len(solver.grid.nodes) > RATE_NODES:
+        return {}
+    f, one = solver.problem.divergence, np.ones(1)
+    return {"decay_rate": float(eigenpairs(solver, 1)[0][0] / f.d2conjugate(f.df(one))[0])}

@@ -1,0 +1,79 @@
+"""What a run says when it is done, where its numbers cannot be trusted: read off the result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from uf_diffusion.grids.mesh_quality import inspect_mesh
+from uf_diffusion.grids.triangulations import Triangulation
+from uf_diffusion.problem.manifolds import Sphere
+from uf_diffusion.runs.checks import checks
+from uf_diffusion.runs.config import Config
+from uf_diffusion.runs.result import result_of
+from uf_diffusion.runs.warnings_before import blindness
+
+__all__ = ["findings"]
+
+TRUNCATION = 0.1  # of the outer weights, whose scale is 1
+
+
+def findings(result: Any) -> list[str]:
+    """One sentence for each reason not to trust a result, with the number and the remedy.
+
+    Args:
+        result: a `Result`, or the tree of one as read from a run's folder.
+    """
+    result = result_of(result)
+    parts = [check.sentence for check in checks(result) if check.holds is False]
+    for name, look in (
+        ("diffusion", _diffusion), ("network", _network), ("comparison", _comparison),
+    ):  # fmt: skip
+        if (group := result.group(name)) is not None:
+            parts += [*_broken(name, group), *look(result.config, group)]
+    return parts
+
+
+def _broken(name: str, group: xr.Dataset) -> Iterator[str]:
+    """Numbers that are none; W2 is not a number where it has not been computed."""
+    bad = [str(key) for key, variable in group.items() if key != "w2_diffusion"
+           and variable.dtype.kind == "f" and not np.isfinite(variable.values).all()]  # fmt: skip
+    if bad:
+        yield f"/{name} has numbers that are not finite, in {', '.join(bad)}: do not use them."
+
+
+def _diffusion(config: Config, d: xr.Dataset) -> Iterator[str]:
+    if "cell" in d:
+        surface = Triangulation(Sphere(2), d.node_position.values, d.cell.values)
+        yield from inspect_mesh(surface).warnings
+
+
+def _network(config: Config, n: xr.Dataset) -> Iterator[str]:
+    error = n.attrs["truncation_error"]
+    if error > TRUNCATION:
+        yield (
+            f"The truncated kernel may move the outer weights by {error:.2g} (root mean square); "
+            "use a smaller network.truncation."
+        )
+    if n.sizes["snapshot"] < len(config.times()):
+        yield (
+            f"There are {n.sizes['snapshot']} snapshots of the network, not {len(config.times())}: "
+            "network.step is longer than the time between them."
+        )
+
+
+def _comparison(config: Config, c: xr.Dataset) -> Iterator[str]:
+    yield from blindness(config, c.attrs)
+    if "w2_diffusion" in c and np.isnan(c.w2_diffusion.values).any():
+        yield (
+            "W2 to the diffusion was not computed, as it would take long: "
+            "use fewer diffusion.cells or a smaller network.width."
+        )
+    if not c.attrs["negative_type"] and (c.energy_distance_diffusion.values == 0).any():
+        yield (
+            "An energy distance of 0 stands for a negative square: of wrapped differences on tori "
+            "it is no metric; trust W2."
+        )

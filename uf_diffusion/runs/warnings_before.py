@@ -1,0 +1,230 @@
+"""What a run says before it starts, where its numbers could not be trusted.
+
+Each caution is a measurement that predicts the run's error:
+
+* The mesh. The diffusion lives on interpolated densities. The L1 norm of rho - I rho, measured at
+  a sample of rho, predicts the largest L1 error over time of the densities computed: where it is
+  between 1 % and 50 %, that was 0.4 to 1 times as large for teachers on the circle and on tori,
+  degrees 1 to 3, and up to twice for sharp initial densities and on the sphere.
+* The step. A step of training is a map of features and outer weights. A perturbation that one step
+  multiplies by less than -1 grows and alternates, so the spectral radius of (one step - identity)
+  must stay below 2. It is measured at the initial features with optimal outer weights, and falls
+  as these tend to 1. Above 2 single neurons overshoot and change places: the error of their
+  positions, of the order of the step below, is many times that above. Their density is wrong, and
+  the risk rises, only `FAR` above.
+* Lambda. With the kernel's eigenvalues kappa against uniform features, d = sum kappa / (kappa +
+  lambda) directions are learnt (the effective dimension of kernel ridge regression). Fewer neurons
+  or inputs than that cannot follow the limit; and a lambda above all eigenvalues learns nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.errors import InputError, RunFailure
+from uf_diffusion.grids.base import Grid
+from uf_diffusion.grids.built_in import grid_on
+from uf_diffusion.kernels.identifiability import Identifiability, identifiability, unseen_sentence
+from uf_diffusion.network.training import NetworkState, TwoTimescale, VarProDescent
+from uf_diffusion.problem.densities import Density
+from uf_diffusion.runs.config import Config
+from uf_diffusion.runs.setup import Setup
+from uf_diffusion.runs.training import algorithm, training
+
+__all__ = ["blindness", "cautions", "effective_dimension", "fastest_rate",
+           "interpolation_error"]  # fmt: skip
+
+COARSE = 0.01  # interpolation error from which a mesh does not resolve a density
+CELLS = 400_000  # of the meshes that are tried for one that does
+SAMPLE = 4096  # points at which an interpolation is judged
+SMALLER = {"width": 512, "samples": 4096}  # at most, of the network that is tried
+NUDGE = 1e-3  # length of the perturbations: many kinks of rectified features wide
+ITERATIONS = 12  # of the power method
+FAR = {"varpro": 4.0, "two-timescale": 1.5, "joint": 1.5}  # times the stable step
+ENOUGH = 4  # neurons or inputs for each direction that is learnt
+
+
+def cautions(setup: Setup, solved: bool = True, trained: bool = True) -> list[str]:
+    """One sentence for each reason not to trust a run, with the number and the remedy.
+
+    Call it on all ranks. It takes as long as a few tens of training steps, or as
+    finer meshes take to be built, where one is too coarse.
+
+    Args:
+        setup: the run.
+        solved: whether there is a diffusion; not where the network is trained alone.
+        trained: whether there is a network; not where the diffusion is solved alone.
+
+    Raises:
+        InputError: for a network that cannot be trained.
+    """
+    found: list[str] = []
+    if solved:
+        found += _mesh(setup)
+    if trained:
+        found += [*_kernel(setup, solved), *_step(setup)]
+    return found
+
+
+def interpolation_error(density: Density, grid: Grid) -> float:
+    """The L1 norm of rho - I rho, of a density rho and its interpolation from the grid's nodes.
+
+    It is the mean of |1 - I rho / rho| over a sample of rho, the same at every call: no peak is
+    too narrow to be seen. Dimensionless, as rho has mass 1.
+    """
+    x = density.sample(SAMPLE, np.random.default_rng(0))
+    return float(np.abs(1 - grid.interpolate(density(grid.nodes), x) / density(x)).mean())
+
+
+def _mesh(setup: Setup) -> Iterator[str]:
+    grid = setup.grid
+    for name in ("teacher", "initial"):
+        density = getattr(setup.problem, name)
+        error = interpolation_error(density, grid)
+        if error > COARSE:
+            yield (
+                f"The mesh does not resolve the {name} density: interpolation between its nodes "
+                f"is {_percent(error)} off in L1, and the diffusion will be about as far off; "
+                f"{_finer(setup.config, density, grid, error)}."
+            )
+
+
+def _percent(error: float) -> str:
+    return f"{100 * error:.2g} %" if error < 1 else "more than 100 %"
+
+
+def _finer(config: Config, density: Density, grid: Grid, error: float) -> str:
+    """Which mesh is fine enough, in words."""
+    d, dim, cells = config.diffusion, density.manifold.dim, len(grid.cells)
+    if not grid.built_in:
+        return "use a diffusion.mesh that is finer there"
+    while error > COARSE and cells < CELLS:
+        factor = min(2**dim, max(1.2, (error / COARSE) ** (dim / (d.degree + 1))))
+        cells = min(CELLS, math.ceil(cells * factor))
+        error = interpolation_error(density, grid_on(density.manifold, cells, d.degree))
+    if error > COARSE:
+        return f"diffusion.cells = {CELLS} would not suffice either"
+    return f"use diffusion.cells >= {cells}"
+
+
+def blindness(config: Config, attributes: Mapping[Any, Any]) -> list[str]:
+    """What the network does not see although the diffusion does, in at most one sentence.
+
+    Args:
+        config: the run.
+        attributes: those of an `Identifiability`.
+    """
+    sentence = unseen_sentence(attributes)
+    if config.problem.limit == "constrained" or not sentence:
+        return []
+    return [f"The features do not see {sentence}."]
+
+
+def _kernel(setup: Setup, compared: bool) -> Iterator[str]:
+    config, problem = setup.config, setup.problem
+    try:
+        seen = identifiability(setup.features, problem.teacher, problem.initial)
+    except InputError:  # not known for these features, or a teacher without density
+        return
+    if compared:
+        yield from blindness(config, seen.attributes)
+    n, lam = config.network, config.network.regularisation
+    largest = float(seen.eigenvalue[1:].max())
+    if lam > largest:
+        start = float(problem.divergence.dconjugate(np.zeros(1))[0])
+        yield (
+            f"network.lambda = {lam:g} is above the kernel's eigenvalues, at most {largest:.2g} "
+            f"without the constant: it damps what is learnt by {1 + lam / largest:.2g} or more, "
+            f"and outer weights stay near {start:g}; use network.lambda <= {largest / 10:.1g}."
+        )
+    learnt = effective_dimension(seen, lam)
+    for name, count in (("width", n.width), ("samples", n.samples)):
+        if count < learnt and (name == "width" or n.kernel == "sampled"):
+            yield (
+                f"network.{name} = {count} cannot carry network.lambda = {lam:g}, with which the "
+                f"kernel has an effective dimension of {learnt:.3g}; "
+                f"use network.{name} >= {math.ceil(ENOUGH * learnt)} or a larger network.lambda."
+            )
+
+
+def effective_dimension(seen: Identifiability, regularisation: float) -> float:
+    """The sum of kappa / (kappa + lambda) over all eigenfunctions: how many are learnt."""
+    damping = seen.eigenvalue / (seen.eigenvalue + regularisation)
+    return float(seen.multiplicity @ damping)
+
+
+def _step(setup: Setup) -> Iterator[str]:
+    n = setup.config.network
+    if n.algorithm not in FAR:
+        return
+    small = training(_smaller(setup))
+    tried = algorithm(small.network, n)
+    assert isinstance(tried, VarProDescent | TwoTimescale)
+    try:
+        rate = fastest_rate(tried, small.features)
+    except RunFailure as failure:
+        reason = str(failure).removesuffix(".")
+        yield f"There are no optimal outer weights: {reason}; use a larger network.lambda."
+        return
+    if rate <= 2:
+        return
+    follows = "the neurons' density will be wrong, and the risk may rise"
+    if rate <= 2 * FAR[n.algorithm]:
+        follows = "single neurons change places, though their density is hardly affected"
+    yield (
+        f"network.step = {n.step:.3g} is {rate / 2:.2g} times as long as training is stable with "
+        f"at the start: {follows}; use network.step <= {0.9 * 2 / rate * n.step:.2g}."
+    )
+
+
+def _smaller(setup: Setup) -> Setup:
+    """A run with a smaller network of the same kind."""
+    config = setup.config
+    n = config.network
+    size = {name: min(getattr(n, name), most) for name, most in SMALLER.items()}
+    if n.placement != "random":
+        size["width"] = setup.manifold.even_count(size["width"])
+    kernel = "sampled" if n.kernel == "low-rank" else n.kernel  # no time to truncate
+    return setup.described_by(replace(config, network=replace(n, **size, kernel=kernel)))
+
+
+def fastest_rate(algorithm: VarProDescent | TwoTimescale, feature: Array) -> float:
+    """The spectral radius of (one step - identity), by the power method on differences.
+
+    The step starts at this rank's features ``(M, ambient)`` with their optimal outer weights.
+    Steps of VarPro have the radius of their length times the velocity's Jacobian.
+
+    Raises:
+        RunFailure: when the optimal outer weights cannot be computed.
+    """
+    net, rng = algorithm.network, np.random.default_rng(0)
+    optimal = net.project(feature)
+
+    def change(x: Array, u: Array) -> tuple[Array, Array]:
+        layer = replace(optimal, outer_weight=u)
+        before = NetworkState(0.0, 0, x, layer, carried=np.column_stack([u, u]))
+        after = algorithm.outer(x, before)[0]
+        return algorithm.step_size * after.velocity, after.outer_weight - u
+
+    def norm(of_feature: Array, of_weight: Array) -> float:
+        squared = net.mass @ (np.einsum("ij,ij->i", of_feature, of_feature) + of_weight**2)
+        return math.sqrt(float(net.share.sum(np.array(squared))))
+
+    rows, radius = net.share.rows, 0.0
+    nudge = NUDGE / math.sqrt(net.manifold.spectral_gap)
+    moved, adapted = change(feature, optimal.outer_weight)
+    d = rng.standard_normal((len(net.masses), feature.shape[1]))[rows]
+    e = np.zeros_like(optimal.outer_weight)
+    d = 0.1 * d + moved / max(norm(moved, e), 1e-300)  # rich in what is unstable, and smooth
+    for _ in range(ITERATIONS):
+        size = nudge / max(norm(d, e), 1e-300)
+        there = change(net.manifold.retract(feature, size * d), optimal.outer_weight + size * e)
+        d, e = net.manifold.tangent(feature, there[0] - moved), there[1] - adapted
+        radius = norm(d, e) / nudge
+    return radius

@@ -1,0 +1,213 @@
+"""Many runs: each done once, kept in a file, spread over the ranks.
+
+The file of a run is named by a hash of all that decides its result, so a study that was killed goes
+on with the runs that it has, and one that has changed does only those that are new.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from uf_diffusion.core import mpi
+from uf_diffusion.core.errors import InputError, Interrupted, RunFailure, Unwritable
+from uf_diffusion.core.signals import patient
+from uf_diffusion.core.version import __version__
+from uf_diffusion.results.netcdf import read_sealed, write_result
+from uf_diffusion.runs.config import Config, DiffusionConfig, NetworkConfig
+from uf_diffusion.runs.jobs import compare, follow, solve, spectrum, train
+from uf_diffusion.runs.result import Result
+from uf_diffusion.runs.setup import Setup
+
+__all__ = ["WORK", "Failure", "Run", "Runs"]
+
+# what a run does, by its name
+WORK: dict[str, Callable[[Setup], Result]] = {
+    "solve": partial(solve, cautious=False),
+    "train": partial(train, cautious=False),
+    "compare": partial(compare, cautious=False),
+    "follow": follow,
+    "spectrum": spectrum,
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run.
+
+    Attributes:
+        job: a name in `WORK`.
+        config: its configuration.
+    """
+
+    job: str
+    config: Config
+
+    @cached_property
+    def key(self) -> str:
+        """A hash of the job, what it reads of the configuration, and the version of this package.
+
+        What is named "module:name" counts by its name alone.
+        """
+        text = "\n".join([self.job, __version__, _read(self.job, self.config).to_toml()])
+        return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def _read(job: str, config: Config) -> Config:
+    """The configuration with what a job does not read at its default."""
+    if job == "train":
+        problem = replace(config.problem, limit="unconstrained")
+        diffusion = DiffusionConfig(snapshots=config.diffusion.snapshots)
+        return replace(config, problem=problem, diffusion=diffusion)
+    if job == "solve":
+        return replace(config, network=NetworkConfig(features=config.network.features))
+    return config
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run without a result.
+
+    Attributes:
+        run: which.
+        reason: one sentence.
+    """
+
+    run: Run
+    reason: str
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The runs of a folder, ``<key>.nc`` each.
+
+    Attributes:
+        folder: made when it is needed; all ranks reach it.
+    """
+
+    folder: Path
+
+    def results(self, runs: Sequence[Run]) -> list[Result | Failure]:
+        """The results of runs, in their order, on rank 0; nothing elsewhere. Call it on all ranks.
+
+        Runs that are the same are done once, those with an undamaged file not at all. Every rank
+        takes whole runs and does them alone; rank 0 begins at the other end of the list, so that
+        none is idle while there is work.
+
+        Raises:
+            Interrupted: on all ranks, with a sentence on how to go on, after Ctrl-C or
+                SIGTERM and the end of the runs that are under way; the second Ctrl-C does not wait.
+            Unwritable: on all ranks, when a result cannot be written.
+            InputError: on all ranks, when the folder cannot be made.
+        """
+        mpi.on_root(self._make_folder)
+        found: list[Result | Failure] = []
+        stop = None
+        with patient(deaf=mpi.rank() > 0) as heard:
+            try:
+                if mpi.size() > 1:
+                    found = self._spread(runs, heard)
+                else:
+                    found = self._in_order(runs, heard)
+            except (Interrupted, Unwritable) as error:
+                stop = error
+        stop = mpi.broadcast(stop)
+        if stop is not None:
+            raise stop
+        return found
+
+    def stored(self, run: Run) -> Result | None:
+        """The result in a run's file; nothing where there is none, or a damaged one."""
+        try:
+            return Result(Setup(run.config), read_sealed(self._path(run)))
+        except InputError:
+            return None
+
+    def attempt(self, run: Run) -> Result | Failure:
+        """Do a run now, on this rank, and store its result."""
+        try:
+            result = WORK[run.job](Setup(run.config))
+            write_result(self._path(run), result.tree, sealed=True)
+        except Unwritable:  # nor could the other runs be kept
+            raise
+        except (InputError, RunFailure) as error:
+            return Failure(run, " ".join(str(error).split()))
+        except Exception as error:  # whatever it is, the other runs go on
+            return Failure(run, " ".join(f"{type(error).__name__}: {error}".split()))
+        return result
+
+    def _path(self, run: Run) -> Path:
+        return self.folder / f"{run.key}.nc"
+
+    def _make_folder(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"Cannot write to '{self.folder}': {error.strerror}.") from None
+
+    def _spread(self, runs: Sequence[Run], heard: list[int]) -> list[Result | Failure]:
+        """`_in_order` with a pool of all other ranks."""
+        from mpi4py import MPI
+        from mpi4py.futures import MPICommExecutor
+
+        _start_solvers()
+        with mpi.alone(), MPICommExecutor(MPI.COMM_WORLD) as pool:
+            return [] if pool is None else self._in_order(runs, heard, pool)
+
+    def _in_order(
+        self, runs: Sequence[Run], heard: list[int], pool: Any = None
+    ) -> list[Result | Failure]:
+        wanted = {run.key: run for run in runs}
+        stored = ((key, self.stored(run)) for key, run in wanted.items())
+        found: dict[str, Any] = {key: result for key, result in stored if result is not None}
+        missing = [run for key, run in wanted.items() if key not in found]
+        bar = tqdm(total=len(wanted), initial=len(found), desc="runs", unit="run",
+                   disable=not sys.stderr.isatty())  # fmt: skip
+        try:
+            with bar:
+                for run, result in self._attempts(missing, pool):
+                    found[run.key] = result
+                    bar.update()
+                    if heard:
+                        raise KeyboardInterrupt
+        except (KeyboardInterrupt, Unwritable) as stop:
+            if pool is not None:
+                pool.shutdown(wait=False, cancel_futures=True)
+            if isinstance(stop, Unwritable):
+                raise
+            raise Interrupted(
+                f"Interrupted with {len(found)} of {len(wanted)} runs done; "
+                "the same command goes on from there."
+            ) from None
+        return [found[run.key] for run in runs]
+
+    def _attempts(self, runs: Sequence[Run], pool: Any) -> Iterator[tuple[Run, Result | Failure]]:
+        if pool is None:
+            for run in runs:
+                yield run, self.attempt(run)
+            return
+        waiting = {pool.submit(self.attempt, run): run for run in runs}
+        while waiting:
+            for future in [f for f in waiting if f.done()]:
+                yield waiting.pop(future), future.result()
+            last = next(reversed(waiting), None)
+            if last is not None and last.cancel():  # no other rank has begun it
+                run = waiting.pop(last)
+                yield run, self.attempt(run)
+            else:
+                wait(waiting, return_when=FIRST_COMPLETED)
+
+
+def _start_solvers() -> None:
+    """PETSc and SLEPc start on all ranks together: no rank can do it alone."""
+    with suppress(InputError):  # the runs that need them will say what is missing
+        import uf_diffusion.diffusion.spectrum  # noqa: F401

@@ -1,0 +1,106 @@
+"""What studies measure of a run and its reference: at the last snapshot, unless said."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.threads import blocks_of
+from uf_diffusion.distances.energy_distances import energy_distance
+from uf_diffusion.runs.result import Result
+
+__all__ = [
+    "Measurement",
+    "compared",
+    "decay_rate",
+    "density_error",
+    "displacement",
+    "energy_to_density",
+    "energy_to_network",
+    "slowest_mode",
+    "weight_error",
+]
+
+Measurement = Callable[[Result, Result, float], float]  # of a run, its reference, the swept value
+
+DEGENERATE = 5e-3  # eigenvalues that a mesh splits by less than this fraction belong together
+
+
+def energy_to_network(run: Result, reference: Result, value: float) -> float:
+    """Energy distance between two networks."""
+    a, b = run.tree["network"], reference.tree["network"]
+    return energy_distance(
+        a.feature.values[-1], b.feature.values[-1], a.neuron_mass.values, b.neuron_mass.values,
+        manifold=run.manifold,
+    )  # fmt: skip
+
+
+def energy_to_density(t: float = math.inf) -> Measurement:
+    """Energy distance between a network and a diffusion, at the snapshot nearest to t."""
+
+    def measure(run: Result, reference: Result, value: float) -> float:
+        a, b = run.tree["network"], reference.tree["diffusion"]
+        times = b.snapshot_time.values
+        k = int(np.argmin(np.abs(times - min(t, times[-1]))))
+        mass = b.density.values[k] * b.node_measure.values
+        return energy_distance(
+            a.feature.values[k],
+            b.node_position.values,
+            a.neuron_mass.values,
+            mass,
+            manifold=run.manifold,
+        )
+
+    return measure
+
+
+def displacement(run: Result, reference: Result, value: float) -> float:
+    """Root mean square geodesic distance between the neurons of one and the same start."""
+    a, b = run.tree["network"], reference.tree["network"]
+    x, y, distance = a.feature.values[-1], b.feature.values[-1], run.manifold.distance
+    blocks = [np.diagonal(distance(x[rows], y[rows])) for rows in blocks_of(len(x), 64)]
+    return math.sqrt(float(a.neuron_mass.values @ np.concatenate(blocks) ** 2))
+
+
+def weight_error(run: Result, reference: Result, value: float) -> float:
+    """Root mean square over the neurons of u_i - nu/mu(omega_i)."""
+    a, b = run.tree["network"], reference.tree["diffusion"]
+    limit = reference.grid.interpolate(b.outer_weight.values[-1], a.feature.values[-1])
+    return math.sqrt(float(a.neuron_mass.values @ (a.outer_weight.values[-1] - limit) ** 2))
+
+
+def density_error(run: Result, reference: Result, value: float) -> float:
+    """L2 norm of the difference of two densities, at the reference's nodes."""
+    a, b = run.tree["diffusion"], reference.tree["diffusion"]
+    there = run.grid.interpolate(a.density.values[-1], b.node_position.values)
+    error = there - b.density.values[-1]
+    return math.sqrt(float(b.node_measure.values @ error**2))
+
+
+def compared(name: str) -> Measurement:
+    """A distance of the group /comparison."""
+    return lambda run, _, value: float(run.tree["comparison"].to_dataset()[name][-1])
+
+
+def decay_rate(run: Result, reference: Result, value: float) -> float:
+    """f''(1) lambda_1 of the run's problem."""
+    rate = run.tree["diffusion"].attrs.get("decay_rate")
+    if rate is None:
+        raise InputError("lambda_1 is not computed on so fine a mesh: use fewer diffusion.cells.")
+    return float(rate)
+
+
+def slowest_mode(run: Result, reference: Result, value: float) -> float:
+    """Norm of the part of mu/nu - 1 in the eigenspace of lambda_1, at the time value /
+    (f''(1) lambda_1); linear in its logarithm between snapshots, not a number after the last.
+    """
+    d, s = run.tree["diffusion"], reference.tree["spectrum"]
+    first = s.eigenvalue.values < (1 + DEGENERATE) * s.eigenvalue.values[0]
+    weighted = (d.density.values - d.teacher.values) * d.node_measure.values
+    amplitude = np.linalg.norm(weighted @ s.eigenfunction.values[first].T, axis=1)
+    logarithm = np.log(np.maximum(amplitude, np.finfo(float).tiny))
+    clock = d.snapshot_time.values * decay_rate(run, reference, value)
+    return math.exp(float(np.interp(value, clock, logarithm, right=math.nan)))

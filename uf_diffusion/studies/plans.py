@@ -1,0 +1,288 @@
+"""A study: one parameter swept over values and seeds, quantities measured, their order fitted.
+
+A study is planned (`Study.plan`), its runs are done (`runs.Runs`) and measured (`Plan.measured`);
+the dataset that comes out holds all that the table and the figure show.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.wording import shown
+from uf_diffusion.results.names import dataset
+from uf_diffusion.runs.config import Changes, Config, merged
+from uf_diffusion.runs.reading import change_of, changes_of, load_config
+from uf_diffusion.runs.result import Result
+from uf_diffusion.studies.cache import Failure, Run
+from uf_diffusion.studies.measurements import Measurement
+from uf_diffusion.studies.orders import Law, fit
+
+__all__ = ["Plan", "Quantity", "Series", "Study", "numbers"]
+
+Results = Sequence[Result | Failure]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """Something that is measured.
+
+    Attributes:
+        name: its variable in study.nc, described in `uf_diffusion.results.names.LONG_NAMES`.
+        measure: of a run's result, the reference's result and the swept value.
+    """
+
+    name: str
+    measure: Measurement
+
+
+@dataclass(frozen=True)
+class Series:
+    """One curve of a study.
+
+    Attributes:
+        name: in the legend.
+        changes: what is special about it.
+        seeds: how many runs for each value; 1 where nothing is random.
+        expected: the order that theory predicts; not a number where it predicts none.
+        preset: a problem of its own, instead of the study's.
+    """
+
+    name: str
+    changes: Changes = field(default_factory=dict)
+    seeds: int = 1
+    expected: float = math.nan
+    preset: str = ""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A convergence study.
+
+    Attributes:
+        name: on the command line.
+        what: a title, and what to expect.
+        preset: the problem.
+        problem: changes of the preset alone, not of a file in its place.
+        changes: of whatever problem.
+        job: what a run does, a name in `runs.JOBS`.
+        parameter: the swept key, "section.key"; none: the value is not a setting, but says what to
+            measure in the result.
+        label: of the horizontal axis.
+        values: of the parameter.
+        quantities: what is measured.
+        series: the curves.
+        reference_job: what the reference does; none: there is no reference.
+        reference: its changes, on top of the run's without the swept value; they may depend on
+            all values. References that are the same are computed once.
+        abscissa: of a run, given its configuration and the value.
+        law: of the quantities in the abscissa.
+    """
+
+    name: str
+    what: str
+    preset: str
+    problem: Changes
+    changes: Changes
+    job: str
+    parameter: str
+    label: str
+    values: tuple[float, ...]
+    quantities: tuple[Quantity, ...]
+    series: tuple[Series, ...]
+    reference_job: str = ""
+    reference: Callable[[Sequence[float]], Changes] = lambda values: {}
+    abscissa: Callable[[Config, float], float] = lambda config, value: value
+    law: Law = "power"
+
+    def plan(
+        self,
+        source: str = "",
+        overrides: Sequence[str] = (),
+        values: Sequence[float] = (),
+        seeds: int | None = None,
+        changes: Changes | None = None,
+    ) -> Plan:
+        """The runs of this study.
+
+        Args:
+            source: a preset or TOML file instead of the study's; where its curves have problems of
+                their own, the only curve is then this problem's.
+            overrides: "section.key=value" each, on top of the study's own settings.
+            values: instead of the study's.
+            seeds: instead of the number of seeds of the random curves.
+            changes: on top of all these.
+
+        Raises:
+            InputError: for settings that cannot be.
+        """
+        curves = self._curves(source, seeds)
+        chosen = tuple(values or self.values)
+        if self.law == "power" and min(chosen) <= 0:
+            raise InputError(f"Study '{self.name}' sweeps over positive values, not {min(chosen)}.")
+        if len({*chosen}) < len(chosen):
+            raise InputError(f"Study '{self.name}' takes each value once, not {shown(chosen)}.")
+        common = merged({} if source else self.problem, self.changes)
+        wanted = merged(changes_of(overrides), changes or {})
+        base = _changed(source or self.preset, common, wanted)
+        cases = []
+        for i, curve in enumerate(curves):
+            origin = source or curve.preset or self.preset
+            for j in range(curve.seeds):
+                seed = {"network": {"seed": base.network.seed + j}}
+                own = (common, curve.changes, wanted, seed)
+                reference = None
+                if self.reference_job:
+                    config = _changed(origin, *own, self.reference(chosen))
+                    reference = Run(self.reference_job, config)
+                for k, value in enumerate(chosen):
+                    swept = change_of(self.parameter, value) if self.parameter else {}
+                    run = Run(self.job, _changed(origin, *own, swept))
+                    cases.append(Case((i, k, j), run, reference))
+        return Plan(self, base, chosen, curves, tuple(cases))
+
+    def _curves(self, source: str, seeds: int | None) -> tuple[Series, ...]:
+        """The series of a plan."""
+        curves = self.series
+        if source and all(c.preset for c in curves):
+            curves = (Series(source, expected=curves[0].expected),)
+        if seeds is None:
+            return curves
+        if seeds < 1:
+            raise InputError(f"--seeds must be positive, not {seeds}.")
+        if all(c.seeds == 1 for c in curves):
+            raise InputError(f"Nothing is random in study '{self.name}': it takes no --seeds.")
+        return tuple(dataclasses.replace(c, seeds=seeds if c.seeds > 1 else 1) for c in curves)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A run to be measured, and the run that it is measured against.
+
+    Attributes:
+        place: the numbers of its series, value and seed.
+        run: the run.
+        reference: its reference, if any.
+    """
+
+    place: tuple[int, int, int]
+    run: Run
+    reference: Run | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study's runs.
+
+    Attributes:
+        study: whose.
+        base: the configuration that all runs start from.
+        values: of the parameter.
+        series: the curves.
+        cases: by series, seed and value.
+    """
+
+    study: Study
+    base: Config
+    values: tuple[float, ...]
+    series: tuple[Series, ...]
+    cases: tuple[Case, ...]
+
+    @property
+    def runs(self) -> list[Run]:
+        """The references, then the runs; some are the same."""
+        references = [c.reference for c in self.cases if c.reference is not None]
+        return [*references, *(c.run for c in self.cases)]
+
+    def failures(self, results: Results) -> list[str]:
+        """A sentence for each run that failed.
+
+        Args:
+            results: of `runs`, in that order.
+        """
+        names: dict[str, str] = {}
+        for case in self.cases:
+            i, k, j = case.place
+            curve = self.series[i]
+            drawn = f", seed {j}" if curve.seeds > 1 else ""
+            swept = f", {self.study.parameter} = {self.values[k]:g}" if self.study.parameter else ""
+            names.setdefault(case.run.key, f"{curve.name}{swept}{drawn}")
+            if case.reference is not None:
+                names.setdefault(case.reference.key, f"reference of {curve.name}{drawn}")
+        failed = {r.run.key: r.reason for r in results if isinstance(r, Failure)}
+        return [f"{names[key]}: {reason}" for key, reason in failed.items()]
+
+    def measured(self, results: Results) -> xr.Dataset:
+        """The quantities, not a number where a run failed, and the fits.
+
+        Args:
+            results: of `runs`, in that order.
+        """
+        study, seeds = self.study, max(c.seeds for c in self.series)
+        by_key = dict(zip((run.key for run in self.runs), results, strict=True))
+        shape = (len(self.series), len(self.values), seeds)
+        values = {q.name: np.full(shape, math.nan) for q in study.quantities}
+        abscissa = np.full(shape[:2], math.nan)
+        for case in self.cases:
+            i, k, _ = case.place
+            value = self.values[k]
+            abscissa[i, k] = study.abscissa(case.run.config, value)
+            result = by_key[case.run.key]
+            reference = result if case.reference is None else by_key[case.reference.key]
+            if not isinstance(result, Failure) and not isinstance(reference, Failure):
+                for q in study.quantities:
+                    values[q.name][case.place] = q.measure(result, reference, value)
+        return self._dataset(abscissa, values)
+
+    def _dataset(self, abscissa: np.ndarray[Any, Any], values: dict[str, Any]) -> xr.Dataset:
+        study, names = self.study, list(values)
+        fits = [
+            [fit(x, y, study.law) for x, y in zip(abscissa, values[n], strict=True)] for n in names
+        ]
+
+        def fitted(name: str) -> tuple[tuple[str, ...], Any]:
+            return ("quantity", "series"), [[getattr(f, name) for f in row] for row in fits]
+
+        return dataset(
+            quantity=(("quantity",), np.array(names)),
+            series=(("series",), np.array([c.name for c in self.series])),
+            value=(("value",), np.array(self.values, dtype=float)),
+            abscissa=(("series", "value"), abscissa),
+            **{n: (("series", "value", "seed"), v) for n, v in values.items()},
+            order=fitted("order"),
+            order_low=fitted("low"),
+            order_high=fitted("high"),
+            factor=fitted("factor"),
+            expected_order=(("series",), [c.expected for c in self.series]),
+        ).assign_attrs(
+            study=study.name, what=study.what, parameter=study.parameter,
+            label=study.label, law=study.law,
+        )  # fmt: skip
+
+
+def _changed(origin: str, *changes: Changes) -> Config:
+    """The configuration of a preset or a file, changed."""
+    return load_config(origin).changed(**merged(*changes))
+
+
+def numbers(text: str) -> list[float]:
+    """The values of ``--values``, "32,64,128"; none of an empty text.
+
+    Raises:
+        InputError: when they are not finite numbers.
+    """
+    try:
+        values: list[Any] = tomllib.loads(f"values = [{text}]")["values"]
+    except tomllib.TOMLDecodeError:
+        values = [text]
+    if not all(type(v) in (int, float) and math.isfinite(v) for v in values):
+        raise InputError(f"--values takes numbers such as 32,64,128, not '{text}'.")
+    return values
