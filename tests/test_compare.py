@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from uf_diffusion.plots import draw
+from uf_diffusion.library.drawing import draw
 from uf_diffusion.results.netcdf import read_result, write_result
 from uf_diffusion.runs.reading import config_from_toml, load_config
 
@@ -51,7 +51,7 @@ def test_contract_of_the_result(source, overrides, nodes, ambient, tmp_path):
         "diffusion": {
             "step": ["time", "step_size", "mass", "risk", "min_ratio", "max_ratio",
                      "newton_iterations", "linear_iterations"],
-            "snapshot": ["snapshot_time"], "node ambient": ["node"],
+            "snapshot": ["snapshot_time"], "node ambient": ["node_position"],
             "node": ["node_measure", "teacher"],
             "snapshot node": ["density", "outer_weight"],
         },
@@ -77,7 +77,7 @@ def test_contract_of_the_result(source, overrides, nodes, ambient, tmp_path):
                 )
     d, n = back["diffusion"], back["network"]
     assert d.sizes["node"] == nodes
-    assert d["node"].shape == (nodes, ambient)
+    assert d["node_position"].shape == (nodes, ambient)
     assert n["feature"].shape == (3, 24, ambient)
     assert np.array_equal(d.snapshot_time, n.snapshot_time)
     mass = (d.density * d.node_measure).sum("node")

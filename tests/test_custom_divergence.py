@@ -6,7 +6,8 @@ from configured import solve
 
 from uf_diffusion import load_config
 from uf_diffusion.core.errors import InputError
-from uf_diffusion.problem.divergences import Custom, Entropy, Power
+from uf_diffusion.problem.divergences import Entropy, Power
+from uf_diffusion.runs.building import divergence
 
 PLUGIN = """
 import numpy as np
@@ -65,11 +66,11 @@ def folder(tmp_path):
 )  # fmt: skip
 def test_inconsistent_ones_are_refused(folder, name, sentence):
     with pytest.raises(InputError, match=sentence):
-        Custom(f"my_f:{name}", str(folder))
+        divergence(f"my_f:{name}", folder=str(folder))
 
 
 def test_local_power_and_dual_energy(folder):
-    cubic, mixed = (Custom(f"my_f:{name}", str(folder)) for name in ("cubic", "Mixed"))
+    cubic, mixed = (divergence(f"my_f:{name}", folder=str(folder)) for name in ("cubic", "Mixed"))
     assert cubic.power == pytest.approx(3)
     assert 1.9 < mixed.power <= 2 + 1e-9
     u = np.logspace(-2, 2, 21)
@@ -99,5 +100,5 @@ def test_folders_with_modules_of_one_name(tmp_path):
         (folder / "mine.py").write_text(
             "from uf_diffusion.problem.divergences import Power\n" + f"f = Power({power}, 0.0)\n"
         )
-        powers.append(Custom("mine:f", str(folder)).power)
+        powers.append(divergence("mine:f", folder=str(folder)).power)
     assert powers == pytest.approx([1.5, 3.5])

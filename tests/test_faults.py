@@ -26,6 +26,7 @@ from uf_diffusion.core.files import appearing
 from uf_diffusion.distances.pair_loops import over_rows
 from uf_diffusion.results.netcdf import read_result, read_sealed, write_result
 from uf_diffusion.runs import checkpoints
+from uf_diffusion.runs import jobs as runs_jobs
 from uf_diffusion.runs.checkpoints import CHECKPOINT, Checkpoints, Job, interrupted
 from uf_diffusion.runs.folders import run_folder
 from uf_diffusion.studies.cache import Run, Runs
@@ -247,7 +248,7 @@ def test_ctrl_c_while_the_result_is_made(tmp_path, monkeypatch, capsys):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(jobs, "distances", interrupt)
+        patched.setattr(runs_jobs, "distances", interrupt)
         with pytest.raises(SystemExit) as stopped:
             main(args)
     assert stopped.value.code == 130

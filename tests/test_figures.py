@@ -18,9 +18,11 @@ pytest.importorskip("dolfinx")
 
 from configured import follow
 
-from paper_figures import FIGURES, GROUPS, Scale, chosen, paper, regenerate, scale
+from paper_figures import paper, scale
 from paper_figures.paper import Agreement, Published, published
+from paper_figures.regenerate import FIGURES, GROUPS, chosen, regenerate
 from paper_figures.relu import CIRCLE
+from paper_figures.scale import Scale
 from paper_figures.torus import TORUS
 from uf_diffusion.cli import main
 from uf_diffusion.core.errors import InputError

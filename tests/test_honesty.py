@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from processes import cli
 
+import uf_diffusion
 from uf_diffusion.core.errors import Caution
 from uf_diffusion.distances.measures import Measure
 from uf_diffusion.distances.named import distance
@@ -365,12 +366,12 @@ def test_cautions_are_warnings_of_python(tmp_path):
     """Once each, before the work is done, and kept with the result; nothing where all is well."""
     config, steps = load_config("relu-circle", UNSOUND), []
     with pytest.warns(Caution) as caught:
-        result = configured.compare(config, watch=[lambda s: steps.append(len(caught))])
+        result = uf_diffusion.run(config, watch=[lambda s: steps.append(len(caught))])
     told = [str(w.message) for w in caught]
     for start in (COARSE, "The features do not see", "network.step"):
         assert sum(sentence.startswith(start) for sentence in told) == 1
     assert steps[0] == len([w for w in caught if w.category is Caution])
-    assert set(result.attrs["warnings"].splitlines()) == set(told)
+    assert set(result.warnings) == set(told)
     assert {w.filename for w in caught} == {__file__}  # where the caller is
     page = write_report(result, tmp_path).read_text()
     assert escape(told[0]) in page

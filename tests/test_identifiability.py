@@ -4,9 +4,9 @@ import subprocess
 import sys
 
 import configured
-import configured as jobs
 import numpy as np
 import pytest
+from configured import spectrum
 from scipy.integrate import quad
 from scipy.special import eval_legendre, iv
 
@@ -14,12 +14,14 @@ from uf_diffusion.core.errors import InputError
 from uf_diffusion.kernels.features import PROFILES, Laplace, Radial, ReLU
 from uf_diffusion.kernels.identifiability import identifiability, needs_constraint, unseen_sentence
 from uf_diffusion.kernels.spherical_harmonics import circle_eigenvalues
-from uf_diffusion.plots import draw
+from uf_diffusion.library.drawing import draw
 from uf_diffusion.problem.densities import Bumps, Density, Uniform, VonMisesFisher
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 from uf_diffusion.reports.text import print_summary
+from uf_diffusion.runs import jobs as runs_jobs
 from uf_diffusion.runs.building import feature
 from uf_diffusion.runs.reading import load_config
+from uf_diffusion.runs.result import result_of
 from uf_diffusion.runs.warnings_after import findings
 
 CIRCLE, SPHERE = Circle(), Sphere(2)
@@ -291,8 +293,8 @@ def test_spectrum_has_the_kernel(preset, there, monkeypatch, tmp_path, capsys):
     if there:
         pytest.importorskip("dolfinx")
     else:
-        monkeypatch.setattr(jobs, "_installed", lambda package: False)
-    result = jobs.spectrum(load_config(preset, ["diffusion.cells=300"]), 3)
+        monkeypatch.setattr(runs_jobs, "_installed", lambda package: False)
+    result = spectrum(load_config(preset, ["diffusion.cells=300"]), 3)
     assert ("spectrum" in result) == there
     kernel = result["kernel"]
     assert set(kernel.data_vars) == {"degree", "wave", "multiplicity", "eigenvalue",
@@ -300,7 +302,7 @@ def test_spectrum_has_the_kernel(preset, there, monkeypatch, tmp_path, capsys):
     assert kernel.attrs["unseen_teacher"] == pytest.approx(
         float(kernel.teacher_share.where(kernel.eigenvalue == 0).sum())
     )
-    print_summary(result, tmp_path)
+    print_summary(result_of(result), tmp_path)
     printed = capsys.readouterr().out
     assert ("unseen    odd degrees >= 3: " in printed) == (preset != "radial-torus")
     assert ("unseen    nothing" in printed) == (preset == "radial-torus")

@@ -84,8 +84,8 @@ MEASURE = """\
     import re
     from pathlib import Path
     from mpi4py import MPI
-    from configured import solve
     from uf_diffusion import load_config
+    from uf_diffusion.runs.jobs import solve
     from uf_diffusion.runs.setup import Setup
     from uf_diffusion.runs.resources import diffusion_bytes
 
@@ -96,7 +96,7 @@ MEASURE = """\
     def run(cells):
         config = load_config("sphere", ["problem.t_end=1e-4", "diffusion.snapshots=21",
                                         f"diffusion.cells={cells}"])
-        solve(config)
+        solve(Setup(config))
         return diffusion_bytes(Setup(config).grid, 21)
 
     run(20)

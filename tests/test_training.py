@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 import pytest
 import xarray as xr
+from configured import compare, train
 from verification import observed_order
 
 from uf_diffusion.core import mpi, threads
@@ -30,7 +31,6 @@ from uf_diffusion.problem.divergences import Biased, Entropy, Power, Unbiased
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 from uf_diffusion.runs import resources as memory
 from uf_diffusion.runs.checkpoints import Checkpoints, Job
-from uf_diffusion.runs.jobs import compare, train
 from uf_diffusion.runs.reading import load_config
 
 CIRCLE, TORUS, SPHERE = Circle(), FlatTorus(2, 4.0), Sphere(2)

@@ -14,7 +14,7 @@ from uf_diffusion.grids.icosphere import Icosphere
 from uf_diffusion.grids.mesh_files import SUFFIXES, read_mesh, read_usable_mesh, write_mesh
 from uf_diffusion.grids.mesh_quality import inspect_mesh
 from uf_diffusion.grids.triangulations import Triangulation
-from uf_diffusion.plots import draw
+from uf_diffusion.library.drawing import draw
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.densities import Uniform, VonMisesFisher
 from uf_diffusion.problem.divergences import Unbiased
@@ -400,8 +400,9 @@ def test_mass_and_bounds_on_a_delaunay_mesh(meshio):
 def test_a_run_on_a_file(tmp_path, monkeypatch, meshio):
     """Named relative to the configuration; run.toml from anywhere; pictures without the file."""
     pytest.importorskip("dolfinx")
+    from configured import compare
+
     from uf_diffusion.results.netcdf import read_result, write_result
-    from uf_diffusion.runs.jobs import compare
 
     (tmp_path / "meshes").mkdir()
     path = tmp_path / "meshes" / "mesh.msh"

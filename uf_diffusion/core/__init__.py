@@ -1,0 +1,1 @@
+"""What every room needs and has no mathematics: errors, ranks, threads, files, sentences."""

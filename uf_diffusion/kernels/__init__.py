@@ -1,0 +1,1 @@
+"""Features, the kernels they make, what they see, and the projection of an outer layer."""

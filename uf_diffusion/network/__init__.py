@@ -1,0 +1,1 @@
+"""The particles: neurons placed, trained, recorded."""

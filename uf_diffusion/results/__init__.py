@@ -1,0 +1,1 @@
+"""What a result is called and how it is stored: names, units, NetCDF, provenance, timings."""

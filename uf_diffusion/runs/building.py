@@ -1,0 +1,157 @@
+"""From the names and numbers of a configuration to the objects that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.plugins import load
+from uf_diffusion.core.wording import cause, shown, unknown
+from uf_diffusion.kernels.base import Feature
+from uf_diffusion.kernels.features import Laplace, Radial, ReLU
+from uf_diffusion.kernels.own_features import placed_features
+from uf_diffusion.problem.densities import (
+    Bumps,
+    Density,
+    Diracs,
+    Function,
+    Uniform,
+    VonMisesFisher,
+)
+from uf_diffusion.problem.divergences import (
+    BIASED,
+    ENTROPY,
+    UNBIASED,
+    Custom,
+    Divergence,
+    Power,
+)
+from uf_diffusion.problem.manifolds import Circle, FlatTorus, Manifold, Sphere
+
+__all__ = ["DENSITIES", "DIVERGENCES", "FEATURES", "MANIFOLDS", "density", "divergence", "feature",
+           "manifold"]  # fmt: skip
+
+MANIFOLDS = {"circle": 1, "sphere": 2, "torus": 2}  # with their default dimensions
+DENSITIES: dict[str, type[Density]] = {
+    "uniform": Uniform,
+    "bumps": Bumps,
+    "von-mises-fisher": VonMisesFisher,
+    "diracs": Diracs,
+    "python": Function,
+}
+DIVERGENCES: dict[str, Divergence] = {d.name: d for d in (UNBIASED, BIASED, ENTROPY)}
+FEATURES: dict[str, Any] = {"relu": ReLU, "radial": Radial, "laplace": Laplace}
+
+
+def manifold(name: str, dim: int, period: float = 1.0, folder: str = ".") -> Manifold:
+    """The manifold of a name.
+
+    "module:name" names a user's own `Manifold`: a value, or a class or function that makes one
+    without arguments; ``folder`` is searched first.
+
+    Args:
+        name: one of `MANIFOLDS`, or "module:name".
+        dim: its dimension; 0 is any dimension of a user's own.
+        period: of a torus, a length.
+        folder: where the configuration file lies.
+
+    Raises:
+        InputError: for an unknown name, a dimension that it has not, or something that is no
+            manifold.
+    """
+    if ":" in name:
+        return _own_manifold(name, dim, folder)
+    if name not in MANIFOLDS:
+        raise unknown("problem.manifold", name, MANIFOLDS)
+    if name == "torus":
+        return FlatTorus(dim, period)
+    return Circle(dim) if name == "circle" else Sphere(dim)
+
+
+def _own_manifold(name: str, dim: int, folder: str) -> Manifold:
+    found = load(name, Path(folder), "manifold")
+    try:
+        found = found() if callable(found) else found
+    except Exception as error:
+        raise InputError(f"Manifold '{name}' failed with {cause(error)}.") from error
+    if not isinstance(found, Manifold):
+        wanted = {member for member in vars(Manifold) if not member.startswith("_")}
+        missing = ", ".join(sorted(wanted - set(dir(found))))
+        raise InputError(f"'{name}' is not a manifold: it has no {missing}.")
+    if dim not in (0, found.dim):
+        raise InputError(f"problem.dim must be {found.dim} on manifold '{name}', not {dim}.")
+    return found
+
+
+def density(spec: str | Mapping[str, Any], manifold: Manifold, folder: str = ".") -> Density:
+    """The density that a configuration names.
+
+    Args:
+        spec: a kind, or a table with ``kind`` and the attributes of its class; of a density of kind
+            "python" the function as "module:name".
+        manifold: where it lives.
+        folder: first on the import path of a density of kind "python".
+
+    Raises:
+        InputError: for an unknown kind or key, or a value out of range.
+    """
+    table = dict(spec) if isinstance(spec, Mapping) else {"kind": spec}
+    kind = table.pop("kind", None)
+    if not isinstance(kind, str):
+        raise InputError(f"A density needs a kind: one of {', '.join(DENSITIES)}.")
+    if kind not in DENSITIES:
+        raise unknown("density kind", kind, DENSITIES)
+    cls = DENSITIES[kind]
+    own = cls is Function
+    valid = {"function"} if own else {f.name for f in fields(cls) if f.init} - {"manifold"}
+    for key in table:
+        if key not in valid:
+            raise unknown(f"key of density '{kind}'", key, valid) if valid else InputError(
+                f"Density '{kind}' takes no key, but '{key}' was given."
+            )  # fmt: skip
+    if own:
+        name = table.get("function", "")
+        return Function(manifold, load(name, Path(folder), "density"), name)
+    return cls(manifold, **table)
+
+
+def divergence(name: str, power: float = 2.0, folder: str = ".") -> Divergence:
+    """The divergence of a name; ``power`` is read by "power" only.
+
+    "module:name" names a user's own, see `Custom`; ``folder`` is searched first.
+
+    Raises:
+        InputError: for an unknown name or a power outside (1, 4].
+    """
+    if not isinstance(name, str):
+        raise InputError(f"problem.regulariser must be a string, not {shown(name)}.")
+    if name == "power":
+        return Power(power)
+    if ":" in name:
+        return Custom(load(name, Path(folder), "regulariser"), name)
+    if name not in DIVERGENCES:
+        raise unknown("problem.regulariser", name, [*DIVERGENCES, "power"])
+    return DIVERGENCES[name]
+
+
+def feature(
+    name: str, manifold: Manifold, scale: float, profile: str, folder: str = "."
+) -> Feature:  # fmt: skip
+    """The feature of a name, checked against the manifold it lives on.
+
+    "module:name" names a user's own: a class, or a function, that makes a `Feature` of the
+    manifold; ``folder`` is searched first.
+
+    Raises:
+        InputError: for an unknown name or profile, the wrong manifold, or a scale <= 0.
+    """
+    if ":" in name:
+        return placed_features(load(name, Path(folder), "features"), manifold, name)
+    if name not in FEATURES:
+        raise unknown("network.features", name, FEATURES)
+    settings = {"relu": (), "radial": (scale, profile), "laplace": (scale,)}[name]
+    made: Feature = FEATURES[name](manifold, *settings)
+    return made

@@ -1,0 +1,153 @@
+"""Configurations from TOML files, presets and the command line's ``--set``."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import fields
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.wording import shown, unknown
+from uf_diffusion.runs import presets
+from uf_diffusion.runs.config import SECTIONS, Changes, Config
+from uf_diffusion.runs.keys import key_of
+
+__all__ = ["change_of", "changes_of", "config_from_toml", "load_config"]
+
+# tomllib's own error, errors of int() within it, and tables that are nested too deeply
+NOT_TOML = (ValueError, RecursionError)
+
+
+def load_config(path_or_preset: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a preset or a TOML file and apply overrides.
+
+    Args:
+        path_or_preset: the name of a preset, or a file ending in ``.toml``.
+        overrides: "section.key=value" each, the value in TOML syntax; a bare word is a string.
+
+    Raises:
+        InputError: for anything that cannot be read, is unknown, or is out of range.
+    """
+    text, name, folder = _source(str(path_or_preset))
+    config = config_from_toml(text, overrides, name, folder)
+    config.build()  # manifold, densities and divergence check their own values
+    return config
+
+
+def config_from_toml(
+    text: str, overrides: Sequence[str] = (), name: str = "run", folder: str = "."
+) -> Config:
+    """`load_config` of TOML text, such as the ``config`` attribute of a result.
+
+    The densities are not built: those of kind "python" may be out of reach.
+    """
+    try:
+        tables = tomllib.loads(text)
+    except NOT_TOML as error:
+        reason = str(error).rstrip(".")
+        raise InputError(f"The configuration '{name}' is not valid TOML: {reason}.") from None
+    if isinstance(overrides, str):
+        raise InputError(f"Overrides are a list of section.key=value, not {shown(overrides)}.")
+    for override in overrides:
+        _apply(tables, str(override))
+    for section in tables:
+        if section not in SECTIONS:
+            raise unknown("section", section, SECTIONS)
+    sections = {key: _section(key, tables.get(key, {})) for key in SECTIONS}
+    return Config(**sections, name=name, folder=folder)
+
+
+def changes_of(overrides: Sequence[str]) -> Changes:
+    """What the command line's ``--set`` changes, as `Config.changed` takes it.
+
+    Args:
+        overrides: "section.key=value" each, as for `load_config`.
+
+    Raises:
+        InputError: as `load_config`.
+    """
+    sections: dict[str, dict[str, Any]] = {}
+    for override in overrides:
+        _apply(sections, str(override))
+    for section in sections:
+        if section not in SECTIONS:
+            raise unknown("section", section, SECTIONS)
+    return {name: _named(name, table) for name, table in sections.items()}
+
+
+def change_of(key: str, value: Any) -> Changes:
+    """The change of one key, "section.key" or "section.key.key of a density"."""
+    section, *keys = key.split(".")
+    for name in reversed(keys[1:]):
+        value = {name: value}
+    return {section: _named(section, {keys[0]: value})}
+
+
+def _source(path_or_preset: str) -> tuple[str, str, str]:
+    """The text, name and folder of a preset or a file."""
+    if path_or_preset in presets():
+        text = (
+            resources.files("uf_diffusion.runs") / "presets" / f"{path_or_preset}.toml"
+        ).read_text()
+        return text, path_or_preset, "."
+    path = Path(path_or_preset)
+    if path.suffix != ".toml":
+        raise unknown("preset (and not a .toml file)", path_or_preset, presets())
+    try:
+        return path.read_text(encoding="utf-8"), path.stem, str(path.resolve().parent)
+    except OSError as error:
+        raise InputError(f"Cannot read {shown(str(path))}: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise InputError(f"Cannot read {shown(str(path))}: it is not UTF-8 text.") from None
+    except ValueError:  # a zero byte
+        raise InputError(f"Cannot read {shown(path_or_preset)}: there is no such path.") from None
+
+
+def _apply(tables: dict[str, Any], override: str) -> None:
+    """Set one "section.key=value" in nested tables."""
+    name, equals, text = override.partition("=")
+    keys = [key.strip() for key in name.split(".")]
+    if not equals or len(keys) < 2 or not all(keys):
+        raise InputError(f"--set takes section.key=value, not {shown(override)}.")
+    if re.fullmatch(r"(?!(true|false|inf|nan)$)[A-Za-z/.][\w./:-]*", text.strip()):
+        text = json.dumps(text.strip(), ensure_ascii=False)
+    try:
+        table = tomllib.loads(f"value = {text}")
+    except NOT_TOML:
+        table = {}
+    if set(table) != {"value"}:
+        raise InputError(f"{shown(text)} in --set {shown(name)}=... is not a TOML value.")
+    value = table["value"]
+    table = tables
+    for key in keys[:-1]:
+        child = table.setdefault(key, {})
+        if isinstance(child, str):  # a density given by its kind alone
+            child = table[key] = {"kind": child}
+        if not isinstance(child, dict):
+            raise InputError(f"--set {shown(name)}: {shown(key)} is a value, not a table.")
+        table = child
+    table[keys[-1]] = value
+
+
+def _section(name: str, table: Any) -> Any:
+    """The section's dataclass from its TOML table; unknown keys and wrong types are refused."""
+    return SECTIONS[name](**_named(name, table))
+
+
+def _named(name: str, table: Any) -> dict[str, Any]:
+    """The fields of a section from the keys of its TOML table."""
+    if not isinstance(table, dict):
+        raise InputError(f"[{name}] must be a table of keys, not {shown(table)}.")
+    by_key = {key_of(f): f for f in fields(SECTIONS[name])}
+    also = {f.name: key_of(f) for f in fields(SECTIONS[name])}  # their names in Python
+    values = {}
+    for key, value in table.items():
+        if key not in by_key:
+            raise unknown(f"key in [{name}]", key, by_key, also)
+        values[by_key[key].name] = value
+    return values

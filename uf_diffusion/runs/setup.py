@@ -1,0 +1,89 @@
+"""The objects of one run, and the configuration that describes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.grids.base import Grid
+from uf_diffusion.grids.built_in import grid_on, with_degree
+from uf_diffusion.grids.mesh_files import read_usable_mesh
+from uf_diffusion.kernels.base import Feature
+from uf_diffusion.problem import Problem
+from uf_diffusion.problem.manifolds import Manifold
+from uf_diffusion.runs.building import feature
+from uf_diffusion.runs.config import Config
+
+__all__ = ["Setup"]
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """What a run is made of; each object is built when it is asked for, and once.
+
+    Attributes:
+        config: describes the run.
+        given_problem, given_features, given_grid: objects that are there already, as where a
+            caller made them; the others are those that the configuration names.
+    """
+
+    config: Config
+    given_problem: Problem | None = None
+    given_features: Feature | None = None
+    given_grid: Grid | None = None
+
+    @cached_property
+    def problem(self) -> Problem:
+        """Manifold, densities and divergence.
+
+        Raises:
+            InputError: for what the configuration cannot name.
+        """
+        return self.given_problem or self.config.build()
+
+    @cached_property
+    def manifold(self) -> Manifold:
+        """The feature space; it can be known where the densities cannot."""
+        return self.config.space() if self.given_problem is None else self.given_problem.manifold
+
+    @cached_property
+    def features(self) -> Feature:
+        """The network's features.
+
+        Raises:
+            InputError: for features that cannot live on the manifold.
+        """
+        if self.given_features is not None:
+            return self.given_features
+        c = self.config.network
+        return feature(c.features, self.manifold, c.scale, c.profile, self.config.folder)
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The diffusion's mesh. Call it on all ranks: one of them reads a mesh file.
+
+        Raises:
+            InputError: for a mesh that cannot be had, or not be used.
+        """
+        if self.given_grid is not None:
+            return self.given_grid
+        d = self.config.diffusion
+        if d.mesh:
+            return with_degree(read_usable_mesh(Path(d.mesh)), d.degree)
+        return grid_on(self.manifold, d.cells, d.degree)
+
+    @property
+    def times(self) -> Array:
+        """The snapshot times of a diffusion alone."""
+        return self.config.times()
+
+    @property
+    def clock_times(self) -> Array:
+        """The snapshot times where a network is trained, see `Config.clock_times`."""
+        return self.config.clock_times()
+
+    def described_by(self, config: Config) -> Setup:
+        """The same problem and features with other settings; the mesh is chosen anew."""
+        return Setup(config, self.given_problem, self.given_features)

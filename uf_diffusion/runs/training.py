@@ -1,0 +1,118 @@
+"""The network of a run: placed, trained, continued, and put into a group of the result."""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from uf_diffusion.core import mpi
+from uf_diffusion.core.progress import Watch, with_progress
+from uf_diffusion.core.threads import using_threads
+from uf_diffusion.kernels.choice import feature_map
+from uf_diffusion.kernels.feature_maps import Atoms
+from uf_diffusion.network.history import NetworkHistory
+from uf_diffusion.network.placement import place
+from uf_diffusion.network.run import ALGORITHMS, Training
+from uf_diffusion.network.stored_state import pack, restore
+from uf_diffusion.network.training import Algorithm, Network, NetworkState
+from uf_diffusion.runs.checkpoints import Checkpoints
+from uf_diffusion.runs.config import NetworkConfig
+from uf_diffusion.runs.resources import require_memory
+from uf_diffusion.runs.setup import Setup
+
+__all__ = ["Neurons", "algorithm", "neurons", "trained", "training"]
+
+THREADED = 2**24  # bytes of a projection from which more than one thread pays
+
+
+class Neurons(NamedTuple):
+    """The neurons of student and teacher, and the random numbers that go on from there."""
+
+    student: Atoms
+    teacher: Atoms
+    rng: np.random.Generator
+
+
+def neurons(setup: Setup) -> Neurons:
+    """The neurons that a run begins with; a lattice of teachers has at most teacher_width."""
+    c, problem = setup.config.network, setup.problem
+    rng = np.random.default_rng(c.seed)
+    student = place(problem.initial, c.width, c.placement, rng)
+    placement, count = c.teacher_placement or c.placement, c.teacher_width
+    if placement != "random":
+        count = problem.manifold.even_count(count)
+    return Neurons(student, place(problem.teacher, count, placement, rng), rng)
+
+
+def training(setup: Setup) -> Training:
+    """A run's training, checked but not started.
+
+    Raises:
+        InputError: for a network that cannot be trained, or does not fit into memory.
+    """
+    c, problem, times = setup.config.network, setup.problem, setup.clock_times
+    features = setup.features
+    points = (12 + len(times)) * c.width + 4 * c.teacher_width + 2 * c.samples
+    steps = 0 if c.algorithm == "flow" else times[-1] / c.step  # that the history keeps
+    plain = 8 * points * (problem.manifold.ambient + 1) + int(64 * steps)
+    require_memory(plain, "use a smaller network.width, or fewer snapshots, samples or steps")
+    student, teacher, rng = neurons(setup)
+    psi = feature_map(
+        features, c.kernel, c.samples, teacher, rng, c.width, c.truncation * c.regularisation
+    )
+    require_memory(
+        plain + psi.memory(c.width),
+        "use a smaller network.width, network.kernel = 'low-rank', or more machines",
+    )
+    # a neuron without mass has no part in the network
+    kept = student.weights > 0
+    masses = student.weights[kept]
+    network = Network(problem.manifold, psi, problem.divergence, c.regularisation, masses)
+    own = student.points[kept][network.share.rows]
+    draws = json.dumps(rng.bit_generator.state)
+    return Training(algorithm(network, c), own, teacher, times, draws)
+
+
+def algorithm(network: Network, c: NetworkConfig) -> Algorithm:
+    """The training algorithm that a configuration names."""
+    return ALGORITHMS[c.algorithm](network, c.step, c.ratio, c.rtol)
+
+
+def trained(
+    training: Training, checkpoints: Checkpoints, watch: Watch = ()
+) -> xr.Dataset | None:
+    """Train to the end; the group /network on rank 0.
+
+    Args:
+        training: what is trained, and how.
+        checkpoints: written now and then; what they hold of a network is gone on from.
+        watch: functions to call with each state.
+    """
+    history = NetworkHistory(training.network, training.times)
+    work = training.network.feature_map.memory(len(training.network.masses))
+    with using_threads(many=work > THREADED):
+        last = _last_state(training, history, checkpoints, watch)
+    return history.group(last.projections) if mpi.rank() == 0 else None
+
+
+def _last_state(
+    training: Training, history: NetworkHistory, checkpoints: Checkpoints, watch: Watch
+) -> NetworkState:
+    """Train to the end; the last state."""
+    stored = checkpoints.stored("network")
+
+    def packed(state: NetworkState) -> xr.Dataset | None:
+        return pack(state, training, history)
+
+    lookers: Watch = [history, *watch, checkpoints.watch("network", packed)]
+    state = None if stored is None else restore(stored, training, history)
+    for state in with_progress(training.states(state), training.times[-1], "network"):
+        for look in lookers:
+            look(state)
+    assert state is not None
+    last = state
+    checkpoints.write("network", lambda: packed(last))
+    return last
