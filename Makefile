@@ -9,12 +9,12 @@ BIN := $(VENV)/bin
 # one BLAS thread: at these sizes two threads wait for each other more than they work
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test coverage figures verify lint clean
+.PHONY: demo test coverage figures verify lint format docs clean
 
 demo: $(VENV)/.ready
 	$(BIN)/uf-diffusion compare relu-circle --out runs/relu-circle
 
-test: $(VENV)/.ready-test
+test: lint
 	$(BIN)/python -m pytest -n 2
 
 coverage: $(VENV)/.ready-test
@@ -29,8 +29,12 @@ figures: $(VENV)/.ready
 verify: $(VENV)/.ready
 	$(BIN)/python scripts/verify.py
 
+# style, format, types, and that imports point down
 lint: $(VENV)/.ready-test
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+format: $(VENV)/.ready-test
+	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

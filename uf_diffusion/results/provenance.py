@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -51,11 +52,8 @@ def version_of(*distributions: str) -> str:
 
 
 def _petsc_version() -> str:
-    try:
-        from petsc4py import PETSc
-    except ImportError:
-        return "not installed"
-    return ".".join(map(str, PETSc.Sys.getVersion()))
+    petsc = sys.modules.get("petsc4py.PETSc")  # there once the diffusion is
+    return "not used" if petsc is None else ".".join(map(str, petsc.Sys.getVersion()))
 
 
 def _git_commit() -> str:
