@@ -12,7 +12,7 @@ from scipy.special import eval_legendre, iv
 
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.kernels.features import PROFILES, Laplace, Radial, ReLU
-from uf_diffusion.kernels.identifiability import identifiability, needs_constraint, unseen_sentence
+from uf_diffusion.kernels.identifiability import identifiability, unseen_sentence
 from uf_diffusion.kernels.spherical_harmonics import circle_eigenvalues
 from uf_diffusion.library.drawing import draw
 from uf_diffusion.problem.densities import Bumps, Density, Uniform, VonMisesFisher
@@ -253,10 +253,10 @@ def test_a_null_space_without_name():
 
 def test_which_features_need_the_constraint():
     for phi in (ReLU(CIRCLE), ReLU(SPHERE)):
-        assert needs_constraint(phi)
+        assert phi.constrained_limit
         assert flat(phi).null_space == "odd degrees >= 3"
     for phi in (Laplace(CIRCLE), Radial(FlatTorus(2, 4.0)), ReLU(Sphere(3))):
-        assert not needs_constraint(phi)
+        assert not phi.constrained_limit
 
 
 @pytest.mark.parametrize("phi", [ReLU(Sphere(3)), Radial(FlatTorus(4, 1.0))], ids=repr)

@@ -19,7 +19,6 @@ from uf_diffusion.kernels.feature_maps import Atoms
 from uf_diffusion.kernels.features import PROFILES, Laplace, Radial, ReLU
 from uf_diffusion.kernels.fourier import Fourier, ball
 from uf_diffusion.kernels.pivoted_cholesky import Landmarks
-from uf_diffusion.kernels.radial_truncation import transform
 from uf_diffusion.kernels.spherical_harmonics import Harmonics, circle_eigenvalues, funk_hecke
 from uf_diffusion.kernels.truncation import truncated
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
@@ -183,7 +182,7 @@ def test_transform_of_a_profile(dim, profile):
     w = np.prod(np.meshgrid(*[w] * dim), axis=0)
     grid = np.meshgrid(*[x] * dim, indexing="ij")
     g, _ = PROFILES[profile](np.sqrt(sum(a * a for a in grid)), 0.7)
-    table, squares = transform(feature, 4), transform(feature, 4, 2)
+    table, squares = feature.transform(4), feature.transform(4, 2)
     assert table.shape == (5,) * dim
     for k in itertools.product((0, 1, 4), repeat=dim):
         wave = np.prod([np.cos(math.pi / 2 * j * a) for j, a in zip(k, grid, strict=True)], axis=0)

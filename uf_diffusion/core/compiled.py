@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 
 from uf_diffusion.core.arrays import Array
 
-__all__ = ["compiled", "exponential"]
+__all__ = ["add_squares", "compiled", "exponential", "reordered", "vectorised"]
 
 # lowest argument, 1 / log 2, what rounds, log 2 in two parts, 1/2!, ..., 1/12!. They are handed
 # to the loops at run time: constants that it knows, the compiler loads anew for every number.
@@ -84,3 +84,17 @@ def exponential(x: Array) -> None:
     """Replace x <= 0 by exp(x), to 2 ulp."""
     for j in range(len(x)):
         x[j] = _exp(x[j], _EXPONENTIAL)
+
+
+@vectorised
+def add_squares(a: float, x: Array, period: float, sums: Array) -> None:
+    """Add the squared differences of a and x to ``sums``: on a circle where ``period`` is not 0."""
+    if period > 0:
+        for j in range(len(sums)):
+            lag = abs(a - x[j])
+            lag = min(lag, period - lag)
+            sums[j] += lag * lag
+    else:
+        for j in range(len(sums)):
+            lag = a - x[j]
+            sums[j] += lag * lag

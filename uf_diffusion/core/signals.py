@@ -7,27 +7,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["patient"]
+__all__ = ["delayed_signals"]
 
 
 @contextmanager
-def patient(deaf: bool = False) -> Iterator[list[int]]:
-    """The two signals are noted in what this gives; the second one interrupts.
+def delayed_signals(ignored: bool = False) -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM do not stop the work inside; a second one of them does.
 
     Args:
-        deaf: neither is heard at all.
+        ignored: whether even a second one is ignored.
+
+    Yields:
+        The numbers of the signals that have come so far: work looks here and stops where it can.
     """
-    heard: list[int] = []
+    received: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        if heard:
+        if received:
             raise KeyboardInterrupt
-        heard.append(number)
+        received.append(number)
 
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {n: signal.signal(n, signal.SIG_IGN if deaf else note) for n in numbers}
+    before = {n: signal.signal(n, signal.SIG_IGN if ignored else note) for n in numbers}
     try:
-        yield heard
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

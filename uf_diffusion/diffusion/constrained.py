@@ -40,9 +40,7 @@ from uf_diffusion.diffusion.petsc import StageFailure
 from uf_diffusion.diffusion.schemes import SCHEMES, Scheme
 from uf_diffusion.diffusion.time_stepping import DiffusionState, Evolution
 from uf_diffusion.grids.base import Grid
-from uf_diffusion.grids.curved import Curved
 from uf_diffusion.problem import Problem
-from uf_diffusion.problem.manifolds import Sphere
 
 __all__ = ["ConstrainedDiffusion"]
 
@@ -98,9 +96,9 @@ class ConstrainedDiffusion(Evolution):
         rtol: float = 1e-4,
         comm: MPI.Comm = MPI.COMM_WORLD,
     ) -> None:
-        if not isinstance(problem.manifold, Sphere):
+        if not problem.manifold.antipodal:
             raise InputError("problem.limit = 'constrained' is for the circle and the sphere S^2.")
-        if isinstance(grid, Curved):
+        if grid.degree > 1:
             raise InputError("problem.limit = 'constrained' needs diffusion.degree = 1.")
         if problem.divergence.power > 2:  # f*'' is infinite where u = 0, and u changes sign
             raise InputError(

@@ -15,10 +15,23 @@ from slepc4py import SLEPc
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.diffusion.petsc import configure
-from uf_diffusion.diffusion.time_stepping import SolverFailure
+from uf_diffusion.diffusion.time_stepping import Evolution, SolverFailure
 from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
 
-__all__ = ["spectrum"]
+__all__ = ["decay_rate", "spectrum"]
+
+RATE_NODES = 20_000  # the eigenvalue problem is factorised: it would dominate larger runs
+
+
+def decay_rate(solver: Evolution) -> float | None:
+    """F''(1) lambda_1, the rate of the potential near equilibrium, f''(1) = 1 / f*''(f'(1)).
+
+    None for another equation, and where it would take too long to compute.
+    """
+    if not isinstance(solver, UltraFastDiffusion) or len(solver.grid.nodes) > RATE_NODES:
+        return None
+    f, one = solver.problem.divergence, np.ones(1)
+    return float(spectrum(solver, 1)[0][0] / f.d2conjugate(f.df(one))[0])
 
 
 def spectrum(solver: UltraFastDiffusion, count: int = 1) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""How far apart two measures are: energy distance, Wasserstein distances, and those of densities."""
+"""How far apart two measures are: energy, Wasserstein and other distances."""
 
 from uf_diffusion.distances.circle_wasserstein import wasserstein_circle
 from uf_diffusion.distances.energy_distances import energy_distance

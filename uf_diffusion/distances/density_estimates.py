@@ -6,7 +6,7 @@ import numpy as np
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.distances.measures import Measure
-from uf_diffusion.distances.pair_loops import gaussian_sums, over_rows, period_of
+from uf_diffusion.distances.pair_loops import gaussian_sums, over_rows
 from uf_diffusion.distances.teacher_mesh import TeacherMesh
 from uf_diffusion.problem.manifolds import Manifold
 
@@ -40,7 +40,7 @@ def kernel_sums(manifold: Manifold, X: Array, Y: Array, weights: Array, bandwidt
     columns, out, factor = np.ascontiguousarray(Y.T), np.empty(len(X)), -0.5 / bandwidth**2
 
     def block(rows: slice) -> None:
-        gaussian_sums(X[rows], columns, weights, period_of(manifold), factor, out[rows])
+        gaussian_sums(X[rows], columns, weights, manifold.period, factor, out[rows])
 
     over_rows(block, len(X), len(Y))
     return out

@@ -16,8 +16,8 @@ import numpy as np
 from uf_diffusion.core import arguments
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
-from uf_diffusion.distances.pair_loops import distance_sums, distance_sums_3, over_rows, period_of
-from uf_diffusion.problem.manifolds import FlatTorus, Manifold
+from uf_diffusion.distances.pair_loops import distance_sums, distance_sums_3, over_rows
+from uf_diffusion.problem.manifolds import Manifold
 
 __all__ = ["energy_distance", "energy_distance_series", "energy_distances_of_densities",
            "negative_type"]  # fmt: skip
@@ -28,7 +28,7 @@ def negative_type(manifold: Manifold) -> bool:
 
     Not so for wrapped differences on tori of two and more dimensions, see `energy_distance`.
     """
-    return not isinstance(manifold, FlatTorus) or manifold.dim == 1
+    return manifold.dim == 1 or not manifold.period
 
 
 def energy_distance(
@@ -120,11 +120,13 @@ def energy_distance_series(
         return np.array([energy_distance(x, Y, a, b, manifold) for x, b in zip(X, B, strict=True)])
     a = arguments.weights(a, X.shape[1])
     rows, which = np.unique(B, axis=0, return_inverse=True)  # mostly one, or all of them
-    among_atoms = _among(Y, rows, manifold)[which]
+    of_atoms = _own_pairs(Y, rows, manifold)[which]
     return np.array(
         [
-            _root(2 * _between(x, Y, a, b, manifold) - _among(x, a[None], manifold)[0] - own)
-            for x, b, own in zip(X, B, among_atoms, strict=True)
+            _root(
+                2 * _cross_pairs(x, Y, a, b, manifold) - _own_pairs(x, a[None], manifold)[0] - own
+            )
+            for x, b, own in zip(X, B, of_atoms, strict=True)
         ]
     )
 
@@ -135,8 +137,8 @@ def _of_pair(X: Array, A: Array, Y: Array, B: Array, manifold: Manifold | None) 
     Z = X if same else np.concatenate([X, Y])
     S = A - B if same else np.hstack([A, -B])
     if _is_line(manifold, X):
-        return np.array([_root(_on_line(Z, s, manifold)) for s in S])
-    return np.array([_root(-squared) for squared in _among(Z, S, manifold)])
+        return np.array([_root(_squared_on_line(Z, s, manifold)) for s in S])
+    return np.array([_root(-squared) for squared in _own_pairs(Z, S, manifold)])
 
 
 def _root(squared: float) -> float:
@@ -150,13 +152,13 @@ def _is_line(manifold: Manifold | None, X: Array) -> bool:
     return X.shape[1] == 1 if manifold is None else len(manifold.axes) == 1
 
 
-def _on_line(Z: Array, s: Array, manifold: Manifold | None) -> float:
+def _squared_on_line(Z: Array, s: Array, manifold: Manifold | None) -> float:
     """The squared distance of a signed measure of mass 0 on a line, a torus or the circle."""
     if manifold is None:
         return _by_steps(Z[:, 0], s, 0.0, float(Z.min()), float(Z.max()))
     axis = manifold.axes[0]
     x = np.mod(manifold.chart(Z)[:, 0] - axis.low, axis.length)
-    if period_of(manifold):
+    if manifold.period:
         return _wrapped(x, s, axis.length)
     return _chords(x, s)
 
@@ -199,20 +201,20 @@ def _chords(angle: Array, s: Array) -> float:
 # --- all pairs ------------------------------------------------------------------------------------
 
 
-def _among(X: Array, A: Array, manifold: Manifold | None) -> Array:
+def _own_pairs(X: Array, A: Array, manifold: Manifold | None) -> Array:
     """sum_ij A[q, i] A[q, j] |x_i - x_j| for weights A ``(k, n)``, ``(k,)``."""
     sums = _sums(X, X, A, manifold, once=True)
     return np.asarray(2 * np.einsum("qi,iq->q", A, sums))
 
 
-def _between(X: Array, Y: Array, a: Array, b: Array, manifold: Manifold | None) -> float:
+def _cross_pairs(X: Array, Y: Array, a: Array, b: Array, manifold: Manifold | None) -> float:
     return float(a @ _sums(X, Y, b[None], manifold, once=False)[:, 0])
 
 
 def _sums(X: Array, Y: Array, B: Array, manifold: Manifold | None, once: bool) -> Array:
     """sum_j |x_i - y_j| B[q, j] ``(n, k)``; each pair of X = Y once, if so wished."""
     n, m = len(X), len(Y)
-    period = period_of(manifold) if manifold is not None else 0.0
+    period = manifold.period if manifold is not None else 0.0
     if manifold is not None and period:  # the loops take coordinates of one period
         X, Y = (manifold.retract(x, np.zeros_like(x)) for x in (X, Y))
     few = len(B) == 1 and X.shape[1] <= 3

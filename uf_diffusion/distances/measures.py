@@ -9,7 +9,6 @@ import numpy as np
 from uf_diffusion.core import arguments
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
-from uf_diffusion.distances.pair_loops import period_of
 from uf_diffusion.network.placement import place
 from uf_diffusion.problem.densities import Density
 from uf_diffusion.problem.manifolds import Manifold
@@ -39,7 +38,7 @@ class Measure:
         points = arguments.points(self.points, self.manifold.ambient)
         with np.errstate(invalid="ignore", divide="ignore"):
             nearest = self.manifold.retract(points, np.zeros_like(points))
-        if not period_of(self.manifold) and not np.abs(nearest - points).max() <= 1e-6:
+        if not self.manifold.period and not np.abs(nearest - points).max() <= 1e-6:
             raise InputError("A point is off the manifold.")
         object.__setattr__(self, "points", nearest)
         object.__setattr__(self, "weights", arguments.weights(self.weights, len(points)))

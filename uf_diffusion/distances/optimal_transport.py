@@ -21,7 +21,7 @@ from scipy import sparse
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.distances.circle_wasserstein import wasserstein_circle
 from uf_diffusion.distances.measures import Measure, require_one_manifold
-from uf_diffusion.distances.pair_loops import least_costs, over_rows, pair_costs, period_of
+from uf_diffusion.distances.pair_loops import least_costs, over_rows, pair_costs
 from uf_diffusion.problem.manifolds import Manifold
 
 __all__ = ["Bracket", "wasserstein"]
@@ -131,7 +131,7 @@ class _Cost:
     def pairs(self, X: Array, Y: Array, i: Index, j: Index) -> Array:
         """Of the pairs (x_i, y_j), ``(len(i),)``."""
         out = np.empty(len(i))
-        pair_costs(X, Y, i, j, period_of(self.manifold), self.p, out)
+        pair_costs(X, Y, i, j, self.manifold.period, self.p, out)
         return out
 
     def least(self, X: Array, Y: Array, v: Array, k: int) -> tuple[Array, Index]:
@@ -141,7 +141,7 @@ class _Cost:
         every, cell = np.arange(len(Y)), np.repeat(np.arange(len(centre)), np.diff(cells))
         lengths = _Cost(self.manifold, 1).pairs(Y, centre, every, cell)
         ball = np.column_stack([np.maximum.reduceat(a, cells[:-1]) for a in (lengths, v)])
-        k, period = min(k, len(Y)), period_of(self.manifold)
+        k, period = min(k, len(Y)), self.manifold.period
         value, index = np.empty((len(X), k)), np.empty((len(X), k), dtype=np.int64)
 
         def block(rows: slice) -> None:

@@ -12,10 +12,8 @@ from collections.abc import Callable
 import numpy as np
 
 from uf_diffusion.core.arrays import Array, Index
-from uf_diffusion.core.compiled import compiled, exponential, reordered
-from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.compiled import add_squares, compiled, exponential, reordered
 from uf_diffusion.core.threads import blocks_of, in_threads, using_threads
-from uf_diffusion.problem.manifolds import FlatTorus, Manifold, Sphere
 
 __all__ = [
     "distance_sums",
@@ -24,26 +22,12 @@ __all__ = [
     "least_costs",
     "over_rows",
     "pair_costs",
-    "period_of",
 ]
 
 _ROWS = 128  # of a block
 
 
 _THREADED = 2**22  # pairs from which more than one thread pays
-
-
-def period_of(manifold: Manifold) -> float:
-    """The loops' ``period`` for points of a manifold.
-
-    Raises:
-        InputError: for anything but a flat torus or a unit sphere.
-    """
-    if isinstance(manifold, FlatTorus):
-        return manifold.period
-    if isinstance(manifold, Sphere):
-        return 0.0
-    raise InputError(f"Distances are measured on spheres and flat tori, not on {manifold}.")
 
 
 def over_rows(work: Callable[[slice], None], n: int, m: int) -> None:
@@ -70,7 +54,7 @@ def distance_sums(X: Array, Y: Array, B: Array, period: float, start: int, out: 
             row = room[: Y.shape[1] - j]
             row[:] = 0.0
             for k in range(X.shape[1]):
-                _add_squares(X[i, k], Y[k, j : j + chunk], period, row)
+                add_squares(X[i, k], Y[k, j : j + chunk], period, row)
             for r in range(len(row)):
                 row[r] = math.sqrt(row[r])
             for q in range(len(B)):
@@ -102,20 +86,6 @@ def distance_sums_3(X: Array, Y: Array, b: Array, period: float, start: int, out
 
 
 @reordered
-def _add_squares(x: float, y: Array, period: float, row: Array) -> None:
-    """Add the squared differences of coordinates to a row."""
-    if period > 0:
-        for r in range(len(row)):
-            lag = abs(x - y[r])
-            lag = min(lag, period - lag)
-            row[r] += lag * lag
-    else:
-        for r in range(len(row)):
-            lag = x - y[r]
-            row[r] += lag * lag
-
-
-@reordered
 def gaussian_sums(
     X: Array, Y: Array, weights: Array, period: float, factor: float, out: Array
 ) -> None:
@@ -124,7 +94,7 @@ def gaussian_sums(
     for i in range(len(X)):
         row[:] = 0.0
         for k in range(X.shape[1]):
-            _add_squares(X[i, k], Y[k], period, row)
+            add_squares(X[i, k], Y[k], period, row)
         row *= factor
         exponential(row)
         total = 0.0

@@ -13,7 +13,6 @@ from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.distances.measures import Measure
 from uf_diffusion.grids.base import Grid
-from uf_diffusion.grids.curved import Curved
 from uf_diffusion.problem.densities import Density
 
 __all__ = ["TeacherMesh"]
@@ -69,11 +68,9 @@ class TeacherMesh:
 
     def loads(self, measure: Measure) -> Array:
         """The integrals ``(n,)`` of the nodal basis functions against a measure."""
-        corners, share = self.grid.locate(measure.points)
-        if isinstance(self.grid, Curved):
-            corners, share = self.grid.numbers(corners), self.grid.element.basis(share)
-        loads = share * measure.weights[:, None]
-        return np.bincount(corners.ravel(), loads.ravel(), len(self.grid.nodes))
+        numbers, basis = self.grid.basis(measure.points)
+        loads = basis * measure.weights[:, None]
+        return np.bincount(numbers.ravel(), loads.ravel(), len(self.grid.nodes))
 
     @cached_property
     def inverse_laplacian(self) -> Callable[[Array], Array]:

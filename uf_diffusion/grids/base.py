@@ -6,6 +6,7 @@ A grid is deterministic: it can be rebuilt anywhere from its few numbers, so val
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from uf_diffusion.core.arrays import Array, Index
 
-__all__ = ["Grid", "Nesting"]
+__all__ = ["Grid", "Interpolating", "Nesting", "key_of_corners"]
 
 
 class Grid(Protocol):
@@ -62,13 +63,43 @@ class Grid(Protocol):
         """
         ...
 
+    def basis(self, points: Array) -> tuple[Index, Array]:
+        """The numbers of the nodes around points ``(m, ambient)`` and the values of their basis
+        functions there, both ``(m, nodes of an element)``.
+        """
+        ...
+
     def interpolate(self, values: Array, points: Array) -> Array:
         """Interpolation of nodal values ``(n,)`` at points ``(m, ambient)``."""
+        ...
+
+    def between(self, corners: Index, shares: Array) -> Array:
+        """Points of the manifold from barycentric coordinates.
+
+        Args:
+            corners: node numbers ``(m, dim + 1)``.
+            shares: rows that sum to 1, likewise.
+        """
         ...
 
     def coarser(self) -> Nesting | None:
         """The next coarser grid of a hierarchy, if there is one."""
         ...
+
+
+class Interpolating(ABC):
+    """What grids have in common: interpolation by the basis functions around a point."""
+
+    @abstractmethod
+    def locate(self, points: Array) -> tuple[Index, Array]:
+        """As `Grid`."""
+
+    def basis(self, points: Array) -> tuple[Index, Array]:
+        return self.locate(points)
+
+    def interpolate(self, values: Array, points: Array) -> Array:
+        numbers, basis = self.basis(points)
+        return np.asarray((basis * values[numbers]).sum(axis=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,10 +117,6 @@ class Nesting:
     parents: Index
     shares: Array
     place: Index
-
-
-def linear(values: Array, corners: Index, barycentric: Array) -> Array:
-    return np.asarray((barycentric * values[corners]).sum(axis=1))
 
 
 def key_of_corners(corners: Index, count: int) -> Index:

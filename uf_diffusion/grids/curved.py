@@ -5,21 +5,20 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.errors import InputError
-from uf_diffusion.grids.base import Grid, Nesting, key_of_corners
+from uf_diffusion.grids.base import Grid, Interpolating, Nesting, key_of_corners
 from uf_diffusion.grids.elements import LumpedElement, lumped_element
-from uf_diffusion.problem.manifolds import Manifold, Sphere
+from uf_diffusion.problem.manifolds import Manifold
 
 __all__ = ["Curved"]
 
 
 @dataclass(frozen=True)
-class Curved:
+class Curved(Interpolating):
     """A grid with the nodes of a lumped element of higher degree: first those of the base.
 
     The nodes inside an edge, face or cell are numbered by its sorted corners, so the numbers are
@@ -131,23 +130,17 @@ class Curved:
 
     @cached_property
     def nodes(self) -> Array:
-        corners, shares = self._barycentric
-        manifold: Any = self.manifold
-        if isinstance(manifold, Sphere) and manifold.dim == 2:
-            points = np.einsum("nk,nka->na", shares, self.base.nodes[corners])
-            return np.asarray(manifold.project(points))
-        chart = manifold.chart(self.base.nodes)[corners]
-        length = manifold.axes[0].length
-        chart -= length * np.rint((chart - chart[:, :1]) / length)
-        return np.asarray(manifold.unchart(np.einsum("nk,nka->na", shares, chart)))
+        return self.base.between(*self._barycentric)
+
+    def between(self, corners: Index, shares: Array) -> Array:
+        return self.base.between(corners, shares)
 
     def locate(self, points: Array) -> tuple[Index, Array]:
         return self.base.locate(points)
 
-    def interpolate(self, values: Array, points: Array) -> Array:
+    def basis(self, points: Array) -> tuple[Index, Array]:
         corners, barycentric = self.locate(points)
-        basis = self.element.basis(barycentric)
-        return np.asarray((basis * values[self.numbers(corners)]).sum(axis=1))
+        return self.numbers(corners), self.element.basis(barycentric)
 
     def coarser(self) -> Nesting | None:
         """The base, by linear interpolation."""

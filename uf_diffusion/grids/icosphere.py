@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from uf_diffusion.core.arrays import Array, Index
-from uf_diffusion.grids.base import Nesting, key_of_corners
+from uf_diffusion.grids.base import Interpolating, Nesting, key_of_corners
 from uf_diffusion.grids.triangulations import Triangulation
 from uf_diffusion.problem.manifolds import Sphere
 
@@ -17,7 +17,7 @@ __all__ = ["Icosphere"]
 
 
 @dataclass(frozen=True)
-class Icosphere:
+class Icosphere(Interpolating):
     """The icosahedron, ``level`` times cut 4:1 with the new nodes pushed onto the unit sphere.
 
     All triangles are acute, and the nodes of a level are the first nodes of the next.
@@ -67,8 +67,8 @@ class Icosphere:
         """The triangle that the ray through each point meets."""
         return self.surface.locate(points)
 
-    def interpolate(self, values: Array, points: Array) -> Array:
-        return self.surface.interpolate(values, points)
+    def between(self, corners: Index, shares: Array) -> Array:
+        return self.surface.between(corners, shares)
 
     def coarser(self) -> Nesting | None:
         """The level below: a node is one of its nodes or halves one of its edges."""

@@ -11,14 +11,14 @@ import numpy as np
 
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.errors import InputError
-from uf_diffusion.grids.base import Nesting, linear
+from uf_diffusion.grids.base import Interpolating, Nesting
 from uf_diffusion.problem.manifolds import Circle, FlatTorus
 
 __all__ = ["Lattice"]
 
 
 @dataclass(frozen=True)
-class Lattice:
+class Lattice(Interpolating):
     """Kuhn's simplices on a periodic lattice: circle and flat tori of any dimension.
 
     The chart is the box [-L/2, L/2)^dim, L the length of an axis (2 pi on the circle). No angle is
@@ -112,8 +112,10 @@ class Lattice:
                 corner[np.arange(len(points)), order[:, k]] += 1
         return np.column_stack(nodes), -np.diff(bounds, axis=1)
 
-    def interpolate(self, values: Array, points: Array) -> Array:
-        return linear(values, *self.locate(points))
+    def between(self, corners: Index, shares: Array) -> Array:
+        chart = self.manifold.chart(self.nodes)[corners]
+        chart -= self.axis * np.rint((chart - chart[:, :1]) / self.axis)
+        return np.asarray(self.manifold.unchart(np.einsum("nk,nka->na", shares, chart)))
 
     def coarser(self) -> Nesting | None:
         """The lattice of half as many cells an axis: a node halves an edge or stays."""

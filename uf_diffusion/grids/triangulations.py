@@ -12,14 +12,17 @@ from scipy.spatial import cKDTree
 from uf_diffusion.core.arguments import reals
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.errors import InputError
+from uf_diffusion.grids.base import Interpolating
 from uf_diffusion.problem.manifolds import Sphere
 
 __all__ = ["Triangulation"]
 
 
 @dataclass(frozen=True, eq=False)
-class Triangulation:
+class Triangulation(Interpolating):
     """Flat triangles with their corners on the unit sphere S^2.
+
+    P1 interpolation is in the triangle that the ray through a point meets.
 
     Only the shapes of the arrays are checked here; `inspect_mesh` tells whether they are a sphere.
 
@@ -77,15 +80,9 @@ class Triangulation:
     def coarser(self) -> None:
         """No hierarchy is known."""
 
-    def interpolate(self, values: Array, points: Array) -> Array:
-        """P1 interpolation in the triangle that the ray through each point meets.
-
-        Args:
-            values: ``(n,)`` at the nodes.
-            points: ``(k, 3)`` on the sphere.
-        """
-        corners, weights = self.locate(points)
-        return np.asarray((weights * values[corners]).sum(axis=1))
+    def between(self, corners: Index, shares: Array) -> Array:
+        points = np.einsum("nk,nka->na", shares, self.nodes[corners])
+        return np.asarray(self.manifold.project(points))
 
     def locate(self, points: Array) -> tuple[Index, Array]:
         """The corners of the triangles that the rays through points ``(k, 3)`` meet, and the

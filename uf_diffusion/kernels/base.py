@@ -58,6 +58,20 @@ class Feature(PairFunction, Protocol):
         """The kernel of infinitely many inputs, where it has a closed form."""
         ...
 
+    def eigenvalues(self, cutoff: int) -> Array | None:
+        """The kernel's against the uniform probability measure, exactly 0 where they are lost in
+        round-off: by degree ``(cutoff + 1,)`` on the circle and S^2, by (|k_1|, ..., |k_d|) on a
+        torus. None where they are not known.
+        """
+        ...
+
+    @property
+    def constrained_limit(self) -> bool:
+        """Whether the limit lambda -> 0 is the equation constrained to even and linear functions,
+        which is solved here.
+        """
+        ...
+
 
 class PlainFeature(ABC):
     """A `Feature` that says no more than its values, their gradient and its inputs."""
@@ -81,3 +95,10 @@ class PlainFeature(ABC):
     @property
     def kernel(self) -> PairFunction | None:
         return None
+
+    def eigenvalues(self, cutoff: int) -> Array | None:
+        return None
+
+    @property
+    def constrained_limit(self) -> bool:
+        return False

@@ -7,18 +7,11 @@ import numpy as np
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.mpi import Share
 from uf_diffusion.kernels.base import Feature
-from uf_diffusion.kernels.circle_maps import (
-    ArcCosineOnCircle,
-    CircleMap,
-    Matern32OnCircle,
-    SampledReLU,
-)
-from uf_diffusion.kernels.closed_forms import ArcCosine, Matern32
+from uf_diffusion.kernels.circle_maps import CircleMap, circle_form, sampled_circle_form
 from uf_diffusion.kernels.feature_maps import Atoms, FeatureMap
-from uf_diffusion.kernels.features import Radial, ReLU
 from uf_diffusion.kernels.population import Population
 from uf_diffusion.kernels.sampled import Sampled
-from uf_diffusion.kernels.truncation import truncated
+from uf_diffusion.kernels.truncation import own_truncation, truncated
 
 __all__ = ["feature_map"]
 
@@ -55,8 +48,8 @@ def feature_map(
     if kernel == "population":
         return _population(feature, teacher)
     data = feature.inputs(samples, rng)
-    if isinstance(feature, ReLU) and feature.manifold.dim == 1:
-        return CircleMap(SampledReLU(data), teacher)
+    if (form := sampled_circle_form(feature, data)) is not None:
+        return CircleMap(form, teacher)
     share = Share(samples, split=width <= samples)
     return Sampled(feature, data[share.rows], teacher, share)
 
@@ -64,13 +57,11 @@ def feature_map(
 def _population(feature: Feature, teacher: Atoms) -> FeatureMap:
     kernel = feature.kernel
     if kernel is None:
-        others = "'low-rank' or 'sampled'" if isinstance(feature, Radial) else "'sampled'"
+        truncates = own_truncation.dispatch(type(feature)) is not own_truncation.dispatch(object)
+        others = "'low-rank' or 'sampled'" if truncates else "'sampled'"
         raise InputError(
             "These features have no population kernel in closed form; "
             f"use network.kernel = {others}."
         )
-    if isinstance(kernel, ArcCosine) and kernel.manifold.dim == 1:
-        return CircleMap(ArcCosineOnCircle(), teacher)
-    if isinstance(kernel, Matern32):
-        return CircleMap(Matern32OnCircle(kernel), teacher)
-    return Population(kernel, teacher)
+    form = circle_form(kernel)
+    return Population(kernel, teacher) if form is None else CircleMap(form, teacher)

@@ -10,20 +10,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Protocol
+from functools import cached_property, singledispatch
+from typing import Any, Protocol
 
 import numpy as np
 
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.compiled import compiled
 from uf_diffusion.core.mpi import Share
-from uf_diffusion.kernels.closed_forms import Matern32, along_circle
+from uf_diffusion.kernels.closed_forms import ArcCosine, Matern32
 from uf_diffusion.kernels.feature_maps import Atoms, FeatureMap, Remembered, Solver
+from uf_diffusion.kernels.features import ReLU
 from uf_diffusion.kernels.semiseparable import Generators, Sources, factorise, products
 from uf_diffusion.problem.manifolds import Circle
 
-__all__ = ["ArcCosineOnCircle", "CircleKernel", "CircleMap", "Matern32OnCircle", "SampledReLU"]
+__all__ = ["ArcCosineOnCircle", "CircleKernel", "CircleMap", "Matern32OnCircle", "SampledReLU",
+           "circle_form", "sampled_circle_form"]  # fmt: skip
 
 
 class CircleKernel(Protocol):
@@ -191,6 +193,33 @@ class Matern32OnCircle:
         )  # fmt: skip
 
 
+@singledispatch
+def circle_form(kernel: Any) -> CircleKernel | None:
+    """The semiseparable form of a population kernel on the circle, where it has one."""
+    return None
+
+
+@circle_form.register
+def _(kernel: ArcCosine) -> CircleKernel | None:
+    return ArcCosineOnCircle() if kernel.manifold.dim == 1 else None
+
+
+@circle_form.register
+def _(kernel: Matern32) -> CircleKernel | None:
+    return Matern32OnCircle(kernel)
+
+
+@singledispatch
+def sampled_circle_form(feature: Any, data: Array) -> CircleKernel | None:
+    """The semiseparable form of the kernel of sampled features, where there is one."""
+    return None
+
+
+@sampled_circle_form.register
+def _(feature: ReLU, data: Array) -> CircleKernel | None:
+    return SampledReLU(data) if feature.manifold.dim == 1 else None
+
+
 @dataclass(frozen=True)
 class CircleMap(FeatureMap):
     """A semiseparable kernel bound to a teacher."""
@@ -284,7 +313,7 @@ class CircleNeurons:
         rows = self.map.kernel.slopes(*self._placed[1:])
         slope = self.map.sources.potential(self.position, rows)
         slope -= products(self.generators, self.lag, v[self.order], rows)
-        return along_circle(self.omega, self._unsorted(slope))
+        return Circle().uncharted(self.omega, self._unsorted(slope)[:, None])
 
     def misfit(self, v: Array) -> float:
         return float(self.map.energy - v @ (self._unsorted(self._target) + self.potential(v)))

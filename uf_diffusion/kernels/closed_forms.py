@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.kernels.base import Pullback
+from uf_diffusion.kernels.spherical_harmonics import circle_eigenvalues, funk_hecke, rounded
 from uf_diffusion.problem.manifolds import Circle, Sphere
 
-__all__ = ["ArcCosine", "Matern32", "along_circle"]
+__all__ = ["ArcCosine", "Matern32", "images"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,15 @@ class ArcCosine:
     """(sin a + (pi - a) cos a) / (2 pi), a the angle: ReLU, Gaussian inputs (Cho, Saul 2009)."""
 
     manifold: Sphere
+    zonal: ClassVar[bool] = True  # a function of the angle alone
+
+    def eigenvalues(self, cutoff: int) -> Array | None:
+        """As `Feature.eigenvalues`: on the circle and on S^2."""
+        if self.manifold.dim == 1:
+            return rounded(circle_eigenvalues(self, cutoff))
+        if self.manifold.dim == 2:
+            return rounded(funk_hecke(self, cutoff)) / self.manifold.volume
+        return None
 
     def __call__(self, omega: Array, other: Array) -> tuple[Array, Pullback]:
         angle = self.manifold.distance(omega, other)
@@ -40,17 +51,18 @@ def images(manifold: Circle, omega: Array, x: Array, s: float) -> tuple[Array, A
     return lag, np.exp(-lag), np.exp(lag - 2 * math.pi / s)
 
 
-def along_circle(omega: Array, slope: Array) -> Array:
-    """Tangent vectors ``(m, 2)`` of length ``slope`` (m,) in the direction of growing angle."""
-    return slope[:, None] * np.column_stack([-omega[:, 1], omega[:, 0]])
-
-
 @dataclass(frozen=True)
 class Matern32:
     """The periodic Matern-3/2 kernel, the sum of (1 + |d|/s) exp(-|d|/s) over all images of d."""
 
     manifold: Circle
     scale: float = 0.5
+    zonal: ClassVar[bool] = True
+
+    def eigenvalues(self, cutoff: int) -> Array | None:
+        """As `Feature.eigenvalues`; in closed form, as the tail may be below round-off."""
+        s, k = self.scale, np.arange(cutoff + 1)
+        return np.asarray(2 * s / math.pi / (1 + (s * k) ** 2) ** 2)
 
     @property
     def sums(self) -> tuple[float, float, float]:
@@ -66,7 +78,8 @@ class Matern32:
         def gradient(weight: Array) -> Array:
             # a single image has derivative -(d / s^2) exp(-|d| / s)
             slope = down * ((turn - lag) * one + moment) - up * (lag * one + moment)
-            return along_circle(omega, slope @ weight / self.scale)
+            slopes = slope @ weight / self.scale
+            return self.manifold.uncharted(omega, slopes[:, None])
 
         value = up * ((1 + lag) * one + moment) + down * ((1 + turn - lag) * one + moment)
         return value, gradient

@@ -16,9 +16,10 @@ import numpy as np
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.wording import shown, unknown
-from uf_diffusion.kernels.base import PairFunction, PlainFeature, Pullback
-from uf_diffusion.kernels.closed_forms import ArcCosine, Matern32, along_circle, images
+from uf_diffusion.kernels.base import PlainFeature, Pullback
+from uf_diffusion.kernels.closed_forms import ArcCosine, Matern32, images
 from uf_diffusion.kernels.loops import radial_gradient, radial_values, relu_gradient, relu_values
+from uf_diffusion.kernels.spherical_harmonics import gauss_legendre, rounded
 from uf_diffusion.problem.manifolds import NOWHERE, Circle, FlatTorus, Sphere
 
 __all__ = ["PROFILES", "Laplace", "Radial", "ReLU"]
@@ -67,8 +68,16 @@ class ReLU:
         return self.manifold.tangent(omega, pulled)
 
     @property
-    def kernel(self) -> PairFunction:
+    def kernel(self) -> ArcCosine:
         return ArcCosine(self.manifold)
+
+    def eigenvalues(self, cutoff: int) -> Array | None:
+        return self.kernel.eigenvalues(cutoff)
+
+    @property
+    def constrained_limit(self) -> bool:
+        """It is blind to odd degrees >= 3; the equation is solved on the circle and on S^2."""
+        return self.manifold.dim <= 2
 
 
 def _laplace(r: Array, s: float) -> tuple[Array, Array]:
@@ -146,6 +155,39 @@ class Radial:
     def kernel(self) -> None:
         return None
 
+    def eigenvalues(self, cutoff: int) -> Array | None:
+        """Of uniform inputs; those of the Gaussian inputs have the same null space."""
+        return np.asarray((rounded(self.transform(cutoff)) / self.manifold.volume) ** 2)
+
+    @property
+    def constrained_limit(self) -> bool:
+        return False
+
+    def transform(self, degree: int, power: int = 1) -> Array:
+        """The integrals of g(|x|)^power exp(-i q k.x) over a cell, ``(degree + 1, ...)``.
+
+        Where axis a is the largest, x = s e_a + s t with t in [0, 1]^(d - 1) (Duffy): smooth in s
+        and t, though not in x, so that Gauss-Legendre quadrature converges exponentially.
+        """
+        d, period = self.manifold.dim, self.manifold.period
+        n, phase = 64 + math.ceil(1.6 * degree), 2 * math.pi / period * np.arange(degree + 1)
+        s, s_weight = gauss_legendre(n, period / 2)  # more than pi / 2 nodes a wave
+        t, t_weight = gauss_legendre(n, 1.0)
+        stretch = np.ones(())
+        for _ in range(d - 1):
+            stretch = np.add.outer(stretch, t**2)
+        pyramid: Array = np.zeros((degree + 1,) * d)
+        for block in np.array_split(np.arange(n), 1 + n**d * (degree + 1) // 2**22):
+            radius = np.multiply.outer(s[block], np.sqrt(stretch))
+            total = PROFILES[self.profile](radius, self.scale)[0] ** power
+            for _ in range(d - 1):  # the first t that is left becomes a k, the last axis
+                across = np.cos(np.einsum("s,t,k->stk", s[block], t, phase)) * t_weight[:, None]
+                total = total.reshape(len(block), n, -1).swapaxes(1, 2) @ across
+            total = total.reshape((len(block),) + (degree + 1,) * (d - 1))
+            along = np.cos(np.outer(phase, s[block])) * s_weight[block] * s[block] ** (d - 1)
+            pyramid += np.tensordot(along, total, 1)
+        return 2.0**d * np.asarray(sum(np.moveaxis(pyramid, 0, a) for a in range(d)))
+
 
 @dataclass(frozen=True)
 class Laplace(PlainFeature):
@@ -171,10 +213,14 @@ class Laplace(PlainFeature):
         norm = math.sqrt(2 * math.pi / self.scale) / -math.expm1(-2 * math.pi / self.scale)
 
         def gradient(weight: Array) -> Array:
-            return along_circle(omega, norm / self.scale * ((down - up) @ weight))
+            slope = norm / self.scale * ((down - up) @ weight)
+            return self.manifold.uncharted(omega, slope[:, None])
 
         return norm * (up + down), gradient
 
     @property
-    def kernel(self) -> PairFunction:
+    def kernel(self) -> Matern32:
         return Matern32(self.manifold, self.scale)
+
+    def eigenvalues(self, cutoff: int) -> Array | None:
+        return self.kernel.eigenvalues(cutoff)

@@ -16,7 +16,6 @@ import ducc0  # type: ignore[import-not-found, import-untyped, unused-ignore]
 import numpy as np
 
 from uf_diffusion.core.arrays import Array, Complex, Index
-from uf_diffusion.kernels.closed_forms import along_circle
 from uf_diffusion.kernels.spherical_harmonics import EPSILON
 from uf_diffusion.problem.manifolds import Circle, FlatTorus
 
@@ -106,9 +105,7 @@ class Fourier:
             pair = self._evaluated(axes[a] + 1j * axes[a + 1] if a + 1 < d else axes[a], omega)
             slope[:, a] = pair.real
             slope[:, a + 1 : a + 2] = pair.imag[:, None]
-        if isinstance(self.manifold, Circle):
-            return along_circle(omega, slope[:, 0])
-        return slope
+        return self.manifold.uncharted(omega, slope)
 
     def spectrum(self, c: Array, degree: int) -> Complex:
         """The coefficients of exp(i q k.x), |k_j| <= degree, on a grid with k = 0 in the centre."""

@@ -37,19 +37,14 @@ import numpy as np
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.kernels.base import Feature
-from uf_diffusion.kernels.closed_forms import ArcCosine, Matern32
-from uf_diffusion.kernels.features import Radial, ReLU
-from uf_diffusion.kernels.radial_truncation import transform
 from uf_diffusion.kernels.spherical_harmonics import (
     Harmonics,
-    circle_eigenvalues,
-    funk_hecke,
     gauss_legendre,
 )
 from uf_diffusion.problem.densities import Density
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 
-__all__ = ["Identifiability", "identifiability", "needs_constraint", "unseen_sentence"]
+__all__ = ["Identifiability", "identifiability", "unseen_sentence"]
 
 
 DEGREES = {1: 512, 2: 48, 3: 16}  # cut-off along each axis of the circle and of tori
@@ -150,14 +145,6 @@ def unseen_sentence(attributes: Mapping[Any, Any]) -> str:
     )
 
 
-def needs_constraint(feature: Feature) -> bool:
-    """Whether the limit lambda -> 0 is the equation constrained to even and linear functions.
-
-    That is so for ReLU without bias on the circle and on S^2, blind to odd degrees >= 3.
-    """
-    return isinstance(feature, ReLU) and feature.manifold.dim <= 2
-
-
 def identifiability(feature: Feature, teacher: Density, initial: Density) -> Identifiability:
     """The eigenvalues of a feature's kernel, and the shares of two densities.
 
@@ -168,41 +155,23 @@ def identifiability(feature: Feature, teacher: Density, initial: Density) -> Ide
     Raises:
         InputError: on other manifolds.
     """
-    manifold = feature.manifold
-    if isinstance(manifold, Sphere) and manifold.dim == 2:
+    manifold: Any = feature.manifold
+    if len(manifold.axes) != manifold.dim or manifold.dim not in DEGREES:
+        raise InputError(
+            "What features see is known on the circle, on the sphere of dimension 2 and on tori of "
+            "dimension 1 to 3."
+        )
+    curved = manifold.dim > 1 and not manifold.period
+    eigenvalue = feature.eigenvalues(SPHERE if curved else DEGREES[manifold.dim])
+    if eigenvalue is None:
+        raise InputError(f"The kernel's eigenvalues of {type(feature).__name__} are not known.")
+    if curved:
         degree = np.arange(SPHERE + 1)
         shares = [_sphere_shares(manifold, density) for density in (teacher, initial)]
-        return Identifiability(degree[:, None], 2 * degree + 1, _eigenvalues(feature), *shares)
-    if isinstance(manifold, Circle | FlatTorus) and manifold.dim in DEGREES:
-        wave, row, multiplicity = _rows(manifold.dim)
-        shares = [_lattice_shares(manifold, d, row) for d in (teacher, initial)]
-        return Identifiability(wave, multiplicity, _eigenvalues(feature)[tuple(wave.T)], *shares)
-    raise InputError(
-        "What features see is known on the circle, on the sphere of dimension 2 and on tori of "
-        "dimension 1 to 3."
-    )
-
-
-def _eigenvalues(feature: Feature) -> Array:
-    """By degree, or on a torus by (|k_1|, ..., |k_d|)."""
-    if isinstance(feature, Radial):
-        dim, volume = feature.manifold.dim, feature.manifold.volume
-        return (_rounded(transform(feature, DEGREES[dim])) / volume) ** 2
-    kernel = feature.kernel
-    if isinstance(kernel, Matern32):  # in closed form, as the tail may be below round-off
-        s, k = kernel.scale, np.arange(DEGREES[1] + 1)
-        return np.asarray(2 * s / math.pi / (1 + (s * k) ** 2) ** 2)
-    if isinstance(kernel, ArcCosine) and kernel.manifold.dim == 1:
-        return _rounded(circle_eigenvalues(kernel, DEGREES[1]))
-    if isinstance(kernel, ArcCosine) and kernel.manifold.dim == 2:
-        return _rounded(funk_hecke(kernel, SPHERE)) / kernel.manifold.volume
-    raise InputError(f"The kernel's eigenvalues of {type(feature).__name__} are not known.")
-
-
-def _rounded(values: Array) -> Array:
-    """Results of quadrature, with 0 for those lost in its round-off."""
-    size = np.abs(values)
-    return np.where(size > 2**-50 * math.sqrt(len(values)) * size.max(), values, 0.0)
+        return Identifiability(degree[:, None], 2 * degree + 1, eigenvalue, *shares)
+    wave, row, multiplicity = _rows(manifold.dim)
+    shares = [_lattice_shares(manifold, d, row) for d in (teacher, initial)]
+    return Identifiability(wave, multiplicity, eigenvalue[tuple(wave.T)], *shares)
 
 
 def _rows(dim: int) -> tuple[Index, Index, Index]:

@@ -11,6 +11,7 @@ from uf_diffusion.core.compiled import (
     _EXPONENTIAL,
     Exponential,
     _exp,
+    add_squares,
     compiled,
     reordered,
     vectorised,
@@ -19,15 +20,6 @@ from uf_diffusion.core.compiled import (
 __all__ = ["radial_gradient", "radial_values", "relu_gradient", "relu_values"]
 
 TILE = 1024  # entries of a row that are worked on together: they stay in the nearest cache
-
-
-@vectorised
-def _add_squares(a: float, x: Array, period: float, sums: Array) -> None:
-    """Add the squared distances of numbers x from a on a circle of length period."""
-    for j in range(len(sums)):
-        lag = abs(a - x[j])
-        lag = min(lag, period - lag)
-        sums[j] += lag * lag
 
 
 @vectorised
@@ -60,7 +52,7 @@ def _radial_values(
             row[:] = 0.0
             for k in range(len(X)):
                 x = X[k]
-                _add_squares(omega[i, k], x[start : start + TILE], period, row)
+                add_squares(omega[i, k], x[start : start + TILE], period, row)
             _profile(profile, scale, factor, c, row)
 
 

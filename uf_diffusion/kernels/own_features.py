@@ -12,7 +12,6 @@ from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.wording import cause
 from uf_diffusion.kernels.base import Feature
-from uf_diffusion.kernels.features import Laplace, Radial, ReLU
 from uf_diffusion.problem.manifolds import NOWHERE, Manifold
 
 __all__ = ["placed_features"]
@@ -34,11 +33,8 @@ def placed_features(features: Any, manifold: Manifold, name: str = "") -> Featur
         InputError: for anything else, features of another manifold, or features whose values and
             gradients do not fit together.
     """
-    if isinstance(features, ReLU | Radial | Laplace):
-        if features.manifold is NOWHERE:
-            return replace(features, manifold=manifold)  # type: ignore[arg-type]  # it checks
-        if features.manifold == manifold:
-            return features
+    if getattr(features, "manifold", manifold) is NOWHERE and not isinstance(features, type):
+        features = replace(features, manifold=manifold)
     name = name or str(getattr(features, "__qualname__", type(features).__qualname__))
     value = _complete(features) and not isinstance(features, type)
     return _tried(name, manifold, (lambda _: features) if value else features)

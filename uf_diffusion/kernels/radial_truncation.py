@@ -9,51 +9,21 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 
 from uf_diffusion.core.arrays import Array, Complex
 from uf_diffusion.core.errors import InputError
-from uf_diffusion.kernels.basis import MODES, too_many
-from uf_diffusion.kernels.features import PROFILES, Radial
+from uf_diffusion.kernels.basis import MODES, Discrepancy, too_many
+from uf_diffusion.kernels.features import Radial
 from uf_diffusion.kernels.fourier import Fourier, ball
-from uf_diffusion.kernels.spherical_harmonics import gauss_legendre
 from uf_diffusion.problem.manifolds import FlatTorus
 
-if TYPE_CHECKING:
-    from uf_diffusion.kernels.basis import Discrepancy
-
-__all__ = ["radial", "transform"]
+__all__ = ["radial"]
 
 RIDGE = 1e-13  # relative to what no Gram matrix exceeds
-
-
-def transform(feature: Radial, degree: int, power: int = 1) -> Array:
-    """The integrals of g(|x|)^power exp(-i q k.x) over a cell, 0 <= k_j <= degree, ``(.., ..)``.
-
-    Where axis a is the largest, x = s e_a + s t with t in [0, 1]^(d - 1) (Duffy): smooth in s and
-    t, though not in x, so that Gauss-Legendre quadrature converges exponentially.
-    """
-    d, period = feature.manifold.dim, feature.manifold.period
-    n, phase = 64 + math.ceil(1.6 * degree), 2 * math.pi / period * np.arange(degree + 1)
-    s, s_weight = gauss_legendre(n, period / 2)  # more than pi / 2 nodes a wave
-    t, t_weight = gauss_legendre(n, 1.0)
-    stretch = np.ones(())
-    for _ in range(d - 1):
-        stretch = np.add.outer(stretch, t**2)
-    pyramid: Array = np.zeros((degree + 1,) * d)
-    for block in np.array_split(np.arange(n), 1 + n**d * (degree + 1) // 2**22):
-        radius = np.multiply.outer(s[block], np.sqrt(stretch))
-        total = PROFILES[feature.profile](radius, feature.scale)[0] ** power
-        for _ in range(d - 1):  # the first t that is left becomes a k, the last axis
-            across = np.cos(np.einsum("s,t,k->stk", s[block], t, phase)) * t_weight[:, None]
-            total = total.reshape(len(block), n, -1).swapaxes(1, 2) @ across
-        total = total.reshape((len(block),) + (degree + 1,) * (d - 1))
-        along = np.cos(np.outer(phase, s[block])) * s_weight[block] * s[block] ** (d - 1)
-        pyramid += np.tensordot(along, total, 1)
-    return 2.0**d * np.asarray(sum(np.moveaxis(pyramid, 0, a) for a in range(d)))
 
 
 @dataclass(frozen=True)
@@ -124,14 +94,14 @@ def radial(feature: Radial, dropped: float) -> tuple[Fourier, Array, RadialRemai
     n = _degree(feature, dropped)
     far = Fourier(torus, ball(d, 0, max(min(16 * n // d, 4096), n + width)))
     near = Fourier(torus, ball(d, 0, n + width))
-    coefficients = transform(feature, far.degree) / torus.volume
+    coefficients = feature.transform(far.degree) / torus.volume
     kept = near.degree_of <= n
     gram = near.gram_of(_gaussian(torus, 2 * near.degree))
     ridge = RIDGE * _peak(torus) * torus.volume
     C = cholesky(gram[np.ix_(kept, kept)] + ridge * np.eye(int(kept.sum())), lower=True)
     factor = near.lookup(coefficients)[:, None] * solve_triangular(C, gram[kept], lower=True).T
     weight = far.lookup(coefficients)
-    rest = max(float(transform(feature, 0, 2).item() - torus.volume * weight @ weight), 0.0)
+    rest = max(float(feature.transform(0, 2).item() - torus.volume * weight @ weight), 0.0)
     remainder = RadialRemainder(far, far.degree_of <= n, weight, ridge, _peak(torus) * rest)
     return near, factor, remainder
 
@@ -139,11 +109,11 @@ def radial(feature: Radial, dropped: float) -> tuple[Fourier, Array, RadialRemai
 def _degree(feature: Radial, dropped: float) -> int:
     """The least n for which |phi(omega, .) - its modes up to n|^2 in L2(rho) is at most dropped."""
     torus = feature.manifold
-    total, peak, degree = transform(feature, 0, 2).item(), _peak(torus), 4
+    total, peak, degree = feature.transform(0, 2).item(), _peak(torus), 4
     while len(ball(torus.dim, 0, degree)) <= MODES:  # half of the modes
         degree *= 2
         basis = Fourier(torus, ball(torus.dim, 0, degree))
-        energy = basis.lookup(transform(feature, degree)) ** 2 / torus.volume
+        energy = basis.lookup(feature.transform(degree)) ** 2 / torus.volume
         left = total * (1 + RIDGE) - np.cumsum(np.bincount(basis.degree_of, energy))
         enough = np.flatnonzero(peak * left <= dropped)
         if len(enough) and 2 * len(ball(torus.dim, 0, int(enough[0]))) <= MODES:

@@ -20,7 +20,15 @@ from scipy.special import sph_legendre_p_all
 from uf_diffusion.core.arrays import Array, Complex, Index
 from uf_diffusion.kernels.base import PairFunction
 
-__all__ = ["EPSILON", "Harmonics", "circle_eigenvalues", "funk_hecke", "gauss_legendre", "zonal"]
+__all__ = [
+    "EPSILON",
+    "Harmonics",
+    "circle_eigenvalues",
+    "funk_hecke",
+    "gauss_legendre",
+    "rounded",
+    "zonal",
+]
 
 
 EPSILON = 2e-13  # of ducc0's transforms, relative: its best, and no slower than 1e-11
@@ -30,6 +38,12 @@ def gauss_legendre(n: int, high: float) -> tuple[Array, Array]:
     """Nodes and weights ``(n,)`` on [0, high], exact for polynomials of degree 2 n - 1."""
     nodes = np.sin(ducc0.misc.GL_thetas(n) / 2) ** 2
     return high * nodes, ducc0.misc.GL_weights(n, 1) * high / (4 * math.pi)
+
+
+def rounded(values: Array) -> Array:
+    """Results of quadrature, with 0 for those that are lost in its round-off."""
+    size = np.abs(values)
+    return np.where(size > 2**-50 * math.sqrt(len(values)) * size.max(), values, 0.0)
 
 
 def zonal(kernel: PairFunction, ambient: int, angle: Array) -> Array:

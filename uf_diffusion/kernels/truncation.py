@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, singledispatch
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,8 @@ import numpy as np
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.mpi import Share, size
-from uf_diffusion.kernels.base import Feature
+from uf_diffusion.kernels.base import Feature, PairFunction
 from uf_diffusion.kernels.basis import MODES, Basis, Discrepancy, Remainder, too_many
-from uf_diffusion.kernels.closed_forms import ArcCosine, Matern32
 from uf_diffusion.kernels.feature_maps import Atoms, FeatureMap, FiniteNeurons
 from uf_diffusion.kernels.features import Radial
 from uf_diffusion.kernels.fourier import Fourier
@@ -35,11 +34,12 @@ from uf_diffusion.kernels.spherical_harmonics import (
     Harmonics,
     circle_eigenvalues,
     funk_hecke,
+    rounded,
     zonal,
 )
 from uf_diffusion.problem.manifolds import Circle
 
-__all__ = ["ModeNeurons", "Modes", "Tail", "truncated"]
+__all__ = ["ModeNeurons", "Modes", "Tail", "own_truncation", "truncated"]
 
 
 @dataclass(frozen=True)
@@ -162,24 +162,32 @@ def truncated(
     """
     if not dropped > 0:
         raise InputError(f"network.truncation must be positive, not {dropped}.")
-    if isinstance(feature, Radial):
-        return Modes(*radial(feature, dropped), teacher)
+    if (own := own_truncation(feature, dropped)) is not None:
+        return Modes(*own, teacher)
     kernel = feature.kernel
     if kernel is None:
         raise InputError(
             "network.kernel = 'low-rank' needs a kernel in closed form, which these features "
             "do not have; use network.kernel = 'sampled'."
         )
-    if isinstance(kernel, ArcCosine | Matern32) and kernel.manifold.dim <= 2:
-        return _mercer(kernel, teacher, dropped)
+    if getattr(kernel, "zonal", False) and feature.manifold.dim <= 2:
+        return _mercer(kernel, feature.manifold.dim, teacher, dropped)
     if candidates is None:
         raise InputError("network.truncation needs candidates for the landmarks of this kernel.")
     return Modes(*landmarks(kernel, candidates, dropped), teacher)
 
 
-def _mercer(kernel: ArcCosine | Matern32, teacher: Atoms, dropped: float) -> Modes:
+@singledispatch
+def own_truncation(feature: Any, dropped: float) -> tuple[Basis, Array, Remainder] | None:
+    """The basis, the factor and the remainder of features that are truncated in their own way."""
+    return None
+
+
+own_truncation.register(Radial, radial)
+
+
+def _mercer(kernel: PairFunction, dim: int, teacher: Atoms, dropped: float) -> Modes:
     """The modes of a zonal kernel on S^1 or S^2, all of degree at most n, with eigenvalue > 0."""
-    dim = kernel.manifold.dim
     constant = float(zonal(kernel, dim + 1, np.zeros(1))[0])  # K(omega, omega)
     n, eigenvalues = _cutoff(kernel, dim, constant, dropped)
     further = np.arange(n + 1, len(eigenvalues))
@@ -189,9 +197,7 @@ def _mercer(kernel: ArcCosine | Matern32, teacher: Atoms, dropped: float) -> Mod
     return Modes(kept, np.sqrt(eigenvalues[kept.degree_of]), tail, teacher)
 
 
-def _cutoff(
-    kernel: ArcCosine | Matern32, dim: int, constant: float, dropped: float
-) -> tuple[int, Array]:
+def _cutoff(kernel: PairFunction, dim: int, constant: float, dropped: float) -> tuple[int, Array]:
     """The least degree n that suffices, and the eigenvalues up to n and of a further band."""
     degree = 64
     while 2 * degree < MODES:
@@ -208,10 +214,9 @@ def _cutoff(
     raise too_many(dropped, f"{MODES} modes")
 
 
-def _eigenvalues(kernel: ArcCosine | Matern32, dim: int, degree: int) -> Array:
-    """Those of a kernel on S^1 or S^2, 0 where they are lost in the quadrature's round-off."""
-    values = (circle_eigenvalues if dim == 1 else funk_hecke)(kernel, degree)
-    return np.where(values > 2**-50 * math.sqrt(degree) * values.max(), values, 0)
+def _eigenvalues(kernel: PairFunction, dim: int, degree: int) -> Array:
+    """Those of a kernel on S^1 or S^2, in the scale of the modes, by quadrature."""
+    return rounded((circle_eigenvalues if dim == 1 else funk_hecke)(kernel, degree))
 
 
 def _squares(dim: int, n: int) -> Array:

@@ -21,7 +21,7 @@ from uf_diffusion.core.arguments import points, reals
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.wording import cause, shown
-from uf_diffusion.problem.manifolds import NOWHERE, Circle, FlatTorus, Manifold, Sphere
+from uf_diffusion.problem.manifolds import NOWHERE, Circle, Manifold, Sphere
 
 __all__ = [
     "UNIFORM",
@@ -67,6 +67,11 @@ class Density:
         """``(n, ambient)`` independent points of this density."""
         raise NotImplementedError
 
+    @property
+    def has_values(self) -> bool:
+        """Whether it is a function; point masses are none."""
+        return True
+
     def __call__(self, x: Array) -> Array:
         return np.asarray(self.formula(points(x, self.manifold.ambient).T, np))
 
@@ -104,7 +109,7 @@ class Bumps(Density):
     def __post_init__(self) -> None:
         if self.manifold is NOWHERE:
             return
-        if not isinstance(self.manifold, Circle | FlatTorus):
+        if not hasattr(self.manifold, "half_sine_squared"):
             raise InputError("Density 'bumps' lives on the circle and the torus; "
                              "on a sphere use 'von-mises-fisher'.")  # fmt: skip
         if not (_is_number(self.gamma) and 0 <= self.gamma < math.inf):
@@ -241,6 +246,10 @@ class Diracs(Density):
             raise InputError("centres on a sphere must not be the origin.")
         object.__setattr__(self, "centres", tuple(map(tuple, centres)))
         object.__setattr__(self, "weights", _weights(self.weights, len(centres)))
+
+    @property
+    def has_values(self) -> bool:
+        return False
 
     def formula(self, x: Any, xp: ModuleType) -> Any:
         raise InputError(

@@ -67,6 +67,20 @@ class Manifold(Protocol):
         """The coordinates of a volume-preserving chart; empty where none is provided."""
         ...
 
+    @property
+    def period(self) -> float:
+        """Of the coordinates that wrap, on tori; 0 on spheres, whose chords are those of R^ambient.
+
+        Raises:
+            InputError: on manifolds between whose points no distance is known here.
+        """
+        ...
+
+    @property
+    def antipodal(self) -> bool:
+        """Whether with x also -x is a point."""
+        ...
+
     def chart(self, x: Array) -> Array:
         """Chart coordinates ``(n, len(axes))`` of points."""
         ...
@@ -117,6 +131,14 @@ class Embedded(ABC):
     def axes(self) -> tuple[Axis, ...]:
         return ()
 
+    @property
+    def period(self) -> float:
+        raise InputError(f"Distances are measured on spheres and flat tori, not on {self}.")
+
+    @property
+    def antipodal(self) -> bool:
+        return False
+
     @abstractmethod
     def project(self, x: Array) -> Array:
         """The nearest points of the manifold, ``(n, ambient) -> (n, ambient)``."""
@@ -163,6 +185,14 @@ class Sphere(Embedded):
     @property
     def ambient(self) -> int:
         return self.dim + 1
+
+    @property
+    def period(self) -> float:
+        return 0.0
+
+    @property
+    def antipodal(self) -> bool:
+        return True
 
     @property
     def volume(self) -> float:
@@ -243,6 +273,10 @@ class Circle(Sphere):
         angle = np.ravel(c)
         return np.column_stack([np.cos(angle), np.sin(angle)])
 
+    def uncharted(self, x: Array, v: Array) -> Array:
+        """The tangent vectors ``(n, 2)`` at points of chart velocities ``(n, 1)``."""
+        return v * np.column_stack([-x[:, 1], x[:, 0]])
+
     def half_sine_squared(self, x: Any, centre: Array, xp: ModuleType = np) -> list[Any]:
         """sin^2 of half the angle to ``centre`` (an angle), for coordinates ``x[0], x[1]``."""
         angle = float(np.squeeze(centre))
@@ -271,6 +305,10 @@ class FlatTorus:
     @property
     def ambient(self) -> int:
         return self.dim
+
+    @property
+    def antipodal(self) -> bool:
+        return False  # the equation that needs opposite points is one of the sphere
 
     @property
     def volume(self) -> float:
@@ -335,6 +373,10 @@ class FlatTorus:
 
     def unchart(self, c: Array) -> Array:
         return self.wrap(np.asarray(c))
+
+    def uncharted(self, x: Array, v: Array) -> Array:
+        """The tangent vectors at points of chart velocities: these themselves."""
+        return v
 
     def half_sine_squared(self, x: Any, centre: Array, xp: ModuleType = np) -> list[Any]:
         """sin^2 of half the angle to ``centre`` (a point), axis by axis."""

@@ -16,15 +16,15 @@ from typing import Any, NamedTuple, Self
 import xarray as xr
 
 from uf_diffusion.core import mpi
-from uf_diffusion.runs.config import Config
-from uf_diffusion.runs.reading import config_from_toml
 from uf_diffusion.core.errors import InputError, Interrupted
-from uf_diffusion.runs.resources import require_disk, result_bytes
-from uf_diffusion.core.progress import Timed
-from uf_diffusion.core.signals import patient
-from uf_diffusion.results.netcdf import read_sealed, write_result
-from uf_diffusion.runs.folders import run_folder
 from uf_diffusion.core.files import write_text
+from uf_diffusion.core.progress import Timed
+from uf_diffusion.core.signals import delayed_signals
+from uf_diffusion.results.netcdf import read_sealed, write_result
+from uf_diffusion.runs.config import Config
+from uf_diffusion.runs.folders import run_folder
+from uf_diffusion.runs.reading import config_from_toml
+from uf_diffusion.runs.resources import require_disk, result_bytes
 
 __all__ = ["CHECKPOINT", "Checkpoints", "Job", "has_begun", "interrupted", "work_of"]
 
@@ -73,7 +73,7 @@ class Checkpoints:
                     self._begin(folder)
                 else:
                     self._groups = dict(found)
-                self._heard = inside.enter_context(patient())
+                self._heard = inside.enter_context(delayed_signals())
             self._inside = inside.pop_all()
         return self
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.grids.mesh_quality import inspect_mesh
+from uf_diffusion.grids.triangulations import Triangulation
+from uf_diffusion.problem.manifolds import Sphere
 from uf_diffusion.runs.config import Config
 from uf_diffusion.runs.result import result_of
-from uf_diffusion.core.errors import InputError
-from uf_diffusion.core.arrays import Array
-from uf_diffusion.problem.manifolds import Sphere
-from uf_diffusion.grids.triangulations import Triangulation
-from uf_diffusion.grids.mesh_quality import inspect_mesh
 
 __all__ = ["Check", "checks"]
 

@@ -59,12 +59,12 @@ def _density(density: Density) -> dict[str, Any]:
     kinds = {cls: kind for kind, cls in DENSITIES.items()}
     if type(density) not in kinds:
         return {"kind": "python", "function": _own(density)}
-    given = {f.name: getattr(density, f.name) for f in fields(density)
-             if f.init and f.name != "manifold" and getattr(density, f.name) != f.default}  # fmt: skip
+    values = {f: getattr(density, f.name) for f in fields(density) if f.init}
+    given = {f.name: v for f, v in values.items() if f.name != "manifold" and v != f.default}
     return {"kind": kinds[type(density)], **given}
 
 
 def _own(value: Any) -> str:
-    """ "module:name" of a user's function or class."""
+    """The name "module:name" of a user's function or class."""
     named = value if hasattr(value, "__qualname__") else type(value)
     return f"{named.__module__}:{named.__qualname__}"

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import platform
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
-from typing import Any
+
 import h5netcdf  # noqa: F401 (its HDF5 must be loaded before DOLFINx loads another one)
-import numpy as np
-import xarray as xr
+
 from uf_diffusion.core import mpi
-from uf_diffusion.runs.config import Config
-from uf_diffusion.core.errors import InputError, Unwritable
-from uf_diffusion.core.version import __version__
+from uf_diffusion.core.errors import InputError
 
 try:
     import fcntl

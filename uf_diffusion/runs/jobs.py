@@ -19,7 +19,6 @@ from uf_diffusion.core.errors import Caution, Finding, InputError
 from uf_diffusion.core.progress import Watch, watchers
 from uf_diffusion.core.wording import shown
 from uf_diffusion.kernels.identifiability import Identifiability, identifiability
-from uf_diffusion.problem.densities import Diracs
 from uf_diffusion.results.names import dataset
 from uf_diffusion.results.provenance import run_attributes
 from uf_diffusion.results.timings import Timings
@@ -155,7 +154,7 @@ def follow(setup: Setup) -> Result:
     clock = Timings()
     network = training(setup)
     diffusion, nothing = None, Checkpoints(None, Job("follow", setup.config))
-    if not isinstance(setup.problem.teacher, Diracs):
+    if setup.problem.teacher.has_values:
         diffusion = solved(equation(setup), setup, setup.clock_times, None, nothing)
     particles = trained(network, nothing)
 

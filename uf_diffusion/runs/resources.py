@@ -12,11 +12,10 @@ from pathlib import Path
 import psutil
 
 from uf_diffusion.core import mpi
-from uf_diffusion.runs.config import Config
 from uf_diffusion.core.errors import InputError
-from uf_diffusion.grids.curved import Curved
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.grids.built_in import grid_on
+from uf_diffusion.runs.config import Config
 
 __all__ = ["diffusion_bytes", "free_memory", "require_disk", "require_memory",
            "require_memory_of_diffusion", "require_memory_of_spectrum", "result_bytes",

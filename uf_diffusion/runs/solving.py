@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["equation", "solved", "unconstrained"]
 
-RATE_NODES = 20_000  # the eigenvalue problem is factorised: it would dominate larger runs
-
 
 def equation(setup: Setup) -> Evolution:
     """The solver of the equation that problem.limit names.
@@ -116,12 +114,13 @@ def solved(
 
 def _group(solver: Evolution, setup: Setup, history: DiffusionHistory) -> xr.Dataset | None:
     from uf_diffusion.diffusion.history import DIFFUSION_SERIES
+    from uf_diffusion.diffusion.spectrum import decay_rate
 
     ratios, outer = np.array(history.ratios), [solver.outer_weight(h) for h in history.ratios]
     ratio, u, teacher, volume = (
         solver.gathered(a) for a in (ratios, np.array(outer), solver.teacher, solver.volume)
     )
-    rate = _rate(solver)
+    rate = decay_rate(solver)
     if ratio is None or teacher is None:
         return None
     # readers of the result may not have the mesh's file
@@ -136,17 +135,4 @@ def _group(solver: Evolution, setup: Setup, history: DiffusionHistory) -> xr.Dat
         teacher=(("node",), teacher),
         density=(("snapshot", "node"), ratio * teacher),
         outer_weight=(("snapshot", "node"), u),
-    ).assign_attrs(**rate, slack=solver.slack)
-
-
-def _rate(solver: Evolution) -> dict[str, float]:
-    """The attribute decay_rate: f''(1) lambda_1, the rate of the potential near equilibrium,
-    f''(1) = 1 / f*''(f'(1)). Nothing where that is too large to compute, or another equation.
-    """
-    from uf_diffusion.diffusion.spectrum import spectrum as eigenpairs
-    from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
-
-    if not isinstance(solver, UltraFastDiffusion) or len(solver.grid.nodes) > RATE_NODES:
-        return {}
-    f, one = solver.problem.divergence, np.ones(1)
-    return {"decay_rate": float(eigenpairs(solver, 1)[0][0] / f.d2conjugate(f.df(one))[0])}
+    ).assign_attrs(**({} if rate is None else {"decay_rate": rate}), slack=solver.slack)

@@ -81,9 +81,7 @@ def algorithm(network: Network, c: NetworkConfig) -> Algorithm:
     return ALGORITHMS[c.algorithm](network, c.step, c.ratio, c.rtol)
 
 
-def trained(
-    training: Training, checkpoints: Checkpoints, watch: Watch = ()
-) -> xr.Dataset | None:
+def trained(training: Training, checkpoints: Checkpoints, watch: Watch = ()) -> xr.Dataset | None:
     """Train to the end; the group /network on rank 0.
 
     Args:

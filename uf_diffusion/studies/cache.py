@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from uf_diffusion.core import mpi
 from uf_diffusion.core.errors import InputError, Interrupted, RunFailure, Unwritable
-from uf_diffusion.core.signals import patient
+from uf_diffusion.core.signals import delayed_signals
 from uf_diffusion.core.version import __version__
 from uf_diffusion.results.netcdf import read_sealed, write_result
 from uf_diffusion.runs.config import Config, DiffusionConfig, NetworkConfig
@@ -112,7 +112,7 @@ class Runs:
         mpi.on_root(self._make_folder)
         found: list[Result | Failure] = []
         stop = None
-        with patient(deaf=mpi.rank() > 0) as heard:
+        with delayed_signals(ignored=mpi.rank() > 0) as heard:
             try:
                 if mpi.size() > 1:
                     found = self._spread(runs, heard)

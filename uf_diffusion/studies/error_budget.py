@@ -32,7 +32,6 @@ from uf_diffusion.distances.energy_distances import (
 )
 from uf_diffusion.distances.measures import Measure
 from uf_diffusion.distances.named import distance
-from uf_diffusion.kernels.identifiability import needs_constraint
 from uf_diffusion.problem.manifolds import Manifold
 from uf_diffusion.results.names import dataset
 from uf_diffusion.results.timings import Timings
@@ -109,7 +108,7 @@ def _limits(config: Config) -> Iterator[Rung]:
         return Rung(removed, Run("solve", replace(config, problem=problem, diffusion=fine)))
 
     limit, removed = config.problem.limit, "regularisation"
-    if limit == "unconstrained" and needs_constraint(setup.features) and d.degree == 1:
+    if limit == "unconstrained" and setup.features.constrained_limit and d.degree == 1:
         yield rung(removed, "constrained")
         removed = "what is not seen"
     yield rung(removed, limit)
