@@ -22,6 +22,8 @@ except ImportError as error:
         f"`conda install -c conda-forge fenics-dolfinx=0.11` ({error})."
     ) from error
 
+__all__ = ["describe", "insert_options"]
+
 one_blas_thread()  # the solver's dense work is small; under MPI the ranks share the cores
 
 

@@ -23,7 +23,6 @@ from uf_diffusion.library.objects import outcome as object_of
 from uf_diffusion.library.saving import load_result, save
 from uf_diffusion.network.run import Training
 from uf_diffusion.problem import Problem
-from uf_diffusion.problem.manifolds import FlatTorus
 from uf_diffusion.results.timings import Timings
 from uf_diffusion.runs import jobs
 from uf_diffusion.runs.comparing import distances
@@ -303,7 +302,7 @@ def _network_setup(
 ) -> Setup:  # fmt: skip
     described = _described(problem)
     if features is None:
-        features = Radial() if isinstance(problem.manifold, FlatTorus) else ReLU()
+        features = ReLU() if problem.manifold.antipodal else Radial()
     phi = placed_features(features, problem.manifold)
     known = set(Config().network.__dataclass_fields__) - {"features", "scale", "profile"}
     for name in settings:
