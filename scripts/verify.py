@@ -23,7 +23,6 @@ from verification import (
     kernel_error,
     late_rate,
     oblique_error,
-    observed_order,
     zonal_error,
 )
 
@@ -39,6 +38,7 @@ from uf_diffusion.problem.densities import Bumps, Uniform, VonMisesFisher
 from uf_diffusion.problem.divergences import Biased, Entropy, Power, Unbiased
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 from uf_diffusion.results.netcdf import read_result
+from uf_diffusion.studies.orders import fit
 
 missed = 0
 
@@ -52,7 +52,7 @@ def row(what, value, target, reached):
 def exact_solution():
     cells = [64, 128, 256, 512]
     errors = [heat_flow_error(n, 1 / 1024) for n in cells]
-    order = -observed_order(cells, errors)
+    order = -fit(cells, errors).order
     row("exact solution on S1: order in h", f"{order:.3f}", "2.0 +- 0.15", abs(order - 2) <= 0.15)
     row("  largest error, 512 cells, t = 1", f"{errors[-1]:.2e}", "<= 2e-6", errors[-1] <= 2e-6)
     steps = [1 / 8, 1 / 16, 1 / 32, 1 / 64]
@@ -61,7 +61,7 @@ def exact_solution():
         ("euler", 1, 8192, 1),
     ):  # fmt: skip
         errors = [heat_flow_error(cells, s, scheme, degree=degree) for s in steps]
-        order = observed_order(steps, errors)
+        order = fit(steps, errors).order
         row(f"  order in tau ({scheme})", f"{order:.3f}", f"{wanted}.0 +- 0.15",
             abs(order - wanted) <= 0.15)  # fmt: skip
 
@@ -74,7 +74,7 @@ def high_orders():
             ("T2, oblique", oblique_error, [1 / n for n in axes], [2 * n * n for n in axes]),
         ):  # fmt: skip
             errors = [error(c, degree) for c in cells]
-            order = observed_order(sizes, errors)
+            order = fit(sizes, errors).order
             row(f"degree {degree} on {name}: L2 order in h (last error {errors[-1]:.1e})",
                 f"{order:.3f}", f"{degree + 1} +- 0.2", abs(order - degree - 1) <= 0.2)  # fmt: skip
 
@@ -208,7 +208,7 @@ def kernels():
             np.sqrt(np.mean([kernel_error(phi, omega, n, rng) ** 2 for _ in range(20)]))
             for n in sizes
         ]
-        order = observed_order(sizes, errors)
+        order = fit(sizes, errors).order
         row(f"sampled to population kernel, {type(phi).__name__} on {phi.manifold}: order in N",
             f"{order:.3f}", "-0.5 +- 0.1", abs(order + 0.5) <= 0.1)  # fmt: skip
 

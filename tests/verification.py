@@ -5,7 +5,7 @@ The tests assert these numbers and ``scripts/verify.py`` prints them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,15 +38,9 @@ __all__ = [
     "kernel_error",
     "late_rate",
     "oblique_error",
-    "observed_order",
     "zonal_error",
     "zonal_solution",
 ]
-
-
-def observed_order(sizes: Sequence[float], errors: Sequence[float]) -> float:
-    """The slope of log error over log size, by least squares."""
-    return float(np.polyfit(np.log(sizes), np.log(errors), 1)[0])
 
 
 def heat_flow_error(

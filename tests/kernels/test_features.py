@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from verification import kernel_error, observed_order
+from verification import kernel_error
 
 from uf_diffusion.core.compiled import exponential
 from uf_diffusion.core.errors import InputError
@@ -11,6 +11,7 @@ from uf_diffusion.kernels.features import Laplace, Radial, ReLU
 from uf_diffusion.kernels.loops import TILE
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 from uf_diffusion.runs.building import feature
+from uf_diffusion.studies.orders import fit
 
 CIRCLE, TORUS = Circle(), FlatTorus(2, 4.0)
 FEATURES = [
@@ -108,7 +109,7 @@ def test_sampled_kernel_tends_to_the_population_kernel(phi, rng):
     errors = [
         np.sqrt(np.mean([kernel_error(phi, omega, n, rng) ** 2 for _ in range(10)])) for n in sizes
     ]
-    assert observed_order(sizes, errors) == pytest.approx(-0.5, abs=0.1)
+    assert fit(sizes, errors).order == pytest.approx(-0.5, abs=0.1)
 
 
 def test_paper_radial_feature():

@@ -28,7 +28,7 @@ from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 from uf_diffusion.runs.reading import load_config
 
 CIRCLE, SPHERE = Circle(), Sphere(2)
-MESH = Path(__file__).parent.parent / "meshes" / "fibonacci-500.msh"
+MESH = Path(__file__).parents[2] / "meshes" / "fibonacci-500.msh"
 FORMS = [Unbiased(), Biased(), Entropy(), Power(1.5)]
 
 

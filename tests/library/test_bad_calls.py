@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from configured import spectrum
-from test_triangulations import DEFECTS
+from defective_meshes import DEFECTS
 
 import uf_diffusion
 from uf_diffusion.core.errors import InputError

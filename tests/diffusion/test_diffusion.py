@@ -16,7 +16,6 @@ from verification import (
     heat_flow_error,
     late_rate,
     oblique_error,
-    observed_order,
     zonal_error,
 )
 
@@ -31,6 +30,7 @@ from uf_diffusion.problem.densities import Bumps, Density, Uniform, VonMisesFish
 from uf_diffusion.problem.divergences import Biased, Entropy, Power, Unbiased
 from uf_diffusion.problem.exact import QuantileHeatFlow
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
+from uf_diffusion.studies.orders import fit
 
 MANIFOLDS = {
     "circle": (Circle(), 100),
@@ -54,7 +54,7 @@ def test_order_in_space():
     """Quantile heat flow on the circle: order 2 in h, 2e-6 at 512 cells."""
     cells = [64, 128, 256, 512]
     errors = [heat_flow_error(n, 1 / 1024) for n in cells]
-    assert observed_order(cells, errors) == pytest.approx(-2, abs=0.15)
+    assert fit(cells, errors).order == pytest.approx(-2, abs=0.15)
     assert errors[-1] < 2e-6
 
 
@@ -64,7 +64,7 @@ def test_order_in_time(scheme):
     steps = [1 / 8, 1 / 16, 1 / 32, 1 / 64]
     errors = [heat_flow_error(256, tau, scheme, degree=3) for tau in steps]
     order = SCHEMES[scheme].order
-    assert observed_order(steps, errors) == pytest.approx(order, abs=0.15)
+    assert fit(steps, errors).order == pytest.approx(order, abs=0.15)
     assert errors[-1] < {"euler": 3e-4, "sdirk2": 1e-6, "sdirk3": 1e-7, "esdirk4": 2e-10}[scheme]
 
 
@@ -76,7 +76,7 @@ def test_adaptive_error_follows_rtol():
         solver = solver_for(Uniform(Circle()), exact, 4096, rtol=rtol)
         last = list(solver.iterate(1.0))[-1]
         errors.append(np.abs(last.ratio * solver.teacher - exact.at(1.0)(solver.points)).max())
-    assert observed_order(tolerances, errors) == pytest.approx(2 / 3, abs=0.15)
+    assert fit(tolerances, errors).order == pytest.approx(2 / 3, abs=0.15)
     assert errors[-1] < 5e-6
 
 
@@ -160,13 +160,13 @@ def test_every_divergence_has_the_same_orders(divergence):
             solver, ratio = end(n, degree, "esdirk4", 32)
             found = solver.grid.interpolate(solver.gathered(ratio), points)
             errors.append(np.abs(found - exact).max())
-        assert observed_order(1 / np.array(cells), errors) == pytest.approx(degree + 1, abs=0.2)
+        assert fit(1 / np.array(cells), errors).order == pytest.approx(degree + 1, abs=0.2)
         assert errors[-1] < {1: 1e-3, 2: 1e-5, 3: 3e-6}[degree]
     steps = (16, 32, 64)
     _, exact = end(64, 2, "esdirk4", 512)
     for name, scheme in SCHEMES.items():
         errors = [np.abs(end(64, 2, name, n)[1] - exact).max() for n in steps]
-        assert observed_order(1 / np.array(steps), errors) == pytest.approx(scheme.order, abs=0.15)
+        assert fit(1 / np.array(steps), errors).order == pytest.approx(scheme.order, abs=0.15)
         assert errors[-1] < {"euler": 5e-3, "sdirk2": 1e-5, "sdirk3": 1e-6, "esdirk4": 1e-8}[name]
 
 
@@ -315,7 +315,7 @@ def test_sphere_converges_at_second_order():
         state = list(solver.iterate(1.0))[-1]
         ends.append(solver.gathered(state.ratio * solver.teacher)[:162])
     errors = [np.abs(a - b).max() for a, b in pairwise(ends)]
-    assert observed_order([4.0, 2.0, 1.0], errors) == pytest.approx(2, abs=0.15)
+    assert fit([4.0, 2.0, 1.0], errors).order == pytest.approx(2, abs=0.15)
     assert errors[-1] < 5e-4
 
 
@@ -326,7 +326,7 @@ def test_order_on_the_curved_sphere(degree, levels, bound):
     """Against a spectral solution of the zonal equation: L2 order degree + 1."""
     errors = [zonal_error(20 * 4**level, degree) for level in levels]
     sizes = [2.0**-level for level in levels]
-    assert observed_order(sizes, errors) == pytest.approx(degree + 1, abs=0.2)
+    assert fit(sizes, errors).order == pytest.approx(degree + 1, abs=0.2)
     assert errors[-1] < bound
 
 
@@ -336,7 +336,7 @@ def test_order_on_the_curved_sphere(degree, levels, bound):
 def test_order_on_the_torus(degree, per_axis, bound):
     """Exact solution oblique to the mesh: L2 order degree + 1."""
     errors = [oblique_error(2 * n * n, degree) for n in per_axis]
-    assert observed_order(1 / np.array(per_axis), errors) == pytest.approx(degree + 1, abs=0.2)
+    assert fit(1 / np.array(per_axis), errors).order == pytest.approx(degree + 1, abs=0.2)
     assert errors[-1] < bound
 
 

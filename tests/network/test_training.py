@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import xarray as xr
 from configured import compare, train
-from verification import observed_order
 
 from uf_diffusion.core import mpi, threads
 from uf_diffusion.core.errors import InputError
@@ -32,6 +31,7 @@ from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 from uf_diffusion.runs import resources as memory
 from uf_diffusion.runs.checkpoints import Checkpoints, Job
 from uf_diffusion.runs.reading import load_config
+from uf_diffusion.studies.orders import fit
 
 CIRCLE, TORUS, SPHERE = Circle(), FlatTorus(2, 4.0), Sphere(2)
 TAU = 2.0**-10
@@ -192,7 +192,7 @@ def test_two_timescales_converge_to_varpro():
         np.abs(last(two_timescale(network, tau, r), feature, 0.125).feature - projected).max()
         for r in ratios
     ]
-    assert observed_order(ratios, errors) == pytest.approx(-1, abs=0.15)
+    assert fit(ratios, errors).order == pytest.approx(-1, abs=0.15)
     assert errors[-1] < 0.01
     many = last(two_timescale(network, tau, 64), feature, 0.125).feature
     assert np.abs(many - projected).max() < errors[-1] / 100
@@ -222,7 +222,7 @@ def test_stabilised_method(stages):
 
     z = np.array([1e-2, 1e-3])
     errors = np.abs(polynomial(-z) - np.exp(-z))
-    assert observed_order(z, errors) == pytest.approx(3, abs=0.1)
+    assert fit(z, errors).order == pytest.approx(3, abs=0.1)
     reach = 0.65 * (stages**2 - 1)
     assert np.abs(polynomial(-np.linspace(1e-3, reach, 2001))).max() <= 1
 

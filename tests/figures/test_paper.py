@@ -15,7 +15,7 @@ from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
 from uf_diffusion.grids.built_in import grid_on
 from uf_diffusion.runs.reading import load_config
 
-CURVES = Path(__file__).parent.parent / "paper_figures" / "curves"
+CURVES = Path(__file__).parents[2] / "paper_figures" / "curves"
 
 
 def test_densities_of_the_diffusion():
