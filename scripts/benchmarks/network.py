@@ -19,7 +19,6 @@ import numpy as np
 import parts
 from scipy.linalg import lu_factor, lu_solve
 from threadpoolctl import threadpool_limits
-from uf_diffusion.verification import observed_order
 
 from uf_diffusion.core.threads import using_threads
 from uf_diffusion.kernels.choice import feature_map
@@ -33,6 +32,7 @@ from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 from uf_diffusion.runs.reading import load_config
 from uf_diffusion.runs.setup import Setup
 from uf_diffusion.runs.training import training as training_of
+from uf_diffusion.studies.orders import fit
 
 MPIEXEC = Path(sys.executable).parent / "mpiexec"
 TAU = 2.0**-10
@@ -286,7 +286,7 @@ def ratio(t_end=0.125, tau=2.0**-14):
         errors.append(apart(finished(two_timescale(network, tau, r), feature, t_end), limit)[1])
         order = "" if len(errors) < 2 else f"{np.log2(errors[-1] / errors[-2]):.2f}"
         print(f"{r:8g} {errors[-1]:42.2e} {order:>12}", flush=True)
-    fitted = observed_order(ratios[:4], errors[:4])
+    fitted = fit(ratios[:4], errors[:4]).order
     print(f"fitted over ratios up to 2: {fitted:.2f}; beyond, an outer step forgets exponentially")
 
 
