@@ -90,6 +90,9 @@ class Grid(Protocol):
 class Interpolating(ABC):
     """What grids have in common: interpolation by the basis functions around a point."""
 
+    degree: int = 1
+    built_in: bool = True
+
     @abstractmethod
     def locate(self, points: Array) -> tuple[Index, Array]:
         """As `Grid`."""

@@ -38,7 +38,7 @@ class Curved(Interpolating):
         return manifold
 
     @property
-    def built_in(self) -> bool:
+    def built_in(self) -> bool:  # type: ignore[override]
         return self.base.built_in
 
     @property

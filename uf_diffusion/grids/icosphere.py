@@ -27,14 +27,6 @@ class Icosphere(Interpolating):
     level: int
 
     @property
-    def degree(self) -> int:
-        return 1
-
-    @property
-    def built_in(self) -> bool:
-        return True
-
-    @property
     def spacing(self) -> float:
         return self.surface.spacing
 

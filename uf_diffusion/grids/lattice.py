@@ -46,14 +46,6 @@ class Lattice(Interpolating):
         return self.manifold.axes[0].length
 
     @property
-    def degree(self) -> int:
-        return 1
-
-    @property
-    def built_in(self) -> bool:
-        return True
-
-    @property
     def spacing(self) -> float:
         return math.sqrt(self.dim) * self.axis / self.per_axis
 

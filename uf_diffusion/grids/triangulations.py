@@ -39,6 +39,7 @@ class Triangulation(Interpolating):
     manifold: Sphere
     nodes: Array
     cells: Index
+    built_in = False
 
     def __post_init__(self) -> None:
         nodes, cells = reals("Coordinates", self.nodes), reals("Corners", self.cells)
@@ -50,14 +51,6 @@ class Triangulation(Interpolating):
             raise InputError("A triangle has a corner that is none of the nodes.")
         object.__setattr__(self, "nodes", nodes)
         object.__setattr__(self, "cells", cells.astype(np.int64))
-
-    @property
-    def degree(self) -> int:
-        return 1
-
-    @property
-    def built_in(self) -> bool:
-        return False
 
     @cached_property
     def spacing(self) -> float:

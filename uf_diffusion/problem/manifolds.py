@@ -127,6 +127,8 @@ class Embedded(ABC):
     `first_harmonic`, and as much of the rest as is to be used.
     """
 
+    antipodal = False
+
     @property
     def axes(self) -> tuple[Axis, ...]:
         return ()
@@ -134,10 +136,6 @@ class Embedded(ABC):
     @property
     def period(self) -> float:
         raise InputError(f"Distances are measured on spheres and flat tori, not on {self}.")
-
-    @property
-    def antipodal(self) -> bool:
-        return False
 
     @abstractmethod
     def project(self, x: Array) -> Array:
@@ -178,6 +176,8 @@ class Sphere(Embedded):
     """The unit sphere S^dim in R^(dim+1)."""
 
     dim: int = 2
+    antipodal = True
+    period = 0.0
 
     def __post_init__(self) -> None:
         whole_number("problem.dim", self.dim, 1, MOST_AXES)
@@ -185,14 +185,6 @@ class Sphere(Embedded):
     @property
     def ambient(self) -> int:
         return self.dim + 1
-
-    @property
-    def period(self) -> float:
-        return 0.0
-
-    @property
-    def antipodal(self) -> bool:
-        return True
 
     @property
     def volume(self) -> float:
@@ -289,6 +281,7 @@ class FlatTorus:
 
     dim: int = 2
     period: float = 1.0
+    antipodal = False  # the equation that needs opposite points is one of the sphere
 
     def __post_init__(self) -> None:
         whole_number("problem.dim", self.dim, 1, MOST_AXES)
@@ -305,10 +298,6 @@ class FlatTorus:
     @property
     def ambient(self) -> int:
         return self.dim
-
-    @property
-    def antipodal(self) -> bool:
-        return False  # the equation that needs opposite points is one of the sphere
 
     @property
     def volume(self) -> float:
