@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 __all__ = ["compare", "evolution", "load", "run", "solve", "spectrum", "stepping", "train",
            "training"]  # fmt: skip
 
+SNAPSHOTS = 17  # sixteenths of a run: training steps of a power of two meet them
 TOGETHER = 1e-9  # times closer than this are one time
-SEPARATE = {"snapshots", "mesh", "degree", "cells"}  # [diffusion] that `train` does not take
 
 # what a run does, by its name on the command line and in a checkpoint
 RUNS: dict[str, Callable[..., Result]] = {
@@ -59,7 +59,7 @@ def solve(
     problem: Problem,
     *,
     until: float,
-    snapshots: int | Sequence[float] = 21,
+    snapshots: int | Sequence[float] = SNAPSHOTS,
     limit: str = "unconstrained",
     cells: int = 4096,
     mesh: Any = None,
@@ -135,7 +135,7 @@ def train(
     features: Any = None,
     *,
     until: float,
-    snapshots: int | Sequence[float] = 21,
+    snapshots: int | Sequence[float] = SNAPSHOTS,
     watch: Watch = (),
     cautious: bool = True,
     **settings: Any,
@@ -165,7 +165,7 @@ def train(
 
 def training(
     problem: Problem, features: Any = None, *, until: float,
-    snapshots: int | Sequence[float] = 21, **settings: Any,
+    snapshots: int | Sequence[float] = SNAPSHOTS, **settings: Any,
 ) -> Training:  # fmt: skip
     """A training that has not begun: its `states` come one by one, for a loop of one's own.
 
