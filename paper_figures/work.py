@@ -10,28 +10,41 @@ from paper_figures.scale import Scale
 from uf_diffusion.core import mpi
 from uf_diffusion.core.files import write_text
 from uf_diffusion.library.commands import tell_failures
+from uf_diffusion.reports.terminal import Talk
+from uf_diffusion.reports.text import provenance_lines, time_line
+from uf_diffusion.results.provenance import run_attributes
 from uf_diffusion.runs.folders import run_folder
 
 __all__ = ["draw_figures"]
 
 
 def draw_figures(
-    names: Sequence[str], quick: bool, widest: int, seeds: int, out: Path | None
+    names: Sequence[str], quick: bool, widest: int, seeds: int, out: Path | None, talk: Talk
 ) -> None:
     """The figures of some names, into a folder."""
     scale = Scale(seeds, quick, widest)
     folder = out or Path("runs") / ("quick" if quick else "figures")
     wanted = chosen(names)
-    with run_folder(folder, mark="runs"):
+    with talk.heeded(), run_folder(folder, mark="runs"):
         drawn = regenerate(wanted, scale, folder)
-        mpi.on_root(lambda: _tell(drawn, folder))
+        ranks = mpi.size()
+        mpi.on_root(lambda: _tell(drawn, folder, ranks, talk))
 
 
-def _tell(drawn: Report, folder: Path) -> None:
+def _tell(drawn: Report, folder: Path, ranks: int, talk: Talk) -> None:
     if drawn.agreement:
         write_text(folder / "agreement.txt", drawn.agreement + "\n")
+    if not talk.quiet:
+        _print(drawn)
+        if talk.verbose:
+            print("\n".join(provenance_lines(run_attributes("", 0, drawn.total))))
+        print(time_line(ranks))
+    tell_failures(drawn.failures, "their figures are missing", talk)
+
+
+def _print(drawn: Report) -> None:
+    if drawn.agreement:
         print(f"{drawn.agreement}\n")
     for name, file in drawn.files.items():
         print(f"{name:26}{drawn.seconds[name]:8.0f} s  {file}")
     print(f"{'all runs, on one core':26}{drawn.total:8.0f} s")
-    tell_failures(drawn.failures, "their figures are missing")

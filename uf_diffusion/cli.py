@@ -18,6 +18,7 @@ import cyclopts
 
 from uf_diffusion.core.errors import InputError, Interrupted, RunFailure
 from uf_diffusion.core.version import __version__
+from uf_diffusion.reports.terminal import Talk, told_at_once
 from uf_diffusion.runs import presets
 from uf_diffusion.studies import NAMES as STUDIES
 
@@ -33,6 +34,7 @@ app = cyclopts.App(
     help_format="plaintext",
     suppress_keyboard_interrupt=False,
 )
+app.register_install_completion_command()
 
 mesh = cyclopts.App(name="mesh", help="Check, make or convert meshes of the sphere.")
 app.command(mesh)
@@ -47,6 +49,17 @@ Set = Annotated[
 Out = Annotated[
     Path | None, cyclopts.Parameter(name="--out", help="The run's folder; default runs/<name>.")
 ]
+Force = Annotated[
+    bool,
+    cyclopts.Parameter(
+        negative="",
+        show_default=False,
+        help="Give up an interrupted run of something else in the folder, and replace its files.",
+    ),
+]
+Wordiness = Annotated[Talk, cyclopts.Parameter(name="*", negative="", show_default=False)]
+Folder = Annotated[Path, cyclopts.Parameter(help="A run's folder.")]
+PLAIN = Talk()
 
 
 @app.command
@@ -59,19 +72,29 @@ def compare(
     ] = False,
     set_: Set = [],
     out: Out = None,
+    force: Force = False,
+    talk: Wordiness = PLAIN,
 ) -> None:
     """Solve the PDE, train the network, and measure how far they are apart."""
     from uf_diffusion.library import commands
 
-    commands.run("compare --budget" if budget else "compare", config, set_, out)
+    commands.run("compare --budget" if budget else "compare", config, set_, out, talk, force)
 
 
 @app.command
-def solve(config: Source = "relu-circle", /, *, set_: Set = [], out: Out = None) -> None:
+def solve(
+    config: Source = "relu-circle",
+    /,
+    *,
+    set_: Set = [],
+    out: Out = None,
+    force: Force = False,
+    talk: Wordiness = PLAIN,
+) -> None:
     """Solve the PDE alone."""
     from uf_diffusion.library import commands
 
-    commands.run("solve", config, set_, out)
+    commands.run("solve", config, set_, out, talk, force)
 
 
 @app.command
@@ -82,19 +105,29 @@ def spectrum(
     count: Annotated[int, cyclopts.Parameter(help="How many eigenvalues.")] = 6,
     set_: Set = [],
     out: Out = None,
+    force: Force = False,
+    talk: Wordiness = PLAIN,
 ) -> None:
     """Print the smallest non-zero eigenvalues of the weighted Laplacian; they set the last rate."""
     from uf_diffusion.library import commands
 
-    commands.spectrum(config, set_, count, out)
+    commands.spectrum(config, set_, count, out, talk, force)
 
 
 @app.command
-def train(config: Source = "relu-circle", /, *, set_: Set = [], out: Out = None) -> None:
+def train(
+    config: Source = "relu-circle",
+    /,
+    *,
+    set_: Set = [],
+    out: Out = None,
+    force: Force = False,
+    talk: Wordiness = PLAIN,
+) -> None:
     """Train the network alone."""
     from uf_diffusion.library import commands
 
-    commands.run("train", config, set_, out)
+    commands.run("train", config, set_, out, talk, force)
 
 
 @app.command
@@ -111,29 +144,70 @@ def study(
     ] = None,
     set_: Set = [],
     out: Out = None,
+    force: Force = False,
+    talk: Wordiness = PLAIN,
 ) -> None:
     """Measure an order of convergence or a rate. An interrupted study goes on when repeated."""
     from uf_diffusion.library import commands
 
-    commands.study(name, config, set_, values, seeds, out)
+    commands.study(name, config, set_, values, seeds, out, talk, force)
 
 
 @app.command
-def report(run_dir: Annotated[Path, cyclopts.Parameter(help="A run's folder.")], /) -> None:
+def report(run_dir: Folder, /) -> None:
     """Write a run's report.html: one file with everything, to be looked at offline."""
     from uf_diffusion.library import commands
 
     commands.report(run_dir)
 
 
+@app.command(name="open")
+def open_(run_dir: Folder, /) -> None:
+    """Show a run's report in a browser; it is written where it is missing."""
+    from uf_diffusion.library import commands
+
+    commands.open_report(run_dir)
+
+
+@app.command
+def export(
+    run_dir: Annotated[Path, cyclopts.Parameter(help="A run's folder, or its result.nc.")],
+    file: Annotated[Path, cyclopts.Parameter(help="Ends in .xdmf, .vtu, .csv or .npz.")],
+    /,
+    *,
+    time: Annotated[
+        float | None,
+        cyclopts.Parameter(help="Only the snapshot at this time; .vtu: default the last."),
+    ] = None,
+    network: Annotated[
+        bool, cyclopts.Parameter(negative="", help="The neurons instead of the diffusion's fields.")
+    ] = False,
+) -> None:
+    """Write densities or neurons to a file for ParaView (.xdmf, .vtu), tables, or numpy (.npz)."""
+    from uf_diffusion.library import commands
+
+    commands.export(run_dir, file, time, network)
+
+
 @app.command
 def resume(
-    run_dir: Annotated[Path, cyclopts.Parameter(help="An interrupted run's folder.")], /
+    run_dir: Annotated[Path, cyclopts.Parameter(help="An interrupted run's folder.")],
+    /,
+    *,
+    talk: Wordiness = PLAIN,
 ) -> None:
     """Go on with an interrupted run, on any number of ranks."""
     from uf_diffusion.library import commands
 
-    commands.resume(run_dir)
+    commands.resume(run_dir, talk)
+
+
+@app.command
+def keys() -> None:
+    """List every key of a configuration with its default, unit and meaning."""
+    from uf_diffusion.library import commands
+
+    commands.keys()
 
 
 @app.command
@@ -184,13 +258,13 @@ def main(argv: list[str] | None = None) -> None:
     argv = sys.argv[1:] if argv is None else argv
     end = argv.index("--") if "--" in argv else len(argv)
     try:
-        from uf_diffusion.reports.terminal import told_at_once
-
         if petsc := argv[end + 1 :]:
             _petsc_options(petsc)
         with told_at_once():
             app(argv[:end], exit_on_error=False, print_error=False)
     except (InputError, RunFailure, cyclopts.CycloptsError) as error:  # the same on all ranks
+        if "--verbose" in argv[:end]:
+            traceback.print_exc()
         _fail(" ".join(str(error).split()), 1)
     except Interrupted as interrupt:  # the same on all ranks
         _fail(str(interrupt), 130)

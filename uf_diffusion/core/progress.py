@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from contextlib import contextmanager, nullcontext
+from typing import Any, Literal, Protocol
 
 from tqdm import tqdm
 
@@ -12,12 +15,15 @@ from uf_diffusion.core import mpi
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.wording import shown
 
-if TYPE_CHECKING:
-    pass
-
-__all__ = ["Timed", "Watch", "watchers", "with_progress"]
+__all__ = ["Display", "Timed", "Watch", "progress", "progress_as", "watchers", "with_progress"]
 
 type Watch = Sequence[Callable[[Any], object]]  # functions to call with each state
+type Display = Literal["bar", "lines", "nothing"]
+
+FIRST_LINE = 10.0  # seconds of a run before its first line
+NEXT_LINE = 30.0  # seconds between lines, at least
+
+_display: Display = "bar"  # what this process shows, see `progress_as`
 
 
 def watchers(watch: Watch) -> list[Callable[[Any], object]]:
@@ -38,11 +44,126 @@ class Timed(Protocol):
     def t(self) -> float: ...
 
 
+@contextmanager
+def progress_as(display: Display) -> Iterator[None]:
+    """Inside, progress is shown so.
+
+    Args:
+        display: "bar": on a terminal and in a notebook a bar, elsewhere nothing, as the library
+            does; "lines": where there would be no bar, lines on stderr; "nothing".
+    """
+    global _display
+    before, _display = _display, display
+    try:
+        yield
+    finally:
+        _display = before
+
+
 def with_progress[S: Timed](states: Iterable[S], t_end: float, label: str) -> Iterator[S]:
-    """The states, with a progress bar over t on rank 0; silent without a terminal."""
-    silent = mpi.rank() != 0 or not sys.stderr.isatty()
+    """The states, with their progress over t shown on rank 0.
+
+    Args:
+        states: of a run, one after the other; the first is where it begins or goes on.
+        t_end: the time of the last, dimensionless.
+        label: what runs, a word.
+    """
     layout = "{desc} {percentage:3.0f}% |{bar}| t = {n:.3g}/{total:.3g} [{elapsed}<{remaining}]"
-    with tqdm(total=t_end, desc=f"{label:9}", disable=silent, leave=None, bar_format=layout) as bar:
-        for state in states:
-            bar.update(min(state.t, t_end) - bar.n)
-            yield state
+    states = iter(states)
+    for first in states:  # one at most
+        with _meter(t_end, label, min(first.t, t_end), unit="t = ", bar_format=layout) as reached:
+            yield first
+            for state in states:
+                reached(min(state.t, t_end))
+                yield state
+
+
+@contextmanager
+def progress(total: int, label: str, start: int = 0) -> Iterator[Callable[[float], None]]:
+    """Show on rank 0 how many pieces of work are done; lines tell nothing of their insides.
+
+    Args:
+        total: number of pieces.
+        label: what they are, a word.
+        start: how many were done before.
+
+    Yields:
+        A function to call with how many are done.
+    """
+    inside = progress_as("nothing") if _display == "lines" else nullcontext()
+    with _meter(total, label, start) as reached, inside:
+        yield reached
+
+
+@contextmanager
+def _meter(
+    total: float, label: str, start: float, unit: str = "", **layout: Any
+) -> Iterator[Callable[[float], None]]:
+    """What shows a piece of work; gives a function to call with how much of it is done."""
+    shows = mpi.rank() == 0 and _display != "nothing"
+    bar = _bar() if shows else None
+    if bar is not None:
+        with bar(total=total, initial=start, desc=f"{label:9}", leave=None, **layout) as drawn:
+            yield lambda done: drawn.update(done - drawn.n)
+    elif shows and _display == "lines":
+        yield _Lines(f"{label:9} {unit}", total, start).reached
+    else:
+        yield lambda done: None
+
+
+def _bar() -> Any:
+    """The class of the bars that this process can show; none without a terminal or a notebook."""
+    if _in_notebook():
+        if importlib.util.find_spec("ipywidgets") is None:
+            return tqdm  # drawn as text
+        from tqdm.notebook import tqdm as drawn
+
+        return drawn
+    return tqdm if sys.stderr.isatty() else None
+
+
+def _in_notebook() -> bool:
+    """Whether a kernel runs this process that people see the output of, and not a terminal's."""
+    if "ipykernel" not in sys.modules:
+        return False
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return hasattr(shell, "kernel")
+
+
+class _Lines:
+    """Lines on stderr, rarely.
+
+    Args:
+        label: stands before the numbers.
+        total: of the work.
+        start: how much was done before.
+    """
+
+    def __init__(self, label: str, total: float, start: float) -> None:
+        self._label, self._total, self._start = label, total, start
+        self._begin = time.monotonic()
+        self._due = self._begin + FIRST_LINE
+
+    def reached(self, done: float) -> None:
+        """Say how much is done, where a line is due."""
+        now = time.monotonic()
+        if now < self._due:
+            return
+        self._due = now + NEXT_LINE
+        gone, here = now - self._begin, done - self._start
+        left = _duration(gone / here * (self._total - done)) if here > 0 else "?"
+        print(
+            f"{self._label}{done:.4g} of {self._total:.4g}, {100 * done / self._total:.0f} %, "
+            f"{_duration(gone)} gone, about {left} left",
+            file=sys.stderr, flush=True,
+        )  # fmt: skip
+
+
+def _duration(seconds: float) -> str:
+    """Seconds in words, such as "27 s", "3 min 20 s" or "2 h 5 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

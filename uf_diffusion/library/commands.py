@@ -6,20 +6,24 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+import webbrowser
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from uf_diffusion.core import mpi
-from uf_diffusion.core.errors import InputError, RunFailure, Unwritable
+from uf_diffusion.core.errors import Finding, InputError, RunFailure, Unwritable
 from uf_diffusion.core.files import write_text
 from uf_diffusion.core.version import __version__
 from uf_diffusion.library.saving import load_result, publish, save_figure
-from uf_diffusion.reports.text import print_summary
+from uf_diffusion.reports.terminal import Talk
+from uf_diffusion.reports.text import print_summary, provenance_lines, time_line
 from uf_diffusion.results.provenance import run_attributes, version_of
 from uf_diffusion.results.timings import Timings
 from uf_diffusion.runs import jobs, presets
-from uf_diffusion.runs.checkpoints import Job, has_begun, interrupted, work_of
+from uf_diffusion.runs.checkpoints import CHECKPOINT, Job, has_begun, interrupted, work_of
 from uf_diffusion.runs.config import Config
 from uf_diffusion.runs.folders import run_folder
 from uf_diffusion.runs.reading import load_config
@@ -28,7 +32,8 @@ from uf_diffusion.runs.setup import Setup
 from uf_diffusion.runs.warnings_after import findings
 from uf_diffusion.studies.error_budget import compare_with_budget
 
-__all__ = ["RUNS", "info", "report", "resume", "run", "spectrum", "study", "tell_failures"]
+__all__ = ["RUNS", "export", "info", "keys", "open_report", "report", "resume", "run", "spectrum",
+           "study", "tell_failures"]  # fmt: skip
 
 # what a run of the command line and a checkpoint can do, by its name
 RUNS: dict[str, Callable[[Setup, Path], Result]] = {
@@ -39,27 +44,30 @@ RUNS: dict[str, Callable[[Setup, Path], Result]] = {
 }
 
 
-def run(job: str, source: str, overrides: Sequence[str], out: Path | None) -> None:
+def run(
+    job: str, source: str, overrides: Sequence[str], out: Path | None, talk: Talk, force: bool
+) -> None:
     """Do a job of a preset or a file, into a folder."""
     config = load_config(source, overrides)
-    _complete(job, config, out or Path("runs") / config.name)
+    with talk.heeded():
+        _complete(job, config, out or Path("runs") / config.name, talk, force)
 
 
-def resume(folder: Path) -> None:
+def resume(folder: Path, talk: Talk) -> None:
     """Go on with the run that a folder's checkpoint is of."""
     name, config = interrupted(folder)
     if name not in RUNS:
         raise InputError(f"The checkpoint in '{folder}' is of an unknown job, '{name}'.")
-    _complete(name, config, folder)
+    with talk.heeded():
+        _complete(name, config, folder, talk, force=False)
 
 
-def _complete(job: str, config: Config, folder: Path) -> None:
+def _complete(job: str, config: Config, folder: Path, talk: Talk, force: bool) -> None:
     """Compute; then store, draw, summarise. Whatever stops it says how to go on."""
-    with run_folder(folder):
-        _require_free(folder, Job(job, config))
+    with run_folder(folder), _only_work_of(folder, Job(job, config), force):
         try:
             result = RUNS[job](Setup(config), folder)
-            mpi.on_root(lambda: _finish(result, folder))
+            mpi.on_root(lambda: _finish(result, folder, talk))
         except (KeyboardInterrupt, Unwritable) as stop:
             if not has_begun(folder, Job(job, config)):
                 raise
@@ -67,30 +75,70 @@ def _complete(job: str, config: Config, folder: Path) -> None:
             raise type(stop)(f"{said} Go on with: uf-diffusion resume {folder}") from None
 
 
-def _require_free(folder: Path, job: Job) -> None:
-    """Before any work: nobody else's is in the folder."""
-    mpi.on_root(lambda: work_of(folder, job))
+@contextmanager
+def _only_work_of(folder: Path, job: Job, force: bool) -> Iterator[None]:
+    """Before any work: nobody else's is in the folder, or it is given up once the job has begun.
+
+    A job that is refused before it begins leaves the other's checkpoint where it was.
+
+    Args:
+        folder: of a run, taken.
+        job: that is to be done there.
+        force: whether to give up the work of others.
+
+    Raises:
+        InputError: on all ranks, where there is such work, and no force.
+    """
+    aside = mpi.on_root(lambda: _set_aside(folder, job, force))
+    try:
+        yield
+    except BaseException:
+        if aside is not None:  # on rank 0, which waits for nobody here: the others may be gone
+            aside.unlink() if (folder / CHECKPOINT).exists() else aside.rename(folder / CHECKPOINT)
+        raise
+    if aside is not None:
+        aside.unlink()
 
 
-def _finish(result: Result, folder: Path) -> None:
+def _set_aside(folder: Path, job: Job, force: bool) -> Path | None:
+    """Put another job's checkpoint under another name; that name, or nothing."""
+    try:
+        work_of(folder, job)
+    except InputError:
+        if not force:
+            raise
+        return (folder / CHECKPOINT).rename(folder / f".given-up-{CHECKPOINT}")
+    return None
+
+
+def _finish(result: Result, folder: Path, talk: Talk) -> None:
     publish(result, folder)
-    print_summary(result, folder)
+    if not talk.quiet:
+        print_summary(result, folder, talk.verbose)
 
 
-def spectrum(source: str, overrides: Sequence[str], count: int, out: Path | None) -> None:
+def spectrum(
+    source: str, overrides: Sequence[str], count: int, out: Path | None, talk: Talk, force: bool
+) -> None:
     """Eigenvalues of a preset's or a file's problem, into a folder of their own."""
     config = load_config(source, overrides)
     folder = out or Path("runs") / f"spectrum-{config.name}"
-    with run_folder(folder):
-        _require_free(folder, Job("spectrum", config))
+    job = Job("spectrum", config)
+    with talk.heeded(), run_folder(folder), _only_work_of(folder, job, force):
         result = jobs.spectrum(Setup(config), count)
-        mpi.on_root(lambda: result.warn(findings(result)))
-        mpi.on_root(lambda: _finish(result, folder))
+        mpi.on_root(lambda: _warn_of_findings(result))
+        mpi.on_root(lambda: _finish(result, folder, talk))
+
+
+def _warn_of_findings(result: Result) -> None:
+    result.warn(found := findings(result))
+    for sentence in found:
+        warnings.warn(sentence, Finding, stacklevel=2)
 
 
 def study(
     name: str, source: str, overrides: Sequence[str], values: str, seeds: int | None,
-    out: Path | None,
+    out: Path | None, talk: Talk, force: bool,
 ) -> None:  # fmt: skip
     """A study's runs, those that are missing, then its table and figure."""
     from uf_diffusion.studies.cache import Runs
@@ -100,15 +148,17 @@ def study(
     clock = Timings()
     plan = study_named(name).plan(source, overrides, numbers(values), seeds)
     folder, text = out or Path("runs") / f"study-{name}", plan.base.to_toml()
-    with run_folder(folder):
-        _require_free(folder, Job("study", plan.base))
-        mpi.on_root(lambda: write_text(folder / "run.toml", text))
+    with talk.heeded(), run_folder(folder):
+        with _only_work_of(folder, Job("study", plan.base), force):
+            mpi.on_root(lambda: write_text(folder / "run.toml", text))
         results = Runs(folder / "runs").results(plan.runs)
         attributes = run_attributes(text, plan.base.network.seed, clock.total)
-        mpi.on_root(lambda: _finish_study(plan, results, folder, attributes))
+        mpi.on_root(lambda: _finish_study(plan, results, folder, attributes, talk))
 
 
-def _finish_study(plan: Any, results: list[Any], folder: Path, attributes: dict[str, Any]) -> None:
+def _finish_study(
+    plan: Any, results: list[Any], folder: Path, attributes: dict[str, Any], talk: Talk
+) -> None:
     import xarray as xr
 
     from uf_diffusion.reports.studies import draw_study, study_table
@@ -117,31 +167,75 @@ def _finish_study(plan: Any, results: list[Any], folder: Path, attributes: dict[
     data = plan.measured(results).assign_attrs(attributes)
     write_result(folder / "study.nc", xr.DataTree(data))
     save_figure(draw_study(data), folder)
-    print(study_table(data))
-    print(f"\nfigure    {folder / 'figure.png'}\nresult    {folder / 'study.nc'}")
-    tell_failures(plan.failures(results), "the study lacks them")
+    if not talk.quiet:
+        print(f"{study_table(data)}\n")
+        if talk.verbose:
+            print("\n".join(provenance_lines(attributes)))
+        print(time_line(attributes["ranks"]))
+        print(f"figure    {folder / 'figure.png'}\nresult    {folder / 'study.nc'}")
+    tell_failures(plan.failures(results), "the study lacks them", talk)
 
 
-def tell_failures(failures: Sequence[str], loss: str) -> None:
+def tell_failures(failures: Sequence[str], loss: str, talk: Talk) -> None:
     """Print what failed, and fail.
+
+    Args:
+        failures: a sentence for each run that failed.
+        loss: what that means, the end of a sentence.
+        talk: where quiet, the failures go to stderr.
 
     Raises:
         RunFailure: where there is any.
     """
     if failures:
-        print("\n".join(f"failed    {sentence}" for sentence in failures))
+        lines = "\n".join(f"failed    {sentence}" for sentence in failures)
+        print(lines, file=sys.stderr if talk.quiet else sys.stdout)
         raise RunFailure(f"{len(failures)} run(s) failed; {loss}.")
 
 
 def report(folder: Path) -> None:
     """Write a run's report."""
+    mpi.on_root(lambda: print(f"report    {_written_report(folder)}"))
+
+
+def _written_report(folder: Path) -> Path:
+    from uf_diffusion.reports.html import write_report
+
+    return write_report(load_result(folder), folder)
+
+
+def open_report(folder: Path) -> None:
+    """Show a run's report in a browser; it is written where it is missing."""
+
+    def shown() -> None:
+        path = folder / "report.html"
+        path = (path if path.exists() else _written_report(folder)).resolve()
+        if webbrowser.open(path.as_uri()):
+            print(f"report    {path}")
+        else:
+            print(f"There is no browser here that could be started; the report is '{path}'.")
+
+    mpi.on_root(shown)
+
+
+def export(folder: Path, file: Path, time: float | None, network: bool) -> None:
+    """Write a run's fields or its neurons to a file that other programs read."""
 
     def written() -> None:
-        from uf_diffusion.reports.html import write_report
+        from uf_diffusion.library.export import export_result, require_known
 
-        print(f"report    {write_report(load_result(folder), folder)}")
+        require_known(file)
+        for line in export_result(load_result(folder), file, time, network):
+            print(line)
 
     mpi.on_root(written)
+
+
+def keys() -> None:
+    """Print every key of a configuration with its default, unit and meaning."""
+    from uf_diffusion.reports.keys import key_table
+
+    mpi.on_root(lambda: print(key_table()))
 
 
 def info() -> None:
@@ -161,7 +255,8 @@ def info() -> None:
         rows["PDE side"] = str(error)
     else:
         rows |= describe()
-    rows["mpiexec"] = shutil.which("mpiexec") or str(Path(sys.executable).parent / "mpiexec")
+    beside = Path(sys.executable).parent / "mpiexec"
+    rows["mpiexec"] = shutil.which("mpiexec") or (str(beside) if beside.exists() else "none")
     rows["presets"] = ", ".join(presets())
     if mpi.rank() == 0:
         for name, value in rows.items():

@@ -3,22 +3,56 @@
 from __future__ import annotations
 
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TextIO
 
-from uf_diffusion.core.errors import Caution, Finding
+from uf_diffusion.core.errors import Caution, Finding, InputError
 
-__all__ = ["told_at_once"]
+__all__ = ["Talk", "process_seconds", "told_at_once"]
+
+
+@dataclass(frozen=True)
+class Talk:
+    """How much a command says.
+
+    Attributes:
+        quiet: Say nothing but errors and warnings, on stderr.
+        verbose: Say also where the time went and in which versions; of errors all.
+    """
+
+    quiet: bool = False
+    verbose: bool = False
+
+    @contextmanager
+    def heeded(self) -> Iterator[None]:
+        """Inside, warnings and progress are as wished.
+
+        Raises:
+            InputError: where both are wished.
+        """
+        from uf_diffusion.core.progress import progress_as
+
+        if self.quiet and self.verbose:
+            raise InputError("Of --quiet and --verbose one can be given, not both.")
+        with progress_as("nothing" if self.quiet else "lines"), told_at_once(self.quiet):
+            yield
 
 
 @contextmanager
-def told_at_once() -> Iterator[None]:
-    """Cautions go to stderr before the work, whether or not it ends; findings to the summary."""
+def told_at_once(findings: bool = False) -> Iterator[None]:
+    """Cautions go to stderr before the work, whether or not it ends.
+
+    Args:
+        findings: whether those after the work go there, too; else the summary has them.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("always", Caution)
-        warnings.simplefilter("ignore", Finding)
+        if not findings:
+            warnings.simplefilter("ignore", Finding)
         usual = warnings.showwarning
 
         def show(
@@ -32,3 +66,10 @@ def told_at_once() -> Iterator[None]:
 
         warnings.showwarning = show
         yield
+
+
+def process_seconds() -> float:
+    """Wall-clock seconds since this process began, imports included."""
+    import psutil
+
+    return time.time() - float(psutil.Process().create_time())

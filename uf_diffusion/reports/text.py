@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from uf_diffusion.grids.mesh_quality import MeshReport
 from uf_diffusion.kernels.identifiability import unseen_sentence
+from uf_diffusion.reports.terminal import process_seconds
+from uf_diffusion.results.names import COMPARED, measured
 from uf_diffusion.runs.result import Result
 
-__all__ = ["mesh_table", "print_summary"]
+__all__ = ["mesh_table", "print_summary", "provenance_lines", "time_line"]
 
 KERNEL_ROWS = 12  # of the kernel's table
 
 
-def print_summary(result: Result, folder: Path) -> None:
-    """Print the main numbers of a result, warnings, and where the picture is."""
+def print_summary(result: Result, folder: Path, verbose: bool = False) -> None:
+    """Print the main numbers of a result, warnings, and where the picture is.
+
+    Args:
+        result: of a run that is complete.
+        folder: where its files are.
+        verbose: whether to print also where the time went, and the versions.
+    """
     for name, lines in (
         ("diffusion", _diffusion), ("network", _network),
          ("comparison", _comparison), ("budget", _budget),
@@ -30,10 +40,36 @@ def print_summary(result: Result, folder: Path) -> None:
     for sentence in result.warnings:
         print(f"warning   {sentence}")
     about = result.attributes
-    print(f"time      {about['wall_seconds']:.1f} s on {about['ranks']} rank(s)")
+    if verbose:
+        print("\n".join([*_timings(result.group("timings")), *provenance_lines(about)]))
+    print(time_line(about["ranks"]))
     for name in ("figure.png", "report.html", "result.nc"):
         if (folder / name).exists():
             print(f"{name.partition('.')[0]:9} {folder / name}")
+
+
+def time_line(ranks: int) -> str:
+    """How long it took, from the start of the process until now."""
+    return f"time      {process_seconds():.1f} s on {ranks} rank(s), from start to end"
+
+
+def provenance_lines(attributes: Mapping[Any, Any]) -> list[str]:
+    """The versions and the machine of a result."""
+    names = ("version", "python", "numpy", "dolfinx", "petsc", "git_commit", "machine", "seed")
+    rows = [(name, attributes[name]) for name in names if name in attributes]
+    return ["made by", *(f"  {name:14} {value}" for name, value in rows)]
+
+
+def _timings(group: xr.Dataset | None) -> list[str]:
+    """Where the time went, the longest first."""
+    if group is None or not group.sizes["entry"]:
+        return []
+    rows = zip(group.entry.values, group.seconds.values, group.calls.values, strict=True)
+    lines = [
+        f"  {seconds:10.3f} s {calls:8d} x  {entry}"
+        for entry, seconds, calls in sorted(rows, key=lambda row: -row[1])
+    ]
+    return ["the time went into ('diffusion: ...' is within the set-up or the diffusion)", *lines]
 
 
 def mesh_table(report: MeshReport) -> str:
@@ -97,14 +133,8 @@ def _network(n: xr.Dataset) -> list[str]:
 
 
 def _comparison(c: xr.Dataset) -> list[str]:
-    columns = {
-        "energy_distance_teacher": "E(teacher)",
-        "energy_distance_diffusion": "E(diffusion)",
-        "w2_diffusion": "W2(diffusion)",
-        "outer_weight_error": "median|u_i - u|",
-    }
-    shown = [name for name in columns if np.isfinite(c[name].values).any()]
-    lines = ["".join(["         t", *(f"{columns[name]:>21}" for name in shown)])]
+    shown = measured(c)
+    lines = ["".join(["         t", *(f"{COMPARED[name].short:>21}" for name in shown)])]
     steps = np.unique(np.rint(np.linspace(0, c.sizes["snapshot"] - 1, 11)).astype(int))
     for k in steps:
         values = "".join(f"{float(c[name][k]):21.5f}" for name in shown)

@@ -7,19 +7,17 @@ on with the runs that it has, and one that has changed does only those that are 
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from uf_diffusion.core import mpi
 from uf_diffusion.core.errors import InputError, Interrupted, RunFailure, Unwritable
+from uf_diffusion.core.progress import progress, progress_as
 from uf_diffusion.core.signals import delayed_signals
 from uf_diffusion.core.version import __version__
 from uf_diffusion.results.netcdf import read_sealed, write_result
@@ -160,7 +158,8 @@ class Runs:
         from mpi4py.futures import MPICommExecutor
 
         _start_solvers()
-        with mpi.alone(), MPICommExecutor(MPI.COMM_WORLD) as pool:
+        mute = progress_as("nothing") if mpi.rank() else nullcontext()
+        with mute, mpi.alone(), MPICommExecutor(MPI.COMM_WORLD) as pool:
             return [] if pool is None else self._in_order(runs, heard, pool)
 
     def _in_order(
@@ -170,13 +169,11 @@ class Runs:
         stored = ((key, self.stored(run)) for key, run in wanted.items())
         found: dict[str, Any] = {key: result for key, result in stored if result is not None}
         missing = [run for key, run in wanted.items() if key not in found]
-        bar = tqdm(total=len(wanted), initial=len(found), desc="runs", unit="run",
-                   disable=not sys.stderr.isatty())  # fmt: skip
         try:
-            with bar:
+            with progress(len(wanted), "runs", len(found)) as reached:
                 for run, result in self._attempts(missing, pool):
                     found[run.key] = result
-                    bar.update()
+                    reached(len(found))
                     if heard:
                         raise KeyboardInterrupt
         except (KeyboardInterrupt, Unwritable) as stop:

@@ -1,0 +1,254 @@
+"""Results as files that other programs read: VTK and XDMF, tables, numpy's archives.
+
+Meshes of flat tori are cut open along the seam: its nodes are there on both sides, so that no cell
+reaches across the box. Of finite elements of degree 2 and 3 the meshes show the corners alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from uf_diffusion.core.arrays import Array, Index
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.files import appearing
+from uf_diffusion.grids.base import Grid
+from uf_diffusion.runs.result import Result
+
+__all__ = ["SUFFIXES", "Opened", "export_result", "opened", "require_known"]
+
+SUFFIXES = (".xdmf", ".vtu", ".csv", ".npz")
+AXES = "xyz"
+CELLS = {1: "line", 2: "triangle", 3: "tetra"}  # meshio's names, by dimension
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A mesh in R^3 without periodic cells.
+
+    Attributes:
+        points: ``(n, 3)``, lengths; coordinates that the manifold has not are 0.
+        cells: ``(m, dim + 1)`` numbers of points.
+        node: ``(n,)`` the node of the grid that each point is a copy of.
+    """
+
+    points: Array
+    cells: Index
+    node: Index
+
+
+def opened(grid: Grid) -> Opened:
+    """The corners and cells of a grid; on a flat torus with copies of the nodes at the seam."""
+    manifold, cells = grid.manifold, grid.cells
+    if not manifold.period:
+        count = int(cells.max()) + 1
+        return Opened(_in_space(grid.nodes[:count]), cells, np.arange(count))
+    length, chart = manifold.period, manifold.chart(grid.nodes)
+    corners = chart[cells]
+    # whole turns, -1, 0 or 1 in each coordinate, that bring the corners of a cell to its first one
+    turns = -np.rint((corners - corners[:, :1]) / length).astype(np.int64)
+    digits = 3 ** np.arange(manifold.dim)
+    copies, number = np.unique(3**manifold.dim * cells + (turns + 1) @ digits, return_inverse=True)
+    node, code = np.divmod(copies, 3**manifold.dim)
+    points = chart[node] + length * (code[:, None] // digits % 3 - 1)
+    return Opened(_in_space(points), number.reshape(cells.shape), node)
+
+
+def require_known(file: Path) -> None:
+    """Refuse a file whose suffix says no known format.
+
+    Raises:
+        InputError: for another suffix than those of `SUFFIXES`.
+    """
+    if file.suffix.lower() not in SUFFIXES:
+        raise InputError(
+            f"Results are exported as {', '.join(SUFFIXES)}, and '{file}' is none of them."
+        )
+
+
+def export_result(
+    result: Result, file: Path, time: float | None = None, network: bool = False
+) -> list[str]:
+    """Write densities, outer weights and teacher at the nodes, or a network's neurons.
+
+    Args:
+        result: of a run.
+        file: what to write; its suffix is the format. ``.xdmf`` holds the mesh and all snapshots,
+            ``.vtu`` the mesh and one snapshot, ``.csv`` a row for each node and snapshot, ``.npz``
+            all arrays of the result by the names that result.nc has for them, such as
+            "diffusion/density".
+        time: of the only snapshot to write, dimensionless; the nearest one is taken. None: all,
+            and for ``.vtu`` the last.
+        network: whether to write the neurons of a result that has a diffusion, too.
+
+    Returns:
+        Lines that say what was written.
+
+    Raises:
+        InputError: for an unknown suffix, a result that lacks what is to be written, a time
+            outside the run, or a network in a format that cannot hold it.
+        Unwritable: where the file cannot be written; what was there before stays.
+    """
+    require_known(file)
+    suffix = file.suffix.lower()
+    if suffix == ".npz":
+        said = _write_arrays(result, file, time)
+    else:
+        name = "network" if network or result.group("diffusion") is None else "diffusion"
+        group = result.group(name)
+        if group is None:
+            raise InputError(
+                "This run has no network to export."
+                if network
+                else "This run has neither a diffusion nor a network; export its arrays as .npz."
+            )
+        kept = _kept(group, time, last=suffix == ".vtu")
+        said = _WRITERS[suffix](result, kept, file)
+    return [*said, f"{suffix[1:]:9} {file}"]
+
+
+def _kept(group: xr.Dataset, time: float | None, last: bool = False) -> xr.Dataset:
+    """A group with the snapshots that are to be written."""
+    times = group.snapshot_time.values
+    if time is None:
+        return group.isel(snapshot=[-1]) if last else group
+    if not times[0] <= time <= times[-1]:
+        raise InputError(f"--time must lie between {times[0]:g} and {times[-1]:g}, not {time:g}.")
+    return group.isel(snapshot=[int(np.argmin(np.abs(times - time)))])
+
+
+def _write_arrays(result: Result, file: Path, time: float | None) -> list[str]:
+    arrays: dict[str, Any] = {}
+    for name in result.tree.children:
+        group = result.group(name)
+        assert group is not None
+        if "snapshot_time" in group:
+            group = _kept(group, time)
+        arrays |= {f"{name}/{key}": variable.values for key, variable in group.variables.items()}
+    with appearing(file) as partial:
+        np.savez_compressed(partial, **arrays)
+    return [f"arrays    {', '.join(arrays)}"]
+
+
+def _write_table(result: Result, group: xr.Dataset, file: Path) -> list[str]:
+    """A row for each snapshot and node, or neuron."""
+    neurons = "neuron" in group.dims
+    names = ("outer_weight", "neuron_mass") if neurons else ("density", "outer_weight", "teacher")
+    places = group.feature if neurons else group.node_position
+    axes = [AXES[k] if places.shape[-1] <= 3 else f"x{k + 1}" for k in range(places.shape[-1])]
+    with appearing(file) as partial, partial.open("w", encoding="utf-8") as out:
+        out.write(",".join(["time", *axes, *names]) + "\n")
+        for snapshot, time in enumerate(group.snapshot_time.values):
+            columns = [_at(group[name], snapshot) for name in names]
+            place = _at(places, snapshot)
+            np.savetxt(out, np.column_stack([np.full(len(place), time), place, *columns]),
+                       fmt="%.17g", delimiter=",")  # fmt: skip
+    return _told(group, neurons)
+
+
+def _write_vtu(result: Result, group: xr.Dataset, file: Path) -> list[str]:
+    """One snapshot: cells with nodal values, or a network's neurons as vertices."""
+    meshio, neurons = _meshio(), "neuron" in group.dims
+    if neurons:
+        feature = _at(group.feature, 0)
+        if feature.shape[1] > 3:
+            raise InputError(
+                f"Neurons of {feature.shape[1]} coordinates cannot be shown in space: export them "
+                "as .csv or .npz."
+            )
+        points, kind, cells = _in_space(feature), "vertex", np.arange(len(feature))[:, None]
+        values = {name: _at(group[name], 0) for name in ("outer_weight", "neuron_mass")}
+    else:
+        shape = opened(result.grid)
+        points, kind, cells = shape.points, CELLS[result.manifold.dim], shape.cells
+        values = _nodal(group, 0, shape.node)
+    with appearing(file) as partial:
+        meshio.write(partial, meshio.Mesh(points, [(kind, cells)], point_data=values), "vtu")
+    return _told(group, neurons, 1 if neurons else result.grid.degree)
+
+
+def _write_xdmf(result: Result, group: xr.Dataset, file: Path) -> list[str]:
+    """All snapshots on one mesh, as text in one file."""
+    if "neuron" in group.dims:
+        raise InputError(
+            "Neurons move, and .xdmf holds one mesh for all times: export them as .vtu, .csv or "
+            ".npz."
+        )
+    _meshio()
+    from meshio.xdmf import TimeSeriesWriter
+
+    shape = opened(result.grid)
+    with (
+        appearing(file) as partial,
+        TimeSeriesWriter(partial, data_format="XML") as writer,
+    ):
+        writer.write_points_cells(shape.points, [(CELLS[result.manifold.dim], shape.cells)])
+        for topology in writer.xdmf_file.iter("Topology"):  # lines have no number of their own
+            topology.set("NodesPerElement", str(shape.cells.shape[1]))
+        for snapshot, time in enumerate(group.snapshot_time.values):
+            writer.write_data(float(time), point_data=_nodal(group, snapshot, shape.node))
+    return _told(group, False, result.grid.degree)
+
+
+# by suffix; what writes one gets the result, the group with the snapshots to write, and the file
+_WRITERS: dict[str, Callable[[Result, xr.Dataset, Path], list[str]]] = {
+    ".xdmf": _write_xdmf,
+    ".vtu": _write_vtu,
+    ".csv": _write_table,
+}
+
+
+def _nodal(group: xr.Dataset, snapshot: int, node: Index) -> dict[str, Array]:
+    """Values at points that are copies of nodes."""
+    names = ("density", "outer_weight", "teacher")
+    return {name: _at(group[name], snapshot)[node] for name in names}
+
+
+def _at(variable: xr.DataArray, snapshot: int) -> Array:
+    """The values at a snapshot, or those of all times."""
+    if "snapshot" in variable.dims:
+        variable = variable.isel(snapshot=snapshot)
+    return np.asarray(variable.values)
+
+
+def _told(group: xr.Dataset, neurons: bool, degree: int = 1) -> list[str]:
+    """What is in a file.
+
+    Args:
+        group: what was written.
+        neurons: whether it is a network.
+        degree: of the elements, where the file has cells.
+    """
+    times = group.snapshot_time.values
+    span = f"t = {times[0]:g}" if len(times) == 1 else f"{len(times)} times to t = {times[-1]:g}"
+    if neurons:
+        return [f"neurons   {group.sizes['neuron']}, {span}"]
+    nodes = [f"nodes     {group.sizes['node']}, {span}"]
+    if degree == 1:
+        return nodes
+    return [
+        *nodes,
+        f"corners   only, in linear cells: of the elements of degree {degree} the other nodes are "
+        "in .csv and .npz",
+    ]
+
+
+def _in_space(points: Array) -> Array:
+    """Points ``(n, k)`` with up to three coordinates, in R^3."""
+    return np.hstack([points, np.zeros((len(points), 3 - points.shape[1]))])
+
+
+def _meshio() -> Any:
+    try:
+        import meshio
+    except ImportError as error:
+        raise InputError(
+            "Files for ParaView need meshio: install it with `pip install 'uf-diffusion[fem]'` "
+            f"({error})."
+        ) from None
+    return meshio
