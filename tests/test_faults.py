@@ -289,13 +289,14 @@ ALONE = """
 import sys
 from mpi4py import MPI
 from uf_diffusion import cli
+from uf_diffusion.library import commands
 
-def job(config, folder):
+def job(setup, folder):
     if MPI.COMM_WORLD.rank == 1:
         raise {error}
     MPI.COMM_WORLD.barrier()
 
-cli.JOBS["train"] = job
+commands.RUNS["train"] = job
 cli.main(["train", "--out", sys.argv[1]])
 """
 

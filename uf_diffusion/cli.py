@@ -263,9 +263,7 @@ def main(argv: list[str] | None = None) -> None:
         with told_at_once():
             app(argv[:end], exit_on_error=False, print_error=False)
     except (InputError, RunFailure, cyclopts.CycloptsError) as error:  # the same on all ranks
-        if "--verbose" in argv[:end]:
-            traceback.print_exc()
-        _fail(" ".join(str(error).split()), 1)
+        _fail(" ".join(str(error).split()), 1, "--verbose" in argv[:end])
     except Interrupted as interrupt:  # the same on all ranks
         _fail(str(interrupt), 130)
     except KeyboardInterrupt as interrupt:
@@ -277,7 +275,7 @@ def main(argv: list[str] | None = None) -> None:
         raise SystemExit(1) from None
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
-        _fail_alone(f"{error.strerror or error}{where}.", 1)
+        _fail_alone(f"{error.strerror or error}{where}.", 1, "--verbose" in argv[:end])
     except Exception:
         traceback.print_exc()
         _abort(1)
@@ -291,19 +289,26 @@ def _petsc_options(options: list[str]) -> None:
     insert_options(options)
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int, traced: bool = False) -> None:
+    """Of all ranks; ``traced``: with the traceback of the exception at hand."""
     from uf_diffusion.core import mpi
 
     if mpi.rank() == 0:
-        print(f"uf-diffusion: {message}", file=sys.stderr)
+        _say(message, traced)
     raise SystemExit(code)
 
 
-def _fail_alone(message: str, code: int) -> None:
+def _fail_alone(message: str, code: int, traced: bool = False) -> None:
     """Of this rank; the others may be waiting for it, and end with it."""
-    print(f"uf-diffusion: {message}", file=sys.stderr)
+    _say(message, traced)
     _abort(code)
     raise SystemExit(code)
+
+
+def _say(message: str, traced: bool) -> None:
+    if traced:
+        traceback.print_exc()
+    print(f"uf-diffusion: {message}", file=sys.stderr)
 
 
 def _abort(code: int) -> None:

@@ -21,7 +21,7 @@ class Talk:
 
     Attributes:
         quiet: Say nothing but errors and warnings, on stderr.
-        verbose: Say also where the time went and in which versions; of errors all.
+        verbose: Say also where the time went and in which versions; of errors the traceback.
     """
 
     quiet: bool = False
