@@ -11,6 +11,7 @@ from paper_figures.curves import RISK, TO_DIFFUSION, TO_TEACHER, Curve, CurveFig
 from paper_figures.drawing import Drawing, Results, Still
 from paper_figures.movies import animate
 from paper_figures.scale import Scale
+from uf_diffusion.plots.figures import arranged
 from uf_diffusion.plots.histories import budget_panels
 from uf_diffusion.plots.style import PALETTE
 from uf_diffusion.reports.studies import draw_study
@@ -164,10 +165,7 @@ class _Budget(Still):
         rungs = ladder(self.config)
         found = [results[rung.run] for rung in rungs]
         panels = budget_panels(budget(results[self._compared], rungs, found))
-        figure = Figure(figsize=(4.2 * len(panels), 3.4), layout="constrained")
-        for ax, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
-            panel(ax)
-        return figure
+        return arranged([[(make(), [-1]) for make in panels.values()]])
 
 
 @dataclass(frozen=True)

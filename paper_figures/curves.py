@@ -14,6 +14,7 @@ from paper_figures.paper import Agreement, Published
 from paper_figures.scale import ITERATION
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.plots.style import GREY
+from uf_diffusion.results.names import COMPARED
 from uf_diffusion.studies.cache import Run
 
 __all__ = ["RISK", "TO_DIFFUSION", "TO_TEACHER", "Curve", "CurveFigure", "Panel"]
@@ -22,8 +23,8 @@ POINTS = 400  # of a drawn curve, at most
 RISK, TO_TEACHER, TO_DIFFUSION = "risk", "energy_distance_teacher", "energy_distance_diffusion"
 QUANTITIES = {
     RISK: ("network", "reduced risk $L^\\lambda$"),
-    TO_TEACHER: ("comparison", "energy distance to the teacher"),
-    TO_DIFFUSION: ("comparison", "energy distance to the diffusion"),
+    TO_TEACHER: ("comparison", COMPARED[TO_TEACHER].text),
+    TO_DIFFUSION: ("comparison", COMPARED[TO_DIFFUSION].text),
 }
 
 

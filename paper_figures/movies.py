@@ -23,20 +23,12 @@ from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.files import appearing
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.plots.globe import Globe
-from uf_diffusion.plots.lines import line_points
 from uf_diffusion.plots.maps import Chart, density_scale
-from uf_diffusion.plots.style import (
-    BLUE,
-    GREY,
-    ORANGE,
-    STYLE,
-    by_coordinate,
-    smoothed,
-    thinned,
-)
-from uf_diffusion.problem.manifolds import Manifold, Sphere
+from uf_diffusion.plots.snapshots import along_axis, by_coordinate, neuron_density
+from uf_diffusion.plots.style import BLUE, GREY, ORANGE, STYLE
+from uf_diffusion.problem.manifolds import Manifold
 from uf_diffusion.runs.config import Config
-from uf_diffusion.runs.result import Result
+from uf_diffusion.runs.result import Result, result_of
 
 __all__ = ["animate", "movie"]
 
@@ -45,10 +37,11 @@ type Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 SIZE, DPI = (7.2, 3.0), 90  # inches, pixels an inch
 DENSITIES = matplotlib.colormaps["viridis"](np.linspace(0, 1, 128))  # half of a GIF's colours
+DOTS = 10_000  # neurons in a frame, at most
 LATITUDE, TURN = math.pi / 9, 2 * math.pi / 3  # of the eye, and how far the globe turns, in radians
 
 
-def animate(result: Result, path: Path, fps: int = 12, title: str = "") -> None:
+def animate(result: Any, path: Path, fps: int = 12, title: str = "") -> None:
     """Write the movie of a comparison, a frame a snapshot.
 
     A GIF stays at the last one for a second. The file appears under its name once it is complete.
@@ -71,13 +64,13 @@ def animate(result: Result, path: Path, fps: int = 12, title: str = "") -> None:
                 writer.grab_frame()
 
 
-def movie(result: Result, title: str = "") -> tuple[Figure, Move, int]:
+def movie(result: Any, title: str = "") -> tuple[Figure, Move, int]:
     """The figure of a movie, what moves it to a snapshot, and the number of snapshots.
 
     Raises:
         InputError: unless the result has both sides, on a manifold of which there are pictures.
     """
-    run = _run(result)
+    run = _run(result_of(result))
     figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
     if len(run.manifold.axes) == 1:
         density, weights = figure.subplots(1, 2)
@@ -152,13 +145,16 @@ class _Run:
         return self.grid.interpolate(self.diffusion.density.values[k], points)
 
     def trained(self, k: int, points: Array) -> Array:
-        mass = self.network.neuron_mass.values
-        return smoothed(self.manifold, self.network.feature.values[k], mass, points)
+        """With one width for all frames: 2 / dim mean spacings of uniform neurons."""
+        n, dim = self.network.sizes["neuron"], self.manifold.dim
+        width = 2 / dim * (self.manifold.volume / n) ** (1 / dim)
+        mass, feature = self.network.neuron_mass.values, self.network.feature.values[k]
+        return neuron_density(self.manifold, feature, mass, points, width)
 
     def neurons(self, k: int) -> Array:
         """Those that are drawn."""
         feature = np.asarray(self.network.feature.values[k])
-        return thinned(feature)
+        return feature[:: -(-len(feature) // DOTS)]
 
 
 def _run(result: Result) -> _Run:
@@ -184,7 +180,7 @@ def _writer(path: Path, fps: int) -> AbstractMovieWriter:
 
 def _densities(ax: Axes, run: _Run) -> Move:
     """The teacher, both densities, and a tick below for each neuron."""
-    manifold, points = run.manifold, line_points(run.manifold, 801)
+    manifold, points = run.manifold, along_axis(run.manifold, 801)
     node, x = run.diffusion.node_position.values, manifold.chart(points)[:, 0]
     solved = [by_coordinate(manifold, node, mu) for mu in run.diffusion.density.values]
     trained = [run.trained(k, points) for k in range(len(run.times))]
@@ -264,7 +260,7 @@ def _pictures(figure: Figure, run: _Run) -> list[Move]:
 def _views(run: _Run) -> Sequence[Chart | Globe]:
     """How each snapshot is seen: a globe turns slowly, past most of the teacher at half time."""
     count = len(run.times)
-    if not isinstance(run.manifold, Sphere):
+    if run.manifold.ambient != 3 or run.manifold.dim != 2:  # not a surface in space
         return [Chart(run.manifold)] * count
     mass = run.diffusion.teacher.values * run.diffusion.node_measure.values
     x, y, _ = mass @ run.diffusion.node_position.values

@@ -15,7 +15,8 @@ from paper_figures.families import LINES, Family, risk_panels
 from paper_figures.paper import published
 from paper_figures.scale import ITERATION, Scale
 from uf_diffusion.core.arrays import Array
-from uf_diffusion.plots.style import GREY, PALETTE, smoothed
+from uf_diffusion.plots.snapshots import neuron_density
+from uf_diffusion.plots.style import GREY, PALETTE
 from uf_diffusion.problem.manifolds import Circle
 from uf_diffusion.runs.config import Changes
 from uf_diffusion.runs.reading import load_config
@@ -223,8 +224,8 @@ class _Densities(Still):
         steps = [int(np.argmin(np.abs(clock - k * ITERATION))) for k in SHOWN
                  if k * ITERATION <= clock[-1]]  # fmt: skip
         return np.array([
-            np.mean([smoothed(CIRCLE_SHAPE, d.feature.values[k], d.neuron_mass.values, points,
-                              SMOOTHED) for d in data], axis=0)
+            np.mean([neuron_density(CIRCLE_SHAPE, d.feature.values[k], d.neuron_mass.values, points,
+                                    SMOOTHED) for d in data], axis=0)
             for k in steps
         ])  # fmt: skip
 

@@ -34,7 +34,7 @@ def comparison(name, rng, width=40):
     density = part / manifold.volume + (1 - part) * teacher
     feature = np.stack([manifold.sample(width, rng) for _ in TIMES])
     diffusion = xr.Dataset({
-        "snapshot_time": ("snapshot", TIMES), "node": (("node", "ambient"), node),
+        "snapshot_time": ("snapshot", TIMES), "node_position": (("node", "ambient"), node),
         "node_measure": ("node", np.full(len(node), manifold.volume / len(node))),
         "teacher": ("node", teacher), "density": (("snapshot", "node"), density),
         "outer_weight": (("snapshot", "node"), teacher / density),

@@ -14,7 +14,6 @@ import pytest
 import xarray as xr
 from configured import spectrum
 
-import uf_diffusion
 from uf_diffusion.core.errors import Unwritable
 from uf_diffusion.reports.html import report, write_report
 from uf_diffusion.results.netcdf import read_result, write_result
@@ -166,7 +165,7 @@ def _jobs():
     torus = ["diffusion.cells=200", "problem.teacher={kind='bumps', gamma=5.0}"]
     mean = "problem.teacher={kind='von-mises-fisher', means=[[1.0, 0.0, 0.0, 0.0]], kappa=5.0}"
     constrained = ("relu-circle", "problem.limit=constrained", "diffusion.cells=128")
-    train, solve, compare = uf_diffusion.train, uf_diffusion.solve, uf_diffusion.compare
+    train, solve, compare = configured.train, configured.solve, configured.compare
     return {
         "train": (train, _config("matern-circle"), 1),
         "train S2": (train, _config("sphere"), 1),
@@ -185,7 +184,7 @@ def _jobs():
 def test_every_kind_of_result_has_a_page(name, tmp_path):
     """Valid, small, all pictures named, from result.nc; a sentence where nothing can be drawn."""
     job, config, count = _jobs()[name]
-    if job is not uf_diffusion.train:
+    if job is not configured.train:
         pytest.importorskip("dolfinx")
     result = job(config)
     write_result(tmp_path / "result.nc", result)

@@ -1,101 +1,95 @@
-"""Distances, risks, bounds and the error budget over time."""
+"""Panels of what a run records over time: distances, risks, bounds and the error budget."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
 
 from uf_diffusion.core.arrays import Array
+from uf_diffusion.plots.panels import Axis, Bars, Catalogue, Panel, Series, scale_of
 from uf_diffusion.plots.shown import Shown
-from uf_diffusion.plots.style import BLUE, GREEN, GREY, ORANGE, PALETTE, Panel
+from uf_diffusion.plots.style import BLUE, DARK, GREEN, GREY, ORANGE, PALETTE
+from uf_diffusion.results.names import COMPARED, measured
 
-__all__ = ["budget_panels", "last_decay", "time_panels"]
+__all__ = ["budget_panels", "time_panels"]
+
+LEAST = 1e-7  # entry of a budget that is shown
+WHOLE = "network to diffusion"
 
 
-def time_panels(result: Shown) -> list[Panel]:
+def time_panels(result: Shown) -> Catalogue:
     """Distances, risks, the approach to equilibrium, bounds: those that the result has."""
     diffusion, network = result.group("diffusion"), result.group("network")
     comparison = result.group("comparison")
-    panels: list[Panel] = []
-    if comparison is not None:
-        panels.append(lambda ax: _distances(ax, comparison))
-    panels.append(lambda ax: _risks(ax, diffusion, network))
-    if diffusion is not None and "decay_rate" in diffusion.attrs:
-        panels.append(lambda ax: _decay(ax, diffusion))
+    found: dict[str, Any] = {}
+    if comparison is not None and measured(comparison):
+        found["distances"] = lambda: _distances(comparison)
+    if diffusion is not None or network is not None:
+        found["risks"] = lambda: _risks(diffusion, network)
     if diffusion is not None:
-        panels.append(lambda ax: _bounds(ax, diffusion))
-    return panels
+        found["bounds"] = lambda: _bounds(diffusion)
+        found["equilibrium"] = lambda: _equilibrium(diffusion)
+    return found
 
 
-def _distances(ax: Axes, comparison: xr.Dataset) -> None:
-    lines = (
-        ("energy_distance_teacher", "energy distance to the teacher", GREY, "o-"),
-        ("energy_distance_diffusion", "energy distance to the diffusion", BLUE, "o-"),
-        ("w2_diffusion", "$W_2$ to the diffusion", GREEN, "s-"),
-        ("outer_weight_error", r"median $|u_i - u(\omega_i)|$", ORANGE, "^-"),
-    )
-    for name, label, colour, style in lines:
-        values = comparison[name].values
-        if np.isfinite(values).any():
-            ax.plot(comparison.time.values, values, style, ms=3, color=colour, label=label)
-    ax.set(title="network against diffusion", xlabel="time t", ylabel="distance", yscale="log")
-    low, high = ax.get_ylim()
-    ax.set_ylim(low * (low / high) ** 0.6, high)
-    ax.legend(loc="lower left")
-
-
-def budget_panels(budget: xr.Dataset) -> list[Panel]:
+def budget_panels(budget: xr.Dataset) -> Catalogue:
     """The entries of the error budget over time, and at the end."""
-    names = [str(name) for name in budget.source.values]
-    time, part, total = budget.time.values, budget.contribution.values, budget.total.values
-    colours = [PALETTE[k % len(PALETTE)] for k in range(len(names))]
-    distance = budget.attrs["distance"]
-
-    def over_time(ax: Axes) -> None:
-        for values, colour in zip(part, colours, strict=True):
-            ax.plot(time, np.where(values > 0, values, np.nan), "o-", ms=2.5, color=colour)
-        ax.plot(time, total, "k-", lw=2, label="network to diffusion")
-        ax.plot(time, part.sum(axis=0), "k:", label="sum of the entries")
-        ax.set(title="error budget", xlabel="time t", ylabel=distance, yscale="log")
-        low = max(part[part > 0].min(initial=1e-6), 1e-6)
-        ax.set_ylim(low / 5, 2 * part.sum(axis=0).max())
-        ax.legend(loc="lower right")
-
-    def at_end(ax: Axes) -> None:
-        shown, values = [*names, "network to diffusion"], [*part[:, -1], total[-1]]
-        ax.barh(shown, values, color=[*colours, "black"])
-        ax.invert_yaxis()
-        ax.set(title=f"error budget, t = {time[-1]:.3g}", xlabel=distance, xscale="log")
-
-    return [over_time, at_end]
+    return {"budget-over-time": lambda: _budget_over_time(budget),
+            "budget-end": lambda: _budget_end(budget)}  # fmt: skip
 
 
-def _risks(ax: Axes, diffusion: xr.Dataset | None, network: xr.Dataset | None) -> None:
-    if diffusion is not None:
-        ax.plot(diffusion.time.values, diffusion.risk.values, color=BLUE,
-                label=r"diffusion: $L^0 = \int f(u)\,d\mu$")  # fmt: skip
-    if network is not None:
-        ax.plot(network.time.values, network.risk.values, color=ORANGE,
-                label=r"network: reduced risk $L^\lambda$")  # fmt: skip
-    ax.set(title="risk", xlabel="time t", ylabel="risk", yscale="log")
-    ax.legend()
+def _over_time(
+    name: str, title: str, quantity: str, series: Sequence[Series], caption: str, wide: bool = False
+) -> Panel:
+    axis = Axis(f"{quantity} (dimensionless)", scale_of(s.y for s in series))
+    return Panel(name, title, Axis("time t (dimensionless)"), axis, tuple(series), caption,
+                 wide=wide)  # fmt: skip
 
 
-def _decay(ax: Axes, diffusion: xr.Dataset) -> None:
-    """The fluctuation of mu/nu; once it is small, the theory's rate through its last value."""
+def _distances(comparison: xr.Dataset) -> Panel:
+    colours = dict(zip(COMPARED, (GREY, BLUE, GREEN, ORANGE), strict=True))
+    series = [
+        Series(comparison.time.values, comparison[name].values, COMPARED[name].text, colours[name],
+               "marked") for name in measured(comparison)
+    ]  # fmt: skip
+    said = "How far the network is from the teacher and from the diffusion."
+    return _over_time("distances", "Distances of the network", "distance", series, said, wide=True)
+
+
+def _risks(diffusion: xr.Dataset | None, network: xr.Dataset | None) -> Panel:
+    sides = ((diffusion, "diffusion: L⁰ = ∫ f(u) dμ", BLUE),
+             (network, "network: reduced risk $L^λ$", ORANGE))  # fmt: skip
+    series = [Series(side.time.values, side.risk.values, label, colour)
+              for side, label, colour in sides if side is not None]  # fmt: skip
+    said = "What each side decreases: the risk of the limit λ → 0, and the network's at its λ."
+    return _over_time("risks", "Risks", "risk", series, said)
+
+
+def _bounds(diffusion: xr.Dataset) -> Panel:
+    t, drift = diffusion.time.values, float(np.abs(diffusion.mass.values - 1).max())
+    series = [Series(t, diffusion.max_ratio.values, "max μ/ν̄", BLUE),
+              Series(t, diffusion.min_ratio.values, "min μ/ν̄", ORANGE),
+              Series(t[[0, -1]], np.ones(2), "equilibrium", GREY, "thin")]  # fmt: skip
+    said = f"Density over teacher: 1 everywhere in equilibrium. The mass drifts by {drift:.0e}."
+    return _over_time("bounds", "Bounds of μ/ν̄", "μ/ν̄", series, said)
+
+
+def _equilibrium(diffusion: xr.Dataset) -> Panel:
+    """The range of mu / nu; once it is small, the theory's decay through its last value."""
     spread = diffusion.max_ratio.values - diffusion.min_ratio.values
-    ax.plot(diffusion.time.values, spread, color=BLUE,
-            label=r"$\max\,\mu/\bar\nu - \min\,\mu/\bar\nu$")  # fmt: skip
-    if (theory := last_decay(diffusion)) is not None:
-        label = rf"$\exp(-f''(1)\lambda_1 t)$, rate {diffusion.attrs['decay_rate']:.4g}"
-        ax.plot(*theory, "--", color=ORANGE, label=label)
-    ax.set(title="approach to equilibrium", xlabel="time t", ylabel="range of the ratio",
-           yscale="log")  # fmt: skip
-    ax.legend()
+    series = [Series(diffusion.time.values, spread, "max μ/ν̄ − min μ/ν̄", BLUE)]
+    said = "max μ/ν̄ − min μ/ν̄: 0 in equilibrium."
+    if (theory := _last_decay(diffusion)) is not None:
+        rate = f"exp(−f″(1) λ₁ t), rate {diffusion.attrs['decay_rate']:.4g}"
+        series.append(Series(*theory, rate, ORANGE, "dashed"))
+        said += " Dashed: the theory's last decay."
+    return _over_time("equilibrium", "Approach to equilibrium", "range of μ/ν̄", series, said)
 
 
-def last_decay(diffusion: xr.Dataset) -> tuple[Array, Array] | None:
+def _last_decay(diffusion: xr.Dataset) -> tuple[Array, Array] | None:
     """Times and the theory's decay exp(-f''(1) lambda_1 t) through the last range of the ratio;
     nothing where that is large, or the rate not known.
     """
@@ -108,12 +102,28 @@ def last_decay(diffusion: xr.Dataset) -> tuple[Array, Array] | None:
     return late, spread * np.exp(rate * (t[-1] - late))
 
 
-def _bounds(ax: Axes, diffusion: xr.Dataset) -> None:
-    t = diffusion.time.values
-    ax.plot(t, diffusion.max_ratio.values, color=BLUE, label=r"$\max\,\mu/\bar\nu$")
-    ax.plot(t, diffusion.min_ratio.values, color=ORANGE, label=r"$\min\,\mu/\bar\nu$")
-    ax.axhline(1, color=GREY, lw=0.8)
-    drift = float(np.abs(diffusion.mass.values - 1).max())
-    ax.set(title=f"bounds; mass drift {drift:.0e}", xlabel="time t",
-           ylabel="ratio to the teacher", yscale="log")  # fmt: skip
-    ax.legend()
+def _entries(budget: xr.Dataset) -> tuple[list[str], list[str], Array, Array]:
+    """Names and colours of the entries, their values ``(entries, times)``, and the whole."""
+    names = [str(name) for name in budget.source.values]
+    colours = [PALETTE[k % len(PALETTE)] for k in range(len(names))]
+    return names, colours, budget.contribution.values, budget.total.values
+
+
+def _budget_over_time(budget: xr.Dataset) -> Panel:
+    t, (names, colours, part, total) = budget.time.values, _entries(budget)
+    shown = np.where(part > LEAST, part, np.nan)
+    series = [Series(t, *each, "marked") for each in zip(shown, names, colours, strict=True)]
+    whole, added = (np.where(a > LEAST, a, np.nan) for a in (total, part.sum(axis=0)))
+    series += [Series(t, whole, WHOLE, DARK),
+               Series(t, added, "sum of the entries", DARK, "dotted")]  # fmt: skip
+    said = f"What each approximation adds, over time: the {budget.attrs['distance']}."
+    return _over_time("budget-over-time", "Error budget", "energy distance", series, said)
+
+
+def _budget_end(budget: xr.Dataset) -> Panel:
+    names, colours, part, total = _entries(budget)
+    ends = np.maximum(np.append(part[:, -1], total[-1]), LEAST)
+    axis = Axis("energy distance (dimensionless)", "log", ends.min() / 2, 1.3 * ends.max())
+    bars = Bars((*names, WHOLE), ends, (*colours, DARK))
+    return Panel("budget-end", f"Error budget, t = {float(budget.time[-1]):.3g}", axis, Axis(""),
+                 (bars,), "The same at the last time, and the whole distance.")  # fmt: skip

@@ -1,47 +1,71 @@
-"""Eigenvalues: of the weighted Laplacian, and of the kernel."""
+"""Panels of eigenvalues: of the kernel and of the weighted Laplacian."""
 
 from __future__ import annotations
 
-import numpy as np
-from matplotlib.axes import Axes
+from typing import Any
 
+import numpy as np
+import xarray as xr
+
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.plots.panels import Axis, Catalogue, Panel, Series, scale_of
 from uf_diffusion.plots.shown import Shown
-from uf_diffusion.plots.style import BLUE, ORANGE, Panel, by_coordinate
+from uf_diffusion.plots.snapshots import by_coordinate
+from uf_diffusion.plots.style import BLUE, ORANGE, PALETTE
 from uf_diffusion.problem.manifolds import Manifold
 
 __all__ = ["spectrum_panels"]
 
 
-def spectrum_panels(result: Shown, manifold: Manifold) -> list[Panel]:
-    """The eigenvalues, the first eigenfunctions along the first coordinate, and the kernel's."""
-    spectrum, kernel = result.group("spectrum"), result.group("kernel")
+def spectrum_panels(result: Shown) -> Catalogue:
+    """The kernel's eigenvalues, the weighted Laplacian's, and its first eigenfunctions."""
+    kernel, spectrum = result.group("kernel"), result.group("spectrum")
+    found: dict[str, Any] = {}
+    if kernel is not None:
+        found["kernel"] = lambda: _kernel(kernel)
+    if spectrum is None:
+        return found
+    found["laplacian"] = lambda: _laplacian(spectrum)
+    try:
+        manifold: Manifold = result.manifold
+    except InputError:
+        return found
+    if manifold.axes:
+        found["eigenfunctions"] = lambda: _eigenfunctions(spectrum, manifold)
+    return found
 
-    assert kernel is not None
 
-    def values(ax: Axes) -> None:
-        assert spectrum is not None
-        modes = np.arange(1, spectrum.sizes["mode"] + 1)
-        ax.plot(modes, spectrum.eigenvalue.values, "o", color=BLUE)
-        ax.set(title="weighted Laplacian", xlabel="mode", ylabel="eigenvalue (1 / time)")
-        ax.set_ylim(bottom=0)
+def _kernel(kernel: xr.Dataset) -> Panel:
+    degree, value = kernel.degree.values[1:].astype(float), kernel.eigenvalue.values[1:]
+    seen = value > 0
+    series = [Series(degree[seen], value[seen], "seen", BLUE, "points")]
+    said = "Eigenvalues of the kernel: what the features see, and how well."
+    if not seen.all():
+        low = np.full(int((~seen).sum()), value[seen].min() / 10)
+        series.append(Series(degree[~seen], low, "0: unseen", ORANGE, "crosses"))
+        said += " Crosses: eigenvalue 0, of no place on this axis."
+    x = Axis("degree, or length of the wave |k|", scale_of([degree]))
+    y = Axis("eigenvalue (dimensionless)", scale_of([value[seen]]))
+    return Panel("kernel", "Kernel of the features", x, y, tuple(series), said)
 
-    def functions(ax: Axes) -> None:
-        assert spectrum is not None
-        line = len(manifold.axes) == 1
-        for k, e in enumerate(spectrum.eigenfunction.values[:3]):
-            x, y = by_coordinate(manifold, spectrum.node_position.values, e)
-            ax.plot(x, y, "-" if line else ".", ms=2, label=f"mode {k + 1}")
-        ax.set(title="eigenfunctions", xlabel=manifold.axes[0].label, ylabel="eigenfunction")
-        ax.legend(loc="upper right")
 
-    def kernel_values(ax: Axes) -> None:
-        degree, value = kernel.degree.values[1:], kernel.eigenvalue.values[1:]
-        seen = value > 0
-        ax.loglog(degree[seen], value[seen], ".", ms=4, color=BLUE, label="seen")
-        if not seen.all():
-            low = np.full((~seen).sum(), value[seen].min() / 10)
-            ax.plot(degree[~seen], low, "x", ms=4, color=ORANGE, label="0: unseen")
-            ax.legend(loc="upper right")
-        ax.set(title="kernel of the features", xlabel="degree $|k|$", ylabel="eigenvalue")
+def _laplacian(spectrum: xr.Dataset) -> Panel:
+    value = spectrum.eigenvalue.values
+    points = Series(np.arange(1.0, len(value) + 1), value, "", BLUE, "points")
+    y = Axis("eigenvalue (per unit time)", "linear", 0.0, 1.1 * float(value.max()))
+    return Panel("laplacian", "Weighted Laplacian", Axis("mode"), y, (points,),
+                 "The smallest sets the rate of the last decay.")  # fmt: skip
 
-    return [*([] if spectrum is None else [values, functions]), kernel_values]
+
+def _eigenfunctions(spectrum: xr.Dataset, manifold: Manifold) -> Panel:
+    kind: Any = "line" if len(manifold.axes) == 1 else "dots"
+    series = [
+        Series(*by_coordinate(manifold, spectrum.node_position.values, values), f"mode {k}",
+               PALETTE[k - 1], kind)
+        for k, values in enumerate(spectrum.eigenfunction.values[:3], 1)
+    ]  # fmt: skip
+    axis = manifold.axes[0]
+    return Panel("eigenfunctions", "Eigenfunctions of the weighted Laplacian",
+                 Axis(axis.label, "linear", axis.low, axis.high),
+                 Axis("eigenfunction (dimensionless)"), tuple(series),
+                 "The first three; ∫ e² ν̄ = 1.")  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5netcdf  # noqa: F401 (its HDF5 must be loaded before DOLFINx loads another one)
 import numpy as np
@@ -13,7 +13,7 @@ try:
 except ImportError:  # not POSIX: folders are not locked
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["dataset"]
+__all__ = ["COMPARED", "dataset", "measured"]
 
 # the words that a reader of result.nc sees for each variable
 LONG_NAMES = {
@@ -75,6 +75,27 @@ LONG_NAMES = {
     "decay_rate": "f''(1) lambda_1, the rate of the last decay",
     "slowest_mode": "norm of density/teacher - 1 in the eigenspace of lambda_1",
 }
+
+
+class Named(NamedTuple):
+    """What a variable is called in a legend, and at the head of a narrow column."""
+
+    text: str
+    short: str
+
+
+# what a comparison measures, by its variable
+COMPARED = {
+    "energy_distance_teacher": Named("energy distance to the teacher", "E(teacher)"),
+    "energy_distance_diffusion": Named("energy distance to the diffusion", "E(diffusion)"),
+    "w2_diffusion": Named("W₂ to the diffusion", "W2(diffusion)"),
+    "outer_weight_error": Named("median |uᵢ − u(ωᵢ)|", "median|u_i - u|"),
+}
+
+
+def measured(comparison: xr.Dataset) -> list[str]:
+    """Those of `COMPARED` that a comparison has numbers of."""
+    return [k for k in COMPARED if k in comparison and np.isfinite(comparison[k].values).any()]
 
 
 def dataset(**variables: tuple[tuple[str, ...], Any]) -> xr.Dataset:

@@ -1,0 +1,191 @@
+"""Which panels a figure has, and where they stand."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from uf_diffusion.core.arrays import Array, Index
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.wording import shown, unknown
+from uf_diffusion.plots.densities import density_panels
+from uf_diffusion.plots.histories import budget_panels, time_panels
+from uf_diffusion.plots.maps import MOST_AXES, Chart
+from uf_diffusion.plots.matplotlib_renderer import draw_panel
+from uf_diffusion.plots.panels import Catalogue, Panel
+from uf_diffusion.plots.shown import Shown
+from uf_diffusion.plots.snapshots import Snapshots, snapshot_times
+from uf_diffusion.plots.spectra import spectrum_panels
+from uf_diffusion.plots.style import STYLE, save
+
+__all__ = ["arranged", "draw"]
+
+COLUMNS = 4  # of a figure, at most
+SIZE = (3.6, 3.3)  # of a panel, inches
+EARLY = np.array([0.0, 0.05, 0.1, 0.5, 1.0])  # of the last time: where curves are drawn
+GROUPS = ("diffusion", "network", "kernel")  # one of them is in every result
+
+type Slot = tuple[Panel, list[int]]  # a panel and which of its frames
+
+
+def draw(
+    result: Shown, path: str | Path | None = None, *, panels: str | Sequence[str] | None = None,
+    times: float | Sequence[float] | None = None, ax: Axes | None = None,
+    style: Mapping[str, Any] | None = None, xscale: str | None = None, yscale: str | None = None,
+) -> Figure:  # fmt: skip
+    """The figure of a run: densities, outer weights, distances and risks over time, eigenvalues.
+
+    Args:
+        result: what `solve`, `train`, `compare` or `spectrum` returned.
+        path: a file to write it to, by its suffix.
+        panels: one name or several, such as "densities", "distances", "risks"; all that stand in a
+            run's figure.png where none is given. A wrong name is answered by those that exist.
+        times: at which what moves is drawn; the nearest snapshots are taken.
+        ax: axes of your own to draw one panel into; their figure comes back.
+        style: matplotlib's rcParams that are to differ, such as {"font.size": 12}.
+        xscale, yscale: "log" or "linear", for all panels that are no maps.
+
+    Raises:
+        InputError: for anything that is no result, or one without groups, as ranks other than 0
+            have it; for a panel, a time, a style or a scale that does not exist.
+    """
+    if all(result.group(name) is None for name in GROUPS):
+        raise InputError(
+            f"Nothing can be drawn: this is not a result with a group of {', '.join(GROUPS)}."
+        )
+    groups = _catalogues(result, times)
+    names = [panels] if isinstance(panels, str) else panels
+    if ax is not None and (names is None or len(names) != 1):
+        raise InputError("Into axes of your own goes one panel: name it, as in panels='risks'.")
+    chosen = _default(groups) if names is None else _named(groups, names, times is not None)
+    rows = [[(_scaled(panel, xscale, yscale), k) for panel, k in row] for row in chosen]
+    with _styled(style):
+        if ax is not None:
+            if len(rows[0]) > 1:
+                raise InputError(f"A map shows one time: name one of {len(rows[0])} times.")
+            draw_panel(ax, *rows[0][0])
+            figure: Any = ax.get_figure(root=True)
+        else:
+            figure = arranged(rows, result.title)
+        if path is not None:
+            save(figure, Path(path))
+    return figure  # type: ignore[no-any-return]
+
+
+def arranged(rows: Sequence[Sequence[Slot]], title: str = "") -> Figure:
+    """A figure of rows of panels, each as wide as the figure, whatever their number."""
+    size = (SIZE[0] * max(2, *map(len, rows), 0), SIZE[1] * len(rows))
+    if [len(row) for row in rows] == [1]:
+        size = (1.4 * SIZE[0], 1.2 * SIZE[1])
+    figure = Figure(figsize=size, layout="constrained")
+    parts = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
+    for part, row in zip(parts, rows, strict=True):
+        for each, slot in zip(part.subplots(1, len(row), squeeze=False)[0], row, strict=True):
+            draw_panel(each, *slot)
+    figure.suptitle("\n".join(textwrap.wrap(title, int(14 * figure.get_figwidth()))))
+    return figure
+
+
+def _styled(style: Mapping[str, Any] | None) -> Any:
+    """Matplotlib with our parameters, and then the caller's."""
+    merged: dict[Any, Any] = {**STYLE, **(style or {})}
+    try:
+        with matplotlib.rc_context(merged):
+            pass
+    except (KeyError, ValueError, TypeError) as error:
+        said = " ".join(str(error).strip("'\"").split()).partition(" (see")[0]
+        raise InputError(f"The style is not one of matplotlib's: {said.rstrip('.')}.") from None
+    return matplotlib.rc_context(merged)
+
+
+def _catalogues(result: Shown, times: Any) -> list[Catalogue]:
+    """The panels of a result: what moves, what is over time, the error budget, eigenvalues."""
+    every, groups = snapshot_times(result), []
+    axes = len(result.manifold.axes)
+    if len(every) and 0 < axes <= MOST_AXES:
+        default = _early(every) if axes == 1 else np.unique([len(every) // 4, len(every) - 1])
+        shots = Snapshots.of(result, default if times is None else _nearest(every, times))
+        canvas = None if axes == 1 else Chart(result.manifold)
+        groups.append(density_panels(shots, canvas))
+    groups.append(time_panels(result))
+    if (budget := result.group("budget")) is not None:
+        groups.append(budget_panels(budget))
+    return [*groups, spectrum_panels(result)]
+
+
+def _early(every: Array) -> Index:
+    """At most five snapshots, denser at the start where things move."""
+    return _nearest(every, EARLY * every[-1])
+
+
+def _nearest(every: Array, times: Any) -> Index:
+    """The snapshots nearest to some times."""
+    try:
+        wanted = np.atleast_1d(np.asarray(times, dtype=float))
+    except (TypeError, ValueError):
+        raise InputError(f"times are numbers, not {shown(times)}.") from None
+    if not (wanted.size and ((wanted >= 0) & (wanted <= every[-1] * (1 + 1e-9))).all()):
+        raise InputError(f"times lie between 0 and {every[-1]:g}, not {shown(times)}.")
+    return np.unique(np.abs(every[:, None] - wanted.ravel()).argmin(axis=0))
+
+
+def _named(groups: Sequence[Catalogue], names: Sequence[str], all_times: bool) -> list[list[Slot]]:
+    """Rows of the panels of these names."""
+    known = {name: make for group in groups for name, make in group.items()}
+    for name in names:
+        if name not in known:
+            raise unknown("panel", str(name), known)
+    if not len(names):
+        raise InputError(f"There is no panel to draw: valid are {', '.join(known)}.")
+    slots = [slot for name in names for slot in _slots(known[name](), all_times)]
+    return [list(row) for row in np.array_split(np.array(slots, dtype=object),
+                                                -(-len(slots) // COLUMNS))]  # fmt: skip
+
+
+def _default(groups: Sequence[Catalogue]) -> list[list[Slot]]:
+    """A row for each group; of maps one for each time where both sides are shown."""
+    rows: list[list[Slot]] = []
+    for group in groups:
+        made = [_slots(make(), False) for name, make in group.items() if name != "densities"]
+        moving = [slots for slots in made if len(slots) > 1]
+        if len(moving) > 1:
+            still = [slot for slots in made if len(slots) == 1 for slot in slots]
+            pairs = zip(*moving, strict=True)
+            rows += [[*row, *still[k : k + 1]] for k, row in enumerate(pairs)]
+        else:
+            rows.append([slot for slots in made for slot in slots])
+    return [row for row in rows if row]
+
+
+def _slots(panel: Panel, all_times: bool) -> list[Slot]:
+    """A panel with the times that it is drawn at; a map once for each."""
+    count = len(panel.times)
+    frames = list(range(count))
+    if not panel.moves:
+        return [(panel, [-1])]
+    if panel.is_map:
+        return [(panel, [k]) for k in frames]
+    if all_times or panel.together >= count:
+        return [(panel, frames)]
+    return [(panel, frames[-1:] if panel.together == 1 else [1, count - 1])]
+
+
+def _scaled(panel: Panel, xscale: Any, yscale: Any) -> Panel:
+    """A panel with other scales."""
+    for scale in (xscale, yscale):
+        if scale not in (None, "log", "linear"):
+            raise unknown("scale", str(scale), ("log", "linear"))
+    if panel.is_map:
+        return panel
+    x, y = replace(panel.x, scale=xscale or panel.x.scale), panel.y
+    if yscale and yscale != y.scale:
+        y = replace(y, scale=yscale, low=None, high=None)
+    return replace(panel, x=x, y=y)
