@@ -43,7 +43,7 @@ class Problem:
         self, manifold: Manifold, teacher: Any, initial: Any = UNIFORM,
         divergence: Any = UNBIASED,
     ) -> None:  # fmt: skip
-        if not isinstance(manifold, Manifold):
+        if isinstance(manifold, type) or not isinstance(manifold, Manifold):
             raise InputError(f"A Problem begins with a manifold, not {shown(manifold)}.")
         object.__setattr__(self, "manifold", manifold)
         object.__setattr__(self, "teacher", placed(teacher, manifold, "teacher"))
