@@ -41,22 +41,7 @@ def draw(
     times: float | Sequence[float] | None = None, ax: Axes | None = None,
     style: Mapping[str, Any] | None = None, xscale: str | None = None, yscale: str | None = None,
 ) -> Figure:  # fmt: skip
-    """The figure of a run: densities, outer weights, distances and risks over time, eigenvalues.
-
-    Args:
-        result: what `solve`, `train`, `compare` or `spectrum` returned.
-        path: a file to write it to, by its suffix.
-        panels: one name or several, such as "densities", "distances", "risks"; all that stand in a
-            run's figure.png where none is given. A wrong name is answered by those that exist.
-        times: at which what moves is drawn; the nearest snapshots are taken.
-        ax: axes of your own to draw one panel into; their figure comes back.
-        style: matplotlib's rcParams that are to differ, such as {"font.size": 12}.
-        xscale, yscale: "log" or "linear", for all panels that are no maps.
-
-    Raises:
-        InputError: for anything that is no result, or one without groups, as ranks other than 0
-            have it; for a panel, a time, a style or a scale that does not exist.
-    """
+    """As `uf_diffusion.draw`, of a `Result`."""
     if all(result.group(name) is None for name in GROUPS):
         raise InputError(
             f"Nothing can be drawn: this is not a result with a group of {', '.join(GROUPS)}."
@@ -151,7 +136,9 @@ def _named(groups: Sequence[Catalogue], names: Sequence[str], all_times: bool) -
 
 
 def _default(groups: Sequence[Catalogue]) -> list[list[Slot]]:
-    """A row for each group; of maps one for each time where both sides are shown."""
+    """A row for each group; of maps one for each time where both sides are shown; one row alone for
+    few panels.
+    """
     rows: list[list[Slot]] = []
     for group in groups:
         made = [_slots(make(), False) for name, make in group.items() if name != "densities"]
@@ -162,7 +149,8 @@ def _default(groups: Sequence[Catalogue]) -> list[list[Slot]]:
             rows += [[*row, *still[k : k + 1]] for k, row in enumerate(pairs)]
         else:
             rows.append([slot for slots in made for slot in slots])
-    return [row for row in rows if row]
+    few = [slot for row in rows for slot in row]
+    return [few] if len(few) <= COLUMNS else [row for row in rows if row]
 
 
 def _slots(panel: Panel, all_times: bool) -> list[Slot]:

@@ -11,9 +11,9 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatterSciNotation
 
 from uf_diffusion.core.arrays import Array
+from uf_diffusion.plots.matplotlib_renderer import legend_below, log_ticks
 from uf_diffusion.plots.style import BLUE, GREEN, GREY, ORANGE, STYLE, save
 from uf_diffusion.studies.orders import local_orders
 
@@ -92,7 +92,7 @@ def draw_study(study: xr.Dataset, path: str | Path | None = None) -> Figure:
                                 strict=True):  # fmt: skip
             _panel(ax, study, quantity)
         lines = textwrap.wrap(study.attrs["what"], int(14 * figure.get_figwidth()))
-        figure.suptitle("\n".join(lines), fontsize=10)
+        figure.suptitle("\n".join(lines))
     if path is not None:
         save(figure, Path(path))
     return figure
@@ -116,6 +116,6 @@ def _panel(ax: Axes, study: xr.Dataset, quantity: str) -> None:
             ax.plot(x, factor * law, color=colour, lw=0.8)
     label = f"{study[quantity].attrs['long_name']} (dimensionless)"
     ax.set(xlabel=study.attrs["label"], ylabel="\n".join(textwrap.wrap(label, 38)))
-    if power:
-        ax.xaxis.set_minor_formatter(LogFormatterSciNotation(minor_thresholds=(0.6, 0.3)))
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    for axis in (ax.xaxis, ax.yaxis)[0 if power else 1 :]:
+        log_ticks(axis)
+    legend_below(ax)
