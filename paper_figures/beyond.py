@@ -165,7 +165,7 @@ class _Budget(Still):
         rungs = ladder(self.config)
         found = [results[rung.run] for rung in rungs]
         panels = budget_panels(budget(results[self._compared], rungs, found))
-        return arranged([[(make(), [-1]) for make in panels.values()]])
+        return arranged([[(panel, [-1]) for panel in panels]])
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from PIL import Image
 
+from paper_figures.globe import Globe
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.files import appearing
 from uf_diffusion.grids.base import Grid
-from uf_diffusion.plots.globe import Globe
 from uf_diffusion.plots.maps import Chart, density_scale
 from uf_diffusion.plots.snapshots import along_axis, by_coordinate, neuron_density
 from uf_diffusion.plots.style import BLUE, GREY, ORANGE, STYLE

@@ -12,10 +12,10 @@ from PIL import Image
 from scipy.special import ive
 
 from paper_figures import movies
+from paper_figures.globe import Globe
 from paper_figures.movies import animate, movie
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.grids.built_in import grid_on
-from uf_diffusion.plots.globe import Globe
 from uf_diffusion.plots.maps import Chart, density_scale
 from uf_diffusion.problem.manifolds import FlatTorus, Sphere
 from uf_diffusion.runs.reading import load_config

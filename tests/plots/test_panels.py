@@ -168,7 +168,7 @@ def test_what_moves_has_a_frame_for_each_time(name, count):
 
 
 def test_both_renderers_draw_the_same_numbers(circle):
-    (panel, _) = animation(result_of(circle)).panels
+    panel, _ = animation(result_of(circle)).panels
     ax = Figure().subplots()
     draw_panel(ax, panel, [3])
     (ours,) = [line for line in ax.lines if line.get_label() == "diffusion μ"]

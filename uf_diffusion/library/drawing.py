@@ -29,7 +29,8 @@ def draw(
         panels: one name or several, such as "densities", "distances", "risks"; all that stand in a
             run's figure.png where none is given. A wrong name is answered by those that exist.
         times: at which what moves is drawn; the nearest snapshots are taken.
-        ax: axes of your own to draw one panel into; their figure comes back.
+        ax: axes of your own to draw one panel into, of a map the last time; their figure comes
+            back.
         style: matplotlib's rcParams that are to differ, such as {"font.size": 12}.
         xscale, yscale: "log" or "linear", for all panels that are no maps.
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
-from uf_diffusion.plots.globe import ball_of
+from uf_diffusion.plots.ball import ball_of
 from uf_diffusion.plots.maps import MOST_AXES, Chart
-from uf_diffusion.plots.panels import Axis, Catalogue, Field, Panel, Series, evenly, fitted
+from uf_diffusion.plots.panels import Axis, Field, Panel, Series, evenly, fitted
 from uf_diffusion.plots.shown import Shown
 from uf_diffusion.plots.snapshots import Snapshots, along_axis, by_coordinate, snapshot_times
 from uf_diffusion.plots.style import BLUE, GREY, ORANGE, PALE
@@ -61,34 +60,18 @@ def animation(result: Shown) -> Animation:
     if axes > 1:
         canvas = ball_of(manifold, shots.middle) or Chart(manifold, 80 if axes == 2 else 56, 8)
         points = len(canvas.pixels)
-    made = density_panels(shots, canvas)
-    names = OVERLAID if axes == 1 else made
-    return Animation(
-        shots.times, [made[name]() for name in names if name in made], shots.note(points)
-    )
+    panels = [p for p in density_panels(shots, canvas) if axes > 1 or p.name in OVERLAID]
+    return Animation(shots.times, panels, shots.note(points))
 
 
-def density_panels(shots: Snapshots, canvas: Any) -> Catalogue:
+def density_panels(shots: Snapshots, canvas: Any) -> list[Panel]:
     """Densities and outer weights, as curves where no canvas is given.
 
     Args:
         shots: densities at the times of the frames.
         canvas: where densities of manifolds of more than one axis are shown.
     """
-    made = _Curves(shots) if canvas is None else _Fields(shots, canvas)
-    solved, trained = shots.diffusion is not None, shots.network is not None
-    found: dict[str, Callable[[], Panel]] = {}
-    if isinstance(made, _Curves):
-        found["densities"] = made.densities
-    if solved:
-        found["diffusion"] = made.diffusion
-    if trained:
-        found["network"] = made.network
-    if solved and isinstance(made, _Fields):
-        found["teacher"] = made.teacher
-    if solved and trained:
-        found["outer-weights"] = made.outer_weights
-    return found
+    return _curves(shots) if canvas is None else _fields(shots, canvas)
 
 
 def density_unit(manifold: Manifold) -> str:
@@ -97,142 +80,106 @@ def density_unit(manifold: Manifold) -> str:
     return f"density (per unit {per})"
 
 
-@dataclass(frozen=True, eq=False)
-class _Curves:
-    """Panels over the only axis of a manifold."""
-
-    shots: Snapshots
-
-    def _nodal(self, name: str, label: str, colour: str, kind: Any = "line") -> Series:
-        d = self.shots.solved
-        x, y = by_coordinate(self.shots.manifold, d.node_position.values, d[name].values)
-        some = evenly(len(x), NODES)
-        return Series(x[some], y[..., some], label, colour, kind)
-
-    @property
-    def _places(self) -> Array:
-        """Coordinates of the neurons, ``(times, n)``."""
-        return np.array([self.shots.manifold.chart(x)[:, 0] for x in self.shots.features])
-
-    @cached_property
-    def _teacher(self) -> list[Series]:
-        known = self.shots.diffusion is not None
-        return [self._nodal("teacher", "teacher ν̄", PALE, "area")] if known else []
-
-    @cached_property
-    def _diffusion(self) -> Series:
-        return self._nodal("density", "diffusion μ", BLUE)
-
-    @cached_property
-    def _network(self) -> Series:
-        points = along_axis(self.shots.manifold, 801)
-        x = self.shots.manifold.chart(points)[:, 0]
-        return Series(x, self.shots.estimates(points), NETWORK.lower(), ORANGE, "thick")
-
-    def _panel(self, name: str, title: str, layers: Sequence[Series], said: str, y: Axis | None,
-               together: int) -> Panel:  # fmt: skip
-        top = max(float(s.y.max()) for s in layers)
-        low = -0.1 if any(s.kind == "rug" for s in layers) else 0.0
-        y = y or Axis(density_unit(self.shots.manifold), "linear", low * top, 1.05 * top)
-        axis = self.shots.manifold.axes[0]
-        x = Axis(axis.label, "linear", axis.low, axis.high)
-        return Panel(name, title, x, y, tuple(layers), said, self.shots.moments, together, True)
-
-    def densities(self) -> Panel:
-        """Teacher, network and diffusion; the features as a rug below."""
-        layers, said = [*self._teacher], ["grey: the teacher"] * len(self._teacher)
-        if self.shots.network is not None:
-            places = self._places
-            rug = Series(places, np.zeros(places.shape[1]), "features ωᵢ", ORANGE, "rug")
-            layers += [self._network, rug]
-            said += ["orange: the network's neurons, smoothed, and as marks below the curves"]
-        if self.shots.diffusion is not None:
-            layers += [self._diffusion]
-            said += ["blue: the diffusion"]
-        text = "; ".join(said)
-        return self._panel("densities", "Densities", layers, f"{text[0].upper()}{text[1:]}.", None,
-                           5)  # fmt: skip
-
-    def diffusion(self) -> Panel:
-        layers = [*self._teacher, self._diffusion]
-        return self._panel("diffusion", "Diffusion μ", layers, "Grey: the teacher.", None, 5)
-
-    def network(self) -> Panel:
-        layers = [*self._teacher, self._network]
-        return self._panel("network", NETWORK, layers, "Grey: the teacher.", None, 5)
-
-    def outer_weights(self) -> Panel:
-        """The neurons' outer weights, and the limit's curve."""
-        limit, own = self._nodal("outer_weight", "limit u", BLUE), self.shots.outer_weight
-        neurons = Series(self._places, own, "neurons uᵢ", ORANGE, "points")
+def _curves(shots: Snapshots) -> list[Panel]:
+    """Over the only axis of a manifold: all in one panel, each side alone, the outer weights."""
+    manifold, d, n = shots.manifold, shots.diffusion, shots.network
+    teacher, diffusion, network, rug = _layers(shots)
+    said = ["grey: the teacher"] * len(teacher)
+    said += ["orange: the network's neurons, smoothed, and as marks below the curves"] * len(rug)
+    said += ["blue: the diffusion"] * len(diffusion)
+    text = "; ".join(said)
+    wanted = [
+        ("densities", "Densities", [*teacher, *network, *rug, *diffusion],
+         f"{text[0].upper()}{text[1:]}.", -0.1),
+        ("diffusion", "Diffusion μ", [*teacher, *diffusion] if diffusion else [],
+         "Grey: the teacher.", 0),
+        ("network", NETWORK, [*teacher, *network] if network else [], "Grey: the teacher.", 0),
+    ]  # fmt: skip
+    panels, x = [], Axis(manifold.axes[0].label, "linear", *manifold.axes[0][1:])
+    for name, title, layers, caption, low in wanted:
+        if layers:
+            top = max(float(s.y.max()) for s in layers)
+            y = Axis(density_unit(manifold), "linear", low * top, 1.05 * top)
+            panels.append(
+                Panel(name, title, x, y, tuple(layers), caption, shots.moments, 5, wide=True)
+            )
+    if d is not None and n is not None:
+        limit, own = _nodal(shots, "outer_weight", "limit u", BLUE), n.outer_weight.values
         shown = np.concatenate([np.ravel(limit.y), np.percentile(own, SHOWN)])
-        said = ("Blue: the outer weight of the limit, ν̄/μ without constraint; orange: those of "
-                "the neurons, each at its feature.")  # fmt: skip
         y = fitted("outer weight (dimensionless)", shown)
-        return self._panel("outer-weights", "Outer weights", (neurons, limit), said, y, 2)
+        pair = (Series(rug[0].x, own, "neurons uᵢ", ORANGE, "points"), limit)
+        caption = ("Blue: the outer weight of the limit, ν̄/μ without constraint; orange: those of "
+                   "the neurons, each at its feature.")  # fmt: skip
+        panels.append(
+            Panel("outer-weights", "Outer weights", x, y, pair, caption, shots.moments, 2, True)
+        )
+    return panels
 
 
-@dataclass(frozen=True, eq=False)
-class _Fields:
-    """Panels of densities in colours, which share one scale."""
+def _layers(shots: Snapshots) -> tuple[list[Series], ...]:
+    """Teacher, diffusion, network and features; empty where a side is missing."""
+    manifold, network, rug = shots.manifold, [], []
+    if shots.network is not None:
+        points = along_axis(manifold, 801)
+        x, features = manifold.chart(points)[:, 0], shots.network.feature.values
+        network = [Series(x, shots.estimates(points), NETWORK.lower(), ORANGE, "thick")]
+        places = np.array([manifold.chart(x)[:, 0] for x in features])
+        rug = [Series(places, np.zeros(places.shape[1]), "features ωᵢ", ORANGE, "rug")]
+    if shots.diffusion is None:
+        return [], [], network, rug
+    teacher = replace(_nodal(shots, "teacher", "teacher ν̄", PALE), kind="area")
+    return [teacher], [_nodal(shots, "density", "diffusion μ", BLUE)], network, rug
 
-    shots: Snapshots
-    canvas: Any
 
-    def _images(self, rows: Array) -> Array:
-        return np.array([self.canvas.image(row) for row in rows])
+def _nodal(shots: Snapshots, name: str, label: str, colour: str) -> Series:
+    """A variable of the diffusion over the axis."""
+    d = shots.diffusion
+    assert d is not None
+    x, y = by_coordinate(shots.manifold, d.node_position.values, d[name].values)
+    some = evenly(len(x), NODES)
+    return Series(x[some], y[..., some], label, colour)
 
-    @cached_property
-    def _teacher(self) -> Array:
-        return self._images(self.shots.interpolated("teacher", self.canvas.pixels))
 
-    @cached_property
-    def _diffusion(self) -> Array:
-        return self._images(self.shots.interpolated("density", self.canvas.pixels))
-
-    @cached_property
-    def _network(self) -> Array:
-        return self._images(self.shots.estimates(self.canvas.pixels))
-
-    @cached_property
-    def _neurons(self) -> tuple[Array, ...]:
-        known = self.shots.network is not None
-        return tuple(self.canvas.place(x) for x in self.shots.features) if known else ()
-
-    def _panel(self, name: str, title: str, images: Array, said: str, moving: bool = True,
-               points: tuple[Array, ...] = ()) -> Panel:  # fmt: skip
-        solved = self.shots.diffusion is not None
-        top = max(float(a.max()) for a in
-                  ([self._teacher, self._diffusion] if solved else [self._network]))  # fmt: skip
-        manifold = self.shots.manifold
-        field = Field(self.canvas, images, top, density_unit(manifold), moving, points)
-        x, y = (Axis(a.label, "linear", a.low, a.high) for a in manifold.axes[:2])
-        return Panel(name, title, x, y, (field,), said + self.canvas.hint, self.shots.moments)
-
-    def diffusion(self) -> Panel:
-        title, said = "Diffusion μ", "The colours are those of the square root of the density."
-        points = self._neurons if self.canvas.shows_neurons else ()
-        if points:
-            title, said = "Diffusion μ and features ωᵢ", f"{said} White: the network's neurons."
-        return self._panel("diffusion", title, self._diffusion, said, points=points)
-
-    def network(self) -> Panel:
+def _fields(shots: Snapshots, canvas: Any) -> list[Panel]:
+    """In colours, on one scale; and the neurons' outer weights against the limit's."""
+    manifold, d, n = shots.manifold, shots.diffusion, shots.network
+    dots = () if n is None else tuple(canvas.place(x) for x in n.feature.values)
+    white = canvas.shows_neurons and bool(dots)
+    wanted: list[tuple[str, str, Array, str, bool, tuple[Array, ...]]] = []
+    if d is not None:
+        title = "Diffusion μ and features ωᵢ" if white else "Diffusion μ"
+        said = "The colours are those of the square root of the density."
+        said += " White: the network's neurons." if white else ""
+        wanted.append(("diffusion", title, shots.interpolated("density", canvas.pixels), said, True,
+                       dots if white else ()))  # fmt: skip
+    if n is not None:
         said = "The neurons (white), and their density, smoothed; the same colours."
-        return self._panel("network", NETWORK, self._network, said, points=self._neurons)
+        wanted.append(("network", NETWORK, shots.estimates(canvas.pixels), said, True, dots))
+    if d is not None:
+        teacher = shots.interpolated("teacher", canvas.pixels)
+        wanted.append(("teacher", "Teacher ν̄", teacher, "The same colours.", False, ()))
+    images = {name: np.array([canvas.image(row) for row in rows]) for name, _, rows, *_ in wanted}
+    top = max(float(a.max()) for name, a in images.items() if d is None or name != "network")
+    x, y = (Axis(a.label, "linear", a.low, a.high) for a in manifold.axes[:2])
+    unit = density_unit(manifold)
+    panels = [
+        Panel(name, title, x, y, (Field(canvas, images[name], top, unit, moving, points),),
+              said + canvas.hint, shots.moments) for name, title, _, said, moving, points in wanted
+    ]  # fmt: skip
+    return panels + ([] if d is None or n is None else [_scatter(shots)])
 
-    def teacher(self) -> Panel:
-        return self._panel("teacher", "Teacher ν̄", self._teacher, "The same colours.", False)
 
-    def outer_weights(self) -> Panel:
-        """u_i of the neurons against the limit's u where they are."""
-        d, own, grid = self.shots.solved, self.shots.outer_weight, self.shots.result.grid
-        pairs = zip(d.outer_weight.values, self.shots.features, strict=True)
-        limit = np.array([grid.interpolate(u, x) for u, x in pairs])
-        shown = np.percentile([limit, own], SHOWN)
-        layers = (Series(shown, shown, "equal", GREY, "thin"),
-                  Series(limit, own, "neurons", ORANGE, "points"))  # fmt: skip
-        said = ("Each neuron's outer weight against the limit's at its feature; on the line they "
-                "agree. The axes show 98 % of the values.")  # fmt: skip
-        x = fitted("limit u at the neuron (dimensionless)", shown)
-        y = fitted("uᵢ of the neuron (dimensionless)", shown)
-        return Panel("outer-weights", "Outer weights", x, y, layers, said, self.shots.moments)
+def _scatter(shots: Snapshots) -> Panel:
+    """u_i of the neurons against the limit's u where they are."""
+    d, n, grid = shots.diffusion, shots.network, shots.result.grid
+    assert d is not None and n is not None
+    pairs = zip(d.outer_weight.values, n.feature.values, strict=True)
+    own, limit = n.outer_weight.values, np.array([grid.interpolate(u, x) for u, x in pairs])
+    shown = np.percentile([limit, own], SHOWN)
+    layers = (Series(shown, shown, "equal", GREY, "thin"),
+              Series(limit, own, "neurons", ORANGE, "points"))  # fmt: skip
+    said = ("Each neuron's outer weight against the limit's at its feature; on the line they "
+            "agree. The axes show 98 % of the values.")  # fmt: skip
+    x = fitted("limit u at the neuron (dimensionless)", shown)
+    y = fitted("uᵢ of the neuron (dimensionless)", shown)
+    return Panel("outer-weights", "Outer weights", x, y, layers, said, shots.moments)

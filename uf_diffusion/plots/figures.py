@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import matplotlib
 import numpy as np
@@ -20,7 +20,7 @@ from uf_diffusion.plots.densities import density_panels
 from uf_diffusion.plots.histories import budget_panels, time_panels
 from uf_diffusion.plots.maps import MOST_AXES, Chart
 from uf_diffusion.plots.matplotlib_renderer import draw_panel
-from uf_diffusion.plots.panels import Catalogue, Panel
+from uf_diffusion.plots.panels import Panel
 from uf_diffusion.plots.shown import Shown
 from uf_diffusion.plots.snapshots import Snapshots, snapshot_times
 from uf_diffusion.plots.spectra import spectrum_panels
@@ -46,23 +46,21 @@ def draw(
         raise InputError(
             f"Nothing can be drawn: this is not a result with a group of {', '.join(GROUPS)}."
         )
-    groups = _catalogues(result, times)
     names = [panels] if isinstance(panels, str) else panels
     if ax is not None and (names is None or len(names) != 1):
         raise InputError("Into axes of your own goes one panel: name it, as in panels='risks'.")
-    chosen = _default(groups) if names is None else _named(groups, names, times is not None)
-    rows = [[(_scaled(panel, xscale, yscale), k) for panel, k in row] for row in chosen]
+    groups = [[_scaled(panel, xscale, yscale) for panel in group]
+              for group in _groups(result, names, times)]  # fmt: skip
+    rows = _default(groups) if names is None else _named(groups, names, times is not None)
     with _styled(style):
-        if ax is not None:
-            if len(rows[0]) > 1:
-                raise InputError(f"A map shows one time: name one of {len(rows[0])} times.")
-            draw_panel(ax, *rows[0][0])
-            figure: Any = ax.get_figure(root=True)
-        else:
+        if ax is None:
             figure = arranged(rows, result.title)
+        else:
+            draw_panel(ax, *rows[-1][-1])
+            figure = cast(Figure, ax.get_figure(root=True))
         if path is not None:
             save(figure, Path(path))
-    return figure  # type: ignore[no-any-return]
+    return figure
 
 
 def arranged(rows: Sequence[Sequence[Slot]], title: str = "") -> Figure:
@@ -81,8 +79,8 @@ def arranged(rows: Sequence[Sequence[Slot]], title: str = "") -> Figure:
 
 def _styled(style: Mapping[str, Any] | None) -> Any:
     """Matplotlib with our parameters, and then the caller's."""
-    merged: dict[Any, Any] = {**STYLE, **(style or {})}
     try:
+        merged: dict[Any, Any] = {**STYLE, **(style or {})}
         with matplotlib.rc_context(merged):
             pass
     except (KeyError, ValueError, TypeError) as error:
@@ -91,19 +89,17 @@ def _styled(style: Mapping[str, Any] | None) -> Any:
     return matplotlib.rc_context(merged)
 
 
-def _catalogues(result: Shown, times: Any) -> list[Catalogue]:
+def _groups(result: Shown, names: Sequence[str] | None, times: Any) -> list[list[Panel]]:
     """The panels of a result: what moves, what is over time, the error budget, eigenvalues."""
-    every, groups = snapshot_times(result), []
-    axes = len(result.manifold.axes)
-    if len(every) and 0 < axes <= MOST_AXES:
-        default = _early(every) if axes == 1 else np.unique([len(every) // 4, len(every) - 1])
-        shots = Snapshots.of(result, default if times is None else _nearest(every, times))
-        canvas = None if axes == 1 else Chart(result.manifold)
-        groups.append(density_panels(shots, canvas))
-    groups.append(time_panels(result))
-    if (budget := result.group("budget")) is not None:
-        groups.append(budget_panels(budget))
-    return [*groups, spectrum_panels(result)]
+    others = [time_panels(result), budget_panels(result.group("budget")), spectrum_panels(result)]
+    if names is not None and set(names) <= {panel.name for group in others for panel in group}:
+        return others
+    every, axes = snapshot_times(result), len(result.manifold.axes)
+    if not len(every) or not 0 < axes <= MOST_AXES:
+        return others
+    default = _early(every) if axes == 1 else np.unique([len(every) // 4, len(every) - 1])
+    shots = Snapshots.of(result, default if times is None else _nearest(every, times))
+    return [density_panels(shots, None if axes == 1 else Chart(result.manifold)), *others]
 
 
 def _early(every: Array) -> Index:
@@ -122,26 +118,26 @@ def _nearest(every: Array, times: Any) -> Index:
     return np.unique(np.abs(every[:, None] - wanted.ravel()).argmin(axis=0))
 
 
-def _named(groups: Sequence[Catalogue], names: Sequence[str], all_times: bool) -> list[list[Slot]]:
+def _named(groups: list[list[Panel]], names: Sequence[str], all_times: bool) -> list[list[Slot]]:
     """Rows of the panels of these names."""
-    known = {name: make for group in groups for name, make in group.items()}
+    known = {panel.name: panel for group in groups for panel in group}
     for name in names:
         if name not in known:
             raise unknown("panel", str(name), known)
     if not len(names):
         raise InputError(f"There is no panel to draw: valid are {', '.join(known)}.")
-    slots = [slot for name in names for slot in _slots(known[name](), all_times)]
-    return [list(row) for row in np.array_split(np.array(slots, dtype=object),
-                                                -(-len(slots) // COLUMNS))]  # fmt: skip
+    slots = [slot for name in names for slot in _slots(known[name], all_times)]
+    rows = np.array_split(np.arange(len(slots)), -(-len(slots) // COLUMNS))
+    return [[slots[k] for k in row] for row in rows]
 
 
-def _default(groups: Sequence[Catalogue]) -> list[list[Slot]]:
+def _default(groups: list[list[Panel]]) -> list[list[Slot]]:
     """A row for each group; of maps one for each time where both sides are shown; one row alone for
     few panels.
     """
     rows: list[list[Slot]] = []
     for group in groups:
-        made = [_slots(make(), False) for name, make in group.items() if name != "densities"]
+        made = [_slots(panel, False) for panel in group if panel.name != "densities"]
         moving = [slots for slots in made if len(slots) > 1]
         if len(moving) > 1:
             still = [slot for slots in made if len(slots) == 1 for slot in slots]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from uf_diffusion.core.arrays import Array
-from uf_diffusion.plots.panels import Axis, Bars, Catalogue, Panel, Series, scale_of
+from uf_diffusion.plots.panels import Axis, Bars, Panel, Series, scale_of
 from uf_diffusion.plots.shown import Shown
 from uf_diffusion.plots.style import BLUE, DARK, GREEN, GREY, ORANGE, PALETTE
 from uf_diffusion.results.names import COMPARED, measured
@@ -20,25 +19,20 @@ LEAST = 1e-7  # entry of a budget that is shown
 WHOLE = "network to diffusion"
 
 
-def time_panels(result: Shown) -> Catalogue:
-    """Distances, risks, the approach to equilibrium, bounds: those that the result has."""
+def time_panels(result: Shown) -> list[Panel]:
+    """Distances, risks, bounds, the approach to equilibrium: those that the result has."""
     diffusion, network = result.group("diffusion"), result.group("network")
-    comparison = result.group("comparison")
-    found: dict[str, Any] = {}
+    comparison, panels = result.group("comparison"), []
     if comparison is not None and measured(comparison):
-        found["distances"] = lambda: _distances(comparison)
+        panels.append(_distances(comparison))
     if diffusion is not None or network is not None:
-        found["risks"] = lambda: _risks(diffusion, network)
-    if diffusion is not None:
-        found["bounds"] = lambda: _bounds(diffusion)
-        found["equilibrium"] = lambda: _equilibrium(diffusion)
-    return found
+        panels.append(_risks(diffusion, network))
+    return panels + ([] if diffusion is None else [_bounds(diffusion), _equilibrium(diffusion)])
 
 
-def budget_panels(budget: xr.Dataset) -> Catalogue:
-    """The entries of the error budget over time, and at the end."""
-    return {"budget-over-time": lambda: _budget_over_time(budget),
-            "budget-end": lambda: _budget_end(budget)}  # fmt: skip
+def budget_panels(budget: xr.Dataset | None) -> list[Panel]:
+    """The entries of the error budget over time, and at the end; nothing where there is none."""
+    return [] if budget is None else [_budget_over_time(budget), _budget_end(budget)]
 
 
 def _over_time(

@@ -8,7 +8,7 @@ has one row for each of the panel's times.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ import numpy as np
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.plots.style import BLUE
 
-__all__ = ["Axis", "Bars", "Catalogue", "Field", "Panel", "Series", "evenly", "fitted", "scale_of"]
+__all__ = ["Axis", "Bars", "Field", "Panel", "Series", "evenly", "fitted", "scale_of"]
 
 type Scale = Literal["linear", "log"]
 type Kind = Literal["line", "thick", "thin", "dashed", "dotted", "marked", "points", "dots",
@@ -74,7 +74,7 @@ class Field:
     """A density on a surface or a map, in colours from 0 to ``top``; its points in white.
 
     Attributes:
-        canvas: a `uf_diffusion.plots.maps.Chart`, or a `uf_diffusion.plots.globe.Ball`.
+        canvas: a `uf_diffusion.plots.maps.Chart`, or a `uf_diffusion.plots.ball.Ball`.
         images: of the canvas, one or one for each time.
         top: the end of the colours, that of the square root in the middle.
         label: of the colours.
@@ -137,9 +137,6 @@ class Panel:
         found += [b.values for b in self.layers if isinstance(b, Bars) and axis == "x"]
         values = np.concatenate(found)
         return values[np.isfinite(values) & (values > 0)]
-
-
-type Catalogue = Mapping[str, Callable[[], Panel]]  # panels by name, made when they are wanted
 
 
 def evenly(count: int, most: int) -> Index:

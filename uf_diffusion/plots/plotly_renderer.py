@@ -14,7 +14,7 @@ import numpy as np
 import plotly.graph_objects as go
 from matplotlib.colors import to_hex
 
-from uf_diffusion.plots.globe import Ball
+from uf_diffusion.plots.ball import Ball
 from uf_diffusion.plots.panels import Bars, Field, Panel, Series, evenly
 from uf_diffusion.plots.style import DARK, PALE
 

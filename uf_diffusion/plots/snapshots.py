@@ -57,24 +57,6 @@ class Snapshots:
         return tuple(map(float, self.times))
 
     @property
-    def solved(self) -> xr.Dataset:
-        """The diffusion's side, where there is one."""
-        assert self.diffusion is not None
-        return self.diffusion
-
-    @property
-    def features(self) -> Array:
-        """Of the network, where there is one, ``(times, n, ambient)``."""
-        assert self.network is not None
-        return np.asarray(self.network.feature.values)
-
-    @property
-    def outer_weight(self) -> Array:
-        """Of the network, where there is one, ``(times, n)``."""
-        assert self.network is not None
-        return np.asarray(self.network.outer_weight.values)
-
-    @property
     def nodes(self) -> int:
         """How many the diffusion has."""
         return 0 if self.diffusion is None else int(self.diffusion.sizes["node"])
@@ -87,14 +69,16 @@ class Snapshots:
 
     def interpolated(self, name: str, points: Array) -> Array:
         """A variable of the diffusion at points, ``(times, n)``, or ``(1, n)`` of a constant."""
-        rows = np.atleast_2d(self.solved[name].values)
+        assert self.diffusion is not None
+        rows = np.atleast_2d(self.diffusion[name].values)
         return np.array([self.result.grid.interpolate(row, points) for row in rows])
 
     def estimates(self, points: Array) -> Array:
         """Densities of the neurons at points, ``(times, n)``."""
         assert self.network is not None
         masses = self.network.neuron_mass.values
-        return np.array([neuron_density(self.manifold, x, masses, points) for x in self.features])
+        features = self.network.feature.values
+        return np.array([neuron_density(self.manifold, x, masses, points) for x in features])
 
     @property
     def middle(self) -> Array:
@@ -102,7 +86,8 @@ class Snapshots:
         if (d := self.diffusion) is not None:
             mass = d.teacher.values * d.node_measure.values
             return np.asarray(mass @ d.node_position.values / mass.sum())
-        return np.asarray(self.features[-1].mean(axis=0))
+        assert self.network is not None
+        return np.asarray(self.network.feature.values[-1].mean(axis=0))
 
     def note(self, points: int) -> str:
         """What is not shown, and what is not as it was computed."""

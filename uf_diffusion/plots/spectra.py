@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from uf_diffusion.core.errors import InputError
-from uf_diffusion.plots.panels import Axis, Catalogue, Panel, Series, scale_of
+from uf_diffusion.plots.panels import Axis, Panel, Series, scale_of
 from uf_diffusion.plots.shown import Shown
 from uf_diffusion.plots.snapshots import by_coordinate
 from uf_diffusion.plots.style import BLUE, ORANGE, PALETTE
@@ -17,22 +17,18 @@ from uf_diffusion.problem.manifolds import Manifold
 __all__ = ["spectrum_panels"]
 
 
-def spectrum_panels(result: Shown) -> Catalogue:
+def spectrum_panels(result: Shown) -> list[Panel]:
     """The kernel's eigenvalues, the weighted Laplacian's, and its first eigenfunctions."""
     kernel, spectrum = result.group("kernel"), result.group("spectrum")
-    found: dict[str, Any] = {}
-    if kernel is not None:
-        found["kernel"] = lambda: _kernel(kernel)
+    panels = [] if kernel is None else [_kernel(kernel)]
     if spectrum is None:
-        return found
-    found["laplacian"] = lambda: _laplacian(spectrum)
+        return panels
+    panels.append(_laplacian(spectrum))
     try:
         manifold: Manifold = result.manifold
     except InputError:
-        return found
-    if manifold.axes:
-        found["eigenfunctions"] = lambda: _eigenfunctions(spectrum, manifold)
-    return found
+        return panels
+    return panels + ([_eigenfunctions(spectrum, manifold)] if manifold.axes else [])
 
 
 def _kernel(kernel: xr.Dataset) -> Panel:

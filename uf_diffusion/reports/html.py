@@ -19,7 +19,7 @@ from plotly.offline import get_plotlyjs
 from uf_diffusion.core.files import write_text
 from uf_diffusion.plots.densities import animation
 from uf_diffusion.plots.histories import budget_panels, time_panels
-from uf_diffusion.plots.panels import Catalogue, Panel, evenly
+from uf_diffusion.plots.panels import Panel, evenly
 from uf_diffusion.plots.plotly_renderer import plotly_figure
 from uf_diffusion.plots.spectra import spectrum_panels
 from uf_diffusion.results.names import COMPARED, measured
@@ -154,10 +154,6 @@ def _numbers(result: Result, found: Iterable[Check]) -> list[tuple[str, str | Ve
     return [*numbers, *held]
 
 
-def _made(catalogue: Catalogue) -> list[Panel]:
-    return [make() for make in catalogue.values()]
-
-
 def _moving(result: Result) -> Section:
     """The pictures of the slider, or why there are none."""
     shown = animation(result)
@@ -171,7 +167,7 @@ def _over_time(result: Result) -> Section:
     if comparison is not None:
         columns = {COMPARED[name].text: comparison[name].values for name in measured(comparison)}
         tables = [_series("Distances of the network", comparison.time.values, columns)]
-    return Section("distances", "Distances and risks over time", _made(time_panels(result)),
+    return Section("distances", "Distances and risks over time", time_panels(result),
                    tables=tables)  # fmt: skip
 
 
@@ -183,7 +179,7 @@ def _budget(result: Result) -> Section:
     columns = dict(zip(map(str, budget.source.values), part, strict=True))
     columns |= {"sum": part.sum(axis=0), "network to diffusion": budget.total.values}
     table = _series(budget.attrs["distance"].capitalize(), budget.time.values, columns)
-    return Section("budget", title, _made(budget_panels(budget)), tables=[table])
+    return Section("budget", title, budget_panels(budget), tables=[table])
 
 
 def _series(caption: str, times: Any, columns: dict[str, Any]) -> Table:
@@ -210,7 +206,7 @@ def _spectrum(result: Result) -> Section:
         head = ["degree or wave", "multiplicity", "eigenvalue", "teacher", "initial density"]
         caption = "Kernel: the first eigenvalues, and shares of the variance"
         tables.append(Table(caption, head, rows))
-    panels = _made(spectrum_panels(result))
+    panels = spectrum_panels(result)
     return Section("spectrum", "Eigenvalues", panels, "large", tables=tables)
 
 
