@@ -54,7 +54,7 @@ def test_the_environment_has_every_dependency():
 def test_every_import_is_a_dependency():
     """No top-level import of the packages that is neither declared nor the standard library."""
     known = {"uf_diffusion", "paper_figures", "matplotlib", "PIL"}  # PIL comes with matplotlib
-    known |= {r.replace("pot", "ot") for r in names(PROJECT["dependencies"])}
+    known |= {r.replace("pot", "ot").replace("-", "_") for r in names(PROJECT["dependencies"])}
     known |= {r for extra in PROJECT["optional-dependencies"].values() for r in names(extra)}
     known |= {"dolfinx", "petsc4py", "slepc4py", "ufl", "basix", "ffcx"}  # come with DOLFINx
     pattern = re.compile(r"^\s*(?:from|import) (\w+)", re.MULTILINE)
