@@ -122,7 +122,7 @@ def _layers(shots: Snapshots) -> tuple[list[Series], ...]:
     if shots.network is not None:
         points = along_axis(manifold, 801)
         x, features = manifold.chart(points)[:, 0], shots.network.feature.values
-        network = [Series(x, shots.estimates(points), NETWORK.lower(), ORANGE, "thick")]
+        network = [Series(x, shots.estimates(points), "network (smoothed)", ORANGE, "thick")]
         places = np.array([manifold.chart(x)[:, 0] for x in features])
         rug = [Series(places, np.zeros(places.shape[1]), "features ωᵢ", ORANGE, "rug")]
     if shots.diffusion is None:

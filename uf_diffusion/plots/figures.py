@@ -29,7 +29,8 @@ from uf_diffusion.plots.style import STYLE, save
 __all__ = ["arranged", "draw"]
 
 COLUMNS = 4  # of a figure, at most
-SIZE = (3.6, 3.3)  # of a panel, inches
+SIZE = (3.6, 3.3)  # of a panel, inches, for a legend of two lines
+LINE = 0.16  # of a legend, inches
 EARLY = np.array([0.0, 0.05, 0.1, 0.5, 1.0])  # of the last time: where curves are drawn
 GROUPS = ("diffusion", "network", "kernel")  # one of them is in every result
 
@@ -65,15 +66,16 @@ def draw(
 
 def arranged(rows: Sequence[Sequence[Slot]], title: str = "") -> Figure:
     """A figure of rows of panels, each as wide as the figure, whatever their number."""
-    size = (SIZE[0] * max(2, *map(len, rows), 0), SIZE[1] * len(rows))
-    if [len(row) for row in rows] == [1]:
-        size = (1.4 * SIZE[0], 1.2 * SIZE[1])
-    figure = Figure(figsize=size, layout="constrained")
+    em = matplotlib.rcParams["font.size"] / STYLE["font.size"]
+    columns, lines = max(1.4, *map(len, rows)), 0
+    figure = Figure(layout="constrained")
     parts = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
     for part, row in zip(parts, rows, strict=True):
         for each, slot in zip(part.subplots(1, len(row), squeeze=False)[0], row, strict=True):
-            draw_panel(each, *slot)
-    figure.suptitle("\n".join(textwrap.wrap(title, int(14 * figure.get_figwidth()))))
+            lines = max(lines, draw_panel(each, *slot))
+    height = SIZE[1] + LINE * max(0, lines - 2)
+    figure.set_size_inches(SIZE[0] * em * columns, height * em * len(rows))
+    figure.suptitle("\n".join(textwrap.wrap(title, int(12 * SIZE[0] * columns))))
     return figure
 
 

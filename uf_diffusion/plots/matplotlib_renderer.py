@@ -32,8 +32,8 @@ LOOKS: dict[str, dict[str, Any]] = {
 }
 
 
-def draw_panel(ax: Axes, panel: Panel, frames: Sequence[int] = (-1,)) -> None:
-    """Draw a panel.
+def draw_panel(ax: Axes, panel: Panel, frames: Sequence[int] = (-1,)) -> int:
+    """Draw a panel; the number of lines of its legend.
 
     Args:
         ax: where.
@@ -58,7 +58,7 @@ def draw_panel(ax: Axes, panel: Panel, frames: Sequence[int] = (-1,)) -> None:
         fewer = len(frames) < len(panel.times)
         _set_axis(ax, "x", panel.x, panel, fewer)
         _set_axis(ax, "y", panel.y, panel, fewer)
-    legend_below(ax)
+    return legend_below(ax)
 
 
 def _series(ax: Axes, panel: Panel, series: Series, frames: Sequence[int]) -> None:
@@ -72,7 +72,7 @@ def _series(ax: Axes, panel: Panel, series: Series, frames: Sequence[int]) -> No
         colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(frames)))
         for colour, k in zip(colours, frames, strict=True):
             label = f"t = {panel.times[k]:.3g}"
-            label = label if len(moving) == 1 else f"{series.label.split(',')[0]}, {label}"
+            label = label if len(moving) == 1 else f"{series.label}, {label}"
             _line(ax, series, *series.at(k), label, colour)
 
 
@@ -136,14 +136,15 @@ def _plain(value: float, _: Any = None) -> str:
     return ("" if factor == "1" else rf"${factor}\times$") + f"$10^{{{int(power)}}}$"
 
 
-def legend_below(ax: Axes) -> None:
-    """A legend below the axis label, where it hides nothing; none where nothing has a label."""
+def legend_below(ax: Axes) -> int:
+    """A legend below the axis label, where it hides nothing, if anything has a label; its lines."""
     handles, labels = ax.get_legend_handles_labels()
     if not handles:
-        return
+        return 0
     drop = 3.4 * matplotlib.rcParams["font.size"] / 72  # inches: of the ticks and the label
     figure: Any = ax.figure
     below = ax.transAxes + ScaledTranslation(0, -drop, figure.dpi_scale_trans)
     columns = 1 if max(map(len, labels)) > 30 else 2 if max(map(len, labels)) > 11 else 3
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=below, ncols=columns,
               borderaxespad=0.2, columnspacing=1.2)  # fmt: skip
+    return -(-len(labels) // columns)

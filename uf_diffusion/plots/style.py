@@ -17,12 +17,12 @@ PALETTE = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", GREY, "#F0E442"
 DARK, PALE = "#24292f", "#d4d7dc"
 STYLE: dict[Any, Any] = {
     "font.size": 9,
-    "axes.titlesize": 9,
+    "axes.titlesize": "medium",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.formatter.useoffset": False,
-    "figure.titlesize": 10,
-    "legend.fontsize": 7.5,
+    "figure.titlesize": "large",
+    "legend.fontsize": "small",
     "legend.frameon": False,
     "lines.linewidth": 1.3,
     "savefig.dpi": 150,
