@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,17 +27,12 @@ OVERLAID = ("densities", "outer-weights")  # all curves in two panels
 NETWORK = "Network, kernel density estimate"
 
 
-@dataclass(frozen=True, eq=False)
-class Animation:
-    """Panels with one frame for each time.
-
-    Attributes:
-        times: of the frames, dimensionless.
-        panels: none where the manifold cannot be drawn.
-        note: what is left out, and why.
+class Animation(NamedTuple):
+    """Panels with a frame for each time, none where the manifold cannot be drawn; and what is left
+    out, and why.
     """
 
-    times: Array
+    times: Sequence[float] = ()
     panels: Sequence[Panel] = ()
     note: str = ""
 
@@ -46,15 +41,15 @@ def animation(result: Shown) -> Animation:
     """What moves in a result, with as many points as a page can carry."""
     times = snapshot_times(result)
     if not len(times):
-        return Animation(times)
+        return Animation()
     try:
         manifold: Manifold = result.manifold
     except InputError as error:
-        return Animation(times, note=f"There is no picture: {error}")
+        return Animation(note=f"There is no picture: {error}")
     axes = len(manifold.axes)
     if not 0 < axes <= MOST_AXES:
         place = f"the manifold '{result.manifold_name}' of dimension {manifold.dim}"
-        return Animation(times, note=f"There is no picture of {place}.")
+        return Animation(note=f"There is no picture of {place}.")
     shots = Snapshots.of(result, evenly(len(times), FRAMES))
     canvas, points = None, min(NODES, shots.nodes)
     if axes > 1:
@@ -101,7 +96,7 @@ def _curves(shots: Snapshots) -> list[Panel]:
             top = max(float(s.y.max()) for s in layers)
             y = Axis(density_unit(manifold), "linear", low * top, 1.05 * top)
             panels.append(
-                Panel(name, title, x, y, tuple(layers), caption, shots.moments, 5, wide=True)
+                Panel(name, title, x, y, tuple(layers), caption, shots.times, 5, wide=True)
             )
     if d is not None and n is not None:
         limit, own = _nodal(shots, "outer_weight", "limit u", BLUE), n.outer_weight.values
@@ -111,7 +106,7 @@ def _curves(shots: Snapshots) -> list[Panel]:
         caption = ("Blue: the outer weight of the limit, ν̄/μ without constraint; orange: those of "
                    "the neurons, each at its feature.")  # fmt: skip
         panels.append(
-            Panel("outer-weights", "Outer weights", x, y, pair, caption, shots.moments, 2, True)
+            Panel("outer-weights", "Outer weights", x, y, pair, caption, shots.times, 2, True)
         )
     return panels
 
@@ -164,7 +159,7 @@ def _fields(shots: Snapshots, canvas: Any) -> list[Panel]:
     unit = density_unit(manifold)
     panels = [
         Panel(name, title, x, y, (Field(canvas, images[name], top, unit, moving, points),),
-              said + canvas.hint, shots.moments) for name, title, _, said, moving, points in wanted
+              said + canvas.hint, shots.times) for name, title, _, said, moving, points in wanted
     ]  # fmt: skip
     return panels + ([] if d is None or n is None else [_scatter(shots)])
 
@@ -182,4 +177,4 @@ def _scatter(shots: Snapshots) -> Panel:
             "agree. The axes show 98 % of the values.")  # fmt: skip
     x = fitted("limit u at the neuron (dimensionless)", shown)
     y = fitted("uᵢ of the neuron (dimensionless)", shown)
-    return Panel("outer-weights", "Outer weights", x, y, layers, said, shots.moments)
+    return Panel("outer-weights", "Outer weights", x, y, layers, said, shots.times)

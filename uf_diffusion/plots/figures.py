@@ -99,14 +99,9 @@ def _groups(result: Shown, names: Sequence[str] | None, times: Any) -> list[list
     every, axes = snapshot_times(result), len(result.manifold.axes)
     if not len(every) or not 0 < axes <= MOST_AXES:
         return others
-    default = _early(every) if axes == 1 else np.unique([len(every) // 4, len(every) - 1])
-    shots = Snapshots.of(result, default if times is None else _nearest(every, times))
+    default = every[-1] * EARLY if axes == 1 else every[[len(every) // 4, -1]]
+    shots = Snapshots.of(result, _nearest(every, default if times is None else times))
     return [density_panels(shots, None if axes == 1 else Chart(result.manifold)), *others]
-
-
-def _early(every: Array) -> Index:
-    """At most five snapshots, denser at the start where things move."""
-    return _nearest(every, EARLY * every[-1])
 
 
 def _nearest(every: Array, times: Any) -> Index:

@@ -32,7 +32,7 @@ class Snapshots:
     """
 
     result: Shown
-    times: Array
+    times: tuple[float, ...]
     left_out: int
     diffusion: xr.Dataset | None
     network: xr.Dataset | None
@@ -49,12 +49,9 @@ class Snapshots:
         if diffusion is not None:
             diffusion = diffusion.isel(snapshot=snapshots)
         left_out = len(times) - len(snapshots)
-        return Snapshots(result, times[snapshots], left_out, diffusion, network, every)
-
-    @property
-    def moments(self) -> tuple[float, ...]:
-        """The times as numbers."""
-        return tuple(map(float, self.times))
+        return Snapshots(
+            result, tuple(times[snapshots].tolist()), left_out, diffusion, network, every
+        )
 
     @property
     def nodes(self) -> int:

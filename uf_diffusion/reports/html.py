@@ -157,7 +157,7 @@ def _numbers(result: Result, found: Iterable[Check]) -> list[tuple[str, str | Ve
 def _moving(result: Result) -> Section:
     """The pictures of the slider, or why there are none."""
     shown = animation(result)
-    times = [f"{t:.4g}" for t in shown.times] if shown.panels else []
+    times = [f"{t:.4g}" for t in shown.times]
     return Section("picture", "Densities", shown.panels, "large", times, shown.note)
 
 
