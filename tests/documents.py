@@ -10,13 +10,16 @@ DOCUMENTS = [
     ROOT / name
     for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "paper_figures/README.md",
                  "meshes/README.md")
-] + sorted((ROOT / "docs").glob("*.md"))  # fmt: skip
+] + [page for page in sorted((ROOT / "docs").rglob("*.md"))
+     if "_build" not in page.relative_to(ROOT).parts]  # fmt: skip
 
+# fences of MyST, by what is in them: a cell of a notebook, and markup for Sphinx
+DIRECTIVES = {"{code-cell}": "python", "{eval-rst}": "rst"}
 WORDS = ("uf-diffusion", "make", "python", "mpiexec", "pytest", "pip", "conda", "sbatch", "ruff",
          "mypy", r"scripts/\S+\.sh", "git", "cp", "cd")  # fmt: skip
 COMMAND = re.compile(rf"(?:\w+=\S+ )*(?:{'|'.join(WORDS)})(?: \S.*)?$")
 BLOCK = re.compile(
-    r"^```(?P<language>\w*)\n(?P<fenced>.*?)^```$|(?<=\n\n)(?P<indented> {4}[^\n]*\n(?: {4}[^\n]*\n|\n)*)",
+    r"^```(?P<language>[\w{}-]*)[^\n]*\n(?P<fenced>.*?)^```$|(?<=\n\n)(?P<indented> {4}[^\n]*\n(?: {4}[^\n]*\n|\n)*)",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -42,7 +45,8 @@ def blocks(text: str) -> list[Block]:
         code = match["fenced"]
         if code is None:
             code = re.sub(r"^ {4}", "", match["indented"], flags=re.MULTILINE)
-        found.append(Block(match["language"] or "", code.rstrip()))
+        language = match["language"] or ""
+        found.append(Block(DIRECTIVES.get(language, language), code.rstrip()))
     return found
 
 
@@ -74,5 +78,8 @@ def commands(text: str) -> list[str]:
 
 
 def links(text: str) -> list[str]:
-    """The targets of links and pictures."""
-    return re.findall(r"\]\(([^)\s]+)\)", text)
+    """The targets of links and pictures, and the pages of tables of contents."""
+    pages = []
+    for contents in re.findall(r"^:::\{toctree\}\n(.*?)^:::$", text, re.MULTILINE | re.DOTALL):
+        pages += [f"{line}.md" for line in contents.split("\n") if re.match(r"\w", line)]
+    return re.findall(r"\]\(([^)\s]+)\)", text) + pages

@@ -1,6 +1,5 @@
 """Documents that cannot rot: their commands run, their Python and TOML too, their links exist."""
 
-import dataclasses
 import importlib
 import itertools
 import re
@@ -11,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tomllib
+import webbrowser
 from pathlib import Path
 
 import pytest
@@ -19,18 +19,22 @@ from processes import environment
 pytest.importorskip("dolfinx")
 
 import configured
-import test_studies
+import small_studies
 from documents import DOCUMENTS, ROOT, Block, blocks, commands, links, prose
 
-import uf_diffusion.cli as cli_module
-from paper_figures import FIGURES, GROUPS, scale
-from uf_diffusion.cli import main
+from paper_figures import scale
+from paper_figures.regenerate import FIGURES, GROUPS
+from uf_diffusion.cli import app, main
+from uf_diffusion.library import saving
+from uf_diffusion.reports import html
 from uf_diffusion.runs import presets
-from uf_diffusion.runs.config import DiffusionConfig, NetworkConfig, ProblemConfig
+from uf_diffusion.runs.building import DENSITIES
 from uf_diffusion.runs.reading import load_config
 from uf_diffusion.studies import error_budget as budget
 from uf_diffusion.studies.catalogue import STUDIES
 
+DOCS = ROOT / "docs"
+GALLERY, WALK = DOCS / "gallery.md", DOCS / "first_change.md"
 SMALL = [word for setting in (
     "problem.t_end=0.0625", "network.width=16", "network.samples=40", "network.teacher_width=36",
     "diffusion.cells=64", "diffusion.snapshots=3", "network.step=0.0078125",
@@ -39,7 +43,7 @@ SMALL = [word for setting in (
 
 def study(words):
     """A study's own small sizes."""
-    small = test_studies.arguments(words[1], "study")[2:]
+    small = small_studies.arguments(words[1], "study")[2:]
     return [word for word in small if word not in ("--out", "study")] if "--out" in words else small
 
 
@@ -59,6 +63,9 @@ REDUCTIONS = {
     "uf-diffusion figures": figures,
     "uf-diffusion resume": [],
     "uf-diffusion report": [],
+    "uf-diffusion open": [],
+    "uf-diffusion export": [],
+    "uf-diffusion keys": [],
     "uf-diffusion mesh": [],
     "uf-diffusion info": [],
     "python meshes/make.py": [],
@@ -67,10 +74,9 @@ REDUCTIONS = {
     "python scripts/benchmarks/distances.py": ["--quick"],
     "python scripts/fault_campaign.py": ["--kills", "1", "--only", "train"],
     "scripts/scaling.sh": ["1", "1", "0"],
-    "ruff": [str(ROOT / "tests" / "documents.py")],
-    "mypy": ["--version"],
 }
-PLACEHOLDERS = {"NAME": "step", "RUN_DIR": "runs/relu-circle", "...": "", ".": ""}
+PLACEHOLDERS = {"NAME": "step", "RUN_DIR": "runs/relu-circle", "COMMAND": "compare", "...": "",
+                ".": ""}  # fmt: skip
 
 
 # what commands in this process take from modules
@@ -122,8 +128,14 @@ def script_with_network(words):
     run(["bash", "-n", words[0]], ROOT)
 
 
+def completion(words):
+    """Changes the user's shell: the option exists."""
+    assert words[1] in app.help_flags or any(words[1] in name for name in app)
+
+
 # commands that cannot run inside a test, and how they are checked
 CHECKED = {
+    "uf-diffusion --install-completion": completion,
     "make": make_target,
     "pytest": named_tests,
     "pip install": extras,
@@ -150,9 +162,12 @@ def cli(words):
     assert stopped.value.code in (0, None)
 
 
+# figures are drawn by tests of their own, the walk through a change changes the package, and the
+# changelog names commands without their arguments
+ELSEWHERE = {GALLERY, WALK, ROOT / "CHANGELOG.md"}
 ALL = {}
 for document in DOCUMENTS:
-    if document.name != "CHANGELOG.md":  # names commands without their arguments
+    if document not in ELSEWHERE:
         for line in commands(document.read_text()):
             ALL.setdefault(line, document.name)
 
@@ -164,7 +179,7 @@ def workplace(tmp_path_factory):
     for name in ("meshes", "scripts"):
         shutil.copytree(ROOT / name, folder / name)
     for document in DOCUMENTS:
-        for block in blocks(document.read_text()):
+        for block in blocks(document.read_text()) if document != WALK else []:
             if block.file:
                 assert not (folder / block.file).exists(), f"two blocks are {block.file}"
                 (folder / block.file).write_text(block.text + "\n")
@@ -183,7 +198,7 @@ def prepare(words):
     """What a command needs that another would have left."""
     if words[1:2] == ["resume"]:
         interrupt(Path(words[2]))
-    if words[1:2] == ["report"]:
+    if words[1:2] in (["report"], ["open"], ["export"]):
         cli(["compare", "relu-circle", *SMALL, "--out", words[2]])
     if words[1:3] == ["mesh", "convert"]:
         cli(["mesh", "make", words[3], "--cells", "20"])
@@ -217,16 +232,19 @@ def test_a_command_of_a_document_runs(line, workplace, monkeypatch):
     if check is not None:
         check(words)
         return
+    end = words.index("--") if "--" in words else len(words)
+    words, petsc = words[:end], words[end:]
     reduction = entry(REDUCTIONS, words)
     assert reduction is not None, f"'{line}' ({ALL[line]}) is in no table of this test"
-    words += reduction(words[1:]) if callable(reduction) else reduction
+    words += [*(reduction(words[1:]) if callable(reduction) else reduction), *petsc]
     monkeypatch.chdir(workplace)
     for module, name, value in SMALLER:
         monkeypatch.setattr(module, name, value)
-    if words[0] == "uf-diffusion" and not launcher:
+    if words[0] == "uf-diffusion" and not launcher and not petsc:
         if "--set" in line or ".toml" in line:  # pictures take longest: the plain commands draw
-            for name in ("_save_figure", "_write_report"):
-                monkeypatch.setattr(cli_module, name, lambda *result: None)
+            monkeypatch.setattr(saving, "save_figure", lambda *result: None)
+            monkeypatch.setattr(html, "write_report", lambda *result: None)
+        monkeypatch.setattr(webbrowser, "open", lambda address: address.endswith("report.html"))
         prepare(words)
         cli(words[1:])
         return
@@ -245,9 +263,10 @@ def test_no_command_escapes():
         assert any(line.startswith(prefix) for line in used), prefix
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_python_and_toml_of_a_document(document, workplace, monkeypatch, tmp_path):
-    """Each Python block that is not a file is run in the order of the page; TOML is loaded."""
+@pytest.mark.parametrize("document", [page for page in DOCUMENTS if page != WALK],
+                         ids=lambda path: str(path.relative_to(ROOT)))  # fmt: skip
+def test_python_and_toml_of_a_document(document, workplace, monkeypatch):
+    """Each Python block or cell that is not a file is run in the order of the page; TOML is loaded."""
     monkeypatch.chdir(workplace)
     names = {"__name__": "document"}
     for block in blocks(document.read_text()):
@@ -256,7 +275,74 @@ def test_python_and_toml_of_a_document(document, workplace, monkeypatch, tmp_pat
         elif block.language == "toml":
             load_config(loaded(block, workplace))
         else:
-            assert block.language in ("", "sh", "python")
+            assert block.language in ("", "sh", "python", "rst")
+
+
+@pytest.fixture(scope="module")
+def changed(tmp_path_factory):
+    """A copy of the package and its tests with the change that the walk makes."""
+    folder = tmp_path_factory.mktemp("changed")
+    unneeded = shutil.ignore_patterns("__pycache__")
+    for name in ("uf_diffusion", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=unneeded)
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, folder / name)
+    for block in blocks(WALK.read_text()):
+        first, _, rest = block.text.partition("\n")
+        if block.file:
+            home = "uf_diffusion/problem" if block.language == "python" else "."
+            (folder / home / block.file).write_text(rest + "\n")
+        elif block.language == "python":
+            with (folder / first.removeprefix("# append to ")).open("a") as file:
+                file.write(f"\n\n{rest}\n")
+        elif block.language == "diff":
+            apply(rest, folder / first.removeprefix("--- "))
+    return folder
+
+
+def apply(change, path):
+    """Make a change whose lines begin with a space, a minus or a plus; it fits one place alone."""
+    before, after = ("\n".join(line[1:] for line in change.split("\n") if line[0] in signs) + "\n"
+                     for signs in (" -", " +"))  # fmt: skip
+    text = path.read_text()
+    assert text.count(before) == 1, f"{path.name}: {before}"
+    path.write_text(text.replace(before, after))
+
+
+def test_the_walk_through_a_change_arrives(changed):
+    """The changed copy passes the walk's tests and that of the reference of keys; it runs."""
+    there = {"PYTHONPATH": changed}
+    tests = [
+        "tests/problem/test_densities.py",
+        "tests/test_cli.py",
+        "-k",
+        "integral or tilted or key",
+    ]
+    run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests], changed, **there)
+    there_alone = "import uf_diffusion as uf; print(uf.Tilted(slope=0.1))"
+    run([sys.executable, "-c", there_alone], changed, **there)
+    found = commands(WALK.read_text())
+    assert "uf-diffusion solve tilted.toml" in found
+    for words in map(shlex.split, found):
+        if words[0] == "uf-diffusion":
+            more = [] if words[1] == "keys" else SMALL
+            run([sys.executable, "-m", "uf_diffusion", *words[1:], *more], changed, **there)
+        else:
+            entry(CHECKED, words)(words)
+    style = ["check", "--config", ROOT / "pyproject.toml", "uf_diffusion/problem/tilted.py"]
+    run([sys.executable, "-m", "ruff", *style], changed)
+
+
+def test_the_gallery_shows_all_figures():
+    """Each picture is there with the command that makes it; tests/figures draws the figures."""
+    text = GALLERY.read_text()
+    shown = {Path(target).name for target in links(text) if not target.endswith(".md")}
+    drawn = {path.name for path in (ROOT / "paper_figures" / "rendered").iterdir()}
+    assert shown >= drawn - {"agreement.txt"}
+    named = {line.split()[-1] for line in commands(text) if line.startswith("uf-diffusion figures")}
+    assert named == set(FIGURES)
+    others = [line for line in commands(text) if not line.startswith("uf-diffusion figures")]
+    assert all(line in ALL for line in others), others
 
 
 def loaded(block: Block, folder: Path) -> Path:
@@ -287,7 +373,8 @@ def test_paths_in_code_exist():
     for document in DOCUMENTS:
         for path in re.findall(r"`((?:uf_diffusion|scripts|tests|docs|meshes|paper_figures)/[\w./-]*)`",
                                prose(document.read_text())):  # fmt: skip
-            assert (ROOT / path).exists(), f"{document.name}: {path}"
+            made = document == WALK and path == "uf_diffusion/problem/tilted.py"
+            assert made or (ROOT / path).exists(), f"{document.name}: {path}"
 
 
 def test_the_fault_campaign_names_what_exists():
@@ -299,13 +386,39 @@ def test_the_fault_campaign_names_what_exists():
         assert case.command[1] in names.get(case.command[0], presets())
 
 
-def test_the_reference_of_the_configuration_is_complete():
-    """Every key of every section is in the README's file."""
-    text = next(b.text for b in blocks((ROOT / "README.md").read_text()) if b.language == "toml")
-    for cls in (ProblemConfig, DiffusionConfig, NetworkConfig):
-        for field in dataclasses.fields(cls):
-            key = field.metadata.get("key", field.name)
-            assert re.search(rf"\b{key}\b", text), key
+def test_the_reference_of_the_configuration_is_complete(monkeypatch):
+    """The site's tables have every key, with its default in TOML and a meaning."""
+    pytest.importorskip("docutils")
+    monkeypatch.syspath_prepend(DOCS / "extensions")
+    reference = importlib.import_module("configuration_reference")
+    page = (DOCS / "configuration.md").read_text()
+    for section, keys in tomllib.loads(load_config("relu-circle").to_toml()).items():
+        rows = {row[0]: (row[1], row[3]) for row in reference.section_rows(section)}
+        assert rows.keys() == keys.keys()
+        assert all(meaning for _, meaning in rows.values())
+        for default, _ in rows.values():
+            assert default == "not given" or tomllib.loads(f"x = {default}")
+        assert f":::{{configuration-keys}} {section}\n" in page
+    assert {row[0] for row in reference.density_rows()} == set(DENSITIES)
+    assert reference.preset_texts().keys() == set(presets())
+
+
+def test_every_command_is_in_the_guide():
+    """The table of the command line has each command that a user can give."""
+    page = (DOCS / "command_line.md").read_text()
+    rows = " ".join(re.findall(r"^\| (`.*?) \|", page, re.MULTILINE))
+    named = set(re.findall(r"`([a-z][\w-]*)`", rows))
+    assert {name for name in app if not name.startswith("-")} <= named
+
+
+def test_the_readme_is_short():
+    """At most 6 kB, with the six lines from a teacher to a figure and three commands."""
+    text = (ROOT / "README.md").read_text()
+    assert len(text.encode()) <= 6000
+    code = next(block.text for block in blocks(text) if block.language == "python")
+    assert len(code.split("\n")) <= 10
+    assert "lambda" in code
+    assert len([line for line in commands(text) if line.startswith("uf-diffusion")]) >= 3
 
 
 def test_the_table_of_figures_is_complete():

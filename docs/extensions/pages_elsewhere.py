@@ -1,7 +1,7 @@
 """Pages of the site whose text is a file outside docs/, such as CONTRIBUTING.md.
 
-The page in docs/ is a line with a link to the file. When the site is built the file's text takes its
-place, and links between pages and these files are changed so that they lead to pages of the site.
+The page in docs/ is a line with a link to the file. When the site is built the file's text takes
+its place, and links between pages and these files are changed so that they stay on the site.
 """
 
 import os
