@@ -29,9 +29,10 @@ figures: $(VENV)/.ready
 verify: $(VENV)/.ready
 	$(BIN)/python scripts/verify.py
 
-# style, format, types, and that imports point down
+# style, format, types, that imports point down, and the other rules of the house
 lint: $(VENV)/.ready-test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/test_rules.py
 
 # the documentation site; notebooks are executed, and a warning is an error
 docs: $(VENV)/.ready-docs

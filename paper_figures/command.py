@@ -8,11 +8,11 @@ from typing import Annotated
 import cyclopts
 
 from paper_figures import GROUP_NAMES
-from uf_diffusion.reports.terminal import Talk
+from uf_diffusion.reports.terminal import Verbosity
 
 __all__ = ["figures"]
 
-PLAIN = Talk()
+USUAL = Verbosity()
 
 
 def figures(
@@ -35,10 +35,12 @@ def figures(
     out: Annotated[
         Path | None, cyclopts.Parameter(name="--out", help="Default runs/figures or runs/quick.")
     ] = None,
-    talk: Annotated[Talk, cyclopts.Parameter(name="*", negative="", show_default=False)] = PLAIN,
+    verbosity: Annotated[
+        Verbosity, cyclopts.Parameter(name="*", negative="", show_default=False)
+    ] = USUAL,
 ) -> None:
     """Regenerate the paper's figures, and ours. When interrupted, repeat it: it goes on."""
     from paper_figures.work import draw_figures
 
     seeds = (1 if quick else 6) if seeds is None else seeds
-    draw_figures(names, quick, widest, seeds, out, talk)
+    draw_figures(names, quick, widest, seeds, out, verbosity)

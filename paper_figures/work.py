@@ -10,7 +10,7 @@ from paper_figures.scale import Scale
 from uf_diffusion.core import mpi
 from uf_diffusion.core.files import write_text
 from uf_diffusion.library.commands import tell_failures
-from uf_diffusion.reports.terminal import Talk
+from uf_diffusion.reports.terminal import Verbosity
 from uf_diffusion.reports.text import provenance_lines, time_line
 from uf_diffusion.results.provenance import run_attributes
 from uf_diffusion.runs.folders import run_folder
@@ -19,27 +19,32 @@ __all__ = ["draw_figures"]
 
 
 def draw_figures(
-    names: Sequence[str], quick: bool, widest: int, seeds: int, out: Path | None, talk: Talk
+    names: Sequence[str],
+    quick: bool,
+    widest: int,
+    seeds: int,
+    out: Path | None,
+    verbosity: Verbosity,
 ) -> None:
     """The figures of some names, into a folder."""
     scale = Scale(seeds, quick, widest)
     folder = out or Path("runs") / ("quick" if quick else "figures")
     wanted = chosen(names)
-    with talk.heeded(), run_folder(folder, mark="runs"):
+    with verbosity.applied(), run_folder(folder, mark="runs"):
         drawn = regenerate(wanted, scale, folder)
         ranks = mpi.size()
-        mpi.on_root(lambda: _tell(drawn, folder, ranks, talk))
+        mpi.on_root(lambda: _tell(drawn, folder, ranks, verbosity))
 
 
-def _tell(drawn: Report, folder: Path, ranks: int, talk: Talk) -> None:
+def _tell(drawn: Report, folder: Path, ranks: int, verbosity: Verbosity) -> None:
     if drawn.agreement:
         write_text(folder / "agreement.txt", drawn.agreement + "\n")
-    if not talk.quiet:
+    if not verbosity.quiet:
         _print(drawn)
-        if talk.verbose:
+        if verbosity.verbose:
             print("\n".join(provenance_lines(run_attributes("", 0, drawn.total))))
         print(time_line(ranks))
-    tell_failures(drawn.failures, "their figures are missing", talk)
+    tell_failures(drawn.failures, "their figures are missing", verbosity)
 
 
 def _print(drawn: Report) -> None:

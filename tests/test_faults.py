@@ -289,14 +289,14 @@ ALONE = """
 import sys
 from mpi4py import MPI
 from uf_diffusion import cli
-from uf_diffusion.library import commands
+from uf_diffusion.library import running
 
 def job(setup, folder):
     if MPI.COMM_WORLD.rank == 1:
         raise {error}
     MPI.COMM_WORLD.barrier()
 
-commands.RUNS["train"] = job
+running.JOBS["train"] = job
 cli.main(["train", "--out", sys.argv[1]])
 """
 

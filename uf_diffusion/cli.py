@@ -18,7 +18,7 @@ import cyclopts
 
 from uf_diffusion.core.errors import InputError, Interrupted, RunFailure
 from uf_diffusion.core.version import __version__
-from uf_diffusion.reports.terminal import Talk, told_at_once
+from uf_diffusion.reports.terminal import Verbosity, warnings_at_once
 from uf_diffusion.runs import presets
 from uf_diffusion.studies import NAMES as STUDIES
 
@@ -57,9 +57,9 @@ Force = Annotated[
         help="Give up an interrupted run of something else in the folder, and replace its files.",
     ),
 ]
-Wordiness = Annotated[Talk, cyclopts.Parameter(name="*", negative="", show_default=False)]
+Verbose = Annotated[Verbosity, cyclopts.Parameter(name="*", negative="", show_default=False)]
 Folder = Annotated[Path, cyclopts.Parameter(help="A run's folder.")]
-PLAIN = Talk()
+USUAL = Verbosity()
 
 
 @app.command
@@ -73,12 +73,12 @@ def compare(
     set_: Set = [],
     out: Out = None,
     force: Force = False,
-    talk: Wordiness = PLAIN,
+    verbosity: Verbose = USUAL,
 ) -> None:
     """Solve the PDE, train the network, and measure how far they are apart."""
     from uf_diffusion.library import commands
 
-    commands.run("compare --budget" if budget else "compare", config, set_, out, talk, force)
+    commands.run("compare --budget" if budget else "compare", config, set_, out, verbosity, force)
 
 
 @app.command
@@ -89,12 +89,12 @@ def solve(
     set_: Set = [],
     out: Out = None,
     force: Force = False,
-    talk: Wordiness = PLAIN,
+    verbosity: Verbose = USUAL,
 ) -> None:
     """Solve the PDE alone."""
     from uf_diffusion.library import commands
 
-    commands.run("solve", config, set_, out, talk, force)
+    commands.run("solve", config, set_, out, verbosity, force)
 
 
 @app.command
@@ -106,12 +106,12 @@ def spectrum(
     set_: Set = [],
     out: Out = None,
     force: Force = False,
-    talk: Wordiness = PLAIN,
+    verbosity: Verbose = USUAL,
 ) -> None:
     """Print the smallest non-zero eigenvalues of the weighted Laplacian; they set the last rate."""
     from uf_diffusion.library import commands
 
-    commands.spectrum(config, set_, count, out, talk, force)
+    commands.spectrum(config, set_, count, out, verbosity, force)
 
 
 @app.command
@@ -122,12 +122,12 @@ def train(
     set_: Set = [],
     out: Out = None,
     force: Force = False,
-    talk: Wordiness = PLAIN,
+    verbosity: Verbose = USUAL,
 ) -> None:
     """Train the network alone."""
     from uf_diffusion.library import commands
 
-    commands.run("train", config, set_, out, talk, force)
+    commands.run("train", config, set_, out, verbosity, force)
 
 
 @app.command
@@ -145,12 +145,12 @@ def study(
     set_: Set = [],
     out: Out = None,
     force: Force = False,
-    talk: Wordiness = PLAIN,
+    verbosity: Verbose = USUAL,
 ) -> None:
     """Measure an order of convergence or a rate. An interrupted study goes on when repeated."""
     from uf_diffusion.library import commands
 
-    commands.study(name, config, set_, values, seeds, out, talk, force)
+    commands.study(name, config, set_, values, seeds, out, verbosity, force)
 
 
 @app.command
@@ -194,12 +194,12 @@ def resume(
     run_dir: Annotated[Path, cyclopts.Parameter(help="An interrupted run's folder.")],
     /,
     *,
-    talk: Wordiness = PLAIN,
+    verbosity: Verbose = USUAL,
 ) -> None:
     """Go on with an interrupted run, on any number of ranks."""
     from uf_diffusion.library import commands
 
-    commands.resume(run_dir, talk)
+    commands.resume(run_dir, verbosity)
 
 
 @app.command
@@ -260,7 +260,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         if petsc := argv[end + 1 :]:
             _petsc_options(petsc)
-        with told_at_once():
+        with warnings_at_once():
             app(argv[:end], exit_on_error=False, print_error=False)
     except (InputError, RunFailure, cyclopts.CycloptsError) as error:  # the same on all ranks
         _fail(" ".join(str(error).split()), 1, "--verbose" in argv[:end])

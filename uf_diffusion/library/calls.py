@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,21 +21,21 @@ from uf_diffusion.kernels.features import Radial, ReLU
 from uf_diffusion.kernels.own_features import placed_features
 from uf_diffusion.library.objects import Comparison, Outcome, Solution, Spectrum, TrainedNetwork
 from uf_diffusion.library.objects import outcome as object_of
-from uf_diffusion.library.saving import load_result, save
+from uf_diffusion.library.running import JOBS, complete
+from uf_diffusion.library.saving import load_result
 from uf_diffusion.network.run import Training
 from uf_diffusion.problem import Problem
 from uf_diffusion.results.timings import Timings
 from uf_diffusion.runs import jobs
+from uf_diffusion.runs.checkpoints import Job
 from uf_diffusion.runs.comparing import distances
 from uf_diffusion.runs.config import Config
 from uf_diffusion.runs.describing import features_keys, problem_keys
 from uf_diffusion.runs.reading import changes_of, load_config
-from uf_diffusion.runs.result import Result
 from uf_diffusion.runs.setup import Setup
 from uf_diffusion.runs.solving import equation
 from uf_diffusion.runs.training import training as training_of
 from uf_diffusion.runs.warnings_after import findings
-from uf_diffusion.studies.error_budget import compare_with_budget
 
 if TYPE_CHECKING:
     from uf_diffusion.diffusion.time_stepping import DiffusionState, Evolution
@@ -44,15 +45,6 @@ __all__ = ["compare", "evolution", "load", "run", "solve", "spectrum", "stepping
 
 SNAPSHOTS = 17  # sixteenths of a run: training steps of a power of two meet them
 TOGETHER = 1e-9  # times closer than this are one time
-
-# what a run does, by its name on the command line and in a checkpoint
-RUNS: dict[str, Callable[..., Result]] = {
-    "solve": jobs.solve,
-    "train": jobs.train,
-    "compare": jobs.compare,
-    "compare --budget": compare_with_budget,
-    "spectrum": jobs.spectrum,
-}
 
 
 def solve(
@@ -230,6 +222,7 @@ def run(
     overrides: Sequence[str] = (),
     watch: Watch = (),
     cautious: bool = True,
+    force: bool = False,
 ) -> Any:
     """Do what a configuration says: what the command line does.
 
@@ -241,6 +234,7 @@ def run(
         overrides: "section.key=value" each.
         watch: functions to call with each state.
         cautious: whether to measure what could make the numbers wrong, and to warn.
+        force: whether to give up another run's checkpoint that lies in the folder.
 
     Returns:
         A `Solution`, a `TrainedNetwork`, a `Comparison` or a `Spectrum`.
@@ -250,24 +244,19 @@ def run(
         RunFailure: when a computation cannot go on.
         Unwritable: when a file cannot be written.
     """
-    if job not in RUNS:
-        raise unknown("job", job, RUNS)
     config = source if isinstance(source, Config) else load_config(source, overrides)
     if isinstance(source, Config) and overrides:
         config = source.changed(**changes_of(overrides))
     setup, folder = Setup(config), None if out is None else Path(out)
+    if job == "compare --budget" and folder is None:
+        raise InputError("An error budget keeps its reference problems: it needs a folder out.")
     if job == "spectrum":
-        result = jobs.spectrum(setup)
-    elif job == "compare --budget":
-        if folder is None:
-            raise InputError("An error budget keeps its reference problems: it needs a folder out.")
-        result = compare_with_budget(setup, folder)
+        work = partial(jobs.spectrum, setup, cautious=cautious)
+    elif job in JOBS:
+        work = partial(JOBS[job], setup, folder, watch, cautious=cautious)
     else:
-        result = RUNS[job](setup, folder, watch, cautious=cautious)
-    found = object_of(result, job)
-    if folder is not None:
-        save(found, folder)
-    return found
+        raise unknown("job", job, [*JOBS, "spectrum"])
+    return object_of(work() if folder is None else complete(Job(job, config), work, folder, force))
 
 
 def load(folder: str | Path) -> Any:

@@ -6,139 +6,85 @@ import os
 import platform
 import shutil
 import sys
-import warnings
 import webbrowser
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from uf_diffusion.core import mpi
-from uf_diffusion.core.errors import Finding, InputError, RunFailure, Unwritable
+from uf_diffusion.core.errors import InputError, RunFailure
 from uf_diffusion.core.files import write_text
 from uf_diffusion.core.version import __version__
-from uf_diffusion.library.saving import load_result, publish, save_figure
-from uf_diffusion.reports.terminal import Talk
+from uf_diffusion.library.running import JOBS, complete, only_work_of
+from uf_diffusion.library.saving import load_result, save_figure
+from uf_diffusion.reports.terminal import Verbosity
 from uf_diffusion.reports.text import print_summary, provenance_lines, time_line
 from uf_diffusion.results.provenance import run_attributes, version_of
 from uf_diffusion.results.timings import Timings
 from uf_diffusion.runs import jobs, presets
-from uf_diffusion.runs.checkpoints import CHECKPOINT, Job, has_begun, interrupted, work_of
-from uf_diffusion.runs.config import Config
+from uf_diffusion.runs.checkpoints import Job, interrupted
 from uf_diffusion.runs.folders import run_folder
 from uf_diffusion.runs.reading import load_config
 from uf_diffusion.runs.result import Result
 from uf_diffusion.runs.setup import Setup
-from uf_diffusion.runs.warnings_after import findings
-from uf_diffusion.studies.error_budget import compare_with_budget
 
-__all__ = ["RUNS", "export", "info", "keys", "open_report", "report", "resume", "run", "spectrum",
+__all__ = ["export", "info", "keys", "open_report", "report", "resume", "run", "spectrum",
            "study", "tell_failures"]  # fmt: skip
-
-# what a run of the command line and a checkpoint can do, by its name
-RUNS: dict[str, Callable[[Setup, Path], Result]] = {
-    "solve": jobs.solve,
-    "train": jobs.train,
-    "compare": jobs.compare,
-    "compare --budget": compare_with_budget,
-}
 
 
 def run(
-    job: str, source: str, overrides: Sequence[str], out: Path | None, talk: Talk, force: bool
+    job: str,
+    source: str,
+    overrides: Sequence[str],
+    out: Path | None,
+    verbosity: Verbosity,
+    force: bool,
 ) -> None:
     """Do a job of a preset or a file, into a folder."""
     config = load_config(source, overrides)
-    with talk.heeded():
-        _complete(job, config, out or Path("runs") / config.name, talk, force)
+    _run(Job(job, config), out or Path("runs") / config.name, verbosity, force)
 
 
-def resume(folder: Path, talk: Talk) -> None:
+def resume(folder: Path, verbosity: Verbosity) -> None:
     """Go on with the run that a folder's checkpoint is of."""
-    name, config = interrupted(folder)
-    if name not in RUNS:
-        raise InputError(f"The checkpoint in '{folder}' is of an unknown job, '{name}'.")
-    with talk.heeded():
-        _complete(name, config, folder, talk, force=False)
+    job = interrupted(folder)
+    if job.name not in JOBS:
+        raise InputError(f"The checkpoint in '{folder}' is of an unknown job, '{job.name}'.")
+    _run(job, folder, verbosity)
 
 
-def _complete(job: str, config: Config, folder: Path, talk: Talk, force: bool) -> None:
-    """Compute; then store, draw, summarise. Whatever stops it says how to go on."""
-    with run_folder(folder), _only_work_of(folder, Job(job, config), force):
-        try:
-            result = RUNS[job](Setup(config), folder)
-            mpi.on_root(lambda: _finish(result, folder, talk))
-        except (KeyboardInterrupt, Unwritable) as stop:
-            if not has_begun(folder, Job(job, config)):
-                raise
-            said = str(stop) or "Interrupted."
-            raise type(stop)(f"{said} Go on with: uf-diffusion resume {folder}") from None
+def _run(job: Job, folder: Path, verbosity: Verbosity, force: bool = False) -> None:
+    with verbosity.applied():
+        work = partial(JOBS[job.name], Setup(job.config), folder)
+        complete(job, work, folder, force, partial(_summarise, folder, verbosity))
 
 
-@contextmanager
-def _only_work_of(folder: Path, job: Job, force: bool) -> Iterator[None]:
-    """Before any work: nobody else's is in the folder, or it is given up once the job has begun.
-
-    A job that is refused before it begins leaves the other's checkpoint where it was.
-
-    Args:
-        folder: of a run, taken.
-        job: that is to be done there.
-        force: whether to give up the work of others.
-
-    Raises:
-        InputError: on all ranks, where there is such work, and no force.
-    """
-    aside = mpi.on_root(lambda: _set_aside(folder, job, force))
-    try:
-        yield
-    except BaseException:
-        if aside is not None:  # on rank 0, which waits for nobody here: the others may be gone
-            aside.unlink() if (folder / CHECKPOINT).exists() else aside.rename(folder / CHECKPOINT)
-        raise
-    if aside is not None:
-        aside.unlink()
-
-
-def _set_aside(folder: Path, job: Job, force: bool) -> Path | None:
-    """Put another job's checkpoint under another name; that name, or nothing."""
-    try:
-        work_of(folder, job)
-    except InputError:
-        if not force:
-            raise
-        return (folder / CHECKPOINT).rename(folder / f".given-up-{CHECKPOINT}")
-    return None
-
-
-def _finish(result: Result, folder: Path, talk: Talk) -> None:
-    publish(result, folder)
-    if not talk.quiet:
-        print_summary(result, folder, talk.verbose)
+def _summarise(folder: Path, verbosity: Verbosity, result: Result) -> None:
+    if not verbosity.quiet:
+        print_summary(result, folder, verbosity.verbose)
 
 
 def spectrum(
-    source: str, overrides: Sequence[str], count: int, out: Path | None, talk: Talk, force: bool
+    source: str,
+    overrides: Sequence[str],
+    count: int,
+    out: Path | None,
+    verbosity: Verbosity,
+    force: bool,
 ) -> None:
     """Eigenvalues of a preset's or a file's problem, into a folder of their own."""
     config = load_config(source, overrides)
     folder = out or Path("runs") / f"spectrum-{config.name}"
-    job = Job("spectrum", config)
-    with talk.heeded(), run_folder(folder), _only_work_of(folder, job, force):
-        result = jobs.spectrum(Setup(config), count)
-        mpi.on_root(lambda: _warn_of_findings(result))
-        mpi.on_root(lambda: _finish(result, folder, talk))
-
-
-def _warn_of_findings(result: Result) -> None:
-    result.warn(found := findings(result))
-    for sentence in found:
-        warnings.warn(sentence, Finding, stacklevel=2)
+    with verbosity.applied():
+        work = partial(jobs.spectrum, Setup(config), count)
+        summarise = partial(_summarise, folder, verbosity)
+        complete(Job("spectrum", config), work, folder, force, summarise)
 
 
 def study(
     name: str, source: str, overrides: Sequence[str], values: str, seeds: int | None,
-    out: Path | None, talk: Talk, force: bool,
+    out: Path | None, verbosity: Verbosity, force: bool,
 ) -> None:  # fmt: skip
     """A study's runs, those that are missing, then its table and figure."""
     from uf_diffusion.studies.cache import Runs
@@ -148,16 +94,16 @@ def study(
     clock = Timings()
     plan = study_named(name).plan(source, overrides, numbers(values), seeds)
     folder, text = out or Path("runs") / f"study-{name}", plan.base.to_toml()
-    with talk.heeded(), run_folder(folder):
-        with _only_work_of(folder, Job("study", plan.base), force):
+    with verbosity.applied(), run_folder(folder):
+        with only_work_of(folder, Job("study", plan.base), force):
             mpi.on_root(lambda: write_text(folder / "run.toml", text))
         results = Runs(folder / "runs").results(plan.runs)
         attributes = run_attributes(text, plan.base.network.seed, clock.total)
-        mpi.on_root(lambda: _finish_study(plan, results, folder, attributes, talk))
+        mpi.on_root(lambda: _finish_study(plan, results, folder, attributes, verbosity))
 
 
 def _finish_study(
-    plan: Any, results: list[Any], folder: Path, attributes: dict[str, Any], talk: Talk
+    plan: Any, results: list[Any], folder: Path, attributes: dict[str, Any], verbosity: Verbosity
 ) -> None:
     import xarray as xr
 
@@ -167,29 +113,29 @@ def _finish_study(
     data = plan.measured(results).assign_attrs(attributes)
     write_result(folder / "study.nc", xr.DataTree(data))
     save_figure(draw_study(data), folder)
-    if not talk.quiet:
+    if not verbosity.quiet:
         print(f"{study_table(data)}\n")
-        if talk.verbose:
+        if verbosity.verbose:
             print("\n".join(provenance_lines(attributes)))
         print(time_line(attributes["ranks"]))
         print(f"figure    {folder / 'figure.png'}\nresult    {folder / 'study.nc'}")
-    tell_failures(plan.failures(results), "the study lacks them", talk)
+    tell_failures(plan.failures(results), "the study lacks them", verbosity)
 
 
-def tell_failures(failures: Sequence[str], loss: str, talk: Talk) -> None:
+def tell_failures(failures: Sequence[str], loss: str, verbosity: Verbosity) -> None:
     """Print what failed, and fail.
 
     Args:
         failures: a sentence for each run that failed.
         loss: what that means, the end of a sentence.
-        talk: where quiet, the failures go to stderr.
+        verbosity: where quiet, the failures go to stderr.
 
     Raises:
         RunFailure: where there is any.
     """
     if failures:
         lines = "\n".join(f"failed    {sentence}" for sentence in failures)
-        print(lines, file=sys.stderr if talk.quiet else sys.stdout)
+        print(lines, file=sys.stderr if verbosity.quiet else sys.stdout)
         raise RunFailure(f"{len(failures)} run(s) failed; {loss}.")
 
 

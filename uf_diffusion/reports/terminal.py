@@ -12,11 +12,11 @@ from typing import TextIO
 
 from uf_diffusion.core.errors import Caution, Finding, InputError
 
-__all__ = ["Talk", "process_seconds", "told_at_once"]
+__all__ = ["Verbosity", "process_seconds", "warnings_at_once"]
 
 
 @dataclass(frozen=True)
-class Talk:
+class Verbosity:
     """How much a command says.
 
     Attributes:
@@ -28,7 +28,7 @@ class Talk:
     verbose: bool = False
 
     @contextmanager
-    def heeded(self) -> Iterator[None]:
+    def applied(self) -> Iterator[None]:
         """Inside, warnings and progress are as wished.
 
         Raises:
@@ -38,12 +38,12 @@ class Talk:
 
         if self.quiet and self.verbose:
             raise InputError("Of --quiet and --verbose one can be given, not both.")
-        with progress_as("nothing" if self.quiet else "lines"), told_at_once(self.quiet):
+        with progress_as("nothing" if self.quiet else "lines"), warnings_at_once(self.quiet):
             yield
 
 
 @contextmanager
-def told_at_once(findings: bool = False) -> Iterator[None]:
+def warnings_at_once(findings: bool = False) -> Iterator[None]:
     """Cautions go to stderr before the work, whether or not it ends.
 
     Args:

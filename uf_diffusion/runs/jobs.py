@@ -166,7 +166,7 @@ def follow(setup: Setup) -> Result:
     return gathered(setup, clock, network=particles, comparison=compared)
 
 
-def spectrum(setup: Setup, count: int = 6) -> Result:
+def spectrum(setup: Setup, count: int = 6, *, cautious: bool = True) -> Result:
     """What governs the last rate, and what the features see.
 
     The smallest non-zero eigenvalues of the weighted Laplacian -(1/nu) div(nu grad), and the
@@ -175,6 +175,7 @@ def spectrum(setup: Setup, count: int = 6) -> Result:
     Args:
         setup: the run; its manifold, densities, features and mesh are used.
         count: how many of the Laplacian's, from 1 to 100.
+        cautious: whether to look for what makes the numbers wrong, see `findings`.
 
     Returns:
         A result with the groups /kernel and /spectrum on rank 0, without /spectrum where there is
@@ -185,6 +186,7 @@ def spectrum(setup: Setup, count: int = 6) -> Result:
         SolverFailure: when the eigenvalue solver fails.
     """
     clock = Timings()
+    before: list[str] | None = [] if cautious else None
     whole_number("The number of eigenvalues", count, 1, 100)
     seen = _seen(setup)
     kernel = dataset(
@@ -196,7 +198,7 @@ def spectrum(setup: Setup, count: int = 6) -> Result:
         initial_share=(("row",), seen.initial_share),
     ).assign_attrs(seen.attributes)
     if not _installed("dolfinx"):
-        return gathered(setup, clock, kernel=kernel)
+        return _noted(gathered(setup, clock, kernel=kernel), before)
     require_memory_of_spectrum(setup.grid)
     solver = unconstrained(setup)
     if len(solver.grid.nodes) < 4 * count + 20:
@@ -206,14 +208,14 @@ def spectrum(setup: Setup, count: int = 6) -> Result:
     values, functions = eigenpairs(solver, count)
     function, teacher = solver.gathered(functions), solver.gathered(solver.teacher)
     if function is None:
-        return gathered(setup, clock)
+        return _noted(gathered(setup, clock), before)
     group = dataset(
         eigenvalue=(("mode",), values),
         node_position=(("node", "ambient"), solver.grid.nodes),
         teacher=(("node",), teacher),
         eigenfunction=(("mode", "node"), function),
     )
-    return gathered(setup, clock, kernel=kernel, spectrum=group)
+    return _noted(gathered(setup, clock, kernel=kernel, spectrum=group), before)
 
 
 def gathered(setup: Setup, clock: Timings, **groups: xr.Dataset | None) -> Result:

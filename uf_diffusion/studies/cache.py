@@ -34,7 +34,7 @@ WORK: dict[str, Callable[[Setup], Result]] = {
     "train": partial(train, cautious=False),
     "compare": partial(compare, cautious=False),
     "follow": follow,
-    "spectrum": spectrum,
+    "spectrum": partial(spectrum, cautious=False),
 }
 
 

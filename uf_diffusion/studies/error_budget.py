@@ -24,6 +24,7 @@ import xarray as xr
 from uf_diffusion.core import mpi
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError, RunFailure
+from uf_diffusion.core.progress import Watch
 from uf_diffusion.distances.energy_distances import (
     energy_distance,
     energy_distance_series,
@@ -119,13 +120,16 @@ def _by_dimension(choice: tuple[int, int], manifold: Manifold) -> int:
     return choice[0 if manifold.dim == 1 else 1]
 
 
-def compare_with_budget(setup: Setup, folder: Path) -> Result:
+def compare_with_budget(
+    setup: Setup, folder: Path, watch: Watch = (), *, cautious: bool = True
+) -> Result:
     """`compare`, and the group /budget beside its groups.
 
     Args:
         setup: the run.
         folder: of the run; its folder "budget" keeps the reference problems' results, so that what
             is there need not be solved again.
+        watch, cautious: as `compare` takes them.
 
     Raises:
         InputError: as `compare` does, and for a network without a limit.
@@ -134,7 +138,7 @@ def compare_with_budget(setup: Setup, folder: Path) -> Result:
     config = setup.config
     rungs = ladder(_on_clock(config))  # its mistakes first
     clock = Timings()
-    result = compare(setup, folder, job="compare --budget")
+    result = compare(setup, folder, watch, "compare --budget", cautious=cautious)
     with clock.part("error budget"):
         results = Runs(folder / "budget").results([rung.run for rung in rungs])
         group = mpi.on_root(lambda: budget(result, rungs, results))
