@@ -10,7 +10,7 @@ import numpy as np
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
-from uf_diffusion.core.wording import cause
+from uf_diffusion.core.wording import cause, shown
 from uf_diffusion.kernels.base import Feature
 from uf_diffusion.problem.manifolds import NOWHERE, Manifold
 
@@ -36,6 +36,11 @@ def placed_features(features: Any, manifold: Manifold, name: str = "") -> Featur
     if getattr(features, "manifold", manifold) is NOWHERE and not isinstance(features, type):
         features = replace(features, manifold=manifold)
     name = name or str(getattr(features, "__qualname__", type(features).__qualname__))
+    if not callable(features):
+        raise InputError(
+            f"Features are a value such as ReLU(), or what makes a Feature of a manifold, not "
+            f"{shown(features)}."
+        )
     value = _complete(features) and not isinstance(features, type)
     return _tried(name, manifold, (lambda _: features) if value else features)
 

@@ -277,7 +277,7 @@ def _diffusion_setup(
 ) -> Setup:  # fmt: skip
     grid = _grid(mesh, degree)
     sections = {
-        "problem": {**_described(problem), "t_end": until, "limit": limit},
+        "problem": {**_described(problem), "t_end": _until(until), "limit": limit},
         "diffusion": {"snapshots": _times(snapshots), "cells": cells, "scheme": scheme,
                       "degree": degree if grid is None else grid.degree, "rtol": rtol,
                       "step": step},
@@ -298,7 +298,7 @@ def _network_setup(
         if name not in known:
             raise unknown("argument", name, known)
     sections = {
-        "problem": {**described, "t_end": until},
+        "problem": {**described, "t_end": _until(until)},
         "diffusion": {"snapshots": _times(snapshots), **(diffusion or {})},
         "network": {**features_keys(phi), **settings},
     }
@@ -309,6 +309,13 @@ def _described(problem: Problem) -> dict[str, Any]:
     if not isinstance(problem, Problem):
         raise InputError(f"A Problem is needed here, not {shown(problem)}.")
     return problem_keys(problem)
+
+
+def _until(until: Any) -> float:
+    """A final time that a caller gave."""
+    if not isinstance(until, int | float | np.number) or not 0 < until < np.inf:
+        raise InputError(f"until must be a positive number, not {shown(until)}.")
+    return float(until)
 
 
 def _times(snapshots: Any) -> Any:

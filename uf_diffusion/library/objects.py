@@ -102,7 +102,7 @@ class Solution(Outcome):
     def __repr__(self) -> str:
         return one_line(
             "Solution", manifold=repr(self.manifold), nodes=len(self.grid.nodes),
-            snapshots=len(self.times), t_end=float(self.times[-1]),
+            snapshots=len(self.times), until=float(self.times[-1]),
         )  # fmt: skip
 
 
@@ -152,7 +152,7 @@ class TrainedNetwork(Outcome):
     def __repr__(self) -> str:
         return one_line(
             "TrainedNetwork", manifold=repr(self.manifold), neurons=len(self.mass),
-            snapshots=len(self.times), t_end=float(self.times[-1]),
+            snapshots=len(self.times), until=float(self.times[-1]),
         )  # fmt: skip
 
 
@@ -215,17 +215,15 @@ class Spectrum(Outcome):
         return self._array("kernel", "eigenvalue")
 
     def __repr__(self) -> str:
-        return one_line("Spectrum", manifold=repr(self.manifold))
+        known = "spectrum" in self.tree.children
+        first = {"eigenvalue": float(self.eigenvalue[0])} if known else {}
+        return one_line("Spectrum", manifold=repr(self.manifold), **first)
 
 
-KINDS = {"solve": Solution, "train": TrainedNetwork, "compare": Comparison,
-         "compare --budget": Comparison, "spectrum": Spectrum}  # fmt: skip
-
-
-def outcome(result: Result, job: str = "") -> Any:
-    """The object of a result: of what a job gives, or of the groups that the result has."""
-    if not job:
-        groups = set(result.tree.children)
-        job = "solve" if "diffusion" in groups else "train"
-        job = "compare" if "comparison" in groups else "spectrum" if "kernel" in groups else job
-    return KINDS[job](result.setup, result.tree)
+def outcome(result: Result) -> Any:
+    """The object of a result, by the groups that it has."""
+    groups = set(result.tree.children)
+    kind: type[Outcome] = Solution if "diffusion" in groups else TrainedNetwork
+    if "comparison" in groups or "kernel" in groups:
+        kind = Comparison if "comparison" in groups else Spectrum
+    return kind(result.setup, result.tree)
