@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from uf_diffusion.core import mpi
+from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.files import write_text
 from uf_diffusion.results.netcdf import read_result, write_result
 from uf_diffusion.runs.checkpoints import CHECKPOINT
@@ -59,8 +60,6 @@ def load_result(folder: Path) -> Result:
     Raises:
         InputError: where there is none, or it cannot be read.
     """
-    from uf_diffusion.core.errors import InputError
-
     path = folder / "result.nc" if folder.is_dir() or not folder.suffix else folder
     if not path.exists():
         if (folder / CHECKPOINT).exists():
@@ -68,5 +67,8 @@ def load_result(folder: Path) -> Result:
                 f"The run in '{folder}' is not complete; go on with: uf-diffusion resume {folder}"
             )
         if (folder / "study.nc").exists():
-            raise InputError(f"'{folder}' holds a study, which has no report but a figure.")
+            raise InputError(
+                f"'{folder}' holds a study, which has a table, study.nc, and a figure, but no "
+                "result of a run."
+            )
     return result_of(read_result(path))
