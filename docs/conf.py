@@ -18,6 +18,7 @@ extensions = [
     "sphinx_design",
     "myst_nb",
     "configuration_reference",
+    "mathml",
     "pages_elsewhere",
     "plain_docstrings",
 ]
@@ -28,11 +29,13 @@ default_role = "literal"
 # pages
 myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "dollarmath"]
 myst_heading_anchors = 3
+html_math_renderer = "mathml"
 
 # notebooks: every page with code cells is executed, and an error in one ends the build
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 120
+nb_output_stderr = "remove"  # progress bars
 
 # API reference: docstrings use short names, and several modules may have one of a name
 suppress_warnings = ["ref.python"]
@@ -47,9 +50,9 @@ html_theme = "pydata_sphinx_theme"
 html_title = "uf_diffusion"
 html_show_sourcelink = False
 html_static_path = ["static"]
-html_css_files = ["wide_tables.css"]
+html_css_files = ["site.css"]
 html_theme_options = {
     "navigation_with_keys": False,
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 5,
     "show_toc_level": 2,
 }

@@ -36,7 +36,19 @@ def escape(app, what, name, obj, options, lines):
                 code_from = indent
 
 
+def rejoin(app, what, name, obj, options, lines):
+    """Undo that napoleon takes what is before the first colon of a property for its type."""
+    if what not in ("attribute", "data", "property"):
+        return
+    for number, line in enumerate(lines):
+        if line.startswith(":type: "):
+            lines[0] = f"{line.removeprefix(':type: ')}: {lines[0]}"
+            del lines[number]
+            return
+
+
 def setup(app):
-    """Come before napoleon, which adds markup of its own."""
+    """Come before napoleon, which adds markup of its own, and after it."""
     app.connect("autodoc-process-docstring", escape, priority=100)
+    app.connect("autodoc-process-docstring", rejoin, priority=900)
     return {"parallel_read_safe": True}
