@@ -264,7 +264,11 @@ def test_own_features_are_compared(files, monkeypatch, tmp_path):
 
 WRONG = {
     "not there": ("manifold", "nowhere:Thing", "Cannot import manifold"),
-    "no manifold": ("manifold", "wrong:number", "is not a manifold: it has no ambient, antipodal, axes"),
+    "no manifold": (
+        "manifold",
+        "wrong:number",
+        "is not a manifold: it has no ambient, antipodal, axes",
+    ),
     "failing": ("manifold", "wrong:fails", "failed with ZeroDivisionError"),
     "another dimension": ("manifold", "clifford:Clifford", "problem.dim must be 2"),
     "features not there": ("features", "wrong:nothing", "Cannot import features"),

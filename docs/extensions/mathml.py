@@ -1,4 +1,4 @@
-"""Formulas as MathML, which browsers show by themselves: the site needs no script from elsewhere."""
+"""Formulas as MathML, which browsers show by themselves, without a script from elsewhere."""
 
 from docutils import nodes
 from docutils.utils.math import MathError
