@@ -217,3 +217,9 @@ def test_the_library_loads_without_any_renderer():
     code = "import sys, uf_diffusion.plots; print('plotly' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_notebook_shows_a_figure_without_pyplot(circle):
+    shown = pytest.importorskip("IPython.core.formatters").DisplayFormatter()
+    data, _ = shown.format(uf_diffusion.draw(circle, panels="risks"))
+    assert data["image/png"].startswith(b"\x89PNG")

@@ -24,7 +24,7 @@ from uf_diffusion.plots.panels import Panel
 from uf_diffusion.plots.shown import Shown
 from uf_diffusion.plots.snapshots import Snapshots, snapshot_times
 from uf_diffusion.plots.spectra import spectrum_panels
-from uf_diffusion.plots.style import STYLE, save
+from uf_diffusion.plots.style import STYLE, NotebookFigure, save
 
 __all__ = ["arranged", "draw"]
 
@@ -68,7 +68,7 @@ def arranged(rows: Sequence[Sequence[Slot]], title: str = "") -> Figure:
     """A figure of rows of panels, each as wide as the figure, whatever their number."""
     em = matplotlib.rcParams["font.size"] / STYLE["font.size"]
     columns, lines = max(1.4, *map(len, rows)), 0
-    figure = Figure(layout="constrained")
+    figure = NotebookFigure(layout="constrained")
     parts = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
     for part, row in zip(parts, rows, strict=True):
         for each, slot in zip(part.subplots(1, len(row), squeeze=False)[0], row, strict=True):

@@ -1,7 +1,8 @@
-"""Colours and sizes, and how a figure becomes a file."""
+"""Colours and sizes, and how a figure becomes a file or is shown in a notebook."""
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ from matplotlib.figure import Figure
 
 from uf_diffusion.core.files import appearing
 
-__all__ = ["BLUE", "DARK", "GREEN", "GREY", "ORANGE", "PALE", "PALETTE", "STYLE", "save"]
+__all__ = ["BLUE", "DARK", "GREEN", "GREY", "ORANGE", "PALE", "PALETTE", "STYLE",
+           "NotebookFigure", "save"]  # fmt: skip
 
 # Okabe and Ito's colours, told apart by all readers
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8c8c8c"
@@ -27,6 +29,15 @@ STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.3,
     "savefig.dpi": 150,
 }
+
+
+class NotebookFigure(Figure):
+    """A figure that a notebook shows whether or not pyplot has been imported."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = BytesIO()
+        self.savefig(buffer, format="png")
+        return buffer.getvalue()
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.plots.matplotlib_renderer import legend_below, log_ticks
-from uf_diffusion.plots.style import BLUE, GREEN, GREY, ORANGE, STYLE, save
+from uf_diffusion.plots.style import BLUE, GREEN, GREY, ORANGE, STYLE, NotebookFigure, save
 from uf_diffusion.studies.orders import local_orders
 
 __all__ = ["draw_study", "study_table"]
@@ -87,7 +87,7 @@ def draw_study(study: xr.Dataset, path: str | Path | None = None) -> Figure:
     """
     quantities = list(map(str, study["quantity"].values))
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(4.4 * len(quantities), 4.0), layout="constrained")
+        figure = NotebookFigure(figsize=(4.4 * len(quantities), 4.0), layout="constrained")
         for ax, quantity in zip(figure.subplots(1, len(quantities), squeeze=False)[0], quantities,
                                 strict=True):  # fmt: skip
             _panel(ax, study, quantity)

@@ -52,8 +52,8 @@ class Check:
 def checks(result: Any) -> list[Check]:
     """What can be checked of a result of `solve`, `train`, `compare` or `spectrum`.
 
-    Sources: mathematics of the scheme (README, "The scheme in a few lines"); for the constrained
-    equation `uf_diffusion.diffusion.constrained`.
+    Sources: docs/theory.md, "How the diffusion is solved"; for the constrained equation
+    `uf_diffusion.diffusion.constrained`.
 
     Raises:
         InputError: for a result of an older version, which recorded less.
