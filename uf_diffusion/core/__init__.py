@@ -1,1 +1,1 @@
-"""What every room needs and has no mathematics: errors, ranks, threads, files, sentences."""
+"""Helpers without mathematics that all packages use: errors, MPI ranks, threads, files, wording."""

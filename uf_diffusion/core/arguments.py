@@ -1,4 +1,4 @@
-"""Values that a caller gives, checked: real arrays, points, weights and whole numbers."""
+"""Checks of the values that a caller gives: real arrays, points, weights and numbers."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from uf_diffusion.core.wording import shown
 
 __all__ = ["LARGEST", "finite_number", "points", "reals", "weights", "whole_number"]
 
-LARGEST = 1e50  # fourth powers of such numbers do not overflow
+LARGEST = 1e50  # the fourth power of a number below it does not overflow
 
 
 def reals(name: str, values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Real numbers as float64, of any shape.
+    """The given values as a float64 array of the same shape.
 
     Args:
-        name: of the values, at the beginning of the sentence.
-        values: what the caller gave.
+        name: what the values are; it begins the sentence of an error.
+        values: the values that the caller gave.
 
     Raises:
-        InputError: for anything but real numbers of magnitude below `LARGEST`.
+        InputError: unless they are real numbers of magnitude below `LARGEST`.
     """
     try:
         array = np.asarray(values)
@@ -31,7 +31,7 @@ def reals(name: str, values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
         array = np.array(None)
     if array.dtype.kind not in "iuf":
         raise InputError(f"{name} must be real numbers, not {shown(values)}.")
-    array = array.astype(float, copy=False)  # single precision has no LARGEST
+    array = array.astype(float, copy=False)  # LARGEST is out of the range of float32
     usable = np.abs(array) < LARGEST
     if not usable.all():
         first = float(array[~usable].flat[0])
@@ -40,10 +40,12 @@ def reals(name: str, values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 def points(values: Any, ambient: int = 0) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Points ``(n, ambient)`` with n >= 1, of as many coordinates as there are where 0 is given.
+    """The given values as points ``(n, ambient)`` with n >= 1.
+
+    Where ``ambient`` is 0, the points may have any number of coordinates.
 
     Raises:
-        InputError: for anything else.
+        InputError: for values of another shape, or as `reals`.
     """
     x = reals("Points", values)
     if x.ndim != 2 or not x.size:
@@ -54,10 +56,10 @@ def points(values: Any, ambient: int = 0) -> np.ndarray[Any, np.dtype[np.float64
 
 
 def weights(values: Any, n: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Weights ``(n,)`` of a probability measure; equal where None is given.
+    """The given values as weights ``(n,)`` of a probability measure; None gives equal weights.
 
     Raises:
-        InputError: for anything else.
+        InputError: for another shape, a negative weight, or a sum further than 1e-8 from 1.
     """
     if values is None:
         return np.full(n, 1 / n)
@@ -72,10 +74,10 @@ def weights(values: Any, n: int) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 def whole_number(name: str, value: Any, least: int, most: int | None = None) -> None:
-    """Do nothing for a whole number from ``least`` to ``most``.
+    """Refuse a value that is not a whole number from ``least`` to ``most``.
 
     Raises:
-        InputError: for anything else.
+        InputError: for such a value; ``name`` begins the sentence.
     """
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not whole or value < least or (most is not None and value > most):
@@ -84,10 +86,10 @@ def whole_number(name: str, value: Any, least: int, most: int | None = None) -> 
 
 
 def finite_number(name: str, value: Any, least: float, most: float) -> None:
-    """Do nothing for a number from ``least`` to ``most``.
+    """Refuse a value that is not a real number from ``least`` to ``most``.
 
     Raises:
-        InputError: for anything else.
+        InputError: for such a value; ``name`` begins the sentence.
     """
     real = isinstance(value, int | float | np.integer | np.floating)
     if not real or not least <= value <= most:

@@ -1,4 +1,4 @@
-"""Functions compiled by numba: each is compiled once and kept beside its source file."""
+"""Compiles functions by numba. The machine code is cached beside the source file."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from uf_diffusion.core.arrays import Array
 
 __all__ = ["add_squares", "compiled", "exponential", "reordered", "vectorised"]
 
-# lowest argument, 1 / log 2, what rounds, log 2 in two parts, 1/2!, ..., 1/12!. They are handed
-# to the loops at run time: constants that it knows, the compiler loads anew for every number.
+# constants of `_exp`: the lowest argument, 1 / log 2, the number 1.5 * 2^52 that rounds, log 2 in
+# two parts, 1/2!, ..., 1/12!. They are passed at run time, because the compiler would load known
+# constants again for every number.
 _EXPONENTIAL = (-708.0, 1.4426950408889634, 6755399441055744.0, 0.6931471803691238,
                 1.9082149292705877e-10, *(1 / math.factorial(k) for k in range(2, 13)))  # fmt: skip
 
@@ -23,17 +24,17 @@ Exponential = tuple[float, ...]
 
 
 def compiled[F: Callable[..., Any]](function: F) -> F:
-    """The function as machine code; it lets other threads run."""
+    """Compile a function to machine code that releases the global interpreter lock."""
     return _machine_code(function, False)
 
 
 def vectorised[F: Callable[..., Any]](function: F) -> F:
-    """As `compiled`, for numbers that are all finite; no sum is reordered."""
+    """As `compiled`, but faster for numbers that are all finite. Sums are not reordered."""
     return _machine_code(function, {"nnan", "ninf", "nsz", "contract"})
 
 
 def reordered[F: Callable[..., Any]](function: F) -> F:
-    """As `compiled`; sums are taken in the order that is fastest, the same in every run."""
+    """As `compiled`, but sums are taken in the fastest order, which is the same in every run."""
     return _machine_code(function, True)
 
 
@@ -44,7 +45,7 @@ def _machine_code[F: Callable[..., Any]](function: F, fastmath: bool | set[str])
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _bits(context: Any, x: Any) -> Any:
-    """The 64 bits of a float64 as an integer, and of an integer as a float64."""
+    """Reinterpret the 64 bits of a float64 as an integer, or those of an integer as a float64."""
     result = types.float64 if isinstance(x, types.Integer) else types.int64
 
     def bitcast(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -55,11 +56,11 @@ def _bits(context: Any, x: Any) -> Any:
 
 @vectorised
 def _exp(x: float, c: Exponential) -> float:
-    """exp(x) for x <= 0, to 2 ulp; ``c`` is _EXPONENTIAL.
+    """exp(x) for x <= 0 with an error of at most 2 ulp; ``c`` is _EXPONENTIAL.
 
-    exp x = 2^n exp(r) with n = round(x / log 2). Adding 1.5 * 2^52 rounds, and leaves n in the low
-    bits, from where a shift takes it to the exponent of the polynomial's value; all of it in
-    vector registers, which a library call is not.
+    exp(x) = 2^n exp(r) with n = round(x / log 2). Adding 1.5 * 2^52 rounds to an integer and leaves
+    n in the lowest bits; a shift adds n to the exponent of the polynomial's value. Unlike a call of
+    the library's exp, all of this is done in vector registers.
     """
     y = max(x, c[0])
     shifted = y * c[1] + c[2]
@@ -81,14 +82,17 @@ def _exp(x: float, c: Exponential) -> float:
 
 @vectorised
 def exponential(x: Array) -> None:
-    """Replace x <= 0 by exp(x), to 2 ulp."""
+    """Replace all x <= 0 ``(n,)`` in place by exp(x), with an error of at most 2 ulp."""
     for j in range(len(x)):
         x[j] = _exp(x[j], _EXPONENTIAL)
 
 
 @vectorised
 def add_squares(a: float, x: Array, period: float, sums: Array) -> None:
-    """Add the squared differences of a and x to ``sums``: on a circle where ``period`` is not 0."""
+    """Add (a - x)^2 to ``sums`` in place; ``x`` and ``sums`` have shape ``(n,)``.
+
+    If ``period`` is positive, differences are those on a circle of this length.
+    """
     if period > 0:
         for j in range(len(sums)):
             lag = abs(a - x[j])

@@ -1,4 +1,4 @@
-"""The exceptions and warnings that a user meets."""
+"""The exceptions and warnings that a user may see."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ __all__ = ["Caution", "Finding", "InputError", "Interrupted", "RunFailure", "Unw
 
 
 class InputError(ValueError):
-    """Something that the user gave cannot be used; the message is one clear sentence."""
+    """Raised for input that cannot be used. The message is one sentence that says why."""
 
 
 class RunFailure(RuntimeError):
-    """A computation cannot go on; the message says where it stood and why."""
+    """Raised when a computation cannot continue. The message says where it stopped and why."""
 
 
 class Unwritable(RunFailure):
-    """A file cannot be written, as on a full disk; the message names it and says why."""
+    """Raised when a file cannot be written, for example because the disk is full."""
 
 
 class Caution(UserWarning):
-    """Before a run: numbers that could not be trusted; the message says why, and what helps."""
+    """Warns before a run that its numbers could not be trusted, and says why and what helps."""
 
 
 class Finding(Caution):
-    """After a run: a check that fails, or numbers that cannot be trusted."""
+    """Warns after a run that a check has failed or that numbers cannot be trusted."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM, heard where work could stop; on all ranks, with a sentence."""
+    """Raised on all ranks after Ctrl-C or SIGTERM, at a point where the work can be resumed."""

@@ -1,4 +1,4 @@
-"""Files that appear under their names once they are complete."""
+"""Writes files so that they appear under their names only when they are complete."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ __all__ = ["appearing", "require_room", "write_text"]
 
 @contextmanager
 def appearing(path: Path) -> Iterator[Path]:
-    """A hidden name to write a file under, which appears under its own once it is complete.
+    """Give a hidden path to write to, and rename it to ``path`` when the context ends.
 
     Raises:
-        Unwritable: when it cannot be written; what was there before stays.
+        Unwritable: if the file cannot be written; a file that was there before is kept.
     """
     partial = path.with_name(f".{path.name}")
     try:
@@ -41,20 +41,24 @@ def appearing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file at once."""
+    """Write a UTF-8 text file, which appears only when it is complete.
+
+    Raises:
+        Unwritable: as `appearing`.
+    """
     with appearing(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def require_room(path: Path, needed: int) -> None:
-    """Ask for room before HDF5 or ADIOS2 fill it: they end badly on a full disk.
+    """Check that the disk has room for a file, because HDF5 and ADIOS2 crash on a full disk.
 
     Args:
-        path: what is to be written.
-        needed: bytes.
+        path: the file that is to be written.
+        needed: its size in bytes.
 
     Raises:
-        Unwritable: when they are not there.
+        Unwritable: if there is not enough room.
     """
     if not hasattr(os, "posix_fallocate"):
         return

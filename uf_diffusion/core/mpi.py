@@ -1,4 +1,4 @@
-"""Which rank this is, and work that one rank does for all. Serial where mpi4py is not in use."""
+"""MPI ranks, and work that one rank does for all. Without mpi4py there is a single rank."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ __all__ = ["Share", "abort_all", "alone", "broadcast", "communicator", "from_roo
            "on_root", "rank", "ranks_here", "size"]  # fmt: skip
 
 
-# set in every process that an MPI launcher starts: MPICH and Intel MPI, Open MPI, SLURM
+# environment variables that MPI launchers set: MPICH and Intel MPI, PMIx (SLURM), Open MPI
 _LAUNCHED = ("PMI_SIZE", "PMIX_RANK", "OMPI_COMM_WORLD_SIZE")
 
 _sharing: int | None = None  # inside `alone`: how many processes share this machine's memory
 
 
 def _world() -> Any:
-    """MPI.COMM_WORLD under a launcher or once mpi4py is loaded; nothing else, and when `alone`."""
+    """MPI.COMM_WORLD under an MPI launcher or if mpi4py is loaded; otherwise None.
+
+    Inside `alone` it is None as well.
+    """
     if _sharing is not None:
         return None
     if "mpi4py.MPI" not in sys.modules and not any(name in os.environ for name in _LAUNCHED):
@@ -39,10 +42,10 @@ def _world() -> Any:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Inside, every process acts as if it were the only one: it is rank 0 of 1.
+    """A context in which every process acts as if it were the only one: it is rank 0 of 1.
 
-    Enter it on all ranks together. Only `ranks_here` still counts the others, since they use the
-    same memory and cores.
+    Enter it on all ranks together. Only `ranks_here` still counts the other processes, since they
+    use the same memory and cores.
     """
     global _sharing
     before, _sharing = _sharing, ranks_here()
@@ -53,31 +56,35 @@ def alone() -> Iterator[None]:
 
 
 def communicator() -> Any:
-    """The ranks that work together, for those who need MPI itself: all, or one when `alone`."""
+    """The MPI communicator of the ranks that work together: all, or inside `alone` only this one.
+
+    Raises:
+        ImportError: if mpi4py is missing.
+    """
     from mpi4py import MPI
 
     return MPI.COMM_WORLD if _sharing is None else MPI.COMM_SELF
 
 
 def rank() -> int:
-    """This process's number; 0 when serial."""
+    """The number of this process, from 0 to `size` - 1."""
     world = _world()
     return 0 if world is None else int(world.rank)
 
 
 def size() -> int:
-    """How many processes there are."""
+    """The number of processes that work together."""
     world = _world()
     return 1 if world is None else int(world.size)
 
 
 def on_root[T](work: Callable[[], T]) -> T | None:
-    """Do ``work`` on rank 0 alone; its result there, nothing elsewhere.
+    """Call ``work`` on rank 0 alone, and return its result there and None on other ranks.
 
-    Inside, rank 0 acts as if it were the only one (`alone`): it must not wait for the others.
+    Meanwhile rank 0 acts as if it were the only one (`alone`), because it must not wait for others.
 
     Raises:
-        BaseException: what ``work`` raised, on all ranks, so that all of them stop.
+        BaseException: on all ranks, the exception that ``work`` raised.
     """
     if size() == 1:
         return work()
@@ -95,27 +102,27 @@ def on_root[T](work: Callable[[], T]) -> T | None:
 
 
 def from_root[T](work: Callable[[], T]) -> T:
-    """Do ``work`` on rank 0 alone; its result on all ranks, each with its own copy.
+    """Call ``work`` on rank 0 alone, and return a copy of its result on every rank.
 
     Raises:
-        Exception: what ``work`` raised, on all ranks.
+        BaseException: on all ranks, the exception that ``work`` raised.
     """
     result: Any = on_root(work)
     return cast(T, broadcast(result))
 
 
 def broadcast[T](value: T) -> T:
-    """Rank 0's value, on all ranks."""
+    """The value of rank 0, on all ranks."""
     return value if size() == 1 else _world().bcast(value, root=0)
 
 
 def highest(value: float) -> float:
-    """The largest of all ranks' values, on all ranks."""
+    """The largest of the values of all ranks, on all ranks."""
     return value if size() == 1 else max(_world().allgather(value))
 
 
 def ranks_here() -> int:
-    """How many processes share this machine's memory."""
+    """The number of these processes that run on this machine and share its memory."""
     if _sharing is not None:
         return _sharing
     if size() == 1:
@@ -129,17 +136,17 @@ def ranks_here() -> int:
 
 
 def abort_all(code: int) -> None:
-    """End all processes at once, when one of them cannot go on."""
+    """End all processes at once, because one of them cannot continue. A single rank returns."""
     if size() > 1:
         sys.stdout.flush()
         sys.stderr.flush()
-        time.sleep(0.5)  # mpiexec may drop what it has not yet passed on
+        time.sleep(0.5)  # mpiexec may lose output that it has not yet printed
         _world().Abort(code)
 
 
 @dataclass(frozen=True)
 class Share:
-    """Rows of an array that are spread over the ranks in order, or that every rank has.
+    """How the rows of an array are distributed: in order over the ranks, or all on every rank.
 
     Attributes:
         n: number of rows in all.
@@ -151,13 +158,13 @@ class Share:
 
     @property
     def rows(self) -> slice:
-        """This rank's rows."""
+        """The slice of the rows that this rank holds."""
         if not self.split:
             return slice(0, self.n)
         return slice(self.n * rank() // size(), self.n * (rank() + 1) // size())
 
     def sum(self, partial: Array) -> Array:
-        """The sum over the ranks of what each has summed over its rows; the same on all ranks."""
+        """The total, on all ranks, of the sums ``partial`` over the rows of each rank."""
         if not self.split or size() == 1:
             return partial
         total = np.empty_like(partial)
@@ -165,11 +172,11 @@ class Share:
         return total
 
     def max(self, partial: float) -> float:
-        """The largest of what each rank has found in its rows."""
+        """The maximum, on all ranks, of the maxima ``partial`` over the rows of each rank."""
         return highest(float(partial)) if self.split else float(partial)
 
     def gathered(self, rows: Array) -> Array:
-        """All rows, on every rank."""
+        """The array ``(n, ...)`` of all rows, on every rank, from the rows of each rank."""
         if not self.split or size() == 1:
             return rows
         return np.concatenate(_world().allgather(rows))

@@ -1,4 +1,4 @@
-"""Functions and values that a user's configuration names as "module:name"."""
+"""Loads functions and values that a configuration names as "module:name"."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from uf_diffusion.core.wording import cause, shown
 
 __all__ = ["load"]
 
-_OURS = "__uf_diffusion_plugin__"  # marks modules that were read here
+_OURS = "__uf_diffusion_plugin__"  # attribute of the modules that this module has loaded
 
 
 def load(name: str, folder: Path, what: str) -> Any:
-    """What ``name`` names; a module beside the configuration file comes before all others.
+    """The object with the name "module:name".
 
     Args:
-        name: "module:name".
-        folder: where the configuration file lies; then the working folder is searched.
-        what: it is for, in messages.
+        name: the name.
+        folder: the folder of the configuration file. The module is searched for there first, then
+            in the working folder, then on Python's import path.
+        what: what the object is for, such as "density"; used in error messages.
 
     Raises:
-        InputError: when it cannot be imported.
+        InputError: if the name has another form, or cannot be imported.
     """
     module, _, attribute = name.partition(":") if isinstance(name, str) else ("", "", "")
     if not module or not attribute:
@@ -41,9 +42,10 @@ def load(name: str, folder: Path, what: str) -> Any:
 
 
 def _module(name: str, folder: Path) -> Any:
-    """A file of the folder is read anew: two folders may each have a module of that name.
+    """Import a module; a file of the folder is always read again.
 
-    The last one stays imported under its name, for pictures of results that know no folder.
+    Two folders may each have a module of this name. The one that was read last stays in
+    sys.modules, so that results which do not know their folder can still be drawn.
     """
     file, known = folder.resolve() / f"{name}.py", sys.modules.get(name)
     if not file.is_file():

@@ -1,4 +1,4 @@
-"""Progress of a run over its time t, and functions that are called with each of its states."""
+"""Shows the progress of a run, and checks the functions that are called with each state."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ type Watch = Sequence[Callable[[Any], object]]  # functions to call with each st
 type Display = Literal["bar", "lines", "nothing"]
 
 FIRST_LINE = 10.0  # seconds of a run before its first line
-NEXT_LINE = 30.0  # seconds between lines, at least
+NEXT_LINE = 30.0  # least number of seconds between two lines
 
-_display: Display = "bar"  # what this process shows, see `progress_as`
+_display: Display = "bar"  # how this process shows progress, see `progress_as`
 
 
 def watchers(watch: Watch) -> list[Callable[[Any], object]]:
-    """The functions to call.
+    """The argument ``watch`` as a list of functions.
 
     Raises:
-        InputError: for anything but a sequence of functions.
+        InputError: unless it is a sequence of functions.
     """
     if not isinstance(watch, Sequence) or not all(map(callable, watch)):
         raise InputError(f"watch takes functions in a list, not {shown(watch)}.")
@@ -38,7 +38,7 @@ def watchers(watch: Watch) -> list[Callable[[Any], object]]:
 
 
 class Timed(Protocol):
-    """Anything with a clock."""
+    """A state with a time ``t``, dimensionless."""
 
     @property
     def t(self) -> float: ...
@@ -46,11 +46,12 @@ class Timed(Protocol):
 
 @contextmanager
 def progress_as(display: Display) -> Iterator[None]:
-    """Inside, progress is shown so.
+    """A context in which progress is shown in a certain way.
 
     Args:
-        display: "bar": on a terminal and in a notebook a bar, elsewhere nothing, as the library
-            does; "lines": where there would be no bar, lines on stderr; "nothing".
+        display: "bar" shows a bar on a terminal or in a notebook and nothing elsewhere, which is
+            the default of the library; "lines" prints lines on stderr where there can be no bar;
+            "nothing" shows no progress.
     """
     global _display
     before, _display = _display, display
@@ -61,16 +62,16 @@ def progress_as(display: Display) -> Iterator[None]:
 
 
 def with_progress[S: Timed](states: Iterable[S], t_end: float, label: str) -> Iterator[S]:
-    """The states, with their progress over t shown on rank 0.
+    """Yield the states of a run, while rank 0 shows how far t has advanced.
 
     Args:
-        states: of a run, one after the other; the first is where it begins or goes on.
-        t_end: the time of the last, dimensionless.
-        label: what runs, a word.
+        states: the states in order of time, beginning with the one from which the run starts.
+        t_end: the final time, dimensionless.
+        label: one word that says what is running.
     """
     layout = "{desc} {percentage:3.0f}% |{bar}| t = {n:.3g}/{total:.3g} [{elapsed}<{remaining}]"
     states = iter(states)
-    for first in states:  # one at most
+    for first in states:  # runs at most once
         with _meter(t_end, label, min(first.t, t_end), unit="t = ", bar_format=layout) as reached:
             yield first
             for state in states:
@@ -80,15 +81,17 @@ def with_progress[S: Timed](states: Iterable[S], t_end: float, label: str) -> It
 
 @contextmanager
 def progress(total: int, label: str, start: int = 0) -> Iterator[Callable[[float], None]]:
-    """Show on rank 0 how many pieces of work are done; lines tell nothing of their insides.
+    """Show on rank 0 how many pieces of work are done.
+
+    Where progress is shown as lines, the pieces themselves show no progress of their own.
 
     Args:
         total: number of pieces.
-        label: what they are, a word.
-        start: how many were done before.
+        label: one word that says what they are.
+        start: number of pieces that were done before.
 
     Yields:
-        A function to call with how many are done.
+        A function to call with the number of pieces that are done.
     """
     inside = progress_as("nothing") if _display == "lines" else nullcontext()
     with _meter(total, label, start) as reached, inside:
@@ -99,7 +102,7 @@ def progress(total: int, label: str, start: int = 0) -> Iterator[Callable[[float
 def _meter(
     total: float, label: str, start: float, unit: str = "", **layout: Any
 ) -> Iterator[Callable[[float], None]]:
-    """What shows a piece of work; gives a function to call with how much of it is done."""
+    """Show progress; yields a function to call with the amount of work that is done."""
     shows = mpi.rank() == 0 and _display != "nothing"
     bar = _bar() if shows else None
     if bar is not None:
@@ -112,10 +115,10 @@ def _meter(
 
 
 def _bar() -> Any:
-    """The class of the bars that this process can show; none without a terminal or a notebook."""
+    """The class of progress bars for this process; None without a terminal or a notebook."""
     if _in_notebook():
         if importlib.util.find_spec("ipywidgets") is None:
-            return tqdm  # drawn as text
+            return tqdm  # a bar made of text
         from tqdm.notebook import tqdm as drawn
 
         return drawn
@@ -123,7 +126,7 @@ def _bar() -> Any:
 
 
 def _in_notebook() -> bool:
-    """Whether a kernel runs this process that people see the output of, and not a terminal's."""
+    """Whether this process is the kernel of a notebook, and not only has ipykernel loaded."""
     if "ipykernel" not in sys.modules:
         return False
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
@@ -131,12 +134,12 @@ def _in_notebook() -> bool:
 
 
 class _Lines:
-    """Lines on stderr, rarely.
+    """Prints progress as lines on stderr, at intervals of `NEXT_LINE`.
 
     Args:
-        label: stands before the numbers.
-        total: of the work.
-        start: how much was done before.
+        label: the text before the numbers.
+        total: the total amount of work.
+        start: the amount that was done before.
     """
 
     def __init__(self, label: str, total: float, start: float) -> None:
@@ -145,7 +148,7 @@ class _Lines:
         self._due = self._begin + FIRST_LINE
 
     def reached(self, done: float) -> None:
-        """Say how much is done, where a line is due."""
+        """Print the amount of work that is done, if it is time for another line."""
         now = time.monotonic()
         if now < self._due:
             return
@@ -160,7 +163,7 @@ class _Lines:
 
 
 def _duration(seconds: float) -> str:
-    """Seconds in words, such as "27 s", "3 min 20 s" or "2 h 5 min"."""
+    """A duration as text, such as "27 s", "3 min 20 s" or "2 h 5 min"."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -1,4 +1,4 @@
-"""How values look in a notebook: one line, or a table; never a dump of arrays."""
+"""Short representations of objects for notebooks: a single line, or a table."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ __all__ = ["html_table", "one_line"]
 
 
 def one_line(kind: str, **numbers: float | int | str) -> str:
-    """``Kind(t=0.5, step=12)``: numbers with six digits at most."""
+    """A text such as ``Kind(t=0.5, step=12)``, with at most six digits for each float."""
     shown = (f"{k}={v:.6g}" if isinstance(v, float) else f"{k}={v}" for k, v in numbers.items())
     return f"{kind}({', '.join(shown)})"
 
 
 def html_table(title: str, sections: Mapping[str, Iterable[tuple[str, str, bool]]]) -> str:
-    """A table of keys and values by section, escaped.
+    """An HTML table of keys and values by section; all texts are escaped.
 
     Args:
-        title: its caption.
-        sections: by their name, rows of a key, its value, and whether that is set in bold.
+        title: the caption of the table.
+        sections: for each name of a section its rows (key, value, whether the value is bold).
     """
     lines = [f"<table><caption>{escape(title)}</caption>"]
     for name, rows in sections.items():

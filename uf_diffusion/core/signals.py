@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM that wait until work can stop without loss."""
+"""Delays Ctrl-C and SIGTERM until the work can stop without loss."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ __all__ = ["delayed_signals"]
 
 @contextmanager
 def delayed_signals(ignored: bool = False) -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM do not stop the work inside; a second one of them does.
+    """A context in which a first Ctrl-C or SIGTERM is only recorded.
 
     Args:
-        ignored: whether even a second one is ignored.
+        ignored: whether all of these signals are ignored; if not, a second one interrupts.
 
     Yields:
-        The numbers of the signals that have come so far: work looks here and stops where it can.
+        The list of the signals received so far. The work looks at it and stops where it can.
+
+    Raises:
+        KeyboardInterrupt: at a second signal, unless they are ignored.
     """
     received: list[int] = []
 

@@ -1,7 +1,7 @@
-"""Threads for compiled loops and matrix products: no more than this process has cores.
+"""Threads for compiled loops and matrix products, no more than this process has cores.
 
-BLAS itself is held to one thread. numpy and scipy bring a BLAS each, and the idle threads of one
-keep the other's from their cores; blocks of work that are handed out here do not.
+BLAS itself is limited to one thread. numpy and scipy each bring their own BLAS, and the idle
+threads of one would occupy cores that the threads of the other need.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _pool: ThreadPoolExecutor | None = None
 
 
 def _cores() -> int:
-    """Cores for each rank on this machine; OMP_NUM_THREADS where the user has set it."""
+    """The number of cores for each rank on this machine, or OMP_NUM_THREADS if it is set."""
     chosen = os.environ.get("OMP_NUM_THREADS", "")
     if chosen.isdigit() and int(chosen) > 0:
         return int(chosen)
@@ -31,7 +31,10 @@ def _cores() -> int:
 
 @contextmanager
 def using_threads(many: bool) -> Iterator[None]:
-    """Give `in_threads` all cores of this rank, or one: small work would only wait for more."""
+    """A context in which `in_threads` uses all cores of this rank if ``many``, otherwise one.
+
+    One thread is faster for small amounts of work.
+    """
     global _pool
     before, count = _pool, _cores() if many else 1
     with threadpool_limits(1), ThreadPoolExecutor(count) as pool:
@@ -43,20 +46,21 @@ def using_threads(many: bool) -> Iterator[None]:
 
 
 def one_blas_thread() -> None:
-    """From now on BLAS works in one thread, unless the user has set OMP_NUM_THREADS."""
+    """Limit BLAS to one thread from now on, unless the user has set OMP_NUM_THREADS."""
     if "OMP_NUM_THREADS" not in os.environ:
         threadpool_limits(1)
 
 
 def blocks_of(n: int, size: int) -> list[slice]:
-    """Slices of n rows with at most ``size`` each."""
+    """Consecutive slices that cover ``n`` rows, with at most ``size`` rows each."""
     return [slice(i, min(i + size, n)) for i in range(0, n, size)]
 
 
 def in_threads[Block](work: Callable[[Block], object], blocks: Sequence[Block]) -> None:
-    """Do work that lets other threads run, block by block.
+    """Call ``work`` on each block, in the threads that `using_threads` provides.
 
-    The blocks must not depend on the number of threads; then the results do not.
+    ``work`` must release the global interpreter lock. If the blocks do not depend on the number of
+    threads, neither do the results.
     """
     if _pool is None or len(blocks) == 1:
         for block in blocks:

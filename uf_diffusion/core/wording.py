@@ -1,4 +1,4 @@
-"""How sentences name values, causes, and the nearest valid name for a misspelt one."""
+"""Wording of error messages: values, causes, and the nearest valid name for a misspelt one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["cause", "shown", "unknown"]
 
 
 def shown(value: Any) -> str:
-    """A value as a sentence quotes it: on one line, and cut where it is long."""
+    """The repr of a value on one line, shortened if it is long, for use in a sentence."""
     try:
         text = " ".join(repr(value).splitlines())  # of an array
     except (ValueError, RecursionError):  # an integer of thousands of digits, tables in tables
@@ -21,7 +21,7 @@ def shown(value: Any) -> str:
 
 
 def cause(error: BaseException) -> str:
-    """The kind of an error and its message, without a full stop, for a sentence that ends so."""
+    """The type and message of an exception without a full stop, for the end of a sentence."""
     message = " ".join(str(error).split()).rstrip(".")
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
@@ -29,13 +29,13 @@ def cause(error: BaseException) -> str:
 def unknown(
     what: str, name: str, valid: Iterable[str], also: Mapping[str, str] | None = None
 ) -> InputError:
-    """The error for a name that does not exist, with the nearest name that does.
+    """The error for an unknown name; its message suggests the nearest valid name.
 
     Args:
-        what: the kind of thing named, e.g. "key in [diffusion]".
-        name: what the user wrote.
-        valid: the names that exist.
-        also: other names, and the valid one that is meant by each.
+        what: what the name stands for, such as "key in [diffusion]".
+        name: the name that the user wrote.
+        valid: the valid names.
+        also: further names that users may write, each with the valid name that it means.
     """
     names = sorted(valid)
     if also and name in also:

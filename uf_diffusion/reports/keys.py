@@ -10,7 +10,7 @@ from uf_diffusion.runs.keys import key_of, toml_of
 
 __all__ = ["DENSITY_KEYS", "key_rows", "key_table"]
 
-# of the tables problem.teacher and problem.initial, by kind: default, unit and meaning of each key
+# keys of the tables problem.teacher and problem.initial: default, unit and meaning by kind and key
 DENSITY_KEYS: dict[str, dict[str, tuple[str, str, str]]] = {
     "uniform": {},
     "bumps": {
@@ -32,8 +32,8 @@ DENSITY_KEYS: dict[str, dict[str, tuple[str, str, str]]] = {
 
 
 def key_rows() -> Iterator[tuple[str, str, str, str]]:
-    """Key, default in TOML syntax, unit and meaning of all keys of the sections, then those of
-    densities.
+    """Key, default in TOML syntax, unit and meaning of each key: first the keys of the sections,
+    then those of the densities.
     """
     for section, cls in SECTIONS.items():
         for f in fields(cls):
@@ -46,7 +46,7 @@ def key_rows() -> Iterator[tuple[str, str, str, str]]:
 
 
 def key_table() -> str:
-    """A line for each key."""
+    """The reference as text, with one line for each key."""
     rows = [("key", "default", "unit", "meaning"), *key_rows()]
     rows = [(key, default, "-" if unit in ("", "1") else unit, text)
             for key, default, unit, text in rows]  # fmt: skip

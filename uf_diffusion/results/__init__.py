@@ -1,1 +1,1 @@
-"""What a result is called and how it is stored: names, units, NetCDF, provenance, timings."""
+"""How results are stored: names and units of variables, NetCDF files, provenance, timings."""

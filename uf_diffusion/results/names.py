@@ -1,4 +1,4 @@
-"""The names that a result shows its readers: of every variable, and of the distances."""
+"""The names of all variables and distances of a result, as its readers see them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ except ImportError:  # not POSIX: folders are not locked
 
 __all__ = ["COMPARED", "dataset", "measured"]
 
-# the words that a reader of result.nc sees for each variable
+# long name of each variable, stored in result.nc
 LONG_NAMES = {
     "time": "time of the step, or of the snapshot",
     "step_size": "length of the step that led here",
@@ -78,13 +78,13 @@ LONG_NAMES = {
 
 
 class Named(NamedTuple):
-    """What a variable is called in a legend, and at the head of a narrow column."""
+    """The name of a distance in a legend, and a short form for the head of a narrow column."""
 
     text: str
     short: str
 
 
-# what a comparison measures, by its variable
+# the distances that a comparison measures, by the names of their variables
 COMPARED = {
     "energy_distance_teacher": Named("energy distance to the teacher", "E(teacher)"),
     "energy_distance_diffusion": Named("energy distance to the diffusion", "E(diffusion)"),
@@ -94,12 +94,18 @@ COMPARED = {
 
 
 def measured(comparison: xr.Dataset) -> list[str]:
-    """Those of `COMPARED` that a comparison has numbers of."""
+    """The names in `COMPARED` for which a group /comparison has at least one finite number."""
     return [k for k in COMPARED if k in comparison and np.isfinite(comparison[k].values).any()]
 
 
 def dataset(**variables: tuple[tuple[str, ...], Any]) -> xr.Dataset:
-    """A dataset of (dimensions, values); long names and units are added here."""
+    """An xarray dataset of variables, each given as (dimensions, values).
+
+    The long name of each variable and the unit "1" are added.
+
+    Raises:
+        KeyError: for a variable that has no long name in `LONG_NAMES`.
+    """
     named = {
         name: (dims, np.asarray(values), {"long_name": LONG_NAMES[name], "units": "1"})
         for name, (dims, values) in variables.items()

@@ -1,4 +1,4 @@
-"""Results as NetCDF-4 files, written at once or not at all."""
+"""Writes and reads results as NetCDF-4 files, which are either complete or not written."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = ["read_result", "read_sealed", "write_result"]
 
 
 def write_result(path: Path, tree: xr.DataTree, sealed: bool = False) -> None:
-    """Write a result as NetCDF-4, at once.
+    """Write a result as a NetCDF-4 file, which appears only when it is complete.
 
     Args:
         path: the file.
-        tree: what is stored.
-        sealed: whether its SHA-256 stands at the end of the file, for `read_sealed`: behind what
-            readers of NetCDF look at.
+        tree: the groups that are stored.
+        sealed: whether to append the SHA-256 of the file, which `read_sealed` checks and other
+            readers of NetCDF ignore.
 
     Raises:
         Unwritable: as `appearing`.
@@ -41,10 +41,10 @@ def write_result(path: Path, tree: xr.DataTree, sealed: bool = False) -> None:
 
 
 def read_sealed(path: Path) -> xr.DataTree:
-    """Read what `write_result` has sealed.
+    """Read a file that `write_result` has written with ``sealed``.
 
     Raises:
-        InputError: when it cannot be read, or is not what was written.
+        InputError: if it cannot be read, or its checksum is wrong.
     """
     try:
         content = path.read_bytes()
@@ -64,20 +64,20 @@ def read_result(path: str | Path) -> xr.DataTree:
     """Read a result into memory.
 
     Raises:
-        InputError: when it cannot be read.
+        InputError: if the file does not exist or cannot be read.
     """
     if not Path(path).exists():
         raise InputError(f"There is no file '{path}'.")
     try:
         with xr.open_datatree(path, engine="h5netcdf") as tree:
             return _renamed(tree.load())
-    except Exception as error:  # HDF5 raises all kinds for a damaged file
+    except Exception as error:  # HDF5 raises exceptions of many types for a damaged file
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(f"Cannot read the result '{path}': {reason}.") from None
 
 
 def _renamed(tree: xr.DataTree) -> xr.DataTree:
-    """A tree with the names of today: versions before 0.3 called the nodes' positions "node"."""
+    """The tree with current names: versions before 0.3 called the variable node_position "node"."""
     for group in tree.children.values():
         if "node" in group.variables:
             group.dataset = group.to_dataset().reset_coords().rename_vars(node="node_position")

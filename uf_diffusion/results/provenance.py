@@ -1,4 +1,4 @@
-"""What produced a result: versions, machine, date, commit."""
+"""Records how a result was made: versions, machine, date and commit."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["run_attributes", "version_of"]
 
 
 def run_attributes(config: str, seed: int, wall_seconds: float) -> dict[str, Any]:
-    """What produced a result: configuration, versions, ranks, seed, commit, time taken.
+    """The attributes that say how a result was made, such as versions, ranks, seed and commit.
 
     Args:
         config: the text of the run.toml.
-        seed: of the random numbers.
-        wall_seconds: that the run has taken.
+        seed: the seed of the random numbers.
+        wall_seconds: the wall-clock time of the run in seconds.
     """
     return {
         "config": config,
@@ -42,7 +42,7 @@ def run_attributes(config: str, seed: int, wall_seconds: float) -> dict[str, Any
 
 
 def version_of(*distributions: str) -> str:
-    """The version of the first of these distributions that is installed."""
+    """The version of the first of these distributions that is installed, or "not installed"."""
     for name in distributions:
         try:
             return metadata.version(name)
@@ -52,7 +52,7 @@ def version_of(*distributions: str) -> str:
 
 
 def _petsc_version() -> str:
-    petsc = sys.modules.get("petsc4py.PETSc")  # there once the diffusion is
+    petsc = sys.modules.get("petsc4py.PETSc")  # loaded if a diffusion was solved
     return "not used" if petsc is None else ".".join(map(str, petsc.Sys.getVersion()))
 
 

@@ -1,4 +1,4 @@
-"""How long the parts of a run take."""
+"""Measures how long the parts of a run take."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Timings"]
 
 
 class Timings:
-    """Wall-clock seconds of named parts, from now on."""
+    """Measures the wall-clock seconds of named parts of a run, from when it is made."""
 
     def __init__(self) -> None:
         self._start = time.perf_counter()
@@ -22,23 +22,23 @@ class Timings:
 
     @property
     def total(self) -> float:
-        """Seconds since the beginning."""
+        """Seconds since this object was made."""
         return time.perf_counter() - self._start
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """What happens inside is this part."""
+        """A context whose duration is added to the part ``name``."""
         start = time.perf_counter()
         yield
         before, times = self._parts.get(name, (0.0, 0))
         self._parts[name] = before + time.perf_counter() - start, times + 1
 
     def include(self, other: Timings, within: str) -> None:
-        """Take over the parts of something that is a part itself, or belongs to one."""
+        """Add the parts of ``other``, with names such as "<within>: <name>"."""
         self._parts |= {f"{within}: {name}": entry for name, entry in other._parts.items()}
 
     def group(self) -> xr.Dataset:
-        """The group /timings of a result."""
+        """The group /timings of a result: names, seconds and number of calls, ``(entries,)``."""
         seconds, calls = zip(*self._parts.values(), strict=True) if self._parts else ((), ())
         return dataset(
             entry=(("entry",), list(self._parts)),

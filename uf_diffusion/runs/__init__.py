@@ -1,4 +1,4 @@
-"""One run, from a configuration or objects to its result and its folder."""
+"""A single run: its configuration or objects, its computation, its result and its folder."""
 
 from importlib.resources import files
 

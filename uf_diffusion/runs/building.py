@@ -1,4 +1,4 @@
-"""From the names and numbers of a configuration to the objects that they name."""
+"""Builds the objects that the names and numbers of a configuration stand for."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from uf_diffusion.problem.manifolds import Circle, FlatTorus, Manifold, Sphere
 __all__ = ["DENSITIES", "DIVERGENCES", "FEATURES", "MANIFOLDS", "density", "divergence", "feature",
            "manifold"]  # fmt: skip
 
-MANIFOLDS = {"circle": 1, "sphere": 2, "torus": 2}  # with their default dimensions
+MANIFOLDS = {"circle": 1, "sphere": 2, "torus": 2}  # names with their default dimensions
 DENSITIES: dict[str, type[Density]] = {
     "uniform": Uniform,
     "bumps": Bumps,
@@ -47,20 +47,20 @@ FEATURES: dict[str, Any] = {"relu": ReLU, "radial": Radial, "laplace": Laplace}
 
 
 def manifold(name: str, dim: int, period: float = 1.0, folder: str = ".") -> Manifold:
-    """The manifold of a name.
+    """The manifold with a given name.
 
     "module:name" names a user's own `Manifold`: a value, or a class or function that makes one
-    without arguments; ``folder`` is searched first.
+    without arguments.
 
     Args:
         name: one of `MANIFOLDS`, or "module:name".
-        dim: its dimension; 0 is any dimension of a user's own.
-        period: of a torus, a length.
-        folder: where the configuration file lies.
+        dim: the dimension; for a user's own manifold 0 accepts any.
+        period: the length of each axis of a torus.
+        folder: the folder in which the module of a "module:name" is searched for first.
 
     Raises:
-        InputError: for an unknown name, a dimension that it has not, or something that is no
-            manifold.
+        InputError: for an unknown name, a dimension that the manifold does not have, or an object
+            that is not a manifold.
     """
     if ":" in name:
         return _own_manifold(name, dim, folder)
@@ -90,10 +90,10 @@ def density(spec: str | Mapping[str, Any], manifold: Manifold, folder: str = "."
     """The density that a configuration names.
 
     Args:
-        spec: a kind, or a table with ``kind`` and the attributes of its class; of a density of kind
-            "python" the function as "module:name".
-        manifold: where it lives.
-        folder: first on the import path of a density of kind "python".
+        spec: a kind, or a table with ``kind`` and the attributes of its class. A density of kind
+            "python" has the single attribute ``function``, a "module:name".
+        manifold: the manifold on which the density lives.
+        folder: the folder in which the module of a "module:name" is searched for first.
 
     Raises:
         InputError: for an unknown kind or key, or a value out of range.
@@ -119,12 +119,13 @@ def density(spec: str | Mapping[str, Any], manifold: Manifold, folder: str = "."
 
 
 def divergence(name: str, power: float = 2.0, folder: str = ".") -> Divergence:
-    """The divergence of a name; ``power`` is read by "power" only.
+    """The divergence with a given name; only "power" uses the exponent ``power``.
 
-    "module:name" names a user's own, see `Custom`; ``folder`` is searched first.
+    "module:name" names a user's own divergence, see `Custom`; its module is searched for in
+    ``folder`` first.
 
     Raises:
-        InputError: for an unknown name or a power outside (1, 4].
+        InputError: for an unknown name or a power outside (1, 4], and as `Custom`.
     """
     if not isinstance(name, str):
         raise InputError(f"problem.regulariser must be a string, not {shown(name)}.")
@@ -140,10 +141,10 @@ def divergence(name: str, power: float = 2.0, folder: str = ".") -> Divergence:
 def feature(
     name: str, manifold: Manifold, scale: float, profile: str, folder: str = "."
 ) -> Feature:  # fmt: skip
-    """The feature of a name, checked against the manifold it lives on.
+    """The feature function with a given name, checked against the manifold on which it lives.
 
-    "module:name" names a user's own: a class, or a function, that makes a `Feature` of the
-    manifold; ``folder`` is searched first.
+    "module:name" names a user's own features: a class or function that makes a `Feature` from the
+    manifold. Its module is searched for in ``folder`` first. ``scale`` is a length.
 
     Raises:
         InputError: for an unknown name or profile, the wrong manifold, or a scale <= 0.

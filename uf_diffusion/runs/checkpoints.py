@@ -1,7 +1,8 @@
-"""Checkpoints: files with everything that a run needs to go on, written now and then.
+"""Checkpoints: files from which an interrupted run can continue, written at regular intervals.
 
-A checkpoint appears under its name once it is complete, so a killed process leaves the one before.
-What it holds is the affair of the two sides; this module knows when to write, and signals.
+A new checkpoint replaces the old one only when it is complete, so a process that is killed leaves a
+usable file. The diffusion and the network decide what is stored; this module decides when, and
+handles signals.
 """
 
 from __future__ import annotations
@@ -29,31 +30,32 @@ from uf_diffusion.runs.resources import require_disk, result_bytes
 __all__ = ["CHECKPOINT", "Checkpoints", "Job", "has_begun", "interrupted", "work_of"]
 
 CHECKPOINT = "checkpoint.nc"
-LAYOUT = 3  # of the file; another number when it holds other things
+LAYOUT = 3  # version of the file's contents; increase it when they change
 
 
 class Job(NamedTuple):
-    """What a run does: a name that `resume` knows, and its configuration."""
+    """What a run does: the name of the job, such as "compare", and its configuration."""
 
     name: str
     config: Config
 
 
 class Checkpoints:
-    """Writes a checkpoint every so often, and when the run is interrupted (Ctrl-C, SIGTERM).
+    """Writes a checkpoint at regular intervals, and when the run is interrupted (Ctrl-C, SIGTERM).
 
-    A context manager, for the work itself: the job's mistakes come before. Entering it takes the
-    folder, and begins the run: from then on it can be resumed. Where the folder has a checkpoint of
-    the same job, that is gone on from; another job's work is not thrown away. Inside, the two
-    signals wait for the end of the step; the second Ctrl-C does not wait.
+    Use it as a context manager around the computation, after the input has been checked. Entering
+    it locks the folder and writes a first checkpoint, so that the run can be resumed from then on.
+    If the folder already has a checkpoint of the same job, the run continues from it; work of
+    another job is never overwritten. Inside, the two signals take effect at the end of the current
+    step; a second Ctrl-C takes effect at once.
 
     Args:
-        folder: of the run; none: nothing is written and signals act at once.
-        job: what is done.
+        folder: the run's folder. If None, nothing is written and signals take effect at once.
+        job: the job that is run.
 
     Raises:
-        InputError: on all ranks, for a checkpoint that cannot be read, or holds the work of another
-            job, where the result does not fit onto the disk, or as `run_folder`.
+        InputError: on all ranks, on entering: if a checkpoint cannot be read or belongs to another
+            job, if the result does not fit on the disk, or as `run_folder`.
     """
 
     def __init__(self, folder: Path | None, job: Job) -> None:
@@ -91,22 +93,25 @@ class Checkpoints:
         self._write()
 
     def stored(self, side: str) -> xr.Dataset | None:
-        """What there is of a side, on all ranks if an earlier run wrote it."""
+        """What the checkpoint holds of "diffusion" or "network"; None if it holds nothing.
+
+        What an earlier run stored is available on all ranks.
+        """
         return self._groups.get(side)
 
     def watch[S: Timed](
         self, side: str, pack: Callable[[S], xr.Dataset | None]
     ) -> Callable[[S], None]:
-        """A function to call with each state, on all ranks, after the history has recorded it.
+        """A function that writes a checkpoint when one is due.
+
+        Call it on all ranks with each state, after the history has recorded the state. It raises
+        `Interrupted` on all ranks after writing a checkpoint if one of them received a signal, and
+        `Unwritable` on all ranks if the file cannot be written.
 
         Args:
             side: "diffusion" or "network", the group of the file.
-            pack: what to store of a state; called on all ranks, its result matters on rank 0.
-
-        Raises:
-            Interrupted: by the function, on all ranks, after a checkpoint, when one of them
-                got a signal.
-            Unwritable: by the function, on all ranks, when the file cannot be written.
+            pack: returns what to store of a state. It is called on all ranks; its result is used
+                on rank 0.
         """
 
         def look(state: S) -> None:
@@ -122,7 +127,13 @@ class Checkpoints:
         return look
 
     def write(self, side: str, pack: Callable[[], xr.Dataset | None]) -> None:
-        """Write what ``pack`` gives on rank 0 now; the other side's group stays as it was."""
+        """Write a checkpoint now, on rank 0, with what ``pack`` returns as the group ``side``.
+
+        The group of the other side stays as it was.
+
+        Raises:
+            Unwritable: on all ranks, if the file cannot be written.
+        """
         if self._folder is not None:
             self._groups[side] = pack()
             self._write()
@@ -142,10 +153,10 @@ class Checkpoints:
 
 
 def work_of(folder: Path, job: Job) -> dict[str, xr.Dataset] | None:
-    """What a job has left in a folder to go on from; nothing where it has not begun there.
+    """The groups of the checkpoint that a job left in a folder; None if it has not begun there.
 
     Raises:
-        InputError: where another job has left its work, or the checkpoint cannot be read.
+        InputError: if the folder holds work of another job, or the checkpoint cannot be read.
     """
     found = _read(folder)
     if found is None or (found[0] != job and not found[1]):
@@ -164,7 +175,7 @@ def interrupted(folder: Path) -> Job:
     """The job whose checkpoint lies in a run's folder.
 
     Raises:
-        InputError: on all ranks, when there is none, or none that can be read.
+        InputError: on all ranks, if there is no checkpoint or it cannot be read.
     """
 
     def read() -> Job:
@@ -181,7 +192,7 @@ def interrupted(folder: Path) -> Job:
 
 
 def has_begun(folder: Path, job: Job) -> bool:
-    """Whether a folder's checkpoint is one of a job; each rank looks for itself."""
+    """Whether the checkpoint in a folder belongs to a job. Each rank reads the file itself."""
     try:
         found = _read(folder)
     except InputError:
@@ -190,10 +201,10 @@ def has_begun(folder: Path, job: Job) -> bool:
 
 
 def _read(folder: Path) -> tuple[Job, dict[str, xr.Dataset]] | None:
-    """A folder's checkpoint: its job and groups; nothing where there is none.
+    """The job and the groups of the checkpoint in a folder; None if there is no checkpoint.
 
     Raises:
-        InputError: when it cannot be read, or was not written by this version.
+        InputError: if it cannot be read, or another version of this package wrote it.
     """
     path = folder / CHECKPOINT
     if not path.exists():

@@ -1,4 +1,4 @@
-"""Does a result keep what the theory promises? Measured from the result alone."""
+"""Checks, from a result alone, whether it has the properties that the theory guarantees."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from uf_diffusion.runs.result import result_of
 __all__ = ["Check", "checks"]
 
 MASS = 1e-10  # allowed drift of the diffusion's mass
-RESIDUAL = 1e-10  # allowed violation of the projection's equation, relative
+RESIDUAL = 1e-10  # allowed relative residual of the equation for the outer weights
 ROUND_OFF = 1e-12
 
 
 @dataclass(frozen=True)
 class Check:
-    """One promise and what a result makes of it.
+    """One property of a result, its measured value and its bound.
 
     Attributes:
         name: what is measured.
-        measured: the number, dimensionless.
-        bound: what it should be, or why it need not be anything, in words.
-        holds: whether it is so; None where nothing is promised.
-        remedy: what to do where it is not, in words.
+        measured: the measured value, dimensionless.
+        bound: the bound in words, or the reason why there is none.
+        holds: whether the value keeps the bound; None if there is no bound.
+        remedy: what to do if it does not, in words.
     """
 
     name: str
@@ -44,19 +44,19 @@ class Check:
 
     @property
     def sentence(self) -> str:
-        """What is broken, and what to do."""
+        """A sentence that says which bound is violated and what to do about it."""
         name, remedy = self.name[0].upper() + self.name[1:], self.remedy and f"; {self.remedy}"
         return f"{name}: {self.measured:.2g}, not {self.bound}{remedy}."
 
 
 def checks(result: Any) -> list[Check]:
-    """What can be checked of a result of `solve`, `train`, `compare` or `spectrum`.
+    """All checks that apply to a result of `solve`, `train`, `compare` or `spectrum`.
 
     Sources: docs/theory.md, "How the diffusion is solved"; for the constrained equation
     `uf_diffusion.diffusion.constrained`.
 
     Raises:
-        InputError: for a result of an older version, which recorded less.
+        InputError: if ``result`` is not a result, or an older version that recorded less wrote it.
     """
     result = result_of(result)
     config, found = result.config, list[Check]()
@@ -71,7 +71,7 @@ def checks(result: Any) -> list[Check]:
 def _at_most(
     name: str, measured: float, bound: float, free: str = "", remedy: str = ""
 ) -> Check:  # fmt: skip
-    """A number with an upper bound; only reported where there is a reason that it is free."""
+    """The check of an upper bound; with a reason ``free`` the value is reported without a bound."""
     if free:
         return Check(name, measured, free, None)
     return Check(name, measured, f"at most {bound:.0e}", measured <= bound, remedy)
@@ -106,14 +106,14 @@ def _diffusion(d: xr.Dataset, config: Config) -> list[Check]:
 
 
 def _without_steps(config: Config) -> str:
-    """Why higher-order schemes keep no principle with fixed steps; empty where they do."""
+    """The reason why fixed steps of a higher-order scheme need not keep bounds, or ""."""
     if config.diffusion.step and config.diffusion.scheme != "euler":
         return f"no principle of {config.diffusion.scheme} with fixed steps"
     return ""
 
 
 def _unprincipled(d: xr.Dataset, config: Config) -> str:
-    """Why bounds and risk need not be monotone; empty where they must be."""
+    """The reason why bounds and risk need not be monotone, or "" if they must be."""
     degree = config.diffusion.degree
     if degree > 1:
         return f"a principle of degree 1, not of degree {degree}"
@@ -125,7 +125,10 @@ def _unprincipled(d: xr.Dataset, config: Config) -> str:
 
 
 def _rise(risk: Array) -> float:
-    """Relative to the risk, or to 1e-3 where that is smaller, as the step control has it."""
+    """The largest rise in a step, relative to the risk or to 1e-3, whichever is larger.
+
+    The step control uses the same scale.
+    """
     return _largest(np.diff(risk) / np.maximum(np.abs(risk[:-1]), 1e-3))
 
 

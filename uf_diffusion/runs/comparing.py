@@ -1,4 +1,4 @@
-"""How far a network is from a diffusion, and both from the teacher, over time."""
+"""Distances over time of a network to a diffusion and to the teacher."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from uf_diffusion.results.names import dataset
 
 __all__ = ["distances", "energies"]
 
-W2_PAIRS = 2**24  # of neurons and nodes up to which W2 takes a few seconds a snapshot
+W2_PAIRS = 2**24  # largest neurons x nodes for which W2 takes only a few seconds per snapshot
 
 
 def distances(
     manifold: Manifold, grid: Grid, diffusion: xr.Dataset, network: xr.Dataset, teacher: Atoms
 ) -> xr.Dataset:
-    """The group /comparison of two runs with the same snapshot times.
+    """The group /comparison of a diffusion and a network with the same snapshot times.
 
     Args:
-        manifold: measures distances.
-        grid: the diffusion's mesh, for its outer weight at the neurons.
-        diffusion, network: the groups of the two runs.
+        manifold: the feature space, which defines the distances.
+        grid: the diffusion's mesh, which interpolates its outer weight to the neurons.
+        diffusion, network: the groups /diffusion and /network of a result.
         teacher: the teacher's neurons.
     """
     node, feature = diffusion.node_position.values, network.feature.values
@@ -56,7 +56,10 @@ def distances(
 def energies(
     manifold: Manifold, diffusion: xr.Dataset | None, network: xr.Dataset, teacher: Atoms
 ) -> dict[str, Any]:
-    """The energy distances of `distances`, and their times; to the diffusion where there is one."""
+    """The energy distances of `distances` and their times, as arguments of `dataset`.
+
+    Without a diffusion only the distance to the teacher is computed.
+    """
     feature, masses = network.feature.values, network.neuron_mass.values
 
     def to(points: Array, weights: Array) -> tuple[tuple[str], Array]:
@@ -72,7 +75,7 @@ def energies(
 
 
 def _w2(mu: Measure, nu: Measure) -> float:
-    """W2; not a number where it would take more than a few seconds."""
+    """The 2-Wasserstein distance, or NaN if it would take more than a few seconds."""
     if mu.manifold.dim > 1 and len(mu.points) * len(nu.points) > W2_PAIRS:
         return math.nan
     return w2(mu, nu).value

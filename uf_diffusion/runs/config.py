@@ -1,7 +1,7 @@
-"""The configuration of a run: frozen values by section, every key checked.
+"""The configuration of a run: one frozen dataclass for each section, with every key checked.
 
-Sections and keys are those of a run folder's ``run.toml``; the defaults are the paper's section
-6.1. A mistake is one sentence, before any work is done.
+Sections and keys are those of the file ``run.toml`` in a run's folder. The defaults are the setting
+of section 6.1 of the paper. A mistake is reported in one sentence before any work is done.
 """
 
 from __future__ import annotations
@@ -41,32 +41,39 @@ ALGORITHMS = ["varpro", "two-timescale", "flow", "joint", "fixed"]
 KERNELS = ["sampled", "population", "low-rank"]
 LIMITS = ["unconstrained", "constrained"]
 SCHEMES = ["euler", "sdirk2", "sdirk3", "esdirk4"]
-MOST_STEPS = 10**9  # of a run: months
+MOST_STEPS = 10**9  # time steps of a run, at most; so many would take months
 
 
 @dataclass(frozen=True)
 class ProblemConfig:
     """Section [problem]: what is solved."""
 
-    manifold: str = key("circle", "feature space: circle, sphere, torus, or 'module:name'")
-    dim: int = key(0, "dimension of a sphere or a torus; 0: the manifold's usual one")
-    period: float = key(4.0, "of tori: length of an axis", "length")
+    manifold: str = key(
+        "circle", "feature space: circle, sphere, torus, or your own as 'module:name'"
+    )
+    dim: int = key(0, "dimension; 0 chooses the usual one (circle 1, sphere 2, torus 2)")
+    period: float = key(4.0, "length of each axis of a torus", "length")
     regulariser: str = key(
         "unbiased",
-        "divergence f of the outer weights: unbiased, biased, entropy, power, or 'module:name'",
+        "divergence f that penalises the outer weights: unbiased, biased, entropy, power, or your "
+        "own as 'module:name'",
     )
-    power: float = key(2.0, "of regulariser 'power': the exponent, above 1 and up to 4")
-    t_end: float = key(10.0, "final time", "time")
+    power: float = key(2.0, "exponent p of the regulariser 'power', with 1 < p <= 4")
+    t_end: float = key(10.0, "final time of the diffusion and of the training", "time")
     limit: str = key(
-        "unconstrained", "equation: unconstrained, or the constrained limit of ReLU features"
+        "unconstrained",
+        "which equation the diffusion solves: unconstrained (ultra-fast diffusion), or constrained "
+        "(the limit of ReLU features)",
     )
     teacher: Any = key(
         None,
-        "target density, a kind or a table with kind and its keys; not given: the paper's "
-        "bumps, von-mises-fisher on a sphere",
+        "target density: a kind such as 'uniform', or a table with the kind and its keys; if not "
+        "given, von-mises-fisher on a sphere, and the paper's bumps elsewhere",
         "1/volume",
     )
-    initial: Any = key("uniform", "density of the student at t = 0, likewise", "1/volume")
+    initial: Any = key(
+        "uniform", "density of the student at t = 0, written in the same way", "1/volume"
+    )
 
     def __post_init__(self) -> None:
         settle_types("problem", self)
@@ -87,14 +94,21 @@ class ProblemConfig:
             object.__setattr__(self, name, table)
 
     def space(self, folder: str = ".") -> Manifold:
-        """The feature space; ``folder`` is first on the import path of a user's own."""
+        """The feature space. A manifold "module:name" is searched for in ``folder`` first.
+
+        Raises:
+            InputError: for a manifold that does not exist, or not in this dimension.
+        """
         return manifold(self.manifold, self.dim, self.period, folder)
 
     def build(self, folder: str = ".") -> Problem:
-        """The problem's values.
+        """The manifold, the densities and the divergence that this section names.
 
         Args:
-            folder: first on the import path of what is named "module:name".
+            folder: the folder in which the module of a "module:name" is searched for first.
+
+        Raises:
+            InputError: for a name that is unknown or a value out of range.
         """
         space = self.space(folder)
         return Problem(
@@ -109,16 +123,19 @@ class ProblemConfig:
 class DiffusionConfig:
     """Section [diffusion]: how the PDE is solved."""
 
-    cells: int = key(4096, "cells of the built-in mesh, at least")
-    degree: int = key(1, "degree of the finite elements: 1, 2, 3 (1, 2 on T^3)")
-    scheme: str = key("sdirk2", "time scheme: euler, sdirk2, sdirk3, esdirk4 (orders 1 to 4)")
-    rtol: float = key(1e-4, "relative tolerance of the adaptive time steps")
-    step: float = key(0.0, "a fixed time step; 0: as long as rtol allows", "time")
-    mesh: str = key("", "a file with a mesh of the sphere; not given: built in, from cells")
+    cells: int = key(4096, "the built-in mesh has at least this number of cells")
+    degree: int = key(1, "degree of the finite elements: 1, 2 or 3; on T^3 1 or 2")
+    scheme: str = key("sdirk2", "time scheme: euler, sdirk2, sdirk3 or esdirk4, of order 1 to 4")
+    rtol: float = key(1e-4, "relative error that an adaptive time step may make")
+    step: float = key(0.0, "length of fixed time steps; 0 chooses steps that keep to rtol", "time")
+    mesh: str = key("", "file with a mesh of the sphere; if empty, the built-in mesh is used")
     snapshots: Snapshots = key(
-        21, "how many times are kept, evenly spaced from 0 to t_end; or a list of these", "time"
+        21,
+        "number of times at which results are stored, evenly spaced from 0 to t_end, or a list of "
+        "these times",
+        "time",
     )
-    checkpoint: float = key(60.0, "wall-clock time between checkpoints", "seconds")
+    checkpoint: float = key(60.0, "wall-clock time between two checkpoints", "seconds")
 
     def __post_init__(self) -> None:
         settle_types("diffusion", self)
@@ -134,40 +151,50 @@ class DiffusionConfig:
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Section [network]: how the network is trained. ``regularisation`` is the key ``lambda``."""
+    """Section [network]: how the network is trained; ``regularisation`` is the key ``lambda``."""
 
-    width: int = key(512, "number of neurons")
-    regularisation: float = key(1e-3, "regularisation of the outer weights", name="lambda")
+    width: int = key(512, "number of neurons of the student")
+    regularisation: float = key(1e-3, "regularisation strength of the outer weights", name="lambda")
     features: str = key(
         "",
-        "relu (spheres), radial (tori), laplace (circle) or 'module:name'; not given: radial on "
-        "a torus, else relu",
+        "feature function: relu (spheres), radial (tori), laplace (circle), or your own as "
+        "'module:name'; if empty, radial on a torus and relu elsewhere",
     )
-    scale: float = key(0.5, "of features radial and laplace: their width", "length")
-    profile: str = key("laplace", "of features radial: laplace, gaussian, matern")
+    scale: float = key(0.5, "width of the features 'radial' and 'laplace'", "length")
+    profile: str = key("laplace", "shape of the features 'radial': laplace, gaussian or matern")
     kernel: str = key(
-        "sampled", "sampled inputs, population (infinitely many), or low-rank (truncated)"
+        "sampled",
+        "how the inputs enter: sampled (drawn at random), population (infinitely many), or "
+        "low-rank (the population's kernel, truncated)",
     )
-    samples: int = key(4096, "of kernel 'sampled': number of inputs")
-    teacher_width: int = key(4096, "number of the teacher's neurons")
+    samples: int = key(4096, "number of inputs of the kernel 'sampled'")
+    teacher_width: int = key(4096, "number of neurons of the teacher")
     truncation: float = key(
-        1e-2, "of kernel 'low-rank': what K(w, w) may lose, as a multiple of lambda"
+        1e-2, "how much of K(w, w) the kernel 'low-rank' may leave out, as a multiple of lambda"
     )
-    algorithm: str = key("varpro", "varpro, two-timescale, joint, flow, or fixed features")
-    step: float = key(2.0**-10, "training step", "time")
-    ratio: float = key(1.0, "of algorithm 'two-timescale': outer steps for each inner step")
-    rtol: float = key(1e-5, "of algorithm 'flow': error of a step", "length")
-    seed: int = key(0, "of all random draws")
+    algorithm: str = key(
+        "varpro",
+        "training algorithm: varpro, two-timescale, joint (one rate for both layers), flow "
+        "(gradient flow with adaptive steps), or fixed (the features do not move)",
+    )
+    step: float = key(2.0**-10, "length of a training step", "time")
+    ratio: float = key(
+        1.0, "steps of the outer weights for each step of the features, in 'two-timescale'"
+    )
+    rtol: float = key(1e-5, "error that a step of the algorithm 'flow' may make", "length")
+    seed: int = key(0, "seed of all random numbers")
     placement: str = key(
         "random",
-        "of the neurons: random, even (a lattice weighted by the density), or quantile "
-        "(one dimension)",
+        "how the student's neurons are placed: random, even (on a lattice, with the density as "
+        "their masses), or quantile (at quantiles, in one dimension only)",
     )
-    teacher_placement: str = key("", "of the teacher's neurons; not given: as placement")
+    teacher_placement: str = key(
+        "", "how the teacher's neurons are placed; if empty, as the student's"
+    )
 
     @property
     def pace(self) -> str:
-        """What sets the time steps, in words."""
+        """The key that sets the time steps and its value, such as "step 0.001"."""
         return f"rtol {self.rtol:.0e}" if self.algorithm == "flow" else f"step {self.step:.3g}"
 
     def __post_init__(self) -> None:
@@ -188,13 +215,16 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A whole run, resolved.
+    """The configuration of a whole run, with all defaults filled in.
 
     Attributes:
         problem, diffusion, network: the sections.
-        name: the preset's or the file's name.
-        folder: where the file lies; first on the import path of "python" densities, and what
-            ``diffusion.mesh`` is relative to.
+        name: the name of the preset or of the file.
+        folder: the folder of the file. Modules of a "module:name" are searched for there first,
+            and ``diffusion.mesh`` is relative to it.
+
+    Raises:
+        InputError: for values that do not fit together.
     """
 
     problem: ProblemConfig = field(default_factory=ProblemConfig)
@@ -253,19 +283,20 @@ class Config:
             raise InputError("problem.limit = 'constrained' needs diffusion.degree = 1.")
 
     def times(self) -> Array:
-        """The snapshot times, increasing from 0 to t_end."""
+        """The snapshot times ``(snapshots,)``, increasing from 0 to t_end, dimensionless."""
         chosen = self.diffusion.snapshots
         if isinstance(chosen, int):
             return np.linspace(0, self.problem.t_end, chosen)
         return np.array(chosen)
 
     def clock_times(self) -> Array:
-        """The snapshot times of both sides of a comparison.
+        """The snapshot times ``(snapshots,)`` of both sides of a comparison, dimensionless.
 
-        They are moved to whole training steps, but for the gradient flow, whose steps meet them.
+        Each time is moved to the nearest whole number of training steps. The gradient flow needs
+        no such move, because its steps end at the snapshot times.
 
         Raises:
-            InputError: when the end is less than one step away, or steps without end.
+            InputError: if the run is shorter than a step, or takes more than `MOST_STEPS` steps.
         """
         if self.network.algorithm == "flow":
             return self.times()
@@ -279,14 +310,17 @@ class Config:
         return steps * tau
 
     def changed(self, **sections: Mapping[str, Any]) -> Config:
-        """The same with other values; what follows from the manifold is chosen anew with it.
+        """A copy with other values.
+
+        A new manifold also resets its dimension, the teacher and the features to their defaults,
+        unless they are given here too.
 
         Args:
-            sections: by their names, mappings from a field of the section to its new value; of
-                the densities a mapping changes single keys.
+            sections: for the name of a section, a mapping from its fields to their new values. A
+                mapping without a kind, given for a density, changes single keys of it.
 
         Raises:
-            InputError: as the sections do.
+            InputError: for values that are out of range or do not fit together.
         """
         parts = {name: _changed(getattr(self, name), dict(new)) for name, new in sections.items()}
         if "manifold" in sections.get("problem", {}):
@@ -295,11 +329,11 @@ class Config:
         return replace(self, **parts)
 
     def space(self) -> Manifold:
-        """The feature space."""
+        """The feature space, as `ProblemConfig.space`."""
         return self.problem.space(self.folder)
 
     def build(self) -> Problem:
-        """The problem's values."""
+        """The problem that the configuration names, as `ProblemConfig.build`."""
         return self.problem.build(self.folder)
 
     def __repr__(self) -> str:
@@ -310,7 +344,7 @@ class Config:
         )  # fmt: skip
 
     def _repr_html_(self) -> str:
-        """All keys by section, in bold those that differ from the defaults."""
+        """A table of all keys by section; those that differ from the defaults are bold."""
         plain = Config()
 
         def rows(name: str, cls: Any) -> Iterator[tuple[str, str, bool]]:
@@ -340,7 +374,7 @@ SECTIONS: dict[str, Any] = {
 
 
 def _changed(section: Any, new: dict[str, Any]) -> Any:
-    """A section with other values."""
+    """A copy of a section with other values, as described in `Config.changed`."""
     if "manifold" in new:
         new = {"dim": 0, "teacher": None} | new
     for name, value in new.items():
@@ -350,7 +384,7 @@ def _changed(section: Any, new: dict[str, Any]) -> Any:
 
 
 def merged(*changes: Changes) -> dict[str, dict[str, Any]]:
-    """Several changes as one; of two for the same field the later one counts."""
+    """Several changes as one; where two of them change the same field, the later one counts."""
     found: dict[str, dict[str, Any]] = {}
     for change in changes:
         for section, new in change.items():

@@ -1,7 +1,7 @@
-"""From objects to the configuration that describes them: what a result says of its own run.
+"""Describes given objects by configuration keys, so that a result records how it was made.
 
-A configuration that describes objects of built-in classes builds them again. Functions and classes
-of a user's own are named "module:name", which finds them again where they can be imported.
+Objects of built-in classes can be built again from these keys. A user's own functions and classes
+are named as "module:name", which works again wherever that module can be imported.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A run's folder: held by one run at a time."""
+"""A run's folder, which only one run at a time can use."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ except ImportError:  # not POSIX: folders are not locked
 
 __all__ = ["run_folder"]
 
-_held: set[Path] = set()  # folders that this process keeps
+_held: set[Path] = set()  # folders that this process has locked
 
 
 @contextmanager
 def run_folder(folder: Path, mark: str = "run.toml") -> Iterator[Path]:
-    """Take a folder for a run, or make it, and keep other processes out of it.
+    """Lock a folder for a run while the context lasts, and make it if it does not exist.
 
-    What earlier runs left there stays until this one's files replace them. The lock is the
-    kernel's: it ends with the process, however that ends.
+    Files of earlier runs stay until this run's files replace them. The operating system holds the
+    lock and releases it when the process ends, however it ends.
 
     Args:
-        folder: of the run.
-        mark: what a folder that is not empty must hold to be taken.
+        folder: the run's folder.
+        mark: a file that marks a folder of a run; a folder with other files but without this one
+            is refused.
 
     Raises:
-        InputError: on all ranks, when it cannot be written, holds other things, or is in use.
+        InputError: on all ranks, if the folder cannot be written, holds other files, or is in use.
     """
     lock = mpi.on_root(lambda: _taken(folder, mark))
     try:
@@ -43,20 +44,20 @@ def run_folder(folder: Path, mark: str = "run.toml") -> Iterator[Path]:
     finally:
         if lock is not None:
             _held.discard(folder.resolve())
-            with suppress(OSError):  # not empty, as a rule
+            with suppress(OSError):  # usually the folder is not empty and stays
                 folder.rmdir()
             os.close(lock)
 
 
 def _taken(folder: Path, mark: str) -> int | None:
-    """An open, locked descriptor of the folder; nothing where this process has one."""
+    """A descriptor of the locked folder; None if this process has locked it already."""
     if folder.resolve() in _held:
         return None
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder, os.O_RDONLY)
         try:
-            if not _locked(lock, folder):  # who had it has removed it
+            if not _locked(lock, folder):  # another run has just removed the folder
                 os.close(lock)
                 return _taken(folder, mark)
             if any(folder.iterdir()) and not (folder / mark).exists():
@@ -74,10 +75,10 @@ def _taken(folder: Path, mark: str) -> int | None:
 
 
 def _locked(lock: int, folder: Path) -> bool:
-    """Lock an open folder; whether it still has its name.
+    """Lock an open folder, and return whether it still exists under its name.
 
     Raises:
-        InputError: when another process has locked it.
+        InputError: if another process has locked it.
     """
     try:
         if fcntl is not None:

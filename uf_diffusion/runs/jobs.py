@@ -1,7 +1,7 @@
-"""What a run does: solve, train, compare, spectrum, each a function of a `Setup`.
+"""The jobs that a run can do: solve, train, compare and spectrum, each a function of a `Setup`.
 
-Both sides run on one clock t; their results are groups of one xarray tree, whose names and shapes
-are those of a run folder's result.nc.
+The diffusion and the network use the same time t. Their results are groups of one xarray tree, with
+the same names and shapes as in the file result.nc of a run's folder.
 """
 
 from __future__ import annotations
@@ -46,24 +46,23 @@ def solve(
     """Solve the PDE.
 
     Args:
-        setup: the run; its network is not used.
-        folder: the run's folder: densities for ParaView and checkpoints go there, and the run goes
-            on from a checkpoint of the same run found there; `resume` of the command line makes it
-            a complete run. None: nothing is written.
+        setup: the objects of the run; its network is not used.
+        folder: the run's folder, which gets densities for ParaView and checkpoints. If it holds a
+            checkpoint of the same run, that run is continued. If None, nothing is written.
         watch: functions to call with each `DiffusionState`, on all ranks.
-        cautious: whether to measure beforehand what could make the numbers wrong, see `cautions`,
-            and to look for it afterwards, see `findings`. Each is a `Caution`, Python's kind of
-            warning, and one of the result's `warnings`. It takes a second or two. Where
-            warnings are made errors, a `Finding` takes the place of the result.
+        cautious: whether to check before the run (`cautions`) and after it (`findings`) if the
+            numbers can be trusted, which takes a second or two. Each reason not to trust them is
+            issued as a `Caution`, a Python warning, and recorded in the result's `warnings`. If
+            warnings are turned into errors, a `Finding` is raised instead of returning a result.
 
     Returns:
-        A result with the group /diffusion on rank 0; elsewhere with the attributes alone.
+        A result with the group /diffusion on rank 0; on other ranks it has only attributes.
 
     Raises:
-        InputError: for a problem that cannot be solved, or without DOLFINx.
-        SolverFailure: when no time step is small enough.
-        Unwritable: when a file cannot be written.
-        Interrupted: after a checkpoint, on Ctrl-C or SIGTERM.
+        InputError: if the problem cannot be solved or DOLFINx is missing.
+        SolverFailure: if no time step is small enough.
+        Unwritable: if a file cannot be written.
+        Interrupted: on Ctrl-C or SIGTERM, after a checkpoint.
     """
     clock = Timings()
     with clock.part("set-up"):
@@ -81,18 +80,18 @@ def train(
     """Train the network.
 
     Args:
-        setup: the run; of its diffusion only the snapshots and the time between checkpoints are
-            used.
+        setup: the objects of the run; of the section [diffusion] only ``snapshots`` and
+            ``checkpoint`` are used.
         folder: as in `solve`.
         watch: functions to call with each `NetworkState`, on all ranks.
         cautious: as in `solve`.
 
     Returns:
-        A result with the group /network on rank 0; elsewhere with the attributes alone.
+        A result with the group /network on rank 0; on other ranks it has only attributes.
 
     Raises:
-        InputError: for a network that cannot be trained.
-        TrainingFailure: when the features leave the finite numbers, or have no optimal weights.
+        InputError: if the network cannot be trained.
+        TrainingFailure: if features become infinite or NaN, or optimal outer weights do not exist.
         Unwritable, Interrupted: as `solve`.
     """
     clock = Timings()
@@ -112,16 +111,21 @@ def compare(
 
     Args:
         setup, folder: as in `solve`.
-        watch: functions to call with each state of either side, on all ranks.
-        job: what `resume` does.
+        watch: functions to call with each state of the diffusion and the network, on all ranks.
+        job: the name of the job in checkpoints, which `resume` continues.
         cautious: as in `solve`.
 
-    Returns, Raises: as `solve` and `train`; the result has /diffusion, /network, /comparison.
+    Returns:
+        A result with /diffusion, /network and /comparison on rank 0; on other ranks it has only
+        attributes.
+
+    Raises:
+        InputError, SolverFailure, TrainingFailure, Unwritable, Interrupted: as `solve`, `train`.
     """
     clock = Timings()
     with clock.part("set-up"):
         folder, watch = _path(folder), watchers(watch)
-        network = training(setup)  # its mistakes first: they cost nothing
+        network = training(setup)  # first, as checking its input is cheap
         solver = equation(setup)
         before = _cautions(cautious, setup)
     with Checkpoints(folder, Job(job, setup.config)) as checkpoints:
@@ -143,13 +147,19 @@ def compare(
 
 
 def follow(setup: Setup) -> Result:
-    """Train the network, and measure its energy distances to teacher and diffusion: what figures
-    of many runs show of each, without the diffusion's fields.
+    """Train the network, and measure only its energy distances to the teacher and the diffusion.
 
-    Args, Raises: as `compare`; a teacher without a density has no distance to a diffusion.
+    Figures of many runs need no more than that, and the result is smaller without the diffusion.
+    For a teacher without a density only the distance to the teacher is measured.
+
+    Args:
+        setup: the objects of the run.
 
     Returns:
-        A result with /network and /comparison on rank 0; elsewhere with the attributes alone.
+        A result with /network and /comparison on rank 0; on other ranks it has only attributes.
+
+    Raises:
+        InputError, SolverFailure, TrainingFailure: as `compare`.
     """
     clock = Timings()
     network = training(setup)
@@ -167,23 +177,23 @@ def follow(setup: Setup) -> Result:
 
 
 def spectrum(setup: Setup, count: int = 6, *, cautious: bool = True) -> Result:
-    """What governs the last rate, and what the features see.
+    """Compute the spectra of the weighted Laplacian and of the features' kernel.
 
-    The smallest non-zero eigenvalues of the weighted Laplacian -(1/nu) div(nu grad), and the
-    eigenvalues of the kernel with the two densities' shares, see `identifiability`.
+    The smallest non-zero eigenvalues of -(1/nu) div(nu grad) set the decay rate of the diffusion at
+    late times. The eigenvalues of the kernel say what the features see, see `identifiability`.
 
     Args:
-        setup: the run; its manifold, densities, features and mesh are used.
-        count: how many of the Laplacian's, from 1 to 100.
-        cautious: whether to look for what makes the numbers wrong, see `findings`.
+        setup: the objects of the run; manifold, densities, features and mesh are used.
+        count: number of eigenvalues of the Laplacian, from 1 to 100.
+        cautious: whether to check afterwards if the numbers can be trusted, see `findings`.
 
     Returns:
-        A result with the groups /kernel and /spectrum on rank 0, without /spectrum where there is
-        no DOLFINx; elsewhere with the attributes alone.
+        A result with the groups /kernel and /spectrum on rank 0, without /spectrum if DOLFINx is
+        missing; on other ranks it has only attributes.
 
     Raises:
-        InputError: for a problem that cannot be solved, or a count out of range.
-        SolverFailure: when the eigenvalue solver fails.
+        InputError: if the problem cannot be solved, or ``count`` is out of range.
+        SolverFailure: if the eigenvalue solver fails.
     """
     clock = Timings()
     before: list[str] | None = [] if cautious else None
@@ -219,7 +229,7 @@ def spectrum(setup: Setup, count: int = 6, *, cautious: bool = True) -> Result:
 
 
 def gathered(setup: Setup, clock: Timings, **groups: xr.Dataset | None) -> Result:
-    """A result of the groups that this rank has."""
+    """A result with the groups that are not None, and with attributes on how it was made."""
     present: dict[str, Any] = {f"/{k}": v for k, v in groups.items() if v is not None}
     if present:
         present["/timings"] = clock.group()
@@ -230,8 +240,8 @@ def gathered(setup: Setup, clock: Timings, **groups: xr.Dataset | None) -> Resul
 
 
 def seen_attributes(setup: Setup) -> dict[str, Any]:
-    """What the features see; nothing where the kernel's eigenvalues are not known, as those of a
-    user's features.
+    """The attributes of `identifiability`; empty if the eigenvalues of the kernel are not known,
+    as for a user's own features.
     """
     try:
         return _seen(setup).attributes
@@ -252,7 +262,7 @@ def _path(folder: Folder) -> Path | None:
 def _cautions(
     wanted: bool, setup: Setup, *, solved: bool = True, trained: bool = True
 ) -> list[str] | None:
-    """Reasons not to trust the run, told on rank 0: who looks on can stop it. None: not wanted."""
+    """The `cautions` of a run, after rank 0 has issued them as warnings; None if not wanted."""
     if not wanted:
         return None
     found = cautions(setup, solved, trained)
@@ -261,7 +271,10 @@ def _cautions(
 
 
 def _noted(result: Result, before: list[str] | None) -> Result:
-    """The result with what cannot be trusted about it as its `warnings`, on all ranks."""
+    """The result after its `findings` have been issued and added to its `warnings`, on all ranks.
+
+    If ``before`` is None, there are no checks.
+    """
     attributes = result.attributes
     attributes["warnings"] = ""
     if before is None:
@@ -278,7 +291,7 @@ def _noted(result: Result, before: list[str] | None) -> Result:
 
 def _warn(sentences: list[str], kind: type[Caution]) -> None:
     for sentence in sentences:
-        warnings.warn(sentence, kind, skip_file_prefixes=(PACKAGE,))  # the caller's line
+        warnings.warn(sentence, kind, skip_file_prefixes=(PACKAGE,))  # names the caller's line
 
 
 def _installed(package: str) -> bool:

@@ -15,20 +15,20 @@ from uf_diffusion.core.wording import shown, unknown
 
 __all__ = ["Snapshots", "key", "key_of", "one_of", "positive", "settle_types", "toml_of"]
 
-type Snapshots = int | tuple[float, ...]  # how many times, or the times
+type Snapshots = int | tuple[float, ...]  # the number of snapshot times, or these times
 
 MOST_SNAPSHOTS = 100_000
 
 
 def key(default: Any, meaning: str, unit: str = "1", name: str = "") -> Any:
-    """A field of a section: a key of the configuration.
+    """A dataclass field that is a key of the configuration.
 
     Args:
-        default: its value where it is not given.
-        meaning: what the key is, for the reference of all keys.
-        unit: "1" where it has none: all quantities are dimensionless but for wall-clock time, and
-            "length", "time" say which of them scale together.
-        name: of the key, where it is not the field's.
+        default: the value where the key is not given.
+        meaning: what the key means, as the reference of all keys prints it.
+        unit: "1" for a pure number. All quantities are dimensionless except for wall-clock time;
+            "length" and "time" say which of them scale together.
+        name: the name of the key where it differs from that of the field.
     """
     about = {"meaning": meaning, "unit": unit} | ({"key": name} if name else {})
     return field(default=default, metadata=about)
@@ -38,8 +38,8 @@ def settle_types(section: str, values: Any) -> None:
     """Give every field of a section the type that it is declared with, or refuse its value.
 
     Args:
-        section: its name.
-        values: the frozen dataclass, which may hold anything.
+        section: the name of the section.
+        values: the section's frozen dataclass, whose fields may still hold anything.
 
     Raises:
         InputError: for a value of another type, or one that is not finite.
@@ -52,7 +52,7 @@ def settle_types(section: str, values: Any) -> None:
 
 
 def _typed(name: str, value: Any, kind: str) -> Any:
-    """The value as int, float, str, a density or snapshots, or one sentence why not."""
+    """The value of a key as the type that its annotation ``kind`` names."""
     value = value.item() if isinstance(value, np.generic) else value
     number = isinstance(value, int | float) and not isinstance(value, bool)
     whole = number and (kind == "int" or (kind == "float" and isinstance(value, int)))
@@ -74,7 +74,7 @@ def _typed(name: str, value: Any, kind: str) -> Any:
 
 
 def _snapshots(value: Any) -> Snapshots:
-    """The key diffusion.snapshots, checked."""
+    """The checked value of the key diffusion.snapshots."""
     if isinstance(value, int) and not isinstance(value, bool):
         if value < 2:
             raise InputError(f"diffusion.snapshots must be at least 2, not {value}.")
@@ -97,18 +97,26 @@ def _snapshots(value: Any) -> Snapshots:
 
 
 def key_of(f: Any) -> str:
-    """The key of a section's field."""
+    """The key that a dataclass field of a section stands for."""
     return str(f.metadata.get("key", f.name))
 
 
 def positive(name: str, value: float) -> None:
-    """Refuse a value that is not positive."""
+    """Refuse a value that is not positive.
+
+    Raises:
+        InputError: for such a value; ``name`` is its key.
+    """
     if not value > 0:
         raise InputError(f"{name} must be positive, not {value}.")
 
 
 def one_of(name: str, value: Any, valid: Iterable[Any]) -> None:
-    """Refuse a value that is none of the valid ones."""
+    """Refuse a value that is not one of the valid ones.
+
+    Raises:
+        InputError: for such a value; ``name`` is its key.
+    """
     valid = list(valid)
     if value in valid:
         return

@@ -1,4 +1,4 @@
-"""Configurations from TOML files, presets and the command line's ``--set``."""
+"""Reads configurations from TOML files, presets and the ``--set`` of the command line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from uf_diffusion.runs.keys import key_of
 
 __all__ = ["change_of", "changes_of", "config_from_toml", "load_config"]
 
-# tomllib's own error, errors of int() within it, and tables that are nested too deeply
+# what tomllib raises: its own error, errors of int(), and an error for too deeply nested tables
 NOT_TOML = (ValueError, RecursionError)
 
 
@@ -28,10 +28,11 @@ def load_config(path_or_preset: str | Path, overrides: Sequence[str] = ()) -> Co
 
     Args:
         path_or_preset: the name of a preset, or a file ending in ``.toml``.
-        overrides: "section.key=value" each, the value in TOML syntax; a bare word is a string.
+        overrides: strings "section.key=value" with the value in TOML syntax, where a single word
+            needs no quotes.
 
     Raises:
-        InputError: for anything that cannot be read, is unknown, or is out of range.
+        InputError: if the file cannot be read, a name is unknown, or a value is out of range.
     """
     text, name, folder = _source(str(path_or_preset))
     config = config_from_toml(text, overrides, name, folder)
@@ -42,9 +43,10 @@ def load_config(path_or_preset: str | Path, overrides: Sequence[str] = ()) -> Co
 def config_from_toml(
     text: str, overrides: Sequence[str] = (), name: str = "run", folder: str = "."
 ) -> Config:
-    """`load_config` of TOML text, such as the ``config`` attribute of a result.
+    """As `load_config`, for TOML text such as the attribute ``config`` of a result.
 
-    The densities are not built: those of kind "python" may be out of reach.
+    The densities are not built, because the module of a kind "python" may not be importable.
+    ``name`` and ``folder`` are those of `Config`.
     """
     try:
         tables = tomllib.loads(text)
@@ -63,10 +65,10 @@ def config_from_toml(
 
 
 def changes_of(overrides: Sequence[str]) -> Changes:
-    """What the command line's ``--set`` changes, as `Config.changed` takes it.
+    """The changes that the ``--set`` of the command line asks for, for use with `Config.changed`.
 
     Args:
-        overrides: "section.key=value" each, as for `load_config`.
+        overrides: strings "section.key=value", as for `load_config`.
 
     Raises:
         InputError: as `load_config`.
@@ -81,7 +83,11 @@ def changes_of(overrides: Sequence[str]) -> Changes:
 
 
 def change_of(key: str, value: Any) -> Changes:
-    """The change of one key, "section.key" or "section.key.key of a density"."""
+    """The change of one key, such as "network.width" or "problem.teacher.gamma".
+
+    Raises:
+        InputError: for an unknown key.
+    """
     section, *keys = key.split(".")
     for name in reversed(keys[1:]):
         value = {name: value}
@@ -135,12 +141,12 @@ def _apply(tables: dict[str, Any], override: str) -> None:
 
 
 def _section(name: str, table: Any) -> Any:
-    """The section's dataclass from its TOML table; unknown keys and wrong types are refused."""
+    """The dataclass of a section, made from its TOML table."""
     return SECTIONS[name](**_named(name, table))
 
 
 def _named(name: str, table: Any) -> dict[str, Any]:
-    """The fields of a section from the keys of its TOML table."""
+    """The values of a section's TOML table by the names of the dataclass fields."""
     if not isinstance(table, dict):
         raise InputError(f"[{name}] must be a table of keys, not {shown(table)}.")
     by_key = {key_of(f): f for f in fields(SECTIONS[name])}

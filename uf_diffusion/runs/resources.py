@@ -1,6 +1,6 @@
-"""Will it fit: the memory and the disk that are free, and the sentence for a run that needs more.
+"""Estimates the memory and disk that a run needs, and refuses a run that does not fit.
 
-What a run needs is estimated before anything is built.
+The estimates are made before anything is built.
 """
 
 from __future__ import annotations
@@ -24,39 +24,39 @@ __all__ = ["diffusion_bytes", "free_memory", "require_disk", "require_memory",
 GIB = 2**30
 CGROUP = Path("/sys/fs/cgroup")
 
-# measured on two ranks, per unknown, by the dimension and the elements' degree: mesh, stiffness,
-# multigrid
+# bytes per unknown by (dimension, degree of the elements) for mesh, stiffness matrix and multigrid,
+# measured on two ranks
 _SOLVER = {(1, 1): 900, (1, 2): 1000, (1, 3): 1100, (2, 1): 1900, (2, 2): 2100, (2, 3): 2700,
            (3, 1): 4000, (3, 2): 4500}  # fmt: skip
-_COPIES = 10  # of a field at the snapshot times: kept, gathered, multiplied, written
-# the same of factorised problems, on every rank, by the dimension; times `_fill`
+_COPIES = 10  # copies of a field at each snapshot time: stored, gathered, multiplied, written
+# bytes per unknown of problems that are factorised, by dimension, to be multiplied by `_fill`
 _CONSTRAINED = {1: 2500, 2: 9500}
 _SPECTRUM = {1: 2100, 2: 2000, 3: 4000}
 
 
 def free_memory() -> int:
-    """Bytes that this machine, or the container we are in, can still give."""
+    """Free memory in bytes of this machine, or of the container in which this process runs."""
     free = int(psutil.virtual_memory().available)
     try:
         limit = int((CGROUP / "memory.max").read_text())
         used = int((CGROUP / "memory.current").read_text())
         stat = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
-        used -= int(stat.get("inactive_file", 0))  # cached files, given back on demand
+        used -= int(stat.get("inactive_file", 0))  # cached files, which are freed on demand
     except (OSError, ValueError):  # no container, or one without a limit
         return free
     return min(free, limit - used)
 
 
 def require_memory(needed: int, advice: str, what: str = "The network") -> None:
-    """Refuse a run that needs more memory than there is. Call it on all ranks.
+    """Refuse a run that needs more memory than is free. Call it on all ranks.
 
     Args:
-        needed: bytes on each rank.
-        advice: what to change.
-        what: needs it; the subject of the sentence.
+        needed: bytes that each rank needs.
+        advice: what the user can change; it ends the sentence of the error.
+        what: what needs the memory; it begins the sentence of the error.
 
     Raises:
-        InputError: on all ranks, when it does not fit on one of the machines.
+        InputError: on all ranks, if the run does not fit on one of the machines.
     """
     total = needed * mpi.ranks_here()
     missing = mpi.highest(total - free_memory())
@@ -70,13 +70,15 @@ def require_memory(needed: int, advice: str, what: str = "The network") -> None:
 
 
 def diffusion_bytes(grid: Grid, snapshots: int, constrained: bool = False) -> int:
-    """Bytes that solving the diffusion takes, roughly: on all ranks together, or on each of them
-    where every one holds the whole problem, as for the constrained one.
+    """Approximate memory in bytes for solving the diffusion.
+
+    It counts all ranks together. For the constrained equation it counts a single rank, because
+    every rank holds the whole problem.
 
     Args:
-        grid: the mesh, which is not built for this.
-        snapshots: how many times are kept.
-        constrained: whether it is the constrained equation.
+        grid: the mesh; its nodes and cells are not computed for this.
+        snapshots: number of snapshot times.
+        constrained: whether the constrained equation is solved.
     """
     dim, degree = grid.manifold.dim, grid.degree
     solver = _CONSTRAINED[dim] * _fill(grid) if constrained else _SOLVER[dim, degree]
@@ -84,14 +86,15 @@ def diffusion_bytes(grid: Grid, snapshots: int, constrained: bool = False) -> in
 
 
 def spectrum_bytes(grid: Grid) -> int:
-    """Bytes that the factorised eigenvalue problem takes on all ranks together, roughly."""
+    """Approximate memory in bytes, on all ranks together, for the factorised eigenvalue problem."""
     return int(grid.node_count * _SPECTRUM[grid.manifold.dim] * _fill(grid))
 
 
 def _fill(grid: Grid) -> float:
-    """How the factor of a matrix grows for each unknown: with nested dissection its entries are of
-    order n, n log n and n^(4/3) in one, two and three dimensions (George, SIAM J. Numer. Anal. 10,
-    1973); 1 for a thousand unknowns.
+    """Entries per unknown of a matrix factor, relative to those for a thousand unknowns.
+
+    With nested dissection a factor has of order n, n log n and n^(4/3) entries in one, two and
+    three dimensions (George, SIAM J. Numer. Anal. 10, 1973).
     """
     n = max(1000, grid.node_count)
     return {1: 1.0, 2: math.log2(n) / 10, 3: math.cbrt(n / 1000)}[grid.manifold.dim]
@@ -101,7 +104,7 @@ def require_memory_of_diffusion(config: Config, grid: Grid) -> None:
     """Refuse a mesh on which the diffusion does not fit into memory. Call it on all ranks.
 
     Raises:
-        InputError: on all ranks.
+        InputError: on all ranks, for such a mesh.
     """
     constrained = config.problem.limit == "constrained"
     needed = diffusion_bytes(grid, len(config.times()), constrained)
@@ -110,21 +113,22 @@ def require_memory_of_diffusion(config: Config, grid: Grid) -> None:
 
 
 def require_memory_of_spectrum(grid: Grid) -> None:
-    """The same of the eigenvalue problem.
+    """Refuse a mesh on which the eigenvalue problem does not fit. Call it on all ranks.
 
     Raises:
-        InputError: on all ranks.
+        InputError: on all ranks, for such a mesh.
     """
     needed = spectrum_bytes(grid) // mpi.size()
     require_memory(needed, "use fewer diffusion.cells", "The eigenvalue problem")
 
 
 def result_bytes(config: Config, job: str) -> int:
-    """Bytes that a run's folder takes, roughly: the result, the fields and a checkpoint.
+    """Approximate size in bytes of a run's folder: the result, the fields and a checkpoint.
 
     Args:
-        config: the run. What a mesh from a file makes of it is not known before it is read.
-        job: "solve", "train", or anything else that has both sides.
+        config: the configuration. A diffusion on a mesh from a file is not counted, because its
+            size is not known before the file is read.
+        job: "solve", "train", or any other name for a run with both a diffusion and a network.
     """
     p, d, n = config.problem, config.diffusion, config.network
     space = config.space()
@@ -144,10 +148,10 @@ def require_disk(folder: Path, needed: int) -> None:
 
     Args:
         folder: where the result goes; it need not exist yet.
-        needed: bytes.
+        needed: size of the result in bytes.
 
     Raises:
-        InputError: on all ranks.
+        InputError: on all ranks, if the disk has less free space.
     """
 
     def check() -> None:

@@ -1,4 +1,4 @@
-"""What a run gives: its numbers by groups, with the objects that it was made of."""
+"""The result of a run: its arrays in groups, and the objects from which they were computed."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ __all__ = ["Result", "result_of"]
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """The groups of a run and what it was made of.
+    """The result of a run.
 
     Attributes:
-        setup: the run's objects.
-        tree: the groups, as result.nc holds them; on ranks other than 0 the attributes alone.
+        setup: the objects of the run.
+        tree: the groups of arrays, as in result.nc; on ranks other than 0 it has only attributes.
     """
 
     setup: Setup
@@ -36,15 +36,15 @@ class Result:
 
     @property
     def config(self) -> Config:
-        """Describes the run."""
+        """The configuration of the run."""
         return self.setup.config
 
     @property
     def problem(self) -> Problem:
-        """What was solved.
+        """The problem that was solved.
 
         Raises:
-            InputError: where it was read from a file and names what is out of reach.
+            InputError: for a result from a file that names a Python object which cannot be found.
         """
         return self.setup.problem
 
@@ -55,12 +55,12 @@ class Result:
 
     @property
     def manifold_name(self) -> str:
-        """Of the feature space, in sentences."""
+        """The name of the feature space, as in the configuration."""
         return self.config.problem.manifold
 
     @property
     def title(self) -> str:
-        """What was run, in a line."""
+        """A title that says what was run, as text for matplotlib."""
         p, n = self.config.problem, self.config.network
         text = f"{p.manifold} (dimension {p.dim}), {p.regulariser} regulariser"
         if p.limit == "constrained":
@@ -74,7 +74,11 @@ class Result:
 
     @cached_property
     def grid(self) -> Grid:
-        """The diffusion's mesh: from its own cells where the result has them, else built in."""
+        """The diffusion's mesh: made from the cells that the result stores, or else built in.
+
+        Raises:
+            InputError: if there is no mesh of the manifold.
+        """
         diffusion = self.group("diffusion")
         if diffusion is None or "cell" not in diffusion or self.setup.given_grid is not None:
             return self.setup.grid
@@ -83,30 +87,30 @@ class Result:
         return with_degree(surface, self.config.diffusion.degree)
 
     def group(self, name: str) -> xr.Dataset | None:
-        """A group such as "diffusion" or "network", where it is there."""
+        """The group with a name such as "diffusion" or "network"; None if there is none."""
         return self.tree[name].to_dataset() if name in self.tree.children else None
 
     @property
     def attributes(self) -> dict[Any, Any]:
-        """What produced it: configuration, versions, seed, ranks, commit, seconds."""
+        """How the result was made: configuration, versions, seed, ranks, commit, seconds taken."""
         return self.tree.attrs
 
     def to_xarray(self) -> xr.DataTree:
-        """The groups as xarray has them: what result.nc holds."""
+        """The groups as an xarray tree, the same as in result.nc."""
         return self.tree
 
     @property
     def warnings(self) -> list[str]:
-        """Reasons not to trust the numbers, a sentence each."""
+        """Reasons not to trust the numbers, one sentence each."""
         return [line for line in self.tree.attrs.get("warnings", "").splitlines() if line]
 
     def warn(self, sentences: Iterable[str]) -> None:
-        """Add to the `warnings` what is new."""
+        """Add those sentences to the `warnings` that are not among them yet."""
         self.tree.attrs["warnings"] = "\n".join(dict.fromkeys([*self.warnings, *sentences]))
 
 
 def result_of(value: Any) -> Result:
-    """A result as it is, or made of a tree that was read from a result.nc.
+    """A `Result`, from a `Result` or from the xarray tree of a result.nc.
 
     Raises:
         InputError: for anything else.

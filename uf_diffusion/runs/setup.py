@@ -21,12 +21,12 @@ __all__ = ["Setup"]
 
 @dataclass(frozen=True, eq=False)
 class Setup:
-    """What a run is made of; each object is built when it is asked for, and once.
+    """The objects of a run. Each is built once, when it is first used.
 
     Attributes:
-        config: describes the run.
-        given_problem, given_features, given_grid: objects that are there already, as where a
-            caller made them; the others are those that the configuration names.
+        config: the configuration that describes the run.
+        given_problem, given_features, given_grid: objects that the caller has already made; what
+            is None here is built from the configuration.
     """
 
     config: Config
@@ -36,16 +36,16 @@ class Setup:
 
     @cached_property
     def problem(self) -> Problem:
-        """Manifold, densities and divergence.
+        """The problem: manifold, densities and divergence.
 
         Raises:
-            InputError: for what the configuration cannot name.
+            InputError: if the configuration names something that does not exist.
         """
         return self.given_problem or self.config.build()
 
     @cached_property
     def manifold(self) -> Manifold:
-        """The feature space; it can be known where the densities cannot."""
+        """The feature space, which can be built even where the densities cannot."""
         return self.config.space() if self.given_problem is None else self.given_problem.manifold
 
     @cached_property
@@ -62,10 +62,10 @@ class Setup:
 
     @cached_property
     def grid(self) -> Grid:
-        """The diffusion's mesh. Call it on all ranks: one of them reads a mesh file.
+        """The diffusion's mesh. Use it on all ranks, because only one of them reads a mesh file.
 
         Raises:
-            InputError: for a mesh that cannot be had, or not be used.
+            InputError: if there is no mesh of the manifold, or the file has no usable mesh.
         """
         if self.given_grid is not None:
             return self.given_grid
@@ -76,14 +76,17 @@ class Setup:
 
     @property
     def times(self) -> Array:
-        """The snapshot times of a diffusion alone."""
+        """The snapshot times ``(snapshots,)`` of a diffusion without a network, dimensionless."""
         return self.config.times()
 
     @property
     def clock_times(self) -> Array:
-        """The snapshot times where a network is trained, see `Config.clock_times`."""
+        """The snapshot times ``(snapshots,)`` of a run with a network, see `Config.clock_times`."""
         return self.config.clock_times()
 
     def described_by(self, config: Config) -> Setup:
-        """The same problem and features with other settings; the mesh is chosen anew."""
+        """A setup with the same given problem and features, but another configuration.
+
+        Its mesh is built from the new configuration.
+        """
         return Setup(config, self.given_problem, self.given_features)

@@ -1,4 +1,4 @@
-"""The diffusion of a run: its equation, solved, continued, and put into a group of the result."""
+"""Solves the diffusion of a run, from the start or a checkpoint, as a group of the result."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ __all__ = ["equation", "solved", "unconstrained"]
 
 
 def equation(setup: Setup) -> Evolution:
-    """The solver of the equation that problem.limit names.
+    """The solver of the equation that problem.limit names. Call it on all ranks.
 
     Raises:
-        InputError: for a problem that cannot be solved, or without DOLFINx.
+        InputError: if the problem cannot be solved or DOLFINx is missing.
     """
     if setup.config.problem.limit == "unconstrained":
         return unconstrained(setup)
@@ -41,7 +41,11 @@ def equation(setup: Setup) -> Evolution:
 
 
 def unconstrained(setup: Setup) -> UltraFastDiffusion:
-    """The solver of the ultra-fast diffusion."""
+    """The solver of the unconstrained ultra-fast diffusion. Call it on all ranks.
+
+    Raises:
+        InputError: as `equation`.
+    """
     problem, grid = setup.problem, _fitting_grid(setup)
     from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
 
@@ -49,7 +53,7 @@ def unconstrained(setup: Setup) -> UltraFastDiffusion:
 
 
 def _stepping(setup: Setup) -> tuple[Scheme, float, Any]:
-    """Time scheme, tolerance and the ranks that share the mesh."""
+    """The time scheme, the tolerance and the communicator of the ranks that share the mesh."""
     from uf_diffusion.diffusion.schemes import scheme
 
     d = setup.config.diffusion
@@ -57,10 +61,10 @@ def _stepping(setup: Setup) -> tuple[Scheme, float, Any]:
 
 
 def _fitting_grid(setup: Setup) -> Grid:
-    """The mesh of a run that is to be solved. Call it on all ranks.
+    """The mesh of a run, after a check that a solution on it fits into memory.
 
     Raises:
-        InputError: on all ranks, where a solution on it does not fit into memory.
+        InputError: on all ranks, if it does not fit.
     """
     require_memory_of_diffusion(setup.config, setup.grid)
     return setup.grid
@@ -74,15 +78,18 @@ def solved(
     checkpoints: Checkpoints,
     watch: Watch = (),
 ) -> xr.Dataset | None:
-    """Run the PDE to the last of the times; the group /diffusion on rank 0.
+    """Solve the PDE to the last of the times, and return the group /diffusion on rank 0.
 
     Args:
-        solver: of the equation.
-        setup: the run.
-        times: of the snapshots.
-        folder: where densities for ParaView go; none: nowhere.
-        checkpoints: written now and then; what they hold of a diffusion is gone on from.
+        solver: the solver of the equation.
+        setup: the objects of the run.
+        times: snapshot times ``(snapshots,)``, dimensionless.
+        folder: where to write densities for ParaView; if None, they are not written.
+        checkpoints: the checkpoints to write; if they hold a diffusion, it is continued.
         watch: functions to call with each state.
+
+    Raises:
+        SolverFailure, Unwritable, Interrupted: as `uf_diffusion.runs.jobs.solve`.
     """
     from uf_diffusion.diffusion.history import DiffusionHistory
     from uf_diffusion.diffusion.stored_state import pack, restore
@@ -101,7 +108,9 @@ def solved(
             look(state)
     last = history.last
     if last is not None:
-        checkpoints.write("diffusion", lambda: packed(last))  # what comes next may be longer
+        checkpoints.write(
+            "diffusion", lambda: packed(last)
+        )  # later parts of the run may take longer
     if folder is not None:
         from uf_diffusion.diffusion.paraview import write_fields
 
@@ -123,7 +132,7 @@ def _group(solver: Evolution, setup: Setup, history: DiffusionHistory) -> xr.Dat
     rate = decay_rate(solver)
     if ratio is None or teacher is None:
         return None
-    # readers of the result may not have the mesh's file
+    # store the cells, because readers of the result may not have the mesh file
     cell = {} if solver.grid.built_in else {"cell": (("cell", "corner"), solver.grid.cells)}
     return dataset(
         **cell,

@@ -1,4 +1,4 @@
-"""The network of a run: placed, trained, continued, and put into a group of the result."""
+"""Trains the network of a run, from the start or a checkpoint, as a group of the result."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from uf_diffusion.runs.setup import Setup
 
 __all__ = ["Neurons", "algorithm", "neurons", "trained", "training"]
 
-THREADED = 2**24  # bytes of a projection from which more than one thread pays
+THREADED = 2**24  # bytes of a projection above which several threads are faster than one
 
 
 class Neurons(NamedTuple):
-    """The neurons of student and teacher, and the random numbers that go on from there."""
+    """The neurons of student and teacher, and the random generator after they have been drawn."""
 
     student: Atoms
     teacher: Atoms
@@ -37,7 +37,13 @@ class Neurons(NamedTuple):
 
 
 def neurons(setup: Setup) -> Neurons:
-    """The neurons that a run begins with; a lattice of teachers has at most teacher_width."""
+    """The initial neurons of the student, and those of the teacher.
+
+    A teacher on a lattice has the largest possible number of neurons up to ``teacher_width``.
+
+    Raises:
+        InputError: as `place`.
+    """
     c, problem = setup.config.network, setup.problem
     rng = np.random.default_rng(c.seed)
     student = place(problem.initial, c.width, c.placement, rng)
@@ -48,15 +54,15 @@ def neurons(setup: Setup) -> Neurons:
 
 
 def training(setup: Setup) -> Training:
-    """A run's training, checked but not started.
+    """The training of a run, checked but not started. Call it on all ranks.
 
     Raises:
-        InputError: for a network that cannot be trained, or does not fit into memory.
+        InputError: if the network cannot be trained, or does not fit into memory.
     """
     c, problem, times = setup.config.network, setup.problem, setup.clock_times
     features = setup.features
     points = (12 + len(times)) * c.width + 4 * c.teacher_width + 2 * c.samples
-    steps = 0 if c.algorithm == "flow" else times[-1] / c.step  # that the history keeps
+    steps = 0 if c.algorithm == "flow" else times[-1] / c.step  # recorded in the history
     plain = 8 * points * (problem.manifold.ambient + 1) + int(64 * steps)
     require_memory(plain, "use a smaller network.width, or fewer snapshots, samples or steps")
     student, teacher, rng = neurons(setup)
@@ -82,12 +88,15 @@ def algorithm(network: Network, c: NetworkConfig) -> Algorithm:
 
 
 def trained(training: Training, checkpoints: Checkpoints, watch: Watch = ()) -> xr.Dataset | None:
-    """Train to the end; the group /network on rank 0.
+    """Train a network to the last time, and return the group /network on rank 0.
 
     Args:
-        training: what is trained, and how.
-        checkpoints: written now and then; what they hold of a network is gone on from.
+        training: the training that is to be carried out.
+        checkpoints: the checkpoints to write; if they hold a network, its training is continued.
         watch: functions to call with each state.
+
+    Raises:
+        TrainingFailure, Unwritable, Interrupted: as `uf_diffusion.runs.jobs.train`.
     """
     history = NetworkHistory(training.network, training.times)
     work = training.network.feature_map.memory(len(training.network.masses))
@@ -99,7 +108,7 @@ def trained(training: Training, checkpoints: Checkpoints, watch: Watch = ()) -> 
 def _last_state(
     training: Training, history: NetworkHistory, checkpoints: Checkpoints, watch: Watch
 ) -> NetworkState:
-    """Train to the end; the last state."""
+    """Train to the last time, and return the last state."""
     stored = checkpoints.stored("network")
 
     def packed(state: NetworkState) -> xr.Dataset | None:

@@ -1,4 +1,4 @@
-"""What a run says when it is done, where its numbers cannot be trusted: read off the result."""
+"""Warnings after a run: reasons not to trust its numbers, found in the result alone."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ from uf_diffusion.runs.warnings_before import blindness
 
 __all__ = ["findings"]
 
-TRUNCATION = 0.1  # of the outer weights, whose scale is 1
+TRUNCATION = 0.1  # tolerated error of the outer weights, which are of order 1
 
 
 def findings(result: Any) -> list[str]:
-    """One sentence for each reason not to trust a result, with the number and the remedy.
+    """One sentence for each reason not to trust a result, with a number and a remedy.
 
     Args:
-        result: a `Result`, or the tree of one as read from a run's folder.
+        result: a `Result`, or the xarray tree of a result.nc.
+
+    Raises:
+        InputError: as `checks`.
     """
     result = result_of(result)
     parts = [check.sentence for check in checks(result) if check.holds is False]
@@ -38,7 +41,7 @@ def findings(result: Any) -> list[str]:
 
 
 def _broken(name: str, group: xr.Dataset) -> Iterator[str]:
-    """Numbers that are none; W2 is not a number where it has not been computed."""
+    """A sentence about values that are infinite or NaN; W2 may be NaN, if it was not computed."""
     bad = [str(key) for key, variable in group.items() if key != "w2_diffusion"
            and variable.dtype.kind == "f" and not np.isfinite(variable.values).all()]  # fmt: skip
     if bad:

@@ -1,20 +1,22 @@
-"""What a run says before it starts, where its numbers could not be trusted.
+"""Warnings before a run: reasons why its numbers could not be trusted.
 
-Each caution is a measurement that predicts the run's error:
+Each warning rests on a measurement that predicts the error of the run:
 
-* The mesh. The diffusion lives on interpolated densities. The L1 norm of rho - I rho, measured at
-  a sample of rho, predicts the largest L1 error over time of the densities computed: where it is
-  between 1 % and 50 %, that was 0.4 to 1 times as large for teachers on the circle and on tori,
-  degrees 1 to 3, and up to twice for sharp initial densities and on the sphere.
-* The step. A step of training is a map of features and outer weights. A perturbation that one step
-  multiplies by less than -1 grows and alternates, so the spectral radius of (one step - identity)
-  must stay below 2. It is measured at the initial features with optimal outer weights, and falls
-  as these tend to 1. Above 2 single neurons overshoot and change places: the error of their
-  positions, of the order of the step below, is many times that above. Their density is wrong, and
-  the risk rises, only `FAR` above.
-* Lambda. With the kernel's eigenvalues kappa against uniform features, d = sum kappa / (kappa +
-  lambda) directions are learnt (the effective dimension of kernel ridge regression). Fewer neurons
-  or inputs than that cannot follow the limit; and a lambda above all eigenvalues learns nothing.
+* The mesh. The diffusion works with densities that are interpolated between nodes. The L1 norm of
+  rho - I rho, where I is the interpolation, is estimated from a sample of rho. It predicts the
+  largest L1 error over time of the computed densities. Where the norm was between 1 % and 50 %, the
+  error was 0.4 to 1 times the norm for teachers on the circle and on tori with degrees 1 to 3, and
+  up to 2 times for sharp initial densities and on the sphere.
+* The step. A training step maps features and outer weights to new ones. A perturbation that this
+  map multiplies by a factor below -1 grows and alternates in sign, so the spectral radius of
+  (map - identity) must stay below 2. It is measured at the initial features with optimal outer
+  weights, and decreases as these tend to 1. Slightly above 2 single neurons overshoot and change
+  places, which makes the error of their positions much larger. Their density becomes wrong, and
+  the risk rises, only beyond the factors in `FAR`.
+* Lambda. Let kappa be the eigenvalues of the kernel for uniform features. Then the network learns
+  d = sum kappa / (kappa + lambda) directions, the effective dimension of kernel ridge regression.
+  With fewer neurons or inputs it cannot follow the limit, and with lambda above all eigenvalues it
+  learns nothing.
 """
 
 from __future__ import annotations
@@ -40,29 +42,29 @@ from uf_diffusion.runs.training import algorithm, training
 __all__ = ["blindness", "cautions", "effective_dimension", "fastest_rate",
            "interpolation_error"]  # fmt: skip
 
-COARSE = 0.01  # interpolation error from which a mesh does not resolve a density
-CELLS = 400_000  # of the meshes that are tried for one that does
-SAMPLE = 4096  # points at which an interpolation is judged
-SMALLER = {"width": 512, "samples": 4096}  # at most, of the network that is tried
-NUDGE = 1e-3  # length of the perturbations: many kinks of rectified features wide
-ITERATIONS = 12  # of the power method
-FAR = {"varpro": 4.0, "two-timescale": 1.5, "joint": 1.5}  # times the stable step
-ENOUGH = 4  # neurons or inputs for each direction that is learnt
+COARSE = 0.01  # interpolation error above which a mesh is too coarse for a density
+CELLS = 400_000  # largest number of cells that is tried in the search for a finer mesh
+SAMPLE = 4096  # number of points at which an interpolation error is measured
+SMALLER = {"width": 512, "samples": 4096}  # largest size of the network used for the measurement
+NUDGE = 1e-3  # length of the perturbations, larger than the distance of the kinks of ReLU features
+ITERATIONS = 12  # iterations of the power method
+FAR = {"varpro": 4.0, "two-timescale": 1.5, "joint": 1.5}  # multiples of the largest stable step
+ENOUGH = 4  # recommended number of neurons or inputs for each direction that is learnt
 
 
 def cautions(setup: Setup, solved: bool = True, trained: bool = True) -> list[str]:
-    """One sentence for each reason not to trust a run, with the number and the remedy.
+    """One sentence for each reason not to trust a run, with a number and a remedy.
 
-    Call it on all ranks. It takes as long as a few tens of training steps, or as
-    finer meshes take to be built, where one is too coarse.
+    Call it on all ranks. It takes as long as a few tens of training steps; if the mesh is too
+    coarse, finer meshes are built as well.
 
     Args:
-        setup: the run.
-        solved: whether there is a diffusion; not where the network is trained alone.
-        trained: whether there is a network; not where the diffusion is solved alone.
+        setup: the objects of the run.
+        solved: whether the run solves the diffusion.
+        trained: whether the run trains a network.
 
     Raises:
-        InputError: for a network that cannot be trained.
+        InputError: if the network cannot be trained.
     """
     found: list[str] = []
     if solved:
@@ -73,10 +75,10 @@ def cautions(setup: Setup, solved: bool = True, trained: bool = True) -> list[st
 
 
 def interpolation_error(density: Density, grid: Grid) -> float:
-    """The L1 norm of rho - I rho, of a density rho and its interpolation from the grid's nodes.
+    """The L1 norm of rho - I rho, where I rho interpolates a density rho between the grid's nodes.
 
-    It is the mean of |1 - I rho / rho| over a sample of rho, the same at every call: no peak is
-    too narrow to be seen. Dimensionless, as rho has mass 1.
+    It is estimated by the mean of |1 - I rho / rho| over a fixed sample of rho, so that no peak is
+    too narrow to be noticed. It is dimensionless, since rho has mass 1.
     """
     x = density.sample(SAMPLE, np.random.default_rng(0))
     return float(np.abs(1 - grid.interpolate(density(grid.nodes), x) / density(x)).mean())
@@ -100,7 +102,7 @@ def _percent(error: float) -> str:
 
 
 def _finer(config: Config, density: Density, grid: Grid, error: float) -> str:
-    """Which mesh is fine enough, in words."""
+    """The advice which mesh is fine enough, as the end of a sentence."""
     d, dim, cells = config.diffusion, density.manifold.dim, len(grid.cells)
     if not grid.built_in:
         return "use a diffusion.mesh that is finer there"
@@ -114,11 +116,11 @@ def _finer(config: Config, density: Density, grid: Grid, error: float) -> str:
 
 
 def blindness(config: Config, attributes: Mapping[Any, Any]) -> list[str]:
-    """What the network does not see although the diffusion does, in at most one sentence.
+    """At most one sentence, on what the features cannot see although the diffusion depends on it.
 
     Args:
-        config: the run.
-        attributes: those of an `Identifiability`.
+        config: the configuration of the run.
+        attributes: the attributes of an `Identifiability`.
     """
     sentence = unseen_sentence(attributes)
     if config.problem.limit == "constrained" or not sentence:
@@ -130,7 +132,7 @@ def _kernel(setup: Setup, compared: bool) -> Iterator[str]:
     config, problem = setup.config, setup.problem
     try:
         seen = identifiability(setup.features, problem.teacher, problem.initial)
-    except InputError:  # not known for these features, or a teacher without density
+    except InputError:  # eigenvalues are not known, or the teacher has no density
         return
     if compared:
         yield from blindness(config, seen.attributes)
@@ -154,7 +156,10 @@ def _kernel(setup: Setup, compared: bool) -> Iterator[str]:
 
 
 def effective_dimension(seen: Identifiability, regularisation: float) -> float:
-    """The sum of kappa / (kappa + lambda) over all eigenfunctions: how many are learnt."""
+    """The number of directions that are learnt: sum of kappa / (kappa + lambda), dimensionless.
+
+    The sum is over all eigenfunctions of the kernel, with eigenvalues kappa.
+    """
     damping = seen.eigenvalue / (seen.eigenvalue + regularisation)
     return float(seen.multiplicity @ damping)
 
@@ -184,24 +189,25 @@ def _step(setup: Setup) -> Iterator[str]:
 
 
 def _smaller(setup: Setup) -> Setup:
-    """A run with a smaller network of the same kind."""
+    """A setup with a network of the same kind, but no larger than `SMALLER`."""
     config = setup.config
     n = config.network
     size = {name: min(getattr(n, name), most) for name, most in SMALLER.items()}
     if n.placement != "random":
         size["width"] = setup.manifold.even_count(size["width"])
-    kernel = "sampled" if n.kernel == "low-rank" else n.kernel  # no time to truncate
+    kernel = "sampled" if n.kernel == "low-rank" else n.kernel  # truncation takes too long
     return setup.described_by(replace(config, network=replace(n, **size, kernel=kernel)))
 
 
 def fastest_rate(algorithm: VarProDescent | TwoTimescale, feature: Array) -> float:
-    """The spectral radius of (one step - identity), by the power method on differences.
+    """The spectral radius of (training step - identity), by the power method on differences.
 
-    The step starts at this rank's features ``(M, ambient)`` with their optimal outer weights.
-    Steps of VarPro have the radius of their length times the velocity's Jacobian.
+    The step starts at this rank's features ``(M, ambient)`` with their optimal outer weights. For
+    VarPro this is the step length times the spectral radius of the velocity's Jacobian. The result
+    is dimensionless.
 
     Raises:
-        RunFailure: when the optimal outer weights cannot be computed.
+        RunFailure: if the optimal outer weights cannot be computed.
     """
     net, rng = algorithm.network, np.random.default_rng(0)
     optimal = net.project(feature)
@@ -221,7 +227,7 @@ def fastest_rate(algorithm: VarProDescent | TwoTimescale, feature: Array) -> flo
     moved, adapted = change(feature, optimal.outer_weight)
     d = rng.standard_normal((len(net.masses), feature.shape[1]))[rows]
     e = np.zeros_like(optimal.outer_weight)
-    d = 0.1 * d + moved / max(norm(moved, e), 1e-300)  # rich in what is unstable, and smooth
+    d = 0.1 * d + moved / max(norm(moved, e), 1e-300)  # noise plus the smooth velocity
     for _ in range(ITERATIONS):
         size = nudge / max(norm(d, e), 1e-300)
         there = change(net.manifold.retract(feature, size * d), optimal.outer_weight + size * e)
