@@ -1,1 +1,1 @@
-"""The place of the distances until version 0.2; see `uf_diffusion.distances`."""
+"""Deprecated: the distances were here until version 0.2; see `uf_diffusion.distances`."""

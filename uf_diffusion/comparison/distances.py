@@ -1,4 +1,4 @@
-"""Deprecated: `wasserstein_circle` and `energy_distance` are in `uf_diffusion.distances` now."""
+"""Deprecated: import `wasserstein_circle` and `energy_distance` from `uf_diffusion.distances`."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""How far apart two measures are: energy, Wasserstein and other distances."""
+"""Distances between two measures: energy, Wasserstein and others."""
 
 from uf_diffusion.distances.circle_wasserstein import wasserstein_circle
 from uf_diffusion.distances.energy_distances import energy_distance

@@ -1,4 +1,4 @@
-"""W_p on the circle, exact; in float64."""
+"""The Wasserstein distance W_p on the circle, exact up to round-off."""
 
 from __future__ import annotations
 
@@ -16,29 +16,34 @@ __all__ = ["wasserstein_circle"]
 def wasserstein_circle(
     x: Array, y: Array, a: Array | None = None, b: Array | None = None, p: float = 2
 ) -> float:
-    """W_p on the circle of length 2 pi, exact.
+    """W_p on the circle of length 2 pi, exact up to round-off.
 
     On the circle W_p^p is the minimum over a shift theta of the transport cost on the line between
-    the quantile functions, int_0^1 |F^-1(s) - G^-1(s + theta)|^p ds, G continued periodically
+    the quantile functions, int_0^1 |F^-1(s) - G^-1(s + theta)|^p ds, with G extended periodically
     (Rabin, Delon, Gousseau, J. Math. Imaging Vis. 41, 2011). The cost is convex and piecewise
-    affine in theta; the intersection of the supporting lines at both ends of a bracket is a lower
-    bound of the minimum and the next point to try, so the search stops with a certificate.
+    affine in theta. The supporting lines at both ends of a bracket intersect at a lower bound of
+    the minimum and at the next shift to try, so the search ends with a proof of its accuracy.
 
-    Masses and shifts are whole multiples of about 2^-60: the jumps of F and G that should meet do,
-    and no sliver of mass, left over by rounding, travels far where W_p is small.
+    Masses and shifts are integer multiples of a unit of about 2^-60. So jumps of F and G that
+    should coincide do coincide exactly: no small mass, left over by rounding, is transported far,
+    which would spoil the result where W_p is small.
 
     Args:
-        x, y: angles in radians, ``(n,)`` and ``(m,)``; any representative.
-        a, b: their weights, summing to 1; equal where not given.
+        x, y: angles in radians, ``(n,)`` and ``(m,)``; any multiple of 2 pi may be added.
+        a, b: their weights ``(n,)`` and ``(m,)``, each summing to 1; equal by default.
         p: the exponent, from 1 to 100.
 
+    Returns:
+        W_p in radians.
+
     Raises:
-        InputError: for angles or weights of the wrong shape, not finite, or not summing to 1.
+        InputError: for angles or weights that have the wrong shape or are not finite, weights that
+            are negative or do not sum to 1, or an exponent out of range.
     """
     arguments.finite_number("p", p, 1, 100)
     x, y = arguments.reals("Angles", x), arguments.reals("Angles", y)
     common = max(1, np.size(x) * np.size(y))
-    unit = common * max(1, 2**60 // common)  # equal weights of both sides are whole numbers of it
+    unit = common * max(1, 2**60 // common)  # equal weights 1/n and 1/m are integers in this unit
     x, mass_x = _sorted_atoms(x, a, unit)
     y, mass_y = _sorted_atoms(y, b, unit)
     mass_y[mass_y.argmax()] += mass_x.sum() - mass_y.sum()
@@ -46,7 +51,7 @@ def wasserstein_circle(
 
 
 def _least(cost: _ShiftedCost) -> float:
-    """The minimum over all shifts, to a relative 1e-13."""
+    """The minimum over all shifts, with a relative error of 1e-13."""
     left, right = -cost.total, cost.total
     (value_l, slope_l), (value_r, slope_r) = cost(left), cost(right)
     best = min(value_l, value_r)
@@ -54,7 +59,7 @@ def _least(cost: _ShiftedCost) -> float:
         if slope_l >= 0 or slope_r <= 0 or right - left < 2:
             break
         length = (right - left) / cost.total
-        # from the lower end, where less is lost to cancellation
+        # measured from the end with the lower value, where there is less cancellation
         if value_l < value_r:
             offset = (value_r - value_l - slope_r * length) / (slope_l - slope_r)
             bound, crossing = value_l + slope_l * offset, left + round(offset * cost.total)
@@ -64,7 +69,7 @@ def _least(cost: _ShiftedCost) -> float:
         doubt = 1e-15 * max(value_l, value_r)  # round-off of the bound
         if best - bound + doubt <= 1e-13 * best:
             break
-        # every third trial halves the bracket, so that flat pieces cannot stall the search
+        # every third trial bisects the bracket, so that nearly flat pieces cannot stall the search
         theta = (left + right) // 2 if trial % 3 == 2 else crossing
         theta = min(max(theta, left + 1), right - 1)
         value, slope = cost(theta)
@@ -77,9 +82,9 @@ def _least(cost: _ShiftedCost) -> float:
 
 
 class _ShiftedCost:
-    """theta -> transport cost on the line after a shift of theta in mass, and its right slope.
+    """Maps a shift theta to the transport cost on the line and to its right derivative.
 
-    Masses and theta are whole numbers, ``total`` of them a mass of 1.
+    Masses and theta are integers; the mass 1 corresponds to ``total``.
     """
 
     def __init__(self, x: Array, y: Array, a: Index, b: Index, p: float) -> None:
@@ -93,7 +98,7 @@ class _ShiftedCost:
         jump = (self._cum_y - theta) % self.total
         order = np.argsort(jump)
         jump = jump[order]
-        # the piece of G^-1 before each jump, lifted to the turn on which it is met
+        # the value of G^-1 before each jump, plus 2 pi for each full turn
         turns = (jump + theta - self._cum_y[order]) // self.total
         before = self._y[order] + turn * turns
         after = self._y[(order + 1) % m] + turn * (turns + (order == m - 1))
@@ -109,16 +114,16 @@ class _ShiftedCost:
 
 
 def _sorted_atoms(x: Array, a: Array | None, unit: int) -> tuple[Array, Index]:
-    """Angles in [0, 2 pi) in increasing order and their masses, ``unit`` of them about 1."""
+    """Angles in [0, 2 pi) in increasing order, and their masses as multiples of about 1 / unit."""
     if x.ndim != 1:
         raise InputError(f"Angles must have shape (n,), not {x.shape}.")
     n = len(arguments.points(x[:, None]))
     weights = arguments.weights(a, n)
     if (weights == weights[0]).all():
         counts = np.full(n, unit // n)
-    else:  # fsum does not depend on the order: the same weights in another order stay the same
+    else:  # fsum does not depend on the order, so neither do the rounded masses
         counts = np.rint(weights * (unit / math.fsum(weights))).astype(np.int64)
     turned = np.mod(x, 2 * math.pi)
     order = np.argsort(turned)
-    order = order[counts[order] > 0]  # atoms without mass would tie two jumps
+    order = order[counts[order] > 0]  # an atom without mass would put two jumps at one place
     return turned[order], counts[order]

@@ -1,4 +1,4 @@
-"""Densities of discrete measures at the nodes of a mesh, smoothed with one kernel."""
+"""Densities of discrete measures at the nodes of a mesh, by convolution with a kernel."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ from uf_diffusion.problem.manifolds import Manifold
 
 __all__ = ["kernel_sums", "smoothed"]
 
-_NOTHING = 1e-280  # `exponential` gives no less than 1e-308
+_NOTHING = 1e-280  # densities below count as 0, since `exponential` never gives less than 1e-308
 
 
 def smoothed(mu: Measure, background: TeacherMesh, bandwidth: float) -> Array:
     """The density ``(nodes,)`` of a measure convolved with exp(-|x - y|^2 / (2 bandwidth^2)).
 
-    |x - y| is the chord, and the kernel around each atom is scaled to mass 1 on the mesh, so the
-    density has mass 1. For a small bandwidth it is close to the heat kernel at time
-    bandwidth^2 / 2. Where it is below 1e-280 it is given as 0.
+    |x - y| is the chord. The kernel around each atom is scaled to mass 1 on the mesh, so the
+    density has mass 1; for a small bandwidth the kernel is close to the heat kernel at time
+    bandwidth^2 / 2. Values below 1e-280 are replaced by 0.
+
+    Args:
+        mu: the measure.
+        background: the mesh.
+        bandwidth: in the manifold's unit of length.
     """
     manifold, nodes = mu.manifold, background.grid.nodes
     mass = kernel_sums(manifold, mu.points, nodes, background.volume, bandwidth)
@@ -29,11 +34,11 @@ def smoothed(mu: Measure, background: TeacherMesh, bandwidth: float) -> Array:
 
 
 def kernel_sums(manifold: Manifold, X: Array, Y: Array, weights: Array, bandwidth: float) -> Array:
-    """sum_j weights_j exp(-|x_i - y_j|^2 / (2 bandwidth^2)), |x - y| the chord.
+    """sum_j weights_j exp(-|x_i - y_j|^2 / (2 bandwidth^2)) ``(n,)``, where |x - y| is the chord.
 
     Args:
-        manifold: where the points lie; tori's in one period.
-        X, Y: points ``(n, ambient)``, ``(m, ambient)``.
+        manifold: where the points lie.
+        X, Y: points ``(n, ambient)``, ``(m, ambient)``; on a torus with coordinates in one period.
         weights: ``(m,)``.
         bandwidth: in the manifold's unit of length.
     """

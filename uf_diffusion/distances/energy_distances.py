@@ -1,8 +1,8 @@
-"""The energy distance: on lines and circles in O(n log n), elsewhere the sum over all pairs.
+"""The energy distance: on lines and circles in O(n log n), elsewhere by the sum over all pairs.
 
-With the signed measure s = mu - nu the squared distance is minus the double integral of |x - y|
-against s. Nothing is lost to the cancellation of the three mean distances where mu and nu are
-close: the sums are over a measure that is small.
+The squared distance is computed as minus the double integral of |x - y| against the signed measure
+s = mu - nu. This is small where mu and nu are close, so there is no cancellation as between the
+three mean distances.
 
 Source: Székely and Rizzo, J. Stat. Plan. Inference 143 (2013); arXiv:2504.18208, section 6.
 """
@@ -24,9 +24,9 @@ __all__ = ["energy_distance", "energy_distance_series", "energy_distances_of_den
 
 
 def negative_type(manifold: Manifold) -> bool:
-    """Whether the energy distance obeys the triangle inequality and its square is not negative.
+    """Whether the energy distance obeys the triangle inequality and has a non-negative square.
 
-    Not so for wrapped differences on tori of two and more dimensions, see `energy_distance`.
+    It does not on tori of two and more dimensions, see `energy_distance`.
     """
     return manifold.dim == 1 or not manifold.period
 
@@ -40,18 +40,22 @@ def energy_distance(
 ) -> float:
     """The square root of 2 E|X - Y| - E|X - X'| - E|Y - Y'|, the paper's MMD.
 
-    A metric in the embedding, so on spheres. With the wrapped difference it is not one on a torus:
-    the Fourier coefficients of |x - y| vanish for even waves in one dimension, and some are
-    positive in more, where 0 is given for a negative square.
+    It is a metric for Euclidean distances, so also on spheres. It is not one for the wrapped
+    difference on a torus: in one dimension the Fourier coefficients of |x - y| vanish for even
+    waves; in more, some are positive, the square may be negative, and the result is then 0.
 
     Args:
         X, Y: points ``(n, ambient)``, ``(m, ambient)``.
-        a, b: their weights ``(n,)``, ``(m,)``, each summing to 1; equal where not given.
-        manifold: measures |x - y| by its ``chord`` (a torus: the wrapped difference); Euclidean
-            where not given.
+        a, b: their weights ``(n,)``, ``(m,)``, each summing to 1; equal by default.
+        manifold: defines |x - y| as its ``chord``, the wrapped difference on a torus; by default
+            the distance is Euclidean.
+
+    Returns:
+        The distance, in units of the square root of a length.
 
     Raises:
-        InputError: for points or weights of the wrong shape, not finite, or not summing to 1.
+        InputError: for points or weights that have the wrong shape or are not finite, or weights
+            that are negative or do not sum to 1.
     """
     ambient = 0 if manifold is None else manifold.ambient
     X, Y = arguments.points(X, ambient), arguments.points(Y, ambient)
@@ -64,10 +68,10 @@ def energy_distance(
 def energy_distances_of_densities(
     X: Array, A: Array, Y: Array, B: Array, manifold: Manifold | None = None
 ) -> Array:
-    """`energy_distance` of k pairs of measures whose points stay where they are, ``(k,)``.
+    """`energy_distance` of k pairs of measures on the same points, ``(k,)``.
 
-    All pairs of points are gone through once, whatever k is; and once for X and Y together where
-    they are the same points, say the nodes of one mesh.
+    The distances of all pairs of points are computed once for all k. Equal arrays X and Y, such as
+    the nodes of one mesh, are treated as one set of points.
 
     Args:
         X, Y: points ``(n, ambient)``, ``(m, ambient)``.
@@ -94,14 +98,14 @@ def energy_distances_of_densities(
 def energy_distance_series(
     X: Array, Y: Array, B: Array, manifold: Manifold | None = None, a: Array | None = None
 ) -> Array:
-    """`energy_distance` of k networks to k measures on the same atoms, ``(k,)``.
+    """`energy_distance` of k networks to k measures on fixed atoms, ``(k,)``.
 
     Args:
-        X: points ``(k, n, ambient)``.
+        X: the networks' points ``(k, n, ambient)``.
         Y: atoms ``(m, ambient)``; their distances to each other are computed once for all k.
-        B: weights ``(k, m)``, each row summing to 1.
+        B: weights of the atoms, ``(k, m)``, each row summing to 1.
         manifold: as in `energy_distance`.
-        a: weights of the points, ``(n,)``, the same for all k; equal where not given.
+        a: weights of the networks' points, ``(n,)``, the same for all k; equal by default.
 
     Raises:
         InputError: as `energy_distance`.
@@ -119,7 +123,7 @@ def energy_distance_series(
     if _is_line(manifold, Y):
         return np.array([energy_distance(x, Y, a, b, manifold) for x, b in zip(X, B, strict=True)])
     a = arguments.weights(a, X.shape[1])
-    rows, which = np.unique(B, axis=0, return_inverse=True)  # mostly one, or all of them
+    rows, which = np.unique(B, axis=0, return_inverse=True)  # equal rows are treated once
     of_atoms = _own_pairs(Y, rows, manifold)[which]
     return np.array(
         [
@@ -132,7 +136,7 @@ def energy_distance_series(
 
 
 def _of_pair(X: Array, A: Array, Y: Array, B: Array, manifold: Manifold | None) -> Array:
-    """The distances of k pairs of measures, from their differences."""
+    """The distances ``(k,)`` of k pairs of measures, from the signed measures mu - nu."""
     same = X.shape == Y.shape and np.array_equal(X, Y)
     Z = X if same else np.concatenate([X, Y])
     S = A - B if same else np.hstack([A, -B])
@@ -164,9 +168,10 @@ def _squared_on_line(Z: Array, s: Array, manifold: Manifold | None) -> float:
 
 
 def _by_steps(x: Array, jump: Array, first: float, low: float, high: float) -> float:
-    """Twice the integral from ``low`` to ``high`` of F^2, F(low) = ``first`` and F jumps at x.
+    """Twice the integral from ``low`` to ``high`` of F^2 for a step function F.
 
-    For a distribution function F that is the squared energy distance on a line.
+    F(low) = ``first``, and F increases by ``jump`` at x. If F is the difference of two distribution
+    functions, this is the squared energy distance on a line.
     """
     order = np.argsort(x, kind="stable")
     ends = np.concatenate([[low], x[order], [high]])
@@ -175,11 +180,12 @@ def _by_steps(x: Array, jump: Array, first: float, low: float, high: float) -> f
 
 
 def _wrapped(x: Array, s: Array, length: float) -> float:
-    """On the flat circle: the integral of s(H)^2 over all half circles H = [t, t + length / 2).
+    """The squared distance on the flat circle, for wrapped differences.
 
-    Two points at distance d are parted by the half circles of a set of t of measure 2 d. Half a
-    turn on, s(H) is minus what it was, and t in the first half is enough; there it loses the
-    points of the first half and gains those of the second.
+    It is the integral of s(H)^2 over all half circles H = [t, t + length / 2), since the t whose
+    half circle separates two points at distance d have measure 2 d. For t + length / 2 the value
+    s(H) changes its sign only, so t in the first half is enough. As t increases there, s(H) loses
+    the points of the first half and gains those of the second.
     """
     half = length / 2
     gained = x >= half
@@ -189,8 +195,9 @@ def _wrapped(x: Array, s: Array, length: float) -> float:
 
 
 def _chords(angle: Array, s: Array) -> float:
-    """On the unit circle |x - y| = 2 sin((a - b) / 2) for angles 2 pi > a >= b >= 0: sums over the
-    points before each one do.
+    """The squared distance on the unit circle, for chords, by cumulative sums.
+
+    |x - y| = 2 sin((a - b) / 2) for angles 2 pi > a >= b >= 0.
     """
     order = np.argsort(angle, kind="stable")
     sine, cosine, s = np.sin(angle[order] / 2), np.cos(angle[order] / 2), s[order]
@@ -202,7 +209,7 @@ def _chords(angle: Array, s: Array) -> float:
 
 
 def _own_pairs(X: Array, A: Array, manifold: Manifold | None) -> Array:
-    """sum_ij A[q, i] A[q, j] |x_i - x_j| for weights A ``(k, n)``, ``(k,)``."""
+    """The sums ``(k,)`` of A[q, i] A[q, j] |x_i - x_j| over i and j, for weights A ``(k, n)``."""
     sums = _sums(X, X, A, manifold, once=True)
     return np.asarray(2 * np.einsum("qi,iq->q", A, sums))
 
@@ -212,10 +219,10 @@ def _cross_pairs(X: Array, Y: Array, a: Array, b: Array, manifold: Manifold | No
 
 
 def _sums(X: Array, Y: Array, B: Array, manifold: Manifold | None, once: bool) -> Array:
-    """sum_j |x_i - y_j| B[q, j] ``(n, k)``; each pair of X = Y once, if so wished."""
+    """sum_j |x_i - y_j| B[q, j] ``(n, k)``; if ``once``, for X = Y, over j > i only."""
     n, m = len(X), len(Y)
     period = manifold.period if manifold is not None else 0.0
-    if manifold is not None and period:  # the loops take coordinates of one period
+    if manifold is not None and period:  # the loops need coordinates in one period
         X, Y = (manifold.retract(x, np.zeros_like(x)) for x in (X, Y))
     few = len(B) == 1 and X.shape[1] <= 3
     if few:

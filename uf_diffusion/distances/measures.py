@@ -1,4 +1,4 @@
-"""Discrete probability measures on a manifold: particles, densities at nodes, densities."""
+"""Discrete probability measures on a manifold, made of particles or of densities."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ __all__ = ["Measure", "require_one_manifold"]
 
 @dataclass(frozen=True, eq=False)
 class Measure:
-    """Atoms on a manifold.
+    """A discrete probability measure on a manifold.
 
     Attributes:
-        manifold: where they lie.
-        points: ``(n, ambient)``; kept with tori's coordinates in one period.
-        weights: ``(n,)``, summing to 1.
+        manifold: the manifold.
+        points: the atoms ``(n, ambient)``; on a torus the coordinates are wrapped into one period.
+        weights: their weights ``(n,)``, not negative, summing to 1.
 
     Raises:
-        InputError: for points that are not on the manifold, or weights that are not finite, not
+        InputError: for points that are not on the manifold, or weights that are not finite, are
             negative, or do not sum to 1.
     """
 
@@ -47,13 +47,25 @@ class Measure:
     def of_particles(
         cls, manifold: Manifold, points: Array, weights: Array | None = None
     ) -> Measure:
-        """Particles ``(n, ambient)`` with weights ``(n,)``, equal where not given."""
+        """The measure of particles ``(n, ambient)`` with weights ``(n,)``, equal by default.
+
+        Raises:
+            InputError: as `Measure`.
+        """
         return cls(manifold, points, arguments.weights(weights, len(points)))
 
     @classmethod
     def of_nodes(cls, manifold: Manifold, nodes: Array, density: Array, volume: Array) -> Measure:
-        """A finite-element density: atoms at the nodes ``(n, ambient)``, weighted by nodal density
-        ``(n,)`` times lumped volume ``(n,)``, of total mass 1 up to 1e-6.
+        """The measure of a finite-element density, with its atoms at the nodes.
+
+        Args:
+            manifold: the manifold.
+            nodes: ``(n, ambient)``.
+            density: values at the nodes, ``(n,)``.
+            volume: lumped volumes of the nodes, ``(n,)``; density @ volume must be 1 up to 1e-6.
+
+        Raises:
+            InputError: for other shapes or another mass, and as `Measure`.
         """
         density, volume = (
             arguments.reals("The density", density),
@@ -72,15 +84,18 @@ class Measure:
 
     @classmethod
     def of_density(cls, density: Density, n: int, placement: str = "even") -> Measure:
-        """A density at atoms that do not depend on chance, see `place`.
+        """Approximate a density by atoms, which are the same in every call; see `place`.
 
         Args:
-            density: the measure.
-            n: how many atoms, at most: a lattice takes the largest number that it can have.
-            placement: "even" points weighted by the density, the midpoint rule: spectrally
-                accurate for smooth densities on circle and tori, to about 1 / n on S^2;
-                "quantile" in one dimension; "random", the same sample every time, on a sphere of
-                higher dimension.
+            density: the density.
+            n: number of atoms; "even" points on a lattice may be fewer.
+            placement: "even" for evenly spread points weighted by the density, the midpoint rule,
+                which is spectrally accurate for smooth densities on the circle and on tori and has
+                an error of about 1 / n on S^2; "quantile" in one dimension; "random" for a random
+                sample with a fixed seed, for instance on spheres of higher dimension.
+
+        Raises:
+            InputError: for n < 1, and as `place`.
         """
         arguments.whole_number("The number of atoms", n, 1)
         count = n if placement == "random" else density.manifold.even_count(n)
@@ -89,10 +104,10 @@ class Measure:
 
 
 def require_one_manifold(mu: Measure, nu: Measure) -> None:
-    """Do nothing for two measures on one manifold.
+    """Check that two measures are on the same manifold.
 
     Raises:
-        InputError: for others.
+        InputError: if they are not.
     """
     if mu.manifold != nu.manifold:
         raise InputError(

@@ -1,7 +1,7 @@
-"""Distances between two measures on a manifold, all with one signature.
+"""Distances between two measures on a manifold, all with the same signature.
 
-``distance(name, mu, nu, background)`` gives an `Estimate`; `DISTANCES` has the names. Those between
-densities need a `TeacherMesh`, a mesh with the teacher's density.
+``distance(name, mu, nu, background)`` returns an `Estimate`; `DISTANCES` contains the names. The
+distances between densities need a `TeacherMesh`, a mesh with the teacher's density.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["DISTANCES", "Estimate", "chi2", "distance", "energy", "energy_distan
 
 
 class Estimate(NamedTuple):
-    """A distance and a bound of its error; 0 where it is exact up to round-off."""
+    """A distance and a bound of its error, which is 0 if the value is exact up to round-off."""
 
     value: float
     error: float
@@ -41,16 +41,16 @@ class Estimate(NamedTuple):
 def distance(
     name: str, mu: Measure, nu: Measure, background: TeacherMesh | None = None
 ) -> Estimate:
-    """The distance of a name in `DISTANCES`, defined by the function found there.
+    """The distance with this name; the function in `DISTANCES` documents its definition.
 
     Args:
         name: "energy", "w1", "w2", "h-1", "chi2", "kl" or "l1".
-        mu, nu: measures on one manifold.
-        background: for "h-1", "chi2", "kl" and "l1" the mesh, the teacher and the bandwidth.
+        mu, nu: measures on the same manifold.
+        background: the mesh, the teacher and the bandwidth, for "h-1", "chi2", "kl" and "l1".
 
     Raises:
-        InputError: for an unknown name, measures on different manifolds, or no background where
-            one is needed.
+        InputError: for an unknown name, measures on different manifolds, or a background that is
+            missing or has another manifold.
     """
     if name not in DISTANCES:
         raise unknown("distance", name, DISTANCES)
@@ -58,35 +58,38 @@ def distance(
 
 
 def energy(mu: Measure, nu: Measure, background: TeacherMesh | None = None) -> Estimate:
-    """The square root of 2 E|X - Y| - E|X - X'| - E|Y - Y'|, |x - y| the chord; exact."""
+    """The square root of 2 E|X - Y| - E|X - X'| - E|Y - Y'|, where |x - y| is the chord.
+
+    The value is exact up to round-off; see `energy_distance`.
+    """
     require_one_manifold(mu, nu)
     value = energy_distance(mu.points, nu.points, mu.weights, nu.weights, mu.manifold)
     return Estimate(value, 0.0)
 
 
 def w1(mu: Measure, nu: Measure, background: TeacherMesh | None = None) -> Estimate:
-    """W_1, the least mean geodesic distance over all couplings of mu and nu.
+    """W_1, the least mean geodesic distance over all couplings of mu and nu, a length.
 
-    Exact in one dimension. Elsewhere the middle between two bounds. They mostly agree to 1e-9, but
-    very many atoms (100 000 against 10 000, not 500 against 40 000) are merged first, and then the
-    bounds are apart by what merging may do.
+    The value is exact in one dimension. Elsewhere it is the midpoint of two bounds, which mostly
+    agree to 1e-9. Very many atoms (such as 100 000 and 10 000, but not 500 and 40 000) are merged
+    first; then the bounds differ by the largest possible effect of merging.
     """
     return _between(*wasserstein(mu, nu, 1))
 
 
 def w2(mu: Measure, nu: Measure, background: TeacherMesh | None = None) -> Estimate:
-    """W_2, the root of the least mean squared geodesic distance; as `w1`."""
+    """W_2, the root of the least mean squared geodesic distance; its accuracy is that of `w1`."""
     return _between(*wasserstein(mu, nu, 2))
 
 
 def h_minus_1(mu: Measure, nu: Measure, background: TeacherMesh | None = None) -> Estimate:
-    """The norm of mu - nu dual to the integral of nu' |grad v|^2, nu' the teacher.
+    """The norm of mu - nu dual to the root of the integral of nu' |grad v|^2, nu' the teacher.
 
     It is sqrt(b . psi), where K psi = b with the teacher-weighted stiffness matrix K of the mesh
     and the loads b of mu - nu. The diffusion is the gradient flow of an energy in this distance,
-    and two of its solutions approach each other in it. Exact for the mesh; for densities it
-    converges with the mesh. Point masses in two and more dimensions are not in H^-1: there the
-    value of particles grows as the mesh is refined.
+    and the distance of two of its solutions decreases. The value is exact on the given mesh; for
+    densities it converges as the mesh is refined. Point masses in two and more dimensions are not
+    in H^-1, so there the value for particles grows without bound as the mesh is refined.
     """
     background = _needed("h-1", mu, nu, background)
     b = background.loads(mu) - background.loads(nu)
@@ -110,7 +113,8 @@ def kl(mu: Measure, nu: Measure, background: TeacherMesh | None = None) -> Estim
         return Estimate(math.inf, 0.0)
     there = f > 0
     d = g[there] / f[there] - 1
-    # f log(f / g) - f + g is nowhere negative, so that nothing cancels; both masses are 1
+    # both masses are 1, so f log(f / g) - f + g has the same integral; it is nowhere negative, so
+    # there is no cancellation
     inside = volume[there] @ (f[there] * (d - np.log1p(d)))
     return Estimate(float(inside + volume[~there] @ g[~there]), 0.0)
 

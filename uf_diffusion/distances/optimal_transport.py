@@ -1,11 +1,12 @@
-"""W_1 and W_2 for the geodesic distance, between two certified bounds.
+"""W_1 and W_2 for the geodesic distance, with certified lower and upper bounds.
 
-In one dimension the distance is exact. Elsewhere it is a linear program with an unknown for every
-pair of atoms. Only pairs of small reduced cost d^p - u - v matter, u and v the potentials of the
-dual program, so it is solved on few pairs, with potentials from the same problem on merged atoms;
-then the search for the least reduced cost over *all* pairs gives a lower bound, and the pairs to
-add where that does not meet the cost of the plan. (Merging: Gerber and Maggioni, J. Mach. Learn.
-Res. 18, 2017; small sets of pairs: Schmitzer, SIAM J. Sci. Comput. 38, 2016.)
+In one dimension the distance is exact. Elsewhere it is the value of a linear program with an
+unknown for every pair of atoms. With the potentials u and v of the dual program, only pairs with a
+small reduced cost d^p - u - v matter. So the program is solved on few pairs, starting with the
+potentials of the same problem for merged atoms. The least reduced costs over *all* pairs then give
+a lower bound; while it is below the cost of the plan, the pairs that attain them are added.
+Sources: Gerber and Maggioni, J. Mach. Learn. Res. 18 (2017), for merging; Schmitzer, SIAM J. Sci.
+Comput. 38 (2016), for small sets of pairs.
 """
 
 from __future__ import annotations
@@ -26,18 +27,18 @@ from uf_diffusion.problem.manifolds import Manifold
 
 __all__ = ["Bracket", "wasserstein"]
 
-_SMALL = 600  # atoms that are not merged; with so many on both sides all pairs are taken
-_MERGED = 4  # atoms that become one, at least
-_NEAR = 8  # pairs of least reduced cost taken for each atom
-_ROUNDS = 20  # of adding pairs
-_LARGE = 5e12  # `_work` of a program that is not solved, about 10 seconds
-_GAP = 1e-9  # between the bounds of W_p^p, relative, at which the search ends
+_SMALL = 600  # up to this number atoms are not merged, and up to its square all pairs are used
+_MERGED = 4  # merging divides the number of atoms at least by this
+_NEAR = 8  # number of pairs of least reduced cost that are added for each atom
+_ROUNDS = 20  # how many times pairs are added at most
+_LARGE = 5e12  # programs with more `_work` than this are not solved; it takes about 10 seconds
+_GAP = 1e-9  # relative gap between the bounds of W_p^p at which the search ends
 _COARSE_GAP = 1e-3  # the same for merged atoms
-_PIVOTS = 10**7
+_PIVOTS = 10**7  # iterations of the network simplex method at most
 
 
 class Bracket(NamedTuple):
-    """A lower and an upper bound."""
+    """A lower and an upper bound of a distance."""
 
     lower: float
     upper: float
@@ -46,11 +47,14 @@ class Bracket(NamedTuple):
 def wasserstein(mu: Measure, nu: Measure, p: int) -> Bracket:
     """Bounds of W_p, the p-th root of the least integral of d(x, y)^p over couplings of mu, nu.
 
-    They agree to round-off in one dimension, and elsewhere mostly to a relative 1e-9.
+    The two bounds are equal in one dimension, and mostly agree to a relative 1e-9 elsewhere.
 
     Args:
         mu, nu: measures on the same manifold.
         p: 1 or 2.
+
+    Returns:
+        The bounds, in the manifold's unit of length.
 
     Raises:
         InputError: for measures on different manifolds.
@@ -67,7 +71,7 @@ def wasserstein(mu: Measure, nu: Measure, p: int) -> Bracket:
 
 
 class _Atoms(NamedTuple):
-    """Points ``(n, ambient)``, neighbours close in memory, and positive weights summing to 1."""
+    """Points ``(n, ambient)``, sorted by `_compact`, and positive weights summing to 1."""
 
     points: Array
     weights: Array
@@ -81,8 +85,9 @@ def _atoms(measure: Measure) -> _Atoms:
 
 
 def _compact(points: Array) -> Index:
-    """An order in which the atoms of each of the `_cells` lie close together: every cell is cut at
-    the median of the coordinate in which it is longest.
+    """An order in which the atoms of each of the `_cells` lie close together in space.
+
+    Every cell is cut at the median of the coordinate in which it is longest.
     """
     n = len(points)
     order = np.arange(n)
@@ -96,24 +101,25 @@ def _compact(points: Array) -> Index:
 
 
 def _cells(n: int, count: int) -> Index:
-    """Where runs of nearly equal length of n atoms start and end, ``(count + 1,)``: one atom each
-    for count >= n; for powers of two below, those of one consist of those of the next.
+    """Bounds ``(count + 1,)`` that divide n atoms into cells of nearly equal numbers of atoms.
+
+    For count >= n every cell has one atom. For powers of two the cells are nested.
     """
     return -(-n * np.arange(count + 1) // count) if count < n else np.arange(n + 1)
 
 
 def _power_of_two(x: float) -> int:
-    """The largest that is no more than x."""
+    """The largest power of two that is not above x."""
     return int(2 ** math.floor(math.log2(x)))
 
 
 def _merged(manifold: Manifold, atoms: _Atoms, count: int) -> _Atoms:
-    """The atoms of each of the `_cells` as one, at their mean or at the first of them."""
+    """One atom for each of the `_cells`, at the mean of its atoms, or at its first atom."""
     starts = _cells(len(atoms.points), count)[:-1]
     weights = np.add.reduceat(atoms.weights, starts)
     moment = np.add.reduceat(atoms.weights[:, None] * atoms.points, starts)
     first = atoms.points[starts]
-    with np.errstate(divide="ignore", invalid="ignore"):  # opposite points have no mean
+    with np.errstate(divide="ignore", invalid="ignore"):  # opposite points have no mean: NaN
         mean = manifold.retract(first, moment / weights[:, None] - first)
     return _Atoms(np.where(np.isfinite(mean), mean, first), weights)
 
@@ -123,19 +129,19 @@ def _merged(manifold: Manifold, atoms: _Atoms, count: int) -> _Atoms:
 
 @dataclass(frozen=True)
 class _Cost:
-    """d(x, y)^p."""
+    """The cost d(x, y)^p."""
 
     manifold: Manifold
     p: int
 
     def pairs(self, X: Array, Y: Array, i: Index, j: Index) -> Array:
-        """Of the pairs (x_i, y_j), ``(len(i),)``."""
+        """The costs of the pairs (x_i, y_j), ``(len(i),)``."""
         out = np.empty(len(i))
         pair_costs(X, Y, i, j, self.manifold.period, self.p, out)
         return out
 
     def least(self, X: Array, Y: Array, v: Array, k: int) -> tuple[Array, Index]:
-        """The k least d(x_i, y_j)^p - v_j for every i, increasing, and their j; ``(n, k)``."""
+        """The k smallest d(x_i, y_j)^p - v_j for every i, increasing, and their j; ``(n, k)``."""
         cells = _cells(len(Y), _power_of_two(math.sqrt(len(Y))))
         centre, _ = _merged(self.manifold, _Atoms(Y, np.ones(len(Y))), len(cells) - 1)
         every, cell = np.arange(len(Y)), np.repeat(np.arange(len(centre)), np.diff(cells))
@@ -158,15 +164,17 @@ class _Cost:
 
 @dataclass(frozen=True)
 class _Plan:
-    """Mass moved from i to j, ``(k,)`` each; perhaps not all of it."""
+    """Masses moved from atoms i to atoms j, ``(k,)`` each; some mass may be left out."""
 
     i: Index
     j: Index
     mass: Array
 
     def spent(self, cost: _Cost, mu: _Atoms, nu: _Atoms) -> float:
-        """What a coupling costs that this plan is part of: mass that it leaves out, by round-off
-        or for want of pairs, is charged the longest way.
+        """An upper bound of the cost of a coupling that contains this plan.
+
+        Mass that the plan leaves out, because of round-off or missing pairs, is charged with the
+        largest possible distance.
         """
         left_out = sum(
             np.abs(atoms.weights - np.bincount(where, self.mass, len(atoms.weights))).sum()
@@ -178,7 +186,7 @@ class _Plan:
 
 
 class _Solution(NamedTuple):
-    """Bounds of W_p^p, the potential ``(n,)`` of mu, and a plan."""
+    """Bounds of W_p^p, the dual potential ``(n,)`` of mu, and a plan."""
 
     bounds: Bracket
     u: Array
@@ -186,8 +194,9 @@ class _Solution(NamedTuple):
 
 
 def _solved(cost: _Cost, mu: _Atoms, nu: _Atoms, gap: float) -> _Solution:
-    """The program on the pairs that matter, until the bounds meet up to a relative gap; too large
-    for that, the bounds that merged atoms give.
+    """Solve the program on few pairs and add pairs until the relative gap is reached.
+
+    Programs that are too large for this get the bounds that the merged atoms give.
     """
     n, m = len(mu.points), len(nu.points)
     plan, v = _beginning(cost, mu, nu)
@@ -201,7 +210,7 @@ def _solved(cost: _Cost, mu: _Atoms, nu: _Atoms, gap: float) -> _Solution:
         lower = max(lower, float(mu.weights @ u + nu.weights @ v))
         new = (np.arange(n)[:, None] * m + near, back * m + np.arange(m)[:, None])
         pairs = np.sort(np.concatenate([pairs, *map(np.ravel, new)]))
-        pairs = pairs[np.append(True, np.diff(pairs) > 0)]  # np.unique would hash: six times slower
+        pairs = pairs[np.append(True, np.diff(pairs) > 0)]  # six times faster than np.unique
         enough = upper - lower <= gap * lower or len(pairs) == count
         if enough or _work(n, m) > _LARGE or turn == _ROUNDS:
             break
@@ -212,7 +221,7 @@ def _solved(cost: _Cost, mu: _Atoms, nu: _Atoms, gap: float) -> _Solution:
 
 
 def _beginning(cost: _Cost, mu: _Atoms, nu: _Atoms) -> tuple[_Plan, Array]:
-    """A plan, and a potential v of nu: those of merged atoms, or all pairs of a few atoms."""
+    """An initial plan and a potential v of nu: from merged atoms, or all pairs of a few atoms."""
     n, m = len(mu.points), len(nu.points)
     if n * m <= _SMALL**2:
         return _Plan(*np.divmod(np.arange(n * m), m), np.zeros(n * m)), np.zeros(m)
@@ -224,7 +233,7 @@ def _beginning(cost: _Cost, mu: _Atoms, nu: _Atoms) -> tuple[_Plan, Array]:
 
 
 def _merged_counts(n: int, m: int) -> tuple[int, int]:
-    """How many atoms either side has once they are merged."""
+    """The numbers of atoms of mu and nu after merging."""
     if _work(n, m) <= _LARGE:
         r, s = (k if k <= _SMALL else _power_of_two(k / _MERGED) for k in (n, m))
         return r, s
@@ -235,28 +244,31 @@ def _merged_counts(n: int, m: int) -> tuple[int, int]:
 
 
 def _work(n: int, m: int) -> float:
-    """What the time of a program grows with, as measured; one is 2e-12 seconds."""
+    """A number to which the time of a program is proportional, in units of 2e-12 s (measured)."""
     return float(n) * m * (n + m)
 
 
 def _program(
     cost: _Cost, mu: _Atoms, nu: _Atoms, pairs: Index, start: tuple[Array, Array]
 ) -> tuple[_Plan, Array]:
-    """The plan on some pairs, numbered row by row, and the potential v of nu."""
-    import ot  # which loads much that is not needed here
+    """The optimal plan on some pairs, numbered row by row, and the potential v of nu."""
+    import ot  # only here, because the import takes long
 
     i, j = np.divmod(pairs, len(nu.points))
     values = cost.pairs(mu.points, nu.points, i, j)
     matrix = sparse.coo_array((values, (i, j)), shape=(len(mu.points), len(nu.points)))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a plan that is not optimal shows in the bounds
+        warnings.simplefilter("ignore")  # if a plan is not optimal, the bounds show it
         plan, log = ot.emd(mu.weights, nu.weights, matrix, _PIVOTS, log=True, potentials_init=start)
     used = plan.data > 0
     return _Plan(plan.row[used], plan.col[used], plan.data[used]), np.asarray(log["v"])
 
 
 def _split(plan: _Plan, mu: _Atoms, nu: _Atoms, counts: tuple[int, int]) -> _Plan:
-    """A plan of merged atoms as one of the atoms themselves: all with all that they became."""
+    """Turn a plan of merged atoms into a plan of the atoms themselves.
+
+    Each mass is distributed over all pairs of atoms of the two cells, in proportion to the weights.
+    """
     (i, a), (j, b) = (
         _parts(which, atoms.weights, count)
         for which, atoms, count in zip((plan.i, plan.j), (mu, nu), counts, strict=True)
@@ -268,8 +280,9 @@ def _split(plan: _Plan, mu: _Atoms, nu: _Atoms, counts: tuple[int, int]) -> _Pla
 
 
 def _parts(merged: Index, weights: Array, count: int) -> tuple[Index, Array]:
-    """The atoms that some merged ones stand for, one of ``count`` each, and their shares of the
-    weight, ``(len(merged), largest cell)``; shares of 0 fill the rows.
+    """The atoms in some of ``count`` cells, and their shares of the cell's weight.
+
+    Both have shape ``(len(merged), largest cell)``; smaller cells are filled up with shares of 0.
     """
     cells = _cells(len(weights), count)
     atom = cells[merged][:, None] + np.arange(np.diff(cells).max())

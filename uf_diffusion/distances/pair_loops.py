@@ -1,7 +1,7 @@
 """Compiled loops over pairs of points.
 
-Every loop takes a ``period``: that of a flat torus, whose points are wrapped into one; 0 for points
-of a unit sphere, or of R^d where only chords are measured.
+The argument ``period`` is that of a flat torus, whose points must have coordinates in one period.
+It is 0 for points of the unit sphere, or of R^d if only chords are needed.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ __all__ = [
     "pair_costs",
 ]
 
-_ROWS = 128  # of a block
+_ROWS = 128  # number of rows in a block
 
 
-_THREADED = 2**22  # pairs from which more than one thread pays
+_THREADED = 2**22  # number of pairs above which several threads are used
 
 
 def over_rows(work: Callable[[slice], None], n: int, m: int) -> None:
-    """``work`` on blocks of n rows of m pairs each; in threads, where there is enough of it."""
+    """Call ``work`` on blocks of n rows of m pairs each, in threads if there are many pairs."""
     blocks = blocks_of(n, _ROWS)
     if n * m <= _THREADED:
         in_threads(work, blocks)
@@ -42,8 +42,15 @@ def over_rows(work: Callable[[slice], None], n: int, m: int) -> None:
 
 @reordered
 def distance_sums(X: Array, Y: Array, B: Array, period: float, start: int, out: Array) -> None:
-    """out[i, q] = sum_j |x_i - y_j| B[q, j] over j > start + i, for points X ``(n, d)`` and columns
-    Y ``(d, m)``.
+    """out[i, q] = sum of |x_i - y_j| B[q, j] over j > start + i.
+
+    Args:
+        X: points x_i, ``(n, d)``.
+        Y: points y_j as columns, ``(d, m)``.
+        B: weights ``(k, m)``.
+        period: see the module.
+        start: a negative number below -n for the sums over all j.
+        out: receives the sums, ``(n, k)``.
     """
     chunk = 512
     room = np.empty(chunk)
@@ -67,7 +74,7 @@ def distance_sums(X: Array, Y: Array, B: Array, period: float, start: int, out: 
 
 @reordered
 def distance_sums_3(X: Array, Y: Array, b: Array, period: float, start: int, out: Array) -> None:
-    """The same for one set of weights ``(m,)`` and three coordinates: twice as fast."""
+    """As `distance_sums`, for weights b ``(m,)``, d = 3 and out ``(n,)``, but twice as fast."""
     for i in range(len(X)):
         j = max(0, start + i + 1)
         y0, y1, y2, weight = Y[0, j:], Y[1, j:], Y[2, j:], b[j:]
@@ -89,7 +96,7 @@ def distance_sums_3(X: Array, Y: Array, b: Array, period: float, start: int, out
 def gaussian_sums(
     X: Array, Y: Array, weights: Array, period: float, factor: float, out: Array
 ) -> None:
-    """out[i] = sum_j weights[j] exp(factor |x_i - y_j|^2), for the same points and columns."""
+    """out[i] = sum_j weights[j] exp(factor |x_i - y_j|^2), X and Y as in `distance_sums`."""
     row = np.empty(Y.shape[1])
     for i in range(len(X)):
         row[:] = 0.0
@@ -117,7 +124,7 @@ def _chord_squared(x: Array, y: Array, period: float) -> float:
 
 @compiled
 def _length(x: Array, y: Array, squared: float, period: float) -> float:
-    """The geodesic distance of two points with this squared chord."""
+    """The geodesic distance of two points whose squared chord is given."""
     if period > 0:
         return math.sqrt(squared)
     opposite = 0.0
@@ -128,7 +135,10 @@ def _length(x: Array, y: Array, squared: float, period: float) -> float:
 
 @compiled
 def pair_costs(X: Array, Y: Array, i: Index, j: Index, period: float, p: int, out: Array) -> None:
-    """out[r] = d(x, y)^p for the points x number i[r] and y number j[r]."""
+    """out[r] = d(x, y)^p with x = X[i[r]], y = Y[j[r]] and the geodesic distance d.
+
+    X is ``(n, d)``, Y is ``(m, d)``.
+    """
     for r in range(len(i)):
         x, y = X[i[r]], Y[j[r]]
         out[r] = _length(x, y, _chord_squared(x, y, period), period) ** p
@@ -139,11 +149,12 @@ def least_costs(
     X: Array, Y: Array, v: Array, cells: Index, centre: Array, ball: Array, period: float, p: int,
     value: Array, index: Index,
 ) -> None:  # fmt: skip
-    """The ``value.shape[1]`` least d(x_i, y_j)^p - v_j for every i, increasing, and their j.
+    """The smallest d(x_i, y_j)^p - v_j for every i, increasing, and their j.
 
-    The y_j from ``cells[c]`` to ``cells[c + 1]`` lie in a ball around ``centre[c]``, of radius
-    ``ball[c, 0]`` and with v up to ``ball[c, 1]``. It is passed over where none of them can be
-    among the least. The ball where the last search ended comes first.
+    They are written to ``value`` and ``index``, both ``(n, k)``. The y_j from ``cells[c]`` to
+    ``cells[c + 1]`` lie in a ball around ``centre[c]`` with radius ``ball[c, 0]``, and their v_j
+    are at most ``ball[c, 1]``. Balls in which no y_j can be among the smallest are skipped. Each
+    search begins with the ball that contains the nearest point of the search before.
     """
     last = 0
     for i in range(len(X)):
@@ -166,7 +177,7 @@ def least_costs(
 
 @compiled
 def _insert(new: float, j: int, best: Array, which: Index) -> None:
-    """Into the increasing list of the least values so far, and where they were found."""
+    """Insert a value into the sorted list of the smallest ones, and its index into ``which``."""
     r = len(best) - 1
     if new < best[r]:
         while r > 0 and best[r - 1] > new:

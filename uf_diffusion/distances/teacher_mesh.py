@@ -1,4 +1,4 @@
-"""What distances between densities need beside two measures: a mesh with the teacher on it."""
+"""A mesh with the teacher's density, which the distances between densities need."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class TeacherMesh:
 
     Attributes:
         grid: the mesh.
-        volume: the lumped volume of each node, ``(n,)``.
-        teacher: the density nu there, ``(n,)``, positive.
+        volume: the lumped volume of each node, ``(n,)``, positive.
+        teacher: the density nu at the nodes, ``(n,)``, positive.
         bandwidth: standard deviation of the smoothing kernel along one direction, in the
-            manifold's unit of length, at least half the mesh's spacing. Where it is not given it is
-            the mesh's spacing, or 2 / dim times the mean spacing of as many even points as the
-            smaller measure has atoms, if that is more.
+            manifold's unit of length, at least half the mesh's spacing. By default it is the larger
+            of the mesh's spacing and 2 / dim times the mean spacing of evenly spread points, as
+            many as the smaller measure has atoms.
 
     Raises:
         InputError: for nodal values of the wrong shape or sign, or too small a bandwidth.
@@ -54,13 +54,17 @@ class TeacherMesh:
 
     @classmethod
     def of(cls, grid: Grid, teacher: Density, bandwidth: float | None = None) -> TeacherMesh:
-        """The mesh of a teacher, scaled to mass 1 on the mesh. It takes DOLFINx."""
+        """A mesh with a teacher whose density is scaled to mass 1 on the mesh. It needs DOLFINx.
+
+        Raises:
+            InputError: without DOLFINx, and as `TeacherMesh`.
+        """
         from uf_diffusion.diffusion.inverse_laplacian import lumped_teacher
 
         return cls(grid, *lumped_teacher(grid, teacher), bandwidth)
 
     def width(self, mu: Measure, nu: Measure) -> float:
-        """The bandwidth for two measures."""
+        """The bandwidth for two measures: the given one or the default, see `TeacherMesh`."""
         if self.bandwidth is not None:
             return self.bandwidth
         dim, few = mu.manifold.dim, min(len(mu.points), len(nu.points))
@@ -74,8 +78,8 @@ class TeacherMesh:
 
     @cached_property
     def inverse_laplacian(self) -> Callable[[Array], Array]:
-        """From loads of sum 0 to the potential, see `diffusion.inverse_laplacian`; both ``(n,)``.
-        It takes DOLFINx, in this process alone.
+        """Maps loads with sum 0 to the potential, both ``(n,)``; see `diffusion.inverse_laplacian`.
+        It needs DOLFINx and works in this process alone.
         """
         from uf_diffusion.diffusion.inverse_laplacian import inverse_laplacian
 

@@ -1,1 +1,1 @@
-"""The particles: neurons placed, trained, recorded."""
+"""The network as a system of particles: its neurons are placed, trained and recorded."""

@@ -1,15 +1,16 @@
 """The gradient flow d omega / dt = u grad w with error control, stable as lambda -> 0.
 
 Near equilibrium a perturbation of wave number k decays at the rate
-k^2 kappa_k / (kappa_k + lambda), kappa_k the kernel's eigenvalue: up to the wave number where
-kappa_k = lambda the flow is a diffusion, beyond it decays. So its Jacobian has a real spectrum
-whose radius grows like lambda^(-1/2) for kernels of order k^-4, and far from equilibrium with the
-square of the outer weights: stiff, but moderately, and a projection costs more than all else. That
-is where stabilised Runge-Kutta-Chebyshev methods are at home: explicit, no Jacobian, any feature
-map. s projections carry a step as long as 0.65 s^2 / radius: work grows like lambda^(-1/4) only.
+k^2 kappa_k / (kappa_k + lambda), where kappa_k is the kernel's eigenvalue. Up to the wave number
+with kappa_k = lambda the flow acts as a diffusion; beyond it the rate decreases. So the Jacobian
+has a real spectrum whose radius grows like lambda^(-1/2) for kernels with kappa_k ~ k^-4; far from
+equilibrium it also grows with the square of the outer weights. The problem is moderately stiff, and
+the projections dominate the cost. Stabilised Runge-Kutta-Chebyshev methods suit such problems: they
+are explicit, need no Jacobian and work with every feature map. With s projections a step may be as
+long as 0.65 s^2 / radius, so the work grows only like lambda^(-1/4).
 
-The method is RKC of order 2 (Sommeijer, Shampine, Verwer, J. Comput. Appl. Math. 88, 1998), in the
-ambient space of the manifold with all points retracted to it.
+The method is RKC of order 2 (Sommeijer, Shampine, Verwer, J. Comput. Appl. Math. 88, 1998), applied
+in the ambient space of the manifold, with all points retracted to the manifold.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from uf_diffusion.network.training import Algorithm, NetworkState, TrainingFailu
 __all__ = ["GradientFlow", "chebyshev"]
 
 DAMPING = 2 / 13
-STAGES = 200  # at most
-DIFFERENCE = 1e-7  # length of the nudges that measure the radius
+STAGES = 200  # the largest number of stages in a step
+DIFFERENCE = 1e-7  # length of the displacements in the finite differences for the spectral radius
 AGE = 25  # steps after which the spectral radius is estimated again
 
 
@@ -43,9 +44,13 @@ class Chebyshev:
 
 
 def chebyshev(stages: int) -> Chebyshev:
-    """The recurrence  D_j = mu_j D_(j-1) + nu_j D_(j-2) + h (rate_j F_(j-1) + first_j F_0).
+    """The coefficients of  D_j = mu_j D_(j-1) + nu_j D_(j-2) + h (rate_j F_(j-1) + first_j F_0).
 
-    D_j is the displacement from the start of the step; D_0 = 0, D_1 = h rate_1 F_0.
+    D_j is the displacement of stage j from the start of the step and F_j the velocity there;
+    D_0 = 0 and D_1 = h rate_1 F_0.
+
+    Args:
+        stages: number of stages s, at least 2.
     """
     w0 = 1 + DAMPING / stages**2
     T, dT, ddT = np.zeros((3, stages + 1))
@@ -72,8 +77,11 @@ class GradientFlow(Algorithm):
     """The gradient flow of the reduced risk.
 
     Attributes:
-        tolerance: error allowed in a step, root mean square over the mass, in units of
-            1 / sqrt(spectral gap) of the manifold (a radian on spheres).
+        tolerance: largest error of a step, as a root mean square over the mass, in units of
+            1 / sqrt(spectral gap) of the manifold; between 0 and 1.
+
+    Raises:
+        InputError: for a tolerance out of this range.
     """
 
     tolerance: float = 1e-5
@@ -102,7 +110,7 @@ class GradientFlow(Algorithm):
             stages = max(2, 1 + math.isqrt(math.ceil(1 + 1.54 * h * pace.radius)))
             try:
                 feature, outer, error = self._attempt(state, h, stages)
-            except RunFailure:  # a stage went too far for its projection
+            except RunFailure:  # the features of a stage have no computable optimal weights
                 error = math.inf
             count += stages
             if error <= 1:
@@ -120,7 +128,7 @@ class GradientFlow(Algorithm):
     def _attempt(
         self, state: NetworkState, h: float, stages: int
     ) -> tuple[Array, OuterLayer, float]:
-        """A step: features, outer layer, error over tolerance."""
+        """Features and outer layer after a step, and its error as a multiple of the tolerance."""
         net, start = self.network, state.outer
         c = chebyshev(stages)
         older, newer = np.zeros_like(state.feature), h * c.rate[1] * start.velocity
@@ -145,9 +153,10 @@ class GradientFlow(Algorithm):
     def _radius(
         self, feature: Array, outer: OuterLayer, direction: Array
     ) -> tuple[float, Array, int]:
-        """An upper bound of the Jacobian's spectral radius, by the power method on differences.
+        """An upper bound of the Jacobian's spectral radius, by the power method with differences.
 
-        Also where the method arrived, to go on from there, and the number of projections.
+        Also returns the last vector, from which the next estimate starts, and the number of
+        projections that were computed.
         """
         net, radius = self.network, 0.0
         for count in range(1, 11):
@@ -165,7 +174,7 @@ class GradientFlow(Algorithm):
 
 @dataclass(frozen=True)
 class _Pace:
-    """What the step control remembers."""
+    """The state of the step control."""
 
     next_step: float
     last_step: float
@@ -183,11 +192,13 @@ class _Pace:
         return np.array([self.next_step, self.last_step, self.error, self.radius, self.age])
 
     def after(self, h: float, error: float) -> _Pace:
-        """After an accepted step h; the error of the step before counts too (Gustafsson 1994)."""
+        """The state after an accepted step h; takes the previous error into account (Gustafsson,
+        ACM TOMS 20, 1994).
+        """
         factor = 0.7 * error ** (-1 / 3)
         if self.last_step > 0 and self.error > 0:
             factor *= min(1.0, h / self.last_step * (self.error / error) ** (1 / 3))
         proposed = h * min(5.0, max(0.2, factor))
-        if h < self.next_step and proposed > h:  # it was cut short to meet a time
+        if h < self.next_step and proposed > h:  # the step was shortened to end at a given time
             proposed = max(proposed, self.next_step)
         return _Pace(proposed, h, error, self.radius, self.age + 1)

@@ -1,4 +1,4 @@
-"""What is recorded of a network: the risk of every step, and the network at the snapshot times."""
+"""Records of a training: the risk after every step, and the network at the snapshot times."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = ["NetworkHistory"]
 
 
 class NetworkHistory:
-    """The risk of every step, and the network at the snapshot times, gathered on rank 0.
+    """Records the risk after every step, and the network at the snapshot times, on rank 0.
 
     Args:
-        network: what is trained.
-        times: increasing snapshot times, met by the training steps.
+        network: the network that is trained.
+        times: increasing snapshot times, dimensionless; each must be the time of some step.
     """
 
     def __init__(self, network: Network, times: Array) -> None:
@@ -36,7 +36,7 @@ class NetworkHistory:
         self._largest = {"residual": 0.0, "truncation": 0.0}
 
     def __call__(self, state: NetworkState) -> None:
-        """Record a state; call it with each in turn, on all ranks."""
+        """Record a state. Call it on all ranks, with every state in turn."""
         self._series["time"].append(state.t)
         self._series["risk"].append(state.outer.risk)
         self._note("residual", state.outer.residual)
@@ -58,7 +58,11 @@ class NetworkHistory:
         self._note("truncation", math.sqrt(energy / (4 * network.regularisation)))
 
     def group(self, projections: int) -> xr.Dataset:
-        """The group /network of a result, on rank 0."""
+        """The group /network of a result, complete on rank 0 only.
+
+        Args:
+            projections: how many times the outer layer was computed.
+        """
         risk = np.array(self._series["risk"])
         return dataset(
             time=(("step",), self._series["time"]),
@@ -75,7 +79,7 @@ class NetworkHistory:
         )
 
     def packed(self) -> dict[str, tuple[tuple[str, ...], Array]]:
-        """What has been recorded, for a checkpoint; on rank 0."""
+        """The records as variables of a checkpoint, with their dimensions; for rank 0 only."""
         shots = self._network.masses.shape
         feature = np.array(self._shots["feature"])
         return {
@@ -91,7 +95,7 @@ class NetworkHistory:
         }
 
     def resume(self, stored: Mapping[str, Array]) -> None:
-        """Take over what an earlier run had recorded."""
+        """Replace the records by those of a checkpoint, see `packed`."""
         self._series = {k: list(stored[f"history_{k}"]) for k in self._series}
         self._shots = {k: list(stored[f"shot_{k}"]) for k in self._shots}
         self._taken = list(stored["shot_time"])

@@ -1,4 +1,4 @@
-"""Neurons placed according to a density: at random, evenly, or at its quantiles."""
+"""Placement of neurons according to a density: at random, evenly, or at its quantiles."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ from uf_diffusion.problem.densities import Density
 
 __all__ = ["PLACEMENTS", "place"]
 
-PLACEMENTS = ("random", "even", "quantile")  # of a density's atoms
+PLACEMENTS = ("random", "even", "quantile")
 
 
 def place(density: Density, n: int, placement: str, rng: np.random.Generator) -> Atoms:
-    """Atoms of a density.
+    """Approximate a density by atoms.
 
     Args:
-        density: the measure.
-        n: how many.
-        placement: "random", a sample of equal weights; "even", a lattice weighted by the density;
-            "quantile", in one dimension, equal weights where the distribution function is
-            (i + 1/2) / n.
-        rng: draws the sample.
+        density: the density.
+        n: number of atoms.
+        placement: "random", independent points with equal weights; "even", evenly spread points,
+            weighted by the density; "quantile", in one dimension only, points with equal weights
+            where the distribution function is (i + 1/2) / n.
+        rng: draws the random points.
 
     Raises:
-        InputError: for an unknown placement, or where the manifold has none such of n points.
+        InputError: for an unknown placement, one that the manifold does not have for n points, or
+            a density that vanishes at all even points.
     """
     if placement not in PLACEMENTS:
         raise unknown("placement", placement, PLACEMENTS)
     if placement == "random":
         points = density.sample(n, rng)
-        if len(density.manifold.axes) == 1:  # neighbours in memory too
+        if len(density.manifold.axes) == 1:  # sorted, so that neighbours are close in memory
             points = points[np.argsort(density.manifold.chart(points)[:, 0])]
         return Atoms(points, np.full(n, 1 / n))
     if placement == "quantile":
@@ -46,7 +47,7 @@ def place(density: Density, n: int, placement: str, rng: np.random.Generator) ->
 
 
 def _quantiles(density: Density, n: int) -> Array:
-    """The points ``(n, ambient)`` of a fine distribution function, linear in between."""
+    """Quantiles ``(n, ambient)`` of the distribution function, interpolated on a fine grid."""
     manifold = density.manifold
     if len(manifold.axes) != 1:
         raise InputError(

@@ -1,4 +1,4 @@
-"""A training, ready to begin: an algorithm, the features that it begins with, the times to meet."""
+"""A training before its start: an algorithm, the initial features and the snapshot times."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from uf_diffusion.network.training import (
 
 __all__ = ["ALGORITHMS", "Training"]
 
-# from a network, the training step, the ratio of outer steps and the tolerance of the flow
+# each makes an algorithm from a network, the step, the ratio of outer steps, and the flow's rtol
 ALGORITHMS: dict[str, Callable[[Network, float, float, float], Algorithm]] = {
     "varpro": lambda network, step, ratio, rtol: VarProDescent(network, step),
     "two-timescale": lambda network, step, ratio, rtol: two_timescale(network, step, ratio),
@@ -36,14 +36,15 @@ ALGORITHMS: dict[str, Callable[[Network, float, float, float], Algorithm]] = {
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """A training, checked but not started.
+    """A training whose settings are checked and which has not started.
 
     Attributes:
-        algorithm: with the network that it trains.
+        algorithm: the algorithm, which contains the network.
         features: this rank's initial features, ``(M, ambient)``.
         teacher: the teacher's neurons.
-        times: increasing snapshot times, from 0 to the end.
-        draws: the state of the random numbers after all draws: the same draws end in the same.
+        times: increasing snapshot times from 0 to the end, dimensionless.
+        draws: the state of the random generator after all draws; it is compared when a run is
+            resumed, to detect a generator that draws other numbers.
     """
 
     algorithm: Algorithm
@@ -58,14 +59,19 @@ class Training:
 
     @property
     def network(self) -> Network:
-        """What is trained."""
+        """The network that is trained."""
         return self.algorithm.network
 
     def states(self, start: NetworkState | None = None) -> Iterator[NetworkState]:
-        """The states to the end, with this rank's neurons: from t = 0 on, or all after one.
+        """Iterate over the states up to the last snapshot time, with this rank's neurons.
+
+        Args:
+            start: a state from which to continue; it is not yielded again. By default the states
+                begin at t = 0.
 
         Raises:
-            TrainingFailure: when the features leave the finite numbers, or have no optimal weights.
+            TrainingFailure: when the features become infinite or NaN, or when their optimal outer
+                weights cannot be computed.
         """
         last = start
         try:

@@ -1,4 +1,4 @@
-"""The network's part of a checkpoint: enough to go on bit for bit."""
+"""The network's part of a checkpoint, from which a run continues with identical bits."""
 
 from __future__ import annotations
 
@@ -14,16 +14,25 @@ from uf_diffusion.network.training import NetworkState
 
 __all__ = ["pack", "restore"]
 
-ROWS = ("feature", "velocity", "outer_weight", "potential", "carried")  # one for each neuron
+ROWS = ("feature", "velocity", "outer_weight", "potential", "carried")  # arrays by neurons
 
 
 def pack(state: NetworkState, training: Training, history: NetworkHistory) -> xr.Dataset | None:
-    """Everything that the next step depends on, on rank 0; call it on all ranks."""
+    """Everything that the next step depends on, and the records. Call it on all ranks.
+
+    Args:
+        state: the state to store.
+        training: the training.
+        history: the records so far.
+
+    Returns:
+        The checkpoint's dataset on rank 0, None on the other ranks.
+    """
     gathered = training.network.share.gathered
     outer = state.outer
     values = (state.feature, outer.velocity, outer.outer_weight, outer.potential, state.carried)
     rows = {name: gathered(v) for name, v in zip(ROWS, values, strict=True)}
-    keepsake = training.network.feature_map.keepsake()  # made by all ranks together
+    keepsake = training.network.feature_map.keepsake()  # all ranks take part in this
     if mpi.rank() != 0:
         return None
     variables = {k: (("neuron", f"{k}_column")[: v.ndim], v) for k, v in rows.items()}
@@ -41,10 +50,16 @@ def pack(state: NetworkState, training: Training, history: NetworkHistory) -> xr
 
 
 def restore(stored: xr.Dataset, training: Training, history: NetworkHistory) -> NetworkState:
-    """The state of a checkpoint, with this rank's neurons; the history takes over its records.
+    """The state of a checkpoint, with this rank's neurons; also restores the history's records.
+
+    Args:
+        stored: what `pack` returned.
+        training: the training to continue.
+        history: receives the stored records.
 
     Raises:
-        InputError: on all ranks, when it belongs to another network, or other random numbers.
+        InputError: on all ranks, when the checkpoint belongs to another network or its random
+            numbers differ from those of this version of numpy.
     """
     values, numbers = {str(k): v.values for k, v in stored.items()}, stored.attrs
     rows = training.network.share.rows

@@ -1,7 +1,7 @@
-"""Training algorithms: particles moving on the manifold, states on the clock t.
+"""Training algorithms: they move the neurons on the manifold and yield states at times t.
 
-Every algorithm yields `NetworkState`s; a state holds all that the next one depends on, so that a
-run can be continued from it bit for bit.
+The time t is that of the gradient flow. A `NetworkState` contains everything that the next state
+depends on, so that a run continued from it has identical bits.
 """
 
 from __future__ import annotations
@@ -28,19 +28,22 @@ __all__ = ["Algorithm", "FixedFeatures", "Network", "NetworkState", "TrainingFai
 
 
 class TrainingFailure(RunFailure):
-    """Training cannot go on, say as the network left the finite numbers; the message says where."""
+    """Training cannot continue, for instance because features are not finite; names the time."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """What is trained, whatever the algorithm.
+    """A network with its teacher and its risk: what all algorithms train.
 
     Attributes:
-        manifold: the feature space.
-        feature_map: Psi, bound to the teacher.
+        manifold: the manifold of the features.
+        feature_map: Psi, together with the teacher.
         divergence: the regulariser f of the outer weights.
         regularisation: lambda > 0.
-        masses: of all M neurons, ``(M,)``, summing to 1.
+        masses: positive masses of all M neurons, ``(M,)``, summing to 1.
+
+    Raises:
+        InputError: for lambda <= 0 or masses that are not such.
     """
 
     manifold: Manifold
@@ -70,15 +73,23 @@ class Network:
 
     @property
     def mass(self) -> Array:
-        """The masses of this rank's neurons."""
+        """The masses of this rank's neurons, ``(M,)`` with M their number."""
         return self.masses[self.share.rows]
 
     def at(self, feature: Array) -> Neurons:
-        """The feature map at this rank's features."""
+        """The feature map at this rank's features ``(M, ambient)``."""
         return self.feature_map.at(feature, self.share)
 
     def project(self, feature: Array, start: Array | None = None) -> OuterLayer:
-        """The optimal outer layer of this rank's features, from outer weights near it."""
+        """The optimal outer layer of this rank's features ``(M, ambient)``.
+
+        Args:
+            feature: the features.
+            start: outer weights ``(M,)`` from which Newton's method starts.
+
+        Raises:
+            RunFailure: as `uf_diffusion.kernels.projection.project`.
+        """
         return project(
             self.at(feature), self.mass, self.divergence, self.regularisation, start
         )  # fmt: skip
@@ -93,9 +104,9 @@ class NetworkState:
         step: number of steps so far.
         feature: omega, ``(M, ambient)`` points of the manifold.
         outer: the outer layer: weights, velocity of the features, risk.
-        projections: how many times the outer layer has been computed so far.
-        pace: what the step control remembers, ``(k,)``; empty for fixed steps.
-        carried: what else is carried from step to step for each neuron, ``(M, k)``.
+        projections: how many optimal outer layers have been computed so far.
+        pace: the state of the step control, ``(k,)``; empty for fixed steps.
+        carried: other values that the algorithm stores for each neuron, ``(M, k)``.
     """
 
     t: float
@@ -108,7 +119,7 @@ class NetworkState:
 
     @property
     def risk(self) -> float:
-        """Of the outer layer."""
+        """The reduced risk, |r|^2 / (2 lambda) + sum m f(u)."""
         return self.outer.risk
 
     def __repr__(self) -> str:
@@ -120,26 +131,41 @@ class NetworkState:
 
 @dataclass(frozen=True)
 class Algorithm(ABC):
-    """A way of training a network."""
+    """A way of training a network.
+
+    Attributes:
+        network: the network.
+    """
 
     network: Network
 
     @abstractmethod
     def start(self, feature: Array) -> NetworkState:
-        """The state at t = 0 with this rank's features."""
+        """The state at t = 0 with this rank's features ``(M, ambient)``."""
 
     @abstractmethod
     def step(self, state: NetworkState, until: float) -> NetworkState:
-        """The next state; adaptive steps do not pass ``until``.
+        """The next state.
+
+        Args:
+            state: the current state.
+            until: a time that adaptive steps must not pass; fixed steps ignore it.
 
         Raises:
-            TrainingFailure: when the features are not finite any more.
+            TrainingFailure: when the features would not be finite, or no step is small enough.
         """
 
     def iterate(self, state: NetworkState, times: Iterable[float]) -> Iterator[NetworkState]:
-        """``state`` and all that follow until the first at or after the last of the times.
+        """Iterate over ``state`` and its successors, up to the first at or after the last time.
 
-        Algorithms with adaptive steps meet every time that lies ahead exactly.
+        Algorithms with adaptive steps have a state at each of the times that is after ``state``.
+
+        Args:
+            state: the state from which to start.
+            times: increasing times, dimensionless.
+
+        Raises:
+            TrainingFailure: as `step`.
         """
         yield state
         for until in times:
@@ -150,7 +176,7 @@ class Algorithm(ABC):
 
 @dataclass(frozen=True)
 class _Stepwise(Algorithm):
-    """Steps of one size tau > 0, dimensionless; the velocity is the outer layer's."""
+    """Steps of fixed size tau > 0, dimensionless, along the velocity of the outer layer."""
 
     step_size: float
 
@@ -160,15 +186,20 @@ class _Stepwise(Algorithm):
 
     @abstractmethod
     def outer(self, feature: Array, before: NetworkState | None) -> tuple[OuterLayer, int]:
-        """The outer layer after a move to ``feature``, and how many projections it took."""
+        """The outer layer at ``feature`` ``(M, ambient)``, and the number of projections computed.
+
+        Args:
+            feature: the features after the step.
+            before: the state before the step; None at the start.
+        """
 
     def start(self, feature: Array) -> NetworkState:
         outer, count = self.outer(feature, None)
-        carried = np.column_stack([outer.outer_weight] * 2)  # u of the last two steps
+        carried = np.column_stack([outer.outer_weight] * 2)  # u of the two steps before
         return NetworkState(0.0, 0, feature, outer, count, carried=carried)
 
     def step(self, state: NetworkState, until: float) -> NetworkState:
-        with np.errstate(over="ignore", invalid="ignore"):  # the next line says so
+        with np.errstate(over="ignore", invalid="ignore"):  # checked in the next lines
             move = self.step_size * state.outer.velocity
             lost = not (np.abs(move) < LARGEST).all()
         if self.network.share.max(float(lost)):
@@ -189,13 +220,14 @@ class _Stepwise(Algorithm):
 class VarProDescent(_Stepwise):
     """Gradient descent on the reduced risk, omega <- retract(omega + tau u grad w).
 
-    The outer layer is solved exactly before every step (arXiv:2504.18208, section 2); in terms of
-    the usual loss this is a learning rate M tau on the inner weights.
+    The outer layer is solved exactly before every step (arXiv:2504.18208, section 2). For the usual
+    loss, the step tau corresponds to a learning rate M tau of the inner weights.
     """
 
     def outer(self, feature: Array, before: NetworkState | None) -> tuple[OuterLayer, int]:
         start = None
-        if before is not None:  # u is smooth in t; a step back at most halves it, so u > 0 stays
+        # extrapolate u, which is smooth in t; limited to half of |u|, so that u > 0 is kept
+        if before is not None:
             u, (last, older) = before.outer.outer_weight, before.carried.T
             start = u + np.maximum(2 * (u - last) - (last - older), -np.abs(u) / 2)
         return self.network.project(feature, start), 1
@@ -203,17 +235,17 @@ class VarProDescent(_Stepwise):
 
 @dataclass(frozen=True)
 class TwoTimescale(_Stepwise):
-    """Both layers take gradient steps, the outer one ``repeats`` times for each of the inner one.
+    """Gradient steps in both layers: ``repeats`` steps of the outer layer for one of the inner.
 
-    An outer step of rate 1 is the paper's, u <- u - (lambda f'(u) - Psi.r), a learning rate
-    lambda M. For f that is not quadratic it is a step of mirror descent, f'(u) <- f'(u) - rate
+    An outer step of rate 1 is that of the paper, u <- u - (lambda f'(u) - Psi.r), with a learning
+    rate lambda M. For f that is not quadratic it is a step of mirror descent, f'(u) <- f'(u) - rate
     (lambda f'(u) - Psi.r), which keeps u in the domain of f. The outer layer moves first, so that
-    many repeats are VarPro. Source: arXiv:2504.18208, section 2.
+    the algorithm tends to VarPro for many repeats. Source: arXiv:2504.18208, section 2.
 
     Attributes:
-        rate: of an outer step, > 0. The paper's two-timescale algorithm has 1; with tau / lambda
-            both layers have the same rate in the same risk.
-        repeats: outer steps for each inner one.
+        rate: rate of an outer step, > 0. It is 1 in the paper's two-timescale algorithm; with
+            rate tau / lambda both layers follow the gradient of the same risk with the same step.
+        repeats: number of outer steps for each inner step.
     """
 
     rate: float = 1.0
@@ -223,7 +255,7 @@ class TwoTimescale(_Stepwise):
         net = self.network
         f, neurons, mass = net.divergence, net.at(feature), net.mass
         u = f.dconjugate(np.zeros_like(mass)) if before is None else before.outer.outer_weight
-        with np.errstate(over="ignore", invalid="ignore"):  # the step says so
+        with np.errstate(over="ignore", invalid="ignore"):  # the next step checks the velocity
             for _ in range(self.repeats):
                 z = f.df(u)
                 psi_r = neurons.potential(mass * u)
@@ -233,7 +265,7 @@ class TwoTimescale(_Stepwise):
 
 @dataclass(frozen=True)
 class FixedFeatures(_Stepwise):
-    """Features that do not move: ridge regression on random features, the kernel baseline."""
+    """Features that do not move: for quadratic f, ridge regression, as a baseline."""
 
     def outer(self, feature: Array, before: NetworkState | None) -> tuple[OuterLayer, int]:
         return self.network.project(feature), 1
@@ -244,7 +276,11 @@ class FixedFeatures(_Stepwise):
 
 
 def two_timescale(network: Network, step_size: float, ratio: float) -> TwoTimescale:
-    """The paper's algorithm with outer steps of total rate ``ratio`` > 0, none above 1."""
+    """The paper's algorithm, with outer steps of rate at most 1 whose rates sum to ``ratio`` > 0.
+
+    Raises:
+        InputError: for a ratio that is not positive.
+    """
     if not ratio > 0:
         raise InputError(f"network.ratio must be positive, not {ratio}.")
     repeats = math.ceil(ratio)
@@ -252,5 +288,5 @@ def two_timescale(network: Network, step_size: float, ratio: float) -> TwoTimesc
 
 
 def joint(network: Network, step_size: float) -> TwoTimescale:
-    """Gradient descent in both layers with one rate: the time step of both is ``step_size``."""
+    """Gradient descent in both layers, with the same time step ``step_size``."""
     return TwoTimescale(network, step_size, step_size / network.regularisation)

@@ -1,5 +1,5 @@
-"""Many runs: convergence studies, the error budget, and the cache that keeps what is done."""
+"""Convergence studies and the error budget, both made of many runs, and the cache of these runs."""
 
-# of `catalogue.STUDIES`, here so that the command line can name them without loading them
+# names of the studies in `catalogue.STUDIES`, so that the command line need not import them
 NAMES = ("width", "lambda", "limit", "samples", "step", "mesh", "time-step", "gamma",
          "two-timescale", "decay")  # fmt: skip

@@ -1,7 +1,7 @@
-"""Many runs: each done once, kept in a file, spread over the ranks.
+"""A cache of runs: each run is done once, stored in a file, and the runs are spread over the ranks.
 
-The file of a run is named by a hash of all that decides its result, so a study that was killed goes
-on with the runs that it has, and one that has changed does only those that are new.
+The name of a run's file is a hash of everything that determines the result. So a study that was
+killed continues with the results that it already has, and a changed study does only the new runs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from uf_diffusion.runs.setup import Setup
 
 __all__ = ["WORK", "Failure", "Run", "Runs"]
 
-# what a run does, by its name
+# the job of a run, by its name
 WORK: dict[str, Callable[[Setup], Result]] = {
     "solve": partial(solve, cautious=False),
     "train": partial(train, cautious=False),
@@ -40,11 +40,11 @@ WORK: dict[str, Callable[[Setup], Result]] = {
 
 @dataclass(frozen=True)
 class Run:
-    """One run.
+    """A job to do with a configuration.
 
     Attributes:
-        job: a name in `WORK`.
-        config: its configuration.
+        job: what to do, a name in `WORK`.
+        config: the configuration.
     """
 
     job: str
@@ -52,16 +52,16 @@ class Run:
 
     @cached_property
     def key(self) -> str:
-        """A hash of the job, what it reads of the configuration, and the version of this package.
+        """A hash of the job, the settings that the job reads, and the version of this package.
 
-        What is named "module:name" counts by its name alone.
+        A setting "module:name" enters with its name only: the code that it names is not hashed.
         """
         text = "\n".join([self.job, __version__, _read(self.job, self.config).to_toml()])
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 def _read(job: str, config: Config) -> Config:
-    """The configuration with what a job does not read at its default."""
+    """The configuration with all settings that the job does not read set to their defaults."""
     if job == "train":
         problem = replace(config.problem, limit="unconstrained")
         diffusion = DiffusionConfig(snapshots=config.diffusion.snapshots)
@@ -73,11 +73,11 @@ def _read(job: str, config: Config) -> Config:
 
 @dataclass(frozen=True)
 class Failure:
-    """A run without a result.
+    """A run that failed.
 
     Attributes:
-        run: which.
-        reason: one sentence.
+        run: the run.
+        reason: why it failed, in one sentence.
     """
 
     run: Run
@@ -86,24 +86,31 @@ class Failure:
 
 @dataclass(frozen=True)
 class Runs:
-    """The runs of a folder, ``<key>.nc`` each.
+    """A folder with the results of runs, each in a file ``<key>.nc``.
 
     Attributes:
-        folder: made when it is needed; all ranks reach it.
+        folder: the folder, created when needed; all ranks must have access to it.
     """
 
     folder: Path
 
     def results(self, runs: Sequence[Run]) -> list[Result | Failure]:
-        """The results of runs, in their order, on rank 0; nothing elsewhere. Call it on all ranks.
+        """Do the runs whose results are not stored yet. Call it on all ranks.
 
-        Runs that are the same are done once, those with an undamaged file not at all. Every rank
-        takes whole runs and does them alone; rank 0 begins at the other end of the list, so that
-        none is idle while there is work.
+        Equal runs are done once; a run whose file is there and undamaged is not repeated. Each run
+        is done by a single rank. Rank 0 starts from the end of the list, so that no rank is idle
+        while there are runs left.
+
+        Args:
+            runs: the runs.
+
+        Returns:
+            On rank 0 the result or the failure of each run, in the order of ``runs``; an empty list
+            on the other ranks.
 
         Raises:
-            Interrupted: on all ranks, with a sentence on how to go on, after Ctrl-C or
-                SIGTERM and the end of the runs that are under way; the second Ctrl-C does not wait.
+            Interrupted: on all ranks, after Ctrl-C or SIGTERM, once the runs in progress have
+                ended (a second Ctrl-C does not wait for them); the message says how to continue.
             Unwritable: on all ranks, when a result cannot be written.
             InputError: on all ranks, when the folder cannot be made.
         """
@@ -124,22 +131,26 @@ class Runs:
         return found
 
     def stored(self, run: Run) -> Result | None:
-        """The result in a run's file; nothing where there is none, or a damaged one."""
+        """The stored result of a run; None if its file is missing or damaged."""
         try:
             return Result(Setup(run.config), read_sealed(self._path(run)))
         except InputError:
             return None
 
     def attempt(self, run: Run) -> Result | Failure:
-        """Do a run now, on this rank, and store its result."""
+        """Do a run on this rank and store its result; an error of the run becomes a `Failure`.
+
+        Raises:
+            Unwritable: when the result cannot be written.
+        """
         try:
             result = WORK[run.job](Setup(run.config))
             write_result(self._path(run), result.tree, sealed=True)
-        except Unwritable:  # nor could the other runs be kept
+        except Unwritable:  # the results of the other runs could not be stored either
             raise
         except (InputError, RunFailure) as error:
             return Failure(run, " ".join(str(error).split()))
-        except Exception as error:  # whatever it is, the other runs go on
+        except Exception as error:  # an unexpected error must not stop the other runs
             return Failure(run, " ".join(f"{type(error).__name__}: {error}".split()))
         return result
 
@@ -153,7 +164,7 @@ class Runs:
             raise InputError(f"Cannot write to '{self.folder}': {error.strerror}.") from None
 
     def _spread(self, runs: Sequence[Run], heard: list[int]) -> list[Result | Failure]:
-        """`_in_order` with a pool of all other ranks."""
+        """As `_in_order`, with the other ranks as a pool of workers."""
         from mpi4py import MPI
         from mpi4py.futures import MPICommExecutor
 
@@ -197,7 +208,7 @@ class Runs:
             for future in [f for f in waiting if f.done()]:
                 yield waiting.pop(future), future.result()
             last = next(reversed(waiting), None)
-            if last is not None and last.cancel():  # no other rank has begun it
+            if last is not None and last.cancel():  # true only if no other rank has started it
                 run = waiting.pop(last)
                 yield run, self.attempt(run)
             else:
@@ -205,6 +216,6 @@ class Runs:
 
 
 def _start_solvers() -> None:
-    """PETSc and SLEPc start on all ranks together: no rank can do it alone."""
-    with suppress(InputError):  # the runs that need them will say what is missing
+    """Initialise PETSc and SLEPc, which all ranks must do together."""
+    with suppress(InputError):  # if they are missing, the runs that need them report it
         import uf_diffusion.diffusion.spectrum  # noqa: F401

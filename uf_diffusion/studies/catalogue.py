@@ -1,4 +1,4 @@
-"""The studies of ``uf-diffusion study``: each is one value."""
+"""The studies that ``uf-diffusion study`` offers, each a value of type `Study`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from uf_diffusion.studies.plans import Quantity, Series, Study
 
 __all__ = ["STUDIES", "study_named"]
 
-# a network without sampling noise, but for what a study adds
+# a network without sampling noise, unless a study adds some
 _NOISELESS: Changes = {
     "network": {"kernel": "population", "placement": "even", "teacher_placement": "even"}
 }
@@ -42,7 +42,7 @@ def _many_particles(values: Sequence[float]) -> Changes:
     return {"network": {"width": 49 * int(max(values)), "placement": "even", "seed": 0}}
 
 
-# starts without the symmetries that would leave out the slowest mode
+# problems whose initial densities have no symmetry that would make the slowest mode vanish
 _CIRCLE: Changes = {
     "problem": {"teacher": {"kind": "bumps", "gamma": 10.0}, "t_end": 16.0},
     "diffusion": {"cells": 1024},
@@ -64,7 +64,8 @@ _TORUS: Changes = {
     "diffusion": {"cells": 8192},
 }
 
-# to the limit lambda -> 0: modes with eigenvalues far below lambda are damped away
+# settings for small lambda: modes whose eigenvalues are far below lambda are damped anyway, so the
+# kernel on the sphere is truncated at the size of lambda
 _LINE: Changes = {
     "network": {"kernel": "population", "rtol": 0.0001},
     "diffusion": {"cells": 4096, "rtol": 0.0001},
@@ -190,9 +191,8 @@ _ALL = (
         what="Error of the density by the elements' degree (theory: order degree + 1)",
         preset="relu-circle",
         problem={"problem": {"t_end": 0.5}, "diffusion": {"snapshots": 2}},
-        changes={
-            "diffusion": {"step": 0.015625}
-        },  # the same in all, so that its error is none of h
+        # the time step is the same for all meshes, so its error does not depend on h
+        changes={"diffusion": {"step": 0.015625}},
         job="solve",
         parameter="diffusion.cells",
         label="longest edge h (length)",
@@ -209,7 +209,7 @@ _ALL = (
         name="time-step",
         what="Error of the density by the time scheme (theory: the scheme's own order)",
         preset="relu-circle",
-        # mild: the orders show once a step resolves the fastest decay of the start
+        # a mild teacher: the orders show only for steps that resolve the fastest initial decay
         problem=merged(
             {"problem": {"teacher": {"gamma": 2.0}}, "diffusion": {"cells": 1024}}, _AT_ONE
         ),
@@ -291,7 +291,7 @@ STUDIES = {s.name: s for s in _ALL}
 
 
 def study_named(name: str) -> Study:
-    """The study of a name.
+    """The study with this name.
 
     Raises:
         InputError: for an unknown name.

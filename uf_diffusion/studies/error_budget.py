@@ -1,12 +1,13 @@
-"""The error budget of a comparison: which approximation keeps a network from its limit.
+"""The error budget of a comparison: how much each approximation adds to the distance.
 
-Between the network that was trained and the diffusion that was solved lies a ladder of reference
-problems. Each rung removes one approximation: the training step, the sampled inputs, the teacher's
-finitely many neurons, the width, the regularisation, what the features do not see, the diffusion's
-time step, its mesh. The distances between neighbouring rungs are the entries of the budget. They
-add up to at least the whole distance, as the energy distance and W_2 are metrics. On tori of two
-and more dimensions the energy distance of wrapped differences is not: there the budget measures
-the chords of the torus as a product of circles, which are those differences where they are small.
+The budget takes a sequence of reference problems (the ladder) that leads from the trained network
+to the computed diffusion. Each rung removes one approximation: the training step, the sampled
+inputs, the teacher's finitely many neurons, the width, the regularisation, what the features do
+not see of the densities, the diffusion's time step, its mesh. The entries of the budget are the
+distances between neighbouring rungs. Their sum is at least the distance between the two ends, by
+the triangle inequality of the energy distance and of W_2. On tori of two and more dimensions the
+energy distance of wrapped differences is not a metric. There the budget embeds the torus as a
+product of circles and takes chords, which are close to the wrapped differences if these are small.
 """
 
 from __future__ import annotations
@@ -45,12 +46,12 @@ from uf_diffusion.studies.cache import Failure, Run, Runs
 
 __all__ = ["Rung", "budget", "compare_with_budget", "ladder"]
 
-# evenly placed neurons that stand for infinitely many: in one dimension, and in more
+# number of evenly placed neurons that approximate infinitely many: in one dimension, in more
 MEAN_FIELD = (100_000, 20_000)
-TEACHER = 16_384  # evenly placed neurons that stand for the teacher's density
-# how many times more cells in each direction the diffusion's reference has in one dimension, and in
-# more, and how many times less tolerance; the steps of the constrained equation follow its shocks
-# from cell to cell
+TEACHER = 16_384  # number of evenly placed neurons that approximate the teacher's density
+# for each limit: the factor by which the diffusion's reference refines the mesh along each axis, in
+# one dimension and in more, and the factor by which it reduces rtol. The constrained equation has
+# smaller factors, because its time steps follow the shocks from cell to cell.
 FINER = {"unconstrained": ((4, 2), 10), "constrained": ((2, 2), 3)}
 
 
@@ -59,8 +60,8 @@ class Rung:
     """One reference problem.
 
     Attributes:
-        removed: the approximation that the rung before still has.
-        run: solves the problem.
+        removed: the approximation that this problem does not have, unlike the one before it.
+        run: the run that solves the problem.
     """
 
     removed: str
@@ -68,10 +69,10 @@ class Rung:
 
 
 def ladder(config: Config) -> list[Rung]:
-    """The rungs from a configuration's network up to its diffusion, both not included.
+    """The reference problems between a configuration's network and its diffusion, ends excluded.
 
     Raises:
-        InputError: for a network that does not follow the gradient flow: algorithm "fixed".
+        InputError: for network.algorithm "fixed", which does not follow the gradient flow.
     """
     if config.network.algorithm == "fixed":
         raise InputError("A network with fixed features has no limit: there is no error budget.")
@@ -82,7 +83,7 @@ def _networks(config: Config) -> Iterator[Rung]:
     n, setup = config.network, Setup(config)
     manifold, phi = setup.manifold, setup.features
     tight = 1e-5 if n.algorithm != "flow" else n.rtol / 10
-    # closed-form kernels cost O(M) on the circle alone
+    # kernels in closed form cost O(M) on the circle only
     linear = "population" if manifold.dim == 1 and phi.kernel is not None else "low-rank"
 
     def rung(removed: str, **changes: Any) -> Rung:
@@ -123,20 +124,20 @@ def _by_dimension(choice: tuple[int, int], manifold: Manifold) -> int:
 def compare_with_budget(
     setup: Setup, folder: Path, watch: Watch = (), *, cautious: bool = True
 ) -> Result:
-    """`compare`, and the group /budget beside its groups.
+    """`compare`, with the additional group /budget in the result.
 
     Args:
         setup: the run.
-        folder: of the run; its folder "budget" keeps the reference problems' results, so that what
-            is there need not be solved again.
-        watch, cautious: as `compare` takes them.
+        folder: the run's folder. Its subfolder "budget" stores the results of the reference
+            problems, so that they are not solved again when the run is repeated.
+        watch, cautious: see `compare`.
 
     Raises:
-        InputError: as `compare` does, and for a network without a limit.
-        RunFailure: also when a reference problem cannot be solved.
+        InputError: as `compare` does, and for network.algorithm "fixed".
+        RunFailure: as `compare` does, and when a reference problem cannot be solved.
     """
     config = setup.config
-    rungs = ladder(_on_clock(config))  # its mistakes first
+    rungs = ladder(_on_clock(config))  # before `compare`, so that its errors appear at once
     clock = Timings()
     result = compare(setup, folder, watch, "compare --budget", cautious=cautious)
     with clock.part("error budget"):
@@ -155,15 +156,15 @@ def compare_with_budget(
 def budget(
     compared: Result, rungs: Sequence[Rung], results: Sequence[Result | Failure]
 ) -> xr.Dataset:
-    """The group /budget.
+    """The group /budget of a result.
 
     Args:
         compared: the result of the comparison.
-        rungs: its ladder.
-        results: of the rungs' runs.
+        rungs: the ladder of its configuration.
+        results: the results of the rungs' runs, in the order of ``rungs``.
 
     Raises:
-        RunFailure: when one of these failed.
+        RunFailure: when one of these runs failed.
     """
     tree = compared.tree
     steps = [tree["network"], *map(_last_group, results), tree["diffusion"]]
@@ -172,20 +173,20 @@ def budget(
 
 
 def _last_group(result: Result | Failure) -> xr.DataTree:
-    """The network or the diffusion of a reference problem."""
+    """The group of a reference problem's network or diffusion."""
     if isinstance(result, Failure):
         raise RunFailure(f"No error budget: a reference problem failed. {result.reason}")
     return next(iter(result.tree.children.values()))
 
 
 def _on_clock(config: Config) -> Config:
-    """The configuration with the end that the comparison's clock has."""
+    """The configuration with t_end set to the last time at which the comparison is made."""
     end = float(config.clock_times()[-1])
     return replace(config, problem=replace(config.problem, t_end=end))
 
 
 def _measured(manifold: Manifold, steps: list[xr.Dataset], removed: list[str]) -> xr.Dataset:
-    """The distances between neighbours, and between the ends, at the times that all share."""
+    """The distances between neighbours and between the two ends, at the times common to all."""
     clocks = [step.snapshot_time.values for step in steps]
     times = [t for t in clocks[0] if all(np.isclose(c, t, atol=1e-9).any() for c in clocks)]
     series = [_series(step, times) for step in steps]
@@ -206,13 +207,13 @@ def _measured(manifold: Manifold, steps: list[xr.Dataset], removed: list[str]) -
 
 
 def _pairs(series: list[_Series]) -> Iterator[tuple[_Series, _Series]]:
-    """Neighbours, and the two ends."""
+    """All pairs of neighbours, then the pair of the first and the last."""
     yield from itertools.pairwise(series)
     yield series[0], series[-1]
 
 
 class _Series(NamedTuple):
-    """Measures at k times: a network's, whose points move, or a diffusion's, whose weights do.
+    """Measures at k times: for a network the points depend on time, for a diffusion the weights do.
 
     Attributes:
         points: ``(k, n, ambient)`` or ``(n, ambient)``.
@@ -231,7 +232,7 @@ class _Series(NamedTuple):
 
 
 def _series(step: xr.Dataset, times: Sequence[float]) -> _Series:
-    """A network or a diffusion at these times."""
+    """The measures of a network or a diffusion at these times."""
     rows = [int(np.argmin(np.abs(step.snapshot_time.values - t))) for t in times]
     if "feature" in step:
         return _Series(step.feature.values[rows], step.neuron_mass.values)
@@ -239,9 +240,9 @@ def _series(step: xr.Dataset, times: Sequence[float]) -> _Series:
 
 
 def _energies(manifold: Manifold | None, mu: _Series, nu: _Series) -> Array:
-    """Energy distances ``(k,)``, without computing twice what does not change with time.
+    """Energy distances ``(k,)``; terms that do not depend on time are computed once.
 
-    Networks come before diffusions.
+    If only one of the two is a network, it must be ``mu``.
     """
     if mu.moves and nu.moves:
         return np.array([energy_distance(x, y, mu.weights, nu.weights, manifold)
@@ -252,7 +253,7 @@ def _energies(manifold: Manifold | None, mu: _Series, nu: _Series) -> Array:
 
 
 def _circles(torus: Manifold, points: Array) -> Array:
-    """Points ``(..., dim)`` of a torus on a product of circles, ``(..., 2 dim)``."""
+    """Embeds points ``(..., dim)`` of a torus in a product of circles, ``(..., 2 dim)``."""
     radius = torus.axes[0].length / (2 * math.pi)
     angle = points / radius
     return radius * np.concatenate([np.cos(angle), np.sin(angle)], axis=-1)

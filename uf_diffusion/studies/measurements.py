@@ -1,4 +1,8 @@
-"""What studies measure of a run and its reference: at the last snapshot, unless said."""
+"""The quantities that studies measure in a run and its reference, all dimensionless.
+
+Each is a function of the result, the reference's result and the value of the swept parameter. It
+is taken at the last snapshot unless its docstring says otherwise.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +28,9 @@ __all__ = [
     "weight_error",
 ]
 
-Measurement = Callable[[Result, Result, float], float]  # of a run, its reference, the swept value
+Measurement = Callable[[Result, Result, float], float]
 
-DEGENERATE = 5e-3  # eigenvalues that a mesh splits by less than this fraction belong together
+DEGENERATE = 5e-3  # eigenvalues that differ by less than this fraction count as one multiple one
 
 
 def energy_to_network(run: Result, reference: Result, value: float) -> float:
@@ -39,7 +43,11 @@ def energy_to_network(run: Result, reference: Result, value: float) -> float:
 
 
 def energy_to_density(t: float = math.inf) -> Measurement:
-    """Energy distance between a network and a diffusion, at the snapshot nearest to t."""
+    """Measures the energy distance between a network and the reference's diffusion.
+
+    Args:
+        t: time, dimensionless; the snapshot nearest to it is taken.
+    """
 
     def measure(run: Result, reference: Result, value: float) -> float:
         a, b = run.tree["network"], reference.tree["diffusion"]
@@ -58,7 +66,7 @@ def energy_to_density(t: float = math.inf) -> Measurement:
 
 
 def displacement(run: Result, reference: Result, value: float) -> float:
-    """Root mean square geodesic distance between the neurons of one and the same start."""
+    """Root mean square geodesic distance between the neurons of two networks of the same start."""
     a, b = run.tree["network"], reference.tree["network"]
     x, y, distance = a.feature.values[-1], b.feature.values[-1], run.manifold.distance
     blocks = [np.diagonal(distance(x[rows], y[rows])) for rows in blocks_of(len(x), 64)]
@@ -66,14 +74,14 @@ def displacement(run: Result, reference: Result, value: float) -> float:
 
 
 def weight_error(run: Result, reference: Result, value: float) -> float:
-    """Root mean square over the neurons of u_i - nu/mu(omega_i)."""
+    """Root mean square over the neurons of u_i - (nu/mu)(omega_i), nu/mu from the reference."""
     a, b = run.tree["network"], reference.tree["diffusion"]
     limit = reference.grid.interpolate(b.outer_weight.values[-1], a.feature.values[-1])
     return math.sqrt(float(a.neuron_mass.values @ (a.outer_weight.values[-1] - limit) ** 2))
 
 
 def density_error(run: Result, reference: Result, value: float) -> float:
-    """L2 norm of the difference of two densities, at the reference's nodes."""
+    """L2 norm of the difference of two densities, by quadrature at the reference's nodes."""
     a, b = run.tree["diffusion"], reference.tree["diffusion"]
     there = run.grid.interpolate(a.density.values[-1], b.node_position.values)
     error = there - b.density.values[-1]
@@ -81,12 +89,16 @@ def density_error(run: Result, reference: Result, value: float) -> float:
 
 
 def compared(name: str) -> Measurement:
-    """A distance of the group /comparison."""
+    """Measures a distance that the run's group /comparison contains under this name."""
     return lambda run, _, value: float(run.tree["comparison"].to_dataset()[name][-1])
 
 
 def decay_rate(run: Result, reference: Result, value: float) -> float:
-    """f''(1) lambda_1 of the run's problem."""
+    """The rate f''(1) lambda_1 of the run's problem.
+
+    Raises:
+        InputError: when the mesh was too fine for lambda_1 to be computed.
+    """
     rate = run.tree["diffusion"].attrs.get("decay_rate")
     if rate is None:
         raise InputError("lambda_1 is not computed on so fine a mesh: use fewer diffusion.cells.")
@@ -94,8 +106,13 @@ def decay_rate(run: Result, reference: Result, value: float) -> float:
 
 
 def slowest_mode(run: Result, reference: Result, value: float) -> float:
-    """Norm of the part of mu/nu - 1 in the eigenspace of lambda_1, at the time value /
-    (f''(1) lambda_1); linear in its logarithm between snapshots, not a number after the last.
+    """Norm of the projection of mu/nu - 1 onto the eigenspace of lambda_1.
+
+    The time is value / (f''(1) lambda_1). Between snapshots the logarithm of the norm is
+    interpolated linearly; after the last snapshot the result is NaN.
+
+    Raises:
+        InputError: as `decay_rate`.
     """
     d, s = run.tree["diffusion"], reference.tree["spectrum"]
     first = s.eigenvalue.values < (1 + DEGENERATE) * s.eigenvalue.values[0]

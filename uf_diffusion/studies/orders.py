@@ -19,12 +19,13 @@ Law = Literal["power", "exponential"]
 
 @dataclass(frozen=True)
 class Fit:
-    """y = factor x^order, or y = factor exp(order x).
+    """A fitted law, y = factor x^order or y = factor exp(order x).
 
     Attributes:
         order: the exponent.
-        low, high: its confidence interval; infinite where the data leave no residual.
-        factor: of the geometric mean of y.
+        low, high: the confidence interval of the order; infinite when there are too few data to
+            estimate it.
+        factor: the constant of the law for the geometric mean of y over the seeds.
     """
 
     order: float
@@ -34,25 +35,25 @@ class Fit:
 
 
 def fit(x: Array, y: Array, law: Law = "power", level: float = 0.95) -> Fit:
-    """The straight line through log y over log x (power) or x (exponential).
+    """Fit a straight line to log y as a function of log x (power) or of x (exponential).
 
-    With several seeds each has a least-squares line of its own. Their slopes are independent, so
-    the t-interval of the mean slope holds whatever is common to the errors of one seed. With one
-    seed it is the t-interval of the regression, for which the deviations from the law count as
-    independent noise: for a deterministic error it measures how straight the line is.
+    With several seeds, one least-squares line is fitted to each. Their slopes are independent, so
+    the t-interval of the mean slope is valid even if the errors of one seed are correlated. With
+    one seed, the interval is the t-interval of the regression, which takes the deviations from the
+    law for independent noise: for a deterministic error it measures how straight the line is.
 
     Args:
         x: abscissae ``(k,)``, positive for a power.
-        y: measured values ``(k,)`` or ``(k, seeds)``. Those that are not finite and positive are
-            left out, and so are seeds with fewer than two left.
+        y: measured values ``(k,)`` or ``(k, seeds)``. Values that are not finite and positive are
+            left out, and so are seeds with fewer than two different abscissae left.
         law: "power" or "exponential".
-        level: of the confidence interval.
+        level: probability of the confidence interval.
 
     Returns:
-        The fit; not numbers where no seed has two different abscissae.
+        The fit; NaN if no seed has two different abscissae.
 
     Raises:
-        InputError: for shapes that do not match.
+        InputError: if the shapes do not match, or an abscissa of a power law is not positive.
     """
     s, z = _logarithms(x, y, law)
     columns = [(s[good], column[good]) for column in z.T for good in [np.isfinite(column)]]
@@ -78,11 +79,14 @@ def _line(s: Array, z: Array) -> tuple[float, float, float, int]:
 
 
 def local_orders(x: Array, y: Array, law: Law = "power") -> Array:
-    """The slope between each value and the one before, ``(k,)``; the first is not a number.
+    """The slope between each value and the one before it, ``(k,)``; the first entry is NaN.
 
     Args:
         x, law: as in `fit`.
-        y: ``(k,)``.
+        y: measured values ``(k,)``.
+
+    Raises:
+        InputError: as `fit`.
     """
     s, z = _logarithms(x, y, law)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -90,7 +94,7 @@ def local_orders(x: Array, y: Array, law: Law = "power") -> Array:
 
 
 def _logarithms(x: Array, y: Array, law: Law) -> tuple[Array, Array]:
-    """The abscissa ``(k,)`` and log y ``(k, seeds)``, not a number where y has none."""
+    """The abscissa of the line ``(k,)``, and log y ``(k, seeds)``, NaN where it does not exist."""
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if x.ndim != 1 or y.ndim not in (1, 2) or len(x) != len(y):
         raise InputError(f"x (k,) and y (k, seeds) do not match: {x.shape} and {y.shape}.")

@@ -1,7 +1,7 @@
-"""A study: one parameter swept over values and seeds, quantities measured, their order fitted.
+"""Studies: one parameter takes several values, quantities are measured, and their order is fitted.
 
-A study is planned (`Study.plan`), its runs are done (`runs.Runs`) and measured (`Plan.measured`);
-the dataset that comes out holds all that the table and the figure show.
+`Study.plan` lists the runs of a study, `studies.cache.Runs` does them, and `Plan.measured` measures
+the results. The dataset that it returns contains everything that the table and the figure show.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ Results = Sequence[Result | Failure]
 
 @dataclass(frozen=True)
 class Quantity:
-    """Something that is measured.
+    """A quantity that a study measures.
 
     Attributes:
-        name: its variable in study.nc, described in `uf_diffusion.results.names.LONG_NAMES`.
-        measure: of a run's result, the reference's result and the swept value.
+        name: the variable in study.nc, described in `uf_diffusion.results.names.LONG_NAMES`.
+        measure: computes it from a run's result, the reference's result and the swept value.
     """
 
     name: str
@@ -49,11 +49,11 @@ class Series:
     """One curve of a study.
 
     Attributes:
-        name: in the legend.
-        changes: what is special about it.
-        seeds: how many runs for each value; 1 where nothing is random.
-        expected: the order that theory predicts; not a number where it predicts none.
-        preset: a problem of its own, instead of the study's.
+        name: the name in the legend.
+        changes: the settings in which this curve differs from the study's settings.
+        seeds: number of runs for each value; 1 when nothing is random.
+        expected: the order that theory predicts; NaN when it predicts none.
+        preset: the preset of this curve's problem; empty for the study's preset.
     """
 
     name: str
@@ -68,23 +68,23 @@ class Study:
     """A convergence study.
 
     Attributes:
-        name: on the command line.
-        what: a title, and what to expect.
-        preset: the problem.
-        problem: changes of the preset alone, not of a file in its place.
-        changes: of whatever problem.
-        job: what a run does, a name in `runs.JOBS`.
-        parameter: the swept key, "section.key"; none: the value is not a setting, but says what to
-            measure in the result.
-        label: of the horizontal axis.
-        values: of the parameter.
-        quantities: what is measured.
+        name: the name on the command line.
+        what: a title that says what is measured and what theory predicts.
+        preset: the preset of the problem.
+        problem: changes to the preset; they do not apply when the user gives another problem.
+        changes: changes that apply to every problem.
+        job: the job of a run, a name in `studies.cache.WORK`.
+        parameter: the swept setting, "section.key"; empty if the values are not settings but are
+            passed to the measurements only.
+        label: the label of the horizontal axis.
+        values: the values of the parameter.
+        quantities: the quantities to measure.
         series: the curves.
-        reference_job: what the reference does; none: there is no reference.
-        reference: its changes, on top of the run's without the swept value; they may depend on
-            all values. References that are the same are computed once.
-        abscissa: of a run, given its configuration and the value.
-        law: of the quantities in the abscissa.
+        reference_job: the job of the reference run; empty if there is no reference.
+        reference: maps all values to the changes that make a run's settings, without the swept
+            value, into those of its reference. Equal references are computed once.
+        abscissa: maps a run's configuration and value to the abscissa of the fit.
+        law: the law that is fitted, "power" or "exponential".
     """
 
     name: str
@@ -114,15 +114,16 @@ class Study:
         """The runs of this study.
 
         Args:
-            source: a preset or TOML file instead of the study's; where its curves have problems of
-                their own, the only curve is then this problem's.
-            overrides: "section.key=value" each, on top of the study's own settings.
-            values: instead of the study's.
-            seeds: instead of the number of seeds of the random curves.
-            changes: on top of all these.
+            source: a preset or TOML file that replaces the study's preset. If every curve of the
+                study has its own preset, there is then a single curve, for this problem.
+            overrides: settings "section.key=value" that override those of the study.
+            values: values that replace the study's.
+            seeds: number of seeds for the curves that are random.
+            changes: settings that override all others.
 
         Raises:
-            InputError: for settings that cannot be.
+            InputError: for invalid settings, values that are repeated or (for a power law) not
+                positive, or seeds for a study in which nothing is random.
         """
         curves = self._curves(source, seeds)
         chosen = tuple(values or self.values)
@@ -150,7 +151,7 @@ class Study:
         return Plan(self, base, chosen, curves, tuple(cases))
 
     def _curves(self, source: str, seeds: int | None) -> tuple[Series, ...]:
-        """The series of a plan."""
+        """The curves for a given source and number of seeds."""
         curves = self.series
         if source and all(c.preset for c in curves):
             curves = (Series(source, expected=curves[0].expected),)
@@ -165,12 +166,12 @@ class Study:
 
 @dataclass(frozen=True)
 class Case:
-    """A run to be measured, and the run that it is measured against.
+    """A run to be measured, and the reference with which it is compared.
 
     Attributes:
-        place: the numbers of its series, value and seed.
+        place: the indices of its series, value and seed.
         run: the run.
-        reference: its reference, if any.
+        reference: the reference run; None if there is none.
     """
 
     place: tuple[int, int, int]
@@ -180,14 +181,14 @@ class Case:
 
 @dataclass(frozen=True)
 class Plan:
-    """A study's runs.
+    """The runs of a study.
 
     Attributes:
-        study: whose.
-        base: the configuration that all runs start from.
-        values: of the parameter.
+        study: the study.
+        base: the configuration on which all runs are based.
+        values: the values of the parameter.
         series: the curves.
-        cases: by series, seed and value.
+        cases: the runs with their references, ordered by series, seed and value.
     """
 
     study: Study
@@ -198,7 +199,7 @@ class Plan:
 
     @property
     def runs(self) -> list[Run]:
-        """The references, then the runs; some are the same."""
+        """The references, followed by the runs; some of them may be equal."""
         references = [c.reference for c in self.cases if c.reference is not None]
         return [*references, *(c.run for c in self.cases)]
 
@@ -206,7 +207,7 @@ class Plan:
         """A sentence for each run that failed.
 
         Args:
-            results: of `runs`, in that order.
+            results: the results of `runs`, in that order.
         """
         names: dict[str, str] = {}
         for case in self.cases:
@@ -221,10 +222,10 @@ class Plan:
         return [f"{names[key]}: {reason}" for key, reason in failed.items()]
 
     def measured(self, results: Results) -> xr.Dataset:
-        """The quantities, not a number where a run failed, and the fits.
+        """The dataset of study.nc: the quantities, NaN where a run failed, and the fits.
 
         Args:
-            results: of `runs`, in that order.
+            results: the results of `runs`, in that order.
         """
         study, seeds = self.study, max(c.seeds for c in self.series)
         by_key = dict(zip((run.key for run in self.runs), results, strict=True))
@@ -269,15 +270,15 @@ class Plan:
 
 
 def _changed(origin: str, *changes: Changes) -> Config:
-    """The configuration of a preset or a file, changed."""
+    """The configuration of a preset or a file, with these changes."""
     return load_config(origin).changed(**merged(*changes))
 
 
 def numbers(text: str) -> list[float]:
-    """The values of ``--values``, "32,64,128"; none of an empty text.
+    """The numbers in the argument of ``--values``, such as "32,64,128"; empty for an empty text.
 
     Raises:
-        InputError: when they are not finite numbers.
+        InputError: if one of them is not a finite number.
     """
     try:
         values: list[Any] = tomllib.loads(f"values = [{text}]")["values"]
