@@ -1,1 +1,1 @@
-"""What ``import uf_diffusion as uf`` offers: calls that take objects, and results as objects."""
+"""The functions that ``import uf_diffusion as uf`` offers, and the results that they return."""

@@ -1,4 +1,4 @@
-"""The calls of the library: solve, train, compare and their kin, each a function of objects."""
+"""The functions of the library, such as solve, train and compare, which take and return objects."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 __all__ = ["compare", "evolution", "load", "run", "solve", "spectrum", "stepping", "train",
            "training"]  # fmt: skip
 
-SNAPSHOTS = 17  # sixteenths of a run: training steps of a power of two meet them
-TOGETHER = 1e-9  # times closer than this are one time
+SNAPSHOTS = 17  # a snapshot at each sixteenth of a run, so that steps of a power of two meet them
+TOGETHER = 1e-9  # times that differ relatively by less than this are regarded as equal
 
 
 def solve(
@@ -65,22 +65,22 @@ def solve(
     """Solve the diffusion of a problem.
 
     Args:
-        problem: what to solve.
+        problem: the problem to solve.
         until: final time, dimensionless.
-        snapshots: how many times are kept, evenly spaced from 0 on, or these times.
-        limit: "unconstrained", or "constrained": the limit of bias-free ReLU networks.
-        cells: of the built-in mesh, at least.
-        mesh: another mesh: a grid, a `Triangulation` of the sphere, or a file with one.
-        degree: of the finite elements, 1 to 3.
-        scheme: of the time steps: "euler", "sdirk2", "sdirk3", "esdirk4", of orders 1 to 4.
-        rtol: tolerance of the adaptive steps, dimensionless.
-        step: a fixed time step; 0: adaptive.
+        snapshots: the times at which densities are stored, or how many evenly spaced from 0 on.
+        limit: "unconstrained", or "constrained" for the limit of ReLU networks without bias.
+        cells: least number of cells of the built-in mesh.
+        mesh: a mesh to use instead: a grid, a `Triangulation` of the sphere, or a file with one.
+        degree: degree of the finite elements, 1 to 3.
+        scheme: time scheme "euler", "sdirk2", "sdirk3" or "esdirk4", of order 1 to 4.
+        rtol: relative tolerance of the adaptive time steps, dimensionless.
+        step: length of fixed time steps, dimensionless; 0 chooses adaptive steps.
         watch: functions to call with each `DiffusionState`.
-        cautious: whether to measure what could make the numbers wrong, and to warn.
+        cautious: whether to check if the numbers can be trusted, and to warn if not.
 
     Raises:
-        InputError: for a problem that cannot be solved, or without DOLFINx.
-        SolverFailure: when no time step is small enough.
+        InputError: if the problem cannot be solved or DOLFINx is missing.
+        SolverFailure: if no time step is small enough.
     """
     setup = _diffusion_setup(problem, until, snapshots, limit, cells, mesh, degree, scheme, rtol,
                              step)  # fmt: skip
@@ -88,12 +88,12 @@ def solve(
 
 
 def stepping(problem: Problem, *, until: float, **settings: Any) -> Iterator[DiffusionState]:
-    """The states of a diffusion one by one, for a loop of one's own.
+    """Solve a diffusion and yield its states one by one, for use in your own loop.
 
     Args:
-        problem: what to solve.
+        problem: the problem to solve.
         until: final time, dimensionless.
-        settings: as `solve` takes them, but for ``watch`` and ``cautious``.
+        settings: the other arguments of `solve` except for ``watch`` and ``cautious``.
 
     Raises:
         InputError, SolverFailure: as `solve`.
@@ -103,12 +103,14 @@ def stepping(problem: Problem, *, until: float, **settings: Any) -> Iterator[Dif
 
 
 def evolution(problem: Problem, *, until: float = 1.0, **settings: Any) -> Evolution:
-    """The solver of a diffusion before it has begun: `stepping` with the mesh in view.
+    """The solver of a diffusion before its first step. It gives access to the mesh.
+
+    Its method `iterate` yields the same states as `stepping`.
 
     Args:
-        problem: what to solve.
-        until: final time, dimensionless; `iterate` of the solver takes any other.
-        settings: as `stepping` takes them.
+        problem: the problem to solve.
+        until: final time, dimensionless; `iterate` also accepts other final times.
+        settings: the other arguments of `stepping`.
 
     Raises:
         InputError: as `solve`.
@@ -135,21 +137,22 @@ def train(
     """Train a network on a problem.
 
     Args:
-        problem: what to solve.
-        features: phi: a value such as ``ReLU()``, or a class or function that makes a `Feature` of
-            the manifold; not given: ReLU on spheres, radial functions on tori.
-        until: final time, dimensionless: training steps times their length.
-        snapshots: how many times are kept, evenly spaced from 0 on, or these times; they are moved
-            to whole training steps.
+        problem: the problem that the network learns.
+        features: the feature function phi: a value such as ``ReLU()``, or a class or function that
+            makes a `Feature` from the manifold. The default is ReLU on spheres and radial features
+            on tori.
+        until: final time, dimensionless: the number of training steps times their length.
+        snapshots: the times at which neurons are stored, or how many evenly spaced from 0 on; each
+            is moved to the nearest whole number of training steps.
         watch: functions to call with each `NetworkState`.
-        cautious: whether to measure what could make the numbers wrong, and to warn.
-        settings: the fields of `NetworkConfig`: width, regularisation, kernel, samples,
-            teacher_width, truncation, algorithm, step, ratio, rtol, seed, placement,
-            teacher_placement.
+        cautious: whether to check if the numbers can be trusted, and to warn if not.
+        settings: further keys of the section [network] of a configuration by their names in
+            `NetworkConfig`: width, regularisation, kernel, samples, teacher_width, truncation,
+            algorithm, step, ratio, rtol, seed, placement, teacher_placement.
 
     Raises:
-        InputError: for a network that cannot be trained.
-        TrainingFailure: when the features leave the finite numbers, or have no optimal weights.
+        InputError: if the network cannot be trained.
+        TrainingFailure: if features become infinite or NaN, or optimal outer weights do not exist.
     """
     setup = _network_setup(problem, features, until, snapshots, settings)
     return TrainedNetwork(setup, jobs.train(setup, None, watch, cautious=cautious).tree)
@@ -159,22 +162,25 @@ def training(
     problem: Problem, features: Any = None, *, until: float,
     snapshots: int | Sequence[float] = SNAPSHOTS, **settings: Any,
 ) -> Training:  # fmt: skip
-    """A training that has not begun: its `states` come one by one, for a loop of one's own.
+    """A training before its first step. Its method `states` yields the states one by one.
 
-    Args, Raises: as `train`.
+    The arguments are those of `train`.
+
+    Raises:
+        InputError: as `train`.
     """
     return training_of(_network_setup(problem, features, until, snapshots, settings))
 
 
 def compare(network: TrainedNetwork, limit: Solution) -> Comparison:
-    """How far a trained network is from a solved diffusion, at the times that both have.
+    """Measure how far a trained network is from a diffusion, at the times that both have.
 
     Args:
-        network: of `train`.
-        limit: of `solve`, for the same problem.
+        network: a result of `train`.
+        limit: a result of `solve` for the same problem.
 
     Raises:
-        InputError: for results of different problems, or without a common time.
+        InputError: if the problems differ, or there are fewer than two common times.
     """
     for value, kind in ((network, TrainedNetwork), (limit, Solution)):
         if not isinstance(value, kind):
@@ -198,17 +204,21 @@ def compare(network: TrainedNetwork, limit: Solution) -> Comparison:
 def spectrum(
     problem: Problem, features: Any = None, *, count: int = 6, cells: int = 4096, **settings: Any
 ) -> Spectrum:
-    """What sets the last rate of a diffusion, and what features see.
+    """Compute the spectra of the weighted Laplacian and of the features' kernel.
+
+    The first sets the decay rate of the diffusion at late times; the second says which parts of a
+    density the features can distinguish.
 
     Args:
-        problem: what to solve.
-        features: as in `train`.
-        count: how many eigenvalues of the weighted Laplacian, from 1 to 100.
-        cells: of the built-in mesh, at least.
-        settings: the fields of `NetworkConfig`, as for `train`.
+        problem: the problem.
+        features: the feature function, as in `train`.
+        count: number of eigenvalues of the weighted Laplacian, from 1 to 100.
+        cells: least number of cells of the built-in mesh.
+        settings: as in `train`.
 
     Raises:
-        InputError: for a problem that cannot be solved, or a count out of range.
+        InputError: if the problem cannot be solved, or ``count`` is out of range.
+        SolverFailure: if the eigenvalue solver fails.
     """
     setup = _network_setup(problem, features, 1.0, 2, settings, {"cells": cells})
     return Spectrum(setup, jobs.spectrum(setup, count).tree)
@@ -224,25 +234,25 @@ def run(
     cautious: bool = True,
     force: bool = False,
 ) -> Any:
-    """Do what a configuration says: what the command line does.
+    """Run a job that a configuration describes, as the command line does.
 
     Args:
-        source: a preset, a TOML file, or a `Config`.
+        source: the name of a preset, a TOML file, or a `Config`.
         job: "solve", "train", "compare", "compare --budget" or "spectrum".
-        out: the run's folder, where checkpoints and all files of the complete run go, and where an
-            interrupted run of this job goes on; none: nothing is written.
-        overrides: "section.key=value" each.
+        out: the run's folder, which gets checkpoints and all files of the complete run. If it holds
+            a checkpoint of this job, that run is continued. If None, nothing is written.
+        overrides: strings "section.key=value" that change the configuration.
         watch: functions to call with each state.
-        cautious: whether to measure what could make the numbers wrong, and to warn.
-        force: whether to give up another run's checkpoint that lies in the folder.
+        cautious: whether to check if the numbers can be trusted, and to warn if not.
+        force: whether to discard a checkpoint of another run in the folder.
 
     Returns:
-        A `Solution`, a `TrainedNetwork`, a `Comparison` or a `Spectrum`.
+        A `Solution`, a `TrainedNetwork`, a `Comparison` or a `Spectrum`, according to the job.
 
     Raises:
-        InputError: for a mistake, before any work.
-        RunFailure: when a computation cannot go on.
-        Unwritable: when a file cannot be written.
+        InputError: for a mistake in the arguments, before any computation.
+        RunFailure: if a computation cannot continue.
+        Unwritable: if a file cannot be written.
     """
     config = source if isinstance(source, Config) else load_config(source, overrides)
     if isinstance(source, Config) and overrides:
@@ -260,13 +270,13 @@ def run(
 
 
 def load(folder: str | Path) -> Any:
-    """Read a result back, from a run's folder or its result.nc.
+    """Read the result in a run's folder, or in a file result.nc.
 
     Returns:
-        As `run`.
+        A `Solution`, a `TrainedNetwork`, a `Comparison` or a `Spectrum`.
 
     Raises:
-        InputError: where there is none, or it cannot be read.
+        InputError: if there is no result, or it cannot be read.
     """
     return object_of(load_result(Path(folder)))
 
@@ -312,7 +322,7 @@ def _described(problem: Problem) -> dict[str, Any]:
 
 
 def _until(until: Any) -> float:
-    """A final time that a caller gave."""
+    """A final time that a caller gave, checked."""
     if not isinstance(until, int | float | np.number) or not 0 < until < np.inf:
         raise InputError(f"until must be a positive number, not {shown(until)}.")
     return float(until)
@@ -323,7 +333,7 @@ def _times(snapshots: Any) -> Any:
 
 
 def _grid(mesh: Any, degree: int) -> Grid | None:
-    """A mesh that a caller gave."""
+    """A mesh that a caller gave, checked and with elements of a degree; None for no mesh."""
     if mesh is None or mesh == "":
         return None
     if isinstance(mesh, str | Path):
@@ -337,7 +347,7 @@ def _grid(mesh: Any, degree: int) -> Grid | None:
 
 
 def _common(a: Array, b: Array) -> tuple[list[int], list[int]]:
-    """The rows of two increasing series of times that are equal; at least two."""
+    """The indices of the times that two increasing series have in common; at least two."""
     nearest = [int(np.argmin(np.abs(b - t))) for t in a]
     pairs = [(i, k) for i, k in enumerate(nearest) if abs(b[k] - a[i]) <= TOGETHER * (1 + a[i])]
     if len(pairs) < 2:
@@ -349,7 +359,7 @@ def _common(a: Array, b: Array) -> tuple[list[int], list[int]]:
 
 
 def _joined(network: Outcome, limit: Outcome, times: list[float]) -> Setup:
-    """The setup of a comparison of two results."""
+    """The setup that describes a comparison of two results."""
     c = network.config
     problem = {"t_end": times[-1], "limit": limit.config.problem.limit}
     diffusion = {f: getattr(limit.config.diffusion, f) for f in ("cells", "degree", "scheme",

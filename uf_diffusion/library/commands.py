@@ -1,4 +1,4 @@
-"""What the commands of the command line do, with configurations, folders and printed lines."""
+"""The work of the commands of the command line: read configurations, run jobs, print lines."""
 
 from __future__ import annotations
 
@@ -41,13 +41,29 @@ def run(
     verbosity: Verbosity,
     force: bool,
 ) -> None:
-    """Do a job of a preset or a file, into a folder."""
+    """Run a job of a preset or a TOML file, and write its files into a folder.
+
+    Args:
+        job: a name in `JOBS`.
+        source: a preset or a TOML file.
+        overrides: strings "section.key=value".
+        out: the run's folder; None chooses runs/<name>.
+        verbosity: how much to print.
+        force: whether to discard a checkpoint of another run in the folder.
+
+    Raises:
+        InputError, RunFailure, Interrupted: as `complete` and the job.
+    """
     config = load_config(source, overrides)
     _run(Job(job, config), out or Path("runs") / config.name, verbosity, force)
 
 
 def resume(folder: Path, verbosity: Verbosity) -> None:
-    """Go on with the run that a folder's checkpoint is of."""
+    """Continue the run whose checkpoint lies in a folder.
+
+    Raises:
+        InputError: if there is no checkpoint that can be used, and as `run`.
+    """
     job = interrupted(folder)
     if job.name not in JOBS:
         raise InputError(f"The checkpoint in '{folder}' is of an unknown job, '{job.name}'.")
@@ -73,7 +89,10 @@ def spectrum(
     verbosity: Verbosity,
     force: bool,
 ) -> None:
-    """Eigenvalues of a preset's or a file's problem, into a folder of their own."""
+    """Compute ``count`` eigenvalues, with the other arguments of `run`.
+
+    The default folder is runs/spectrum-<name>. Raises as `complete` and `jobs.spectrum`.
+    """
     config = load_config(source, overrides)
     folder = out or Path("runs") / f"spectrum-{config.name}"
     with verbosity.applied():
@@ -86,7 +105,20 @@ def study(
     name: str, source: str, overrides: Sequence[str], values: str, seeds: int | None,
     out: Path | None, verbosity: Verbosity, force: bool,
 ) -> None:  # fmt: skip
-    """A study's runs, those that are missing, then its table and figure."""
+    """Compute the runs of a study that are missing, and write its table and figure.
+
+    Args:
+        name: the name of the study.
+        source: a preset or a TOML file; "" chooses the study's own problem.
+        overrides, verbosity, force: as in `run`.
+        values: values of the swept parameter, such as "32,64"; "" chooses the study's own.
+        seeds: number of runs for each value; None chooses the study's own number.
+        out: the folder; None chooses runs/study-<name>.
+
+    Raises:
+        InputError: for a mistake in the arguments.
+        RunFailure: if some of the runs failed.
+    """
     from uf_diffusion.studies.cache import Runs
     from uf_diffusion.studies.catalogue import study_named
     from uf_diffusion.studies.plans import numbers
@@ -123,15 +155,15 @@ def _finish_study(
 
 
 def tell_failures(failures: Sequence[str], loss: str, verbosity: Verbosity) -> None:
-    """Print what failed, and fail.
+    """Print the failures of runs, and raise an error if there are any.
 
     Args:
-        failures: a sentence for each run that failed.
-        loss: what that means, the end of a sentence.
-        verbosity: where quiet, the failures go to stderr.
+        failures: one sentence for each run that failed.
+        loss: the consequence, which ends the sentence of the error.
+        verbosity: if it is quiet, the failures are printed on stderr.
 
     Raises:
-        RunFailure: where there is any.
+        RunFailure: if there is any failure.
     """
     if failures:
         lines = "\n".join(f"failed    {sentence}" for sentence in failures)
@@ -140,7 +172,11 @@ def tell_failures(failures: Sequence[str], loss: str, verbosity: Verbosity) -> N
 
 
 def report(folder: Path) -> None:
-    """Write a run's report."""
+    """Write the report of a run, and print its path.
+
+    Raises:
+        InputError: as `load_result`.
+    """
     mpi.on_root(lambda: print(f"report    {_written_report(folder)}"))
 
 
@@ -151,7 +187,11 @@ def _written_report(folder: Path) -> Path:
 
 
 def open_report(folder: Path) -> None:
-    """Show a run's report in a browser; it is written where it is missing."""
+    """Show the report of a run in a browser; write it first if it is missing.
+
+    Raises:
+        InputError: as `load_result`.
+    """
 
     def shown() -> None:
         path = folder / "report.html"
@@ -165,7 +205,11 @@ def open_report(folder: Path) -> None:
 
 
 def export(folder: Path, file: Path, time: float | None, network: bool) -> None:
-    """Write a run's fields or its neurons to a file that other programs read."""
+    """Write the fields or the neurons of a run to a file that other programs can read.
+
+    Raises:
+        InputError, Unwritable: as `load_result` and `export_result`.
+    """
 
     def written() -> None:
         from uf_diffusion.library.export import export_result, require_known

@@ -1,4 +1,4 @@
-"""Figures of results, whatever form they come in."""
+"""Draws figures of results."""
 
 from __future__ import annotations
 
@@ -21,22 +21,27 @@ def draw(
     times: float | Sequence[float] | None = None, ax: Axes | None = None,
     style: Mapping[str, Any] | None = None, xscale: str | None = None, yscale: str | None = None,
 ) -> Figure:  # fmt: skip
-    """The figure of a run: densities, outer weights, distances and risks over time, eigenvalues.
+    """Draw densities, outer weights, distances and risks over time, or eigenvalues of a result.
 
     Args:
-        result: what `solve`, `train`, `compare`, `run` returned, or a result.nc that xarray read.
-        path: a file to write it to, by its suffix.
-        panels: one name or several, such as "densities", "distances", "risks"; all that stand in a
-            run's figure.png where none is given. A wrong name is answered by those that exist.
-        times: at which what moves is drawn; the nearest snapshots are taken.
-        ax: axes of your own to draw one panel into, of a map the last time; their figure comes
-            back.
-        style: matplotlib's rcParams that are to differ, such as {"font.size": 12}.
-        xscale, yscale: "log" or "linear", for all panels that are no maps.
+        result: a result of `solve`, `train`, `compare`, `spectrum` or `run`, or the xarray tree of
+            a result.nc.
+        path: a file to which the figure is written, in the format of its suffix.
+        panels: the name of a panel, or several, such as "densities", "distances", "risks". The
+            default is the panels of a run's figure.png. An unknown name raises an error that lists
+            the names that exist.
+        times: the times at which densities are drawn, dimensionless; the nearest snapshots are
+            used.
+        ax: your own axes, into which a single panel is drawn; a map is drawn at the last time.
+        style: rcParams of matplotlib to change, such as {"font.size": 12}.
+        xscale, yscale: "log" or "linear" for all panels except maps.
+
+    Returns:
+        The matplotlib figure; with ``ax`` the figure of these axes.
 
     Raises:
-        InputError: for anything that is no result, or one without groups, as ranks other than 0
-            have it; for a panel, a time, a style or a scale that does not exist.
+        InputError: if ``result`` is not a result, or has no groups, as on ranks other than 0; or
+            for a panel, a time, a style or a scale that does not exist.
     """
     from uf_diffusion import plots  # matplotlib takes long to load
 

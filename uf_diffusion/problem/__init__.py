@@ -1,4 +1,4 @@
-"""What is solved: a manifold, two densities, a divergence. No solver, no files."""
+"""The problem to be solved: a manifold, two densities and a divergence, without any solver."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ __all__ = ["Problem"]
 
 @dataclass(frozen=True, init=False)
 class Problem:
-    """One teacher-student problem, to be solved as a PDE and as a network.
+    """A teacher-student problem, which can be solved as a PDE and as a network.
 
     Args:
         manifold: the feature space.
-        teacher: the target density nu: a `Density`, or any function of points ``(n, ambient)`` that
-            returns ``(n,)`` values that are not negative; it is normalised here.
-        initial: the density mu of the student at t = 0, likewise.
+        teacher: the target density nu: a `Density`, or any function that maps points
+            ``(n, ambient)`` to non-negative values ``(n,)``; the function is normalised here.
+        initial: the density mu of the student at t = 0, given in the same way.
         divergence: the regulariser f: a `Divergence`, or an object with elementwise functions f,
-            df, conjugate, dconjugate, d2conjugate, which are checked against each other.
+            df, conjugate, dconjugate and d2conjugate, which are checked against each other.
 
     Attributes:
-        teacher, initial: as `Density` values on the manifold.
+        teacher, initial: the densities as `Density` values on the manifold, per unit volume.
 
     Raises:
-        InputError: for a density or a divergence that cannot be used.
+        InputError: for a manifold, a density or a divergence that cannot be used.
     """
 
     manifold: Manifold
@@ -38,7 +38,7 @@ class Problem:
     initial: Density = UNIFORM
     divergence: Divergence = UNBIASED
 
-    # what a caller may give is wider than what is kept
+    # written out, because the arguments may have more types than the attributes
     def __init__(
         self, manifold: Manifold, teacher: Any, initial: Any = UNIFORM,
         divergence: Any = UNBIASED,

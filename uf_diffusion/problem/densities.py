@@ -1,9 +1,9 @@
-"""Teacher and initial densities: one formula each, evaluated by numpy and by UFL.
+"""Teacher and initial densities. Each has one formula, which numpy and UFL evaluate.
 
-A density is a small frozen value on a manifold, with respect to the manifold's volume. Its
-``formula(x, xp)`` takes the coordinates ``x[0], x[1], ...`` and the namespace ``numpy`` or ``ufl``;
-calling it takes points ``(n, ambient)`` and returns values ``(n,)``. A density that was made
-without a manifold, such as ``Bumps(gamma=10)``, gets that of the `Problem` that it is given to.
+A density is a small frozen value, with respect to the volume of its manifold. Its method
+``formula(x, xp)`` takes the coordinates ``x[0], x[1], ...`` and the namespace ``numpy`` or ``ufl``.
+Calling the density maps points ``(n, ambient)`` to values ``(n,)``, per unit volume. A density made
+without a manifold, such as ``Bumps(gamma=10)``, takes that of the `Problem` to which it is given.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ __all__ = [
     "placed",
 ]
 
-_DRAWS = 1000  # rounds of rejection
+_DRAWS = 1000  # rounds of rejection sampling, at most
 
 
 @dataclass(frozen=True)
 class Density:
-    """A probability density on a manifold; subclasses give ``formula`` and ``sample``.
+    """A probability density on a manifold. Subclasses define ``formula`` and ``sample``.
 
     Attributes:
-        manifold: where it lives; not given: that of the problem which it becomes a part of.
+        manifold: the manifold; if not given, that of the problem to which the density is given.
     """
 
     manifold: Manifold = field(default=NOWHERE, repr=False)
 
     def on(self, manifold: Manifold) -> Self:
-        """The same density on a manifold, if it has none yet.
+        """The density on a manifold: a copy if it has no manifold yet, otherwise itself.
 
         Raises:
-            InputError: where it lives on another manifold, or cannot live there.
+            InputError: if it lives on another manifold, or cannot live on this one.
         """
         if self.manifold is NOWHERE:
             return replace(self, manifold=manifold)
@@ -60,16 +60,19 @@ class Density:
         return self
 
     def formula(self, x: Any, xp: ModuleType) -> Any:
-        """The density of coordinates ``x[0], x[1], ...``, in the namespace numpy or ufl."""
+        """The density, per unit volume, at coordinates ``x[0], x[1], ...``.
+
+        ``xp`` is the namespace ``numpy`` or ``ufl`` whose functions are used.
+        """
         raise NotImplementedError
 
     def sample(self, n: int, rng: np.random.Generator) -> Array:
-        """``(n, ambient)`` independent points of this density."""
+        """Draw ``n`` independent points ``(n, ambient)`` from this density."""
         raise NotImplementedError
 
     @property
     def has_values(self) -> bool:
-        """Whether it is a function; point masses are none."""
+        """Whether the measure has a density, which point masses do not have."""
         return True
 
     def __call__(self, x: Array) -> Array:
@@ -89,17 +92,20 @@ class Uniform(Density):
 
 @dataclass(frozen=True)
 class Bumps(Density):
-    """The paper's peaks, on the circle and on flat tori of any dimension.
+    """The paper's teacher density with peaks, on the circle and on flat tori of any dimension.
 
-    The sum over k of weights[k] times the product over the axes of 1 / (1 + gamma sin^2(a / 2)),
-    where a is the angle to centres[k] along the axis (one turn a period), normalised: each peak
-    has mass weights[k] / sum(weights). Source: arXiv:2504.18208, section 6.1 (circle; default) and
-    appendix B (torus of period 4; default there).
+    The density is proportional to the sum over peaks k of weights[k] times the product over the
+    axes of 1 / (1 + gamma sin^2(a / 2)). Here a is the angle to centres[k] along the axis, where a
+    period is a full turn. Each peak has mass weights[k] / sum(weights). Source: arXiv:2504.18208,
+    section 6.1 (circle) and appendix B (torus of period 4), which also give the default peaks.
 
     Attributes:
-        gamma: sharpness, >= 0; a peak's half width is about 2 / sqrt(gamma) radians.
-        centres: an angle in radians (circle) or a point ``(dim,)`` (torus) for each peak.
-        weights: positive, one for each peak; they need not sum to 1.
+        gamma: sharpness >= 0; the half width of a peak is about 2 / sqrt(gamma) radians.
+        centres: for each peak an angle in radians (circle) or a point ``(dim,)`` (torus).
+        weights: a positive number for each peak; they need not sum to 1.
+
+    Raises:
+        InputError: on another manifold, or for values out of range.
     """
 
     gamma: float = 100.0
@@ -146,7 +152,7 @@ class Bumps(Density):
         return total
 
     def sample(self, n: int, rng: np.random.Generator) -> Array:
-        """Exact: tan(a / 2) is a Cauchy variable of scale 1 / sqrt(1 + gamma)."""
+        """Draw exactly: tan(a / 2) is a Cauchy variable of scale 1 / sqrt(1 + gamma)."""
         which = rng.choice(len(self.weights), size=n, p=self.weights)
         cauchy = np.tan(math.pi * (rng.random((n, self.manifold.dim)) - 0.5))
         turns = np.arctan(cauchy / math.sqrt(1 + self.gamma)) / math.pi
@@ -159,9 +165,12 @@ class VonMisesFisher(Density):
     """A mixture of von Mises-Fisher densities c(kappa) exp(kappa m.x) on a sphere.
 
     Attributes:
-        kappa: concentration from 0 to 1e12, one number or one for each peak.
-        means: ``(k, dim + 1)`` directions, normalised here; default (1, 0, ..., 0).
-        weights: positive, one for each peak; they need not sum to 1.
+        kappa: concentration from 0 to 1e12, one number for all peaks or one for each.
+        means: directions ``(k, dim + 1)`` of the peaks, normalised here; default (1, 0, ..., 0).
+        weights: a positive number for each peak; they need not sum to 1.
+
+    Raises:
+        InputError: on another manifold, or for values out of range.
     """
 
     kappa: Any = 10.0
@@ -198,7 +207,7 @@ class VonMisesFisher(Density):
         return total
 
     def _peak(self, kappa: float) -> float:
-        """The density at its mean: c(kappa) exp(kappa)."""
+        """The value c(kappa) exp(kappa) of the density at its mean direction."""
         half = self.manifold.ambient / 2
         if kappa < 1e-8:
             return 1 / self.manifold.volume
@@ -220,13 +229,16 @@ class VonMisesFisher(Density):
 
 @dataclass(frozen=True)
 class Diracs(Density):
-    """Point masses: a measure without a density, for networks but not for the diffusion.
+    """Point masses. They have no density, so a network can use them but the diffusion cannot.
 
-    Source: arXiv:2504.18208, appendix B, where gamma is infinite.
+    Source: arXiv:2504.18208, appendix B, the limit of infinite gamma.
 
     Attributes:
-        centres: ``(k, ambient)`` points; in the chart's coordinates on a torus.
-        weights: positive, one for each point; they need not sum to 1.
+        centres: the points ``(k, ambient)``; on a torus in the coordinates of the chart.
+        weights: a positive number for each point; they need not sum to 1.
+
+    Raises:
+        InputError: for values out of range.
     """
 
     centres: Any = None
@@ -262,11 +274,14 @@ class Diracs(Density):
 
 @dataclass(frozen=True)
 class Function(Density):
-    """A user's function ``(n, ambient) -> (n,)``, normalised here by quadrature.
+    """A density given by a user's function ``(n, ambient) -> (n,)``, normalised by quadrature.
 
     Attributes:
         values: the function; its values must not be negative.
-        name: in messages; not given: the function's own.
+        name: the name used in messages; if not given, the name of the function.
+
+    Raises:
+        InputError: if the function fails, has values that cannot be used, or integral 0.
     """
 
     values: Callable[[Array], Any] = field(default=NOWHERE, repr=False)
@@ -287,7 +302,7 @@ class Function(Density):
         side = math.ceil(20_000 ** (1 / manifold.dim))
         try:
             x = manifold.even(side**manifold.dim)
-        except InputError:  # no such lattice there
+        except InputError:  # there is no lattice on this manifold
             x = manifold.sample(200_000, np.random.default_rng(0))
         values = self._checked(x)
         with np.errstate(over="ignore"):
@@ -323,7 +338,11 @@ class Function(Density):
         return self._checked(np.asarray(x).T) / self._mass
 
     def sample(self, n: int, rng: np.random.Generator) -> Array:
-        """Rejection from the uniform density; the bound is checked on every draw."""
+        """Draw by rejection from the uniform density; the bound is checked in every round.
+
+        Raises:
+            InputError: if the density has a peak that is too sharp for this.
+        """
         accepted, found = [np.empty((0, self.manifold.ambient))], 0
         for _ in range(_DRAWS):
             if found >= n:
@@ -338,15 +357,15 @@ class Function(Density):
 
 
 def placed(density: Any, manifold: Manifold, name: str) -> Density:
-    """A density on a manifold, from a `Density` or a function of points.
+    """A density on a manifold, made from a `Density` or a function of points.
 
     Args:
-        density: what a caller gave.
-        manifold: where it is to live.
-        name: what it is, in messages.
+        density: what the caller gave.
+        manifold: the manifold on which the density is to live.
+        name: "teacher" or "initial", used in messages.
 
     Raises:
-        InputError: for anything else, and as `Density.on`.
+        InputError: for anything else, and as `Density.on` and `Function`.
     """
     if isinstance(density, Density):
         return density.on(manifold)

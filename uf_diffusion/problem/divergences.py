@@ -1,8 +1,8 @@
-"""The regularisers f of the outer weights; one value serves the PDE and the network.
+"""The regularisers f of the outer weights, used by both the PDE and the network.
 
-With the potential w the outer weight is u = f*'(w), on both sides: w = Psi.a for a network,
-w = f'(nu/mu) for the PDE (mathematics: Barboni, Peyré, Vialard, arXiv:2504.18208, sections 2, 4).
-Everything is dimensionless and works elementwise on arrays of any shape.
+In both cases the outer weight is u = f*'(w) for a potential w: for a network w = Psi.a, for the PDE
+w = f'(nu/mu). Source: Barboni, Peyré, Vialard, arXiv:2504.18208, sections 2 and 4. Everything is
+dimensionless and works elementwise on arrays of any shape.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ ELEMENTWISE = ("f", "df", "conjugate", "dconjugate", "d2conjugate")
 
 
 class Divergence(Protocol):
-    """A convex f, its conjugate f*, and their derivatives."""
+    """A convex function f, its conjugate f*, and their derivatives."""
 
     @property
     def name(self) -> str: ...
     @property
     def power(self) -> float:
-        """P where f'(t) is t^(p-1) up to an affine map; 1 stands for log t.
+        """The exponent p for which f'(t) is an affine function of t^(p-1), or of log t if p = 1.
 
         The PDE for the ratio h = mu/nu has the fast-diffusion exponent m = 1 - p.
         """
@@ -37,38 +37,42 @@ class Divergence(Protocol):
 
     @property
     def homogeneous(self) -> Divergence:
-        """The divergence with f'(t) free of a constant: f differs by an affine function, so the
-        PDE is the same, and small outer weights u = f*'(w) do not suffer from cancellation.
+        """The divergence whose f'(t) has no constant term.
+
+        It differs from f by an affine function, so the PDE is the same, but small outer weights
+        u = f*'(w) do not suffer from cancellation.
         """
         ...
 
     def f(self, t: Array) -> Array: ...
     def df(self, t: Array) -> Array:
-        """f'(t)."""
+        """The derivative f'(t)."""
         ...
 
     def conjugate(self, w: Array) -> Array:
-        """f*(w)."""
+        """The conjugate f*(w)."""
         ...
 
     def dconjugate(self, w: Array) -> Array:
-        """f*'(w), the outer weight of the potential w; never an alias of w."""
+        """The outer weight f*'(w) of the potential w, as a new array."""
         ...
 
     def d2conjugate(self, w: Array) -> Array:
-        """f*''(w)."""
+        """The second derivative f*''(w)."""
         ...
 
     def dual_energy(self, u: Array) -> Array:
-        """The integral of f'(s) / s^2 from 1 to u: the density, with respect to the teacher, of the
-        energy whose gradient flow in H^-1 of the teacher the PDE is. For `homogeneous` ones only.
+        """The integral of f'(s) / s^2 from 1 to u, for `homogeneous` divergences only.
+
+        It is the density, with respect to the teacher, of an energy. The PDE is the gradient flow
+        of this energy in the H^-1 metric weighted by the teacher.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Unbiased:
-    """f(t) = (t - 1)^2 / 2: the projection is exact when student and teacher agree."""
+    """f(t) = (t - 1)^2 / 2. All outer weights are exactly 1 when student and teacher agree."""
 
     name: str = "unbiased"
     power: float = 2.0
@@ -98,7 +102,7 @@ class Unbiased:
 
 @dataclass(frozen=True)
 class Biased:
-    """f(t) = t^2 / 2: ridge regression."""
+    """f(t) = t^2 / 2, the penalty of ridge regression."""
 
     name: str = "biased"
     power: float = 2.0
@@ -128,10 +132,17 @@ class Biased:
 
 @dataclass(frozen=True)
 class Power:
-    """f(t) = (|t|^p - s p (t - 1) - 1) / (p (p - 1)), p in (1, 4]; f''(1) = 1.
+    """f(t) = (|t|^p - s p (t - 1) - 1) / (p (p - 1)) with f''(1) = 1.
 
-    With s = 1 this is the Cressie-Read family, f(1) = f'(1) = 0: p = 2 is `Unbiased`, p -> 1 is
-    `Entropy`. With s = 0 it is `homogeneous`.
+    For s = 1 this is the Cressie-Read family with f(1) = f'(1) = 0, which includes `Unbiased` for
+    p = 2 and `Entropy` in the limit p -> 1. For s = 0 it is `homogeneous`.
+
+    Attributes:
+        power: the exponent p in (1, 4].
+        shift: the number s.
+
+    Raises:
+        InputError: for a power outside (1, 4].
     """
 
     power: float = 2.0
@@ -178,7 +189,7 @@ class Power:
 
 @dataclass(frozen=True)
 class Entropy:
-    """f(t) = t log t - t + 1 on t > 0: outer weights are positive; logarithmic diffusion."""
+    """f(t) = t log t - t + 1 for t > 0: positive outer weights, and a logarithmic diffusion."""
 
     name: str = "entropy"
     power: float = 1.0
@@ -210,14 +221,18 @@ class Entropy:
 class Custom:
     """A user's f: an object with elementwise functions f, df, conjugate, dconjugate, d2conjugate.
 
-    Checked at the start on outer weights from 1e-3 to 1e3: that df is the derivative of f and
-    increases, that dconjugate inverts it, that conjugate is the Legendre transform and d2conjugate
-    the slope of dconjugate. ``power`` is the largest local power 2 + d log f''(u) / d log u, for
-    which the damping of Newton's method is safe.
+    The functions are checked at outer weights from 1e-3 to 1e3: df must be the derivative of f and
+    increase, dconjugate must be the inverse of df, conjugate the Legendre transform of f, and
+    d2conjugate the derivative of dconjugate.
 
     Attributes:
-        of: that object.
-        name: in messages and titles.
+        of: the object.
+        name: the name in messages and titles.
+        power: the largest local exponent 2 + d log f''(u) / d log u and at least 1; Newton's
+            method is damped enough for this exponent.
+
+    Raises:
+        InputError: if one of these checks fails.
     """
 
     of: Any = field(repr=False)
@@ -256,7 +271,7 @@ class Custom:
 
     def _call(self, name: str, t: Array) -> Array:
         try:
-            values = np.array(getattr(self.of, name)(t), dtype=float)  # a copy of its own
+            values = np.array(getattr(self.of, name)(t), dtype=float)  # a copy, never the argument
         except Exception as error:
             raise InputError(
                 f"Regulariser '{self.name}': {name} failed with {cause(error)}."
@@ -280,7 +295,7 @@ class Custom:
         return self._call("d2conjugate", w)
 
     def dual_energy(self, u: Array) -> Array:
-        """By Gauss's quadrature in log s."""
+        """The integral by Gauss quadrature in log s."""
         x, weights = np.polynomial.legendre.leggauss(24)
         end = np.log(u)
         total = np.zeros_like(u)
@@ -299,7 +314,7 @@ def _same(a: Array, b: Array, scale: Array) -> bool:
 
 
 def checked(divergence: Any) -> Divergence:
-    """A divergence as it is, or an object with the functions of one as a `Custom`.
+    """A `Divergence` from a built-in one, or a `Custom` from an object with its functions.
 
     Raises:
         InputError: for anything else, and as `Custom`.

@@ -1,8 +1,9 @@
-"""Solutions of the diffusion in closed form, against which the solver is measured.
+"""Solutions of the diffusion in closed form, for tests of the solver.
 
-Near a uniform teacher the first eigenmode decays at the spectral gap times f''(1), to first order
-in its amplitude. On the circle with a uniform teacher and p = 2 the quantile function X(s, t), s in
-[0, 1), of mu solves the heat equation dX/dt = X_ss / (2 pi)^2, and mu(X(s, t), t) = 1 / X_s(s, t).
+For a uniform teacher the first eigenmode decays at the rate f''(1) times the spectral gap, to first
+order in its amplitude. On the circle with a uniform teacher and p = 2, the quantile function
+X(s, t) of mu, with s in [0, 1), solves the heat equation dX/dt = X_ss / (2 pi)^2, and
+mu(X(s, t), t) = 1 / X_s(s, t).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ __all__ = ["FirstMode", "QuantileHeatFlow"]
 
 @dataclass(frozen=True)
 class FirstMode(Density):
-    """The uniform density times 1 + amplitude times the first harmonic."""
+    """The uniform density times (1 + amplitude times the first harmonic)."""
 
     amplitude: float = 0.01
 
@@ -33,9 +34,10 @@ class FirstMode(Density):
 
 @dataclass(frozen=True)
 class QuantileHeatFlow(Density):
-    """X = 2 pi s + sum_k a_k exp(-k^2 t) sin(2 pi k s + c_k), frozen at one time t.
+    """The density with X = 2 pi s + sum_k a_k exp(-k^2 t) sin(2 pi k s + c_k), at one time t.
 
     Attributes:
+        manifold: the circle.
         t: time, dimensionless.
         amplitudes: a_1, a_2, ... with sum k |a_k| < 1, so that X increases in s.
         phases: c_1, c_2, ... in radians.
@@ -51,7 +53,7 @@ class QuantileHeatFlow(Density):
         return QuantileHeatFlow(self.manifold, t, self.amplitudes, self.phases)
 
     def quantile(self, s: Array) -> tuple[Array, Array]:
-        """X and X_s at ``s`` (n,): an angle in radians and its derivative."""
+        """X and X_s at ``s``, all of shape ``(n,)``: angles in radians and their derivatives."""
         x, dx = 2 * math.pi * s, np.full_like(s, 2 * math.pi)
         for k, (a, c) in enumerate(zip(self.amplitudes, self.phases, strict=True), start=1):
             decayed = a * math.exp(-k * k * self.t)
@@ -60,7 +62,7 @@ class QuantileHeatFlow(Density):
         return x, dx
 
     def formula(self, x: Any, xp: Any) -> Array:
-        """1 / X_s where X(s) is the angle of ``x``, by Newton's method."""
+        """The density 1 / X_s; Newton's method finds the s at which X(s) is the angle of ``x``."""
         angle = np.arctan2(x[1], x[0])
         s = angle / (2 * math.pi)
         for _ in range(50):

@@ -1,4 +1,4 @@
-"""The feature spaces: spheres in their embedding, flat tori in their chart.
+"""The feature spaces: spheres and flat tori.
 
 A manifold is a small frozen value. Points are rows of an ``(n, ambient)`` array: unit vectors of
 R^(dim+1) on a sphere, chart coordinates in [-period/2, period/2)^dim on a torus. All lengths are
@@ -23,12 +23,12 @@ from uf_diffusion.core.wording import shown
 
 __all__ = ["NOWHERE", "Axis", "Circle", "Embedded", "FlatTorus", "Manifold", "Sphere"]
 
-NOWHERE: Any = None  # the manifold of a density, or of features, that has none yet
-MOST_AXES = 100  # of a sphere or a torus: volumes stay within the range of numbers
+NOWHERE: Any = None  # stands for the manifold of a density or of features that has none yet
+MOST_AXES = 100  # largest dimension of a sphere or a torus, so that volumes do not underflow
 
 
 class Axis(NamedTuple):
-    """One coordinate of a chart."""
+    """A coordinate of a chart: its label, and the ends ``low`` and ``high`` of its range."""
 
     label: str
     low: float
@@ -36,30 +36,30 @@ class Axis(NamedTuple):
 
     @property
     def length(self) -> float:
-        """High - low."""
+        """The length high - low of the range."""
         return self.high - self.low
 
 
 @runtime_checkable
 class Manifold(Protocol):
-    """What the PDE, the network and the distances need to know of a closed manifold."""
+    """What the PDE, the network and the distances need to know about a closed manifold."""
 
     @property
     def dim(self) -> int: ...
     @property
     def ambient(self) -> int:
-        """Number of coordinates of a point."""
+        """The number of coordinates of a point."""
         ...
 
     @property
     def volume(self) -> float: ...
     @property
     def spectral_gap(self) -> float:
-        """Smallest non-zero eigenvalue of the Laplace-Beltrami operator."""
+        """The smallest non-zero eigenvalue of the negative Laplace-Beltrami operator."""
         ...
 
     def first_harmonic(self, x: Any, xp: ModuleType = np) -> Any:
-        """An eigenfunction of that eigenvalue with maximum 1, of coordinates ``x[0], ...``."""
+        """An eigenfunction for `spectral_gap` with maximum 1, at coordinates ``x[0], ...``."""
         ...
 
     @property
@@ -69,32 +69,36 @@ class Manifold(Protocol):
 
     @property
     def period(self) -> float:
-        """Of the coordinates that wrap, on tori; 0 on spheres, whose chords are those of R^ambient.
+        """The length of an axis of a torus; 0 on spheres, where `chord` is the distance in R^n.
 
         Raises:
-            InputError: on manifolds between whose points no distance is known here.
+            InputError: on other manifolds, where no such distance is known.
         """
         ...
 
     @property
     def antipodal(self) -> bool:
-        """Whether with x also -x is a point."""
+        """Whether -x is a point of the manifold for every point x."""
         ...
 
     def chart(self, x: Array) -> Array:
-        """Chart coordinates ``(n, len(axes))`` of points."""
+        """The chart coordinates ``(n, len(axes))`` of points ``(n, ambient)``."""
         ...
 
     def unchart(self, c: Array) -> Array:
-        """Points of chart coordinates."""
+        """The points ``(n, ambient)`` with chart coordinates ``(n, len(axes))``."""
         ...
 
     def sample(self, n: int, rng: np.random.Generator) -> Array:
-        """``(n, ambient)`` independent uniform points."""
+        """Draw ``n`` independent points ``(n, ambient)`` from the uniform density."""
         ...
 
     def even(self, n: int) -> Array:
-        """``(n, ambient)`` evenly spread points, free of sampling noise."""
+        """``n`` evenly spread points ``(n, ambient)``, which are not random.
+
+        Raises:
+            InputError: if no such placement is known, or not for this number of points.
+        """
         ...
 
     def even_count(self, n: int) -> int:
@@ -106,25 +110,31 @@ class Manifold(Protocol):
         ...
 
     def tangent(self, x: Array, v: Array) -> Array:
-        """Orthogonal projection of ``v`` onto the tangent spaces at ``x``."""
+        """The projection of ``v`` onto the tangent spaces at ``x``; both ``(n, ambient)``."""
         ...
 
     def distance(self, x: Array, y: Array) -> Array:
-        """Geodesic distances, ``(n, ambient), (m, ambient) -> (n, m)``."""
+        """The geodesic distances ``(n, m)`` from ``x`` ``(n, ambient)`` to ``y`` ``(m, ambient)``.
+
+        Raises:
+            InputError: if they are not known.
+        """
         ...
 
     def chord(self, x: Array, y: Array) -> Array:
-        """Distances of the energy distance's kernel, ``(n, m)``: in the embedding of a sphere,
-        of the wrapped differences on a torus.
+        """The distances ``(n, m)`` that the energy distance uses.
+
+        They are distances in R^ambient on a sphere, and geodesic distances on a torus.
         """
         ...
 
 
 class Embedded(ABC):
-    """A closed manifold in R^ambient: what follows from its projection, and refusals.
+    """A base class for closed manifolds in R^ambient.
 
-    A subclass is a `Manifold` with ``dim``, ``ambient``, ``volume``, ``spectral_gap``,
-    `first_harmonic`, and as much of the rest as is to be used.
+    A subclass defines ``dim``, ``ambient``, ``volume``, ``spectral_gap``, `first_harmonic` and the
+    abstract methods. What it does not define beyond that follows from its projection, or raises an
+    `InputError` when it is used.
     """
 
     antipodal = False
@@ -139,15 +149,15 @@ class Embedded(ABC):
 
     @abstractmethod
     def project(self, x: Array) -> Array:
-        """The nearest points of the manifold, ``(n, ambient) -> (n, ambient)``."""
+        """The nearest points of the manifold to points of R^ambient; both ``(n, ambient)``."""
 
     @abstractmethod
     def tangent(self, x: Array, v: Array) -> Array:
-        """As `Manifold`."""
+        """As `Manifold.tangent`."""
 
     @abstractmethod
     def sample(self, n: int, rng: np.random.Generator) -> Array:
-        """As `Manifold`."""
+        """As `Manifold.sample`."""
 
     def retract(self, x: Array, v: Array) -> Array:
         return self.project(x + v)
@@ -173,7 +183,11 @@ class Embedded(ABC):
 
 @dataclass(frozen=True)
 class Sphere(Embedded):
-    """The unit sphere S^dim in R^(dim+1)."""
+    """The unit sphere S^dim in R^(dim+1).
+
+    Raises:
+        InputError: unless ``dim`` is a whole number from 1 to 100.
+    """
 
     dim: int = 2
     antipodal = True
@@ -203,7 +217,7 @@ class Sphere(Embedded):
 
     @property
     def axes(self) -> tuple[Axis, ...]:
-        """Longitude and height on S^2 (Lambert's cylinder), none for dim > 2."""
+        """Longitude and height on S^2 (Lambert's cylindrical projection); empty for dim > 2."""
         if self.dim != 2:
             return ()
         return Axis("longitude (radians)", -math.pi, math.pi), Axis("height $z$", -1.0, 1.0)
@@ -216,10 +230,10 @@ class Sphere(Embedded):
         return np.column_stack([r * np.cos(c[:, 0]), r * np.sin(c[:, 0]), c[:, 1]])
 
     def even(self, n: int) -> Array:
-        """Equally spaced angles on S^1, the Fibonacci lattice on S^2.
+        """Equally spaced angles on S^1, and the Fibonacci lattice on S^2; ``(n, ambient)``.
 
         Raises:
-            InputError: for dim > 2, where no such lattice is provided.
+            InputError: for dim > 2.
         """
         whole_number("The number of points", n, 1)
         i = np.arange(n) + 0.5
@@ -240,7 +254,7 @@ class Sphere(Embedded):
         return np.asarray(v - np.einsum("ij,ij->i", x, v)[:, None] * x)
 
     def distance(self, x: Array, y: Array) -> Array:
-        # accurate for near and for opposite points alike, unlike arccos
+        # unlike arccos, this is accurate both for near and for opposite points
         return np.asarray(2 * np.arctan2(cdist(x, y), cdist(x, -y)))
 
 
@@ -266,22 +280,26 @@ class Circle(Sphere):
         return np.column_stack([np.cos(angle), np.sin(angle)])
 
     def uncharted(self, x: Array, v: Array) -> Array:
-        """The tangent vectors ``(n, 2)`` at points of chart velocities ``(n, 1)``."""
+        """The tangent vectors ``(n, 2)`` at points ``(n, 2)`` with chart velocities ``(n, 1)``."""
         return v * np.column_stack([-x[:, 1], x[:, 0]])
 
     def half_sine_squared(self, x: Any, centre: Array, xp: ModuleType = np) -> list[Any]:
-        """sin^2 of half the angle to ``centre`` (an angle), for coordinates ``x[0], x[1]``."""
+        """sin^2 of half the angle between the points ``x[0], x[1]`` and the angle ``centre``."""
         angle = float(np.squeeze(centre))
         return [0.5 - 0.5 * (math.cos(angle) * x[0] + math.sin(angle) * x[1])]
 
 
 @dataclass(frozen=True)
 class FlatTorus:
-    """The flat torus of ``dim`` axes, each of length ``period``."""
+    """The flat torus with ``dim`` axes, each of length ``period``.
+
+    Raises:
+        InputError: for a dimension, a period or a volume that is out of range.
+    """
 
     dim: int = 2
     period: float = 1.0
-    antipodal = False  # the equation that needs opposite points is one of the sphere
+    antipodal = False  # only the constrained equation on spheres uses opposite points
 
     def __post_init__(self) -> None:
         whole_number("problem.dim", self.dim, 1, MOST_AXES)
@@ -314,7 +332,7 @@ class FlatTorus:
         return self.period * (rng.random((n, self.dim)) - 0.5)
 
     def even(self, n: int) -> Array:
-        """The cell centres of a cubic lattice.
+        """The cell centres ``(n, dim)`` of a cubic lattice.
 
         Raises:
             InputError: unless ``n`` is a ``dim``-th power.
@@ -334,7 +352,7 @@ class FlatTorus:
         return int(k**self.dim)
 
     def wrap(self, x: Array) -> Array:
-        """The representative in [-period/2, period/2)."""
+        """The representatives in [-period/2, period/2) of coordinates of any shape."""
         return x - self.period * np.floor(x / self.period + 0.5)
 
     def retract(self, x: Array, v: Array) -> Array:
@@ -364,10 +382,10 @@ class FlatTorus:
         return self.wrap(np.asarray(c))
 
     def uncharted(self, x: Array, v: Array) -> Array:
-        """The tangent vectors at points of chart velocities: these themselves."""
+        """The tangent vectors at points for chart velocities, which are the same on a torus."""
         return v
 
     def half_sine_squared(self, x: Any, centre: Array, xp: ModuleType = np) -> list[Any]:
-        """sin^2 of half the angle to ``centre`` (a point), axis by axis."""
+        """sin^2 of half the angle to the point ``centre``, for each axis; a period is a turn."""
         half_turn = math.pi / self.period
         return [xp.sin(half_turn * (x[k] - float(c))) ** 2 for k, c in enumerate(np.ravel(centre))]
