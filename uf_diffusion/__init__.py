@@ -9,7 +9,8 @@ Six lines from Python::
     both = uf.compare(network, limit)
     both.plot("figure.png")
 
-The names are listed in ``__init__.pyi``; nothing is imported before it is asked for.
+The public names are listed in ``__init__.pyi``. A module is imported only when one of its names is
+used.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""``python -m uf_diffusion`` is the command line."""
+"""Runs the command line for ``python -m uf_diffusion``."""
 
 from uf_diffusion.cli import main
 

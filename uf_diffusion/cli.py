@@ -1,8 +1,9 @@
 """The command line: ``uf-diffusion compare | solve | train | spectrum | study | resume | ...``.
 
-Everything after ``--`` goes to PETSc; the options of the linear solver have the prefix ``uf_``.
-Here are the commands and their options; what they do is in `uf_diffusion.library.commands`, which
-is loaded when a command runs, so that ``--help`` is fast.
+Everything after ``--`` is passed to PETSc; the options of the linear solver have the prefix
+``uf_``. This module defines the commands and their options. Their work is done in
+`uf_diffusion.library.commands`, which is imported only when a command runs, so that ``--help`` is
+fast.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from uf_diffusion.studies import NAMES as STUDIES
 
 __all__ = ["app", "main"]
 
-PLUGINS = "uf_diffusion.commands"  # group of entry points: further commands, of other packages
+PLUGINS = "uf_diffusion.commands"  # entry points by which other packages add commands
 
 app = cyclopts.App(
     name="uf-diffusion",
@@ -91,7 +92,7 @@ def solve(
     force: Force = False,
     verbosity: Verbose = USUAL,
 ) -> None:
-    """Solve the PDE alone."""
+    """Solve the PDE without training a network."""
     from uf_diffusion.library import commands
 
     commands.run("solve", config, set_, out, verbosity, force)
@@ -108,7 +109,7 @@ def spectrum(
     force: Force = False,
     verbosity: Verbose = USUAL,
 ) -> None:
-    """Print the smallest non-zero eigenvalues of the weighted Laplacian; they set the last rate."""
+    """Print eigenvalues of the weighted Laplacian, which set the last rate, and of the kernel."""
     from uf_diffusion.library import commands
 
     commands.spectrum(config, set_, count, out, verbosity, force)
@@ -124,7 +125,7 @@ def train(
     force: Force = False,
     verbosity: Verbose = USUAL,
 ) -> None:
-    """Train the network alone."""
+    """Train the network without solving the PDE."""
     from uf_diffusion.library import commands
 
     commands.run("train", config, set_, out, verbosity, force)
@@ -147,7 +148,7 @@ def study(
     force: Force = False,
     verbosity: Verbose = USUAL,
 ) -> None:
-    """Measure an order of convergence or a rate. An interrupted study goes on when repeated."""
+    """Measure an order of convergence or a rate. Repeat the command to continue a study."""
     from uf_diffusion.library import commands
 
     commands.study(name, config, set_, values, seeds, out, verbosity, force)
@@ -155,7 +156,7 @@ def study(
 
 @app.command
 def report(run_dir: Folder, /) -> None:
-    """Write a run's report.html: one file with everything, to be looked at offline."""
+    """Write the report of a run: one HTML file, report.html, that works offline."""
     from uf_diffusion.library import commands
 
     commands.report(run_dir)
@@ -163,7 +164,7 @@ def report(run_dir: Folder, /) -> None:
 
 @app.command(name="open")
 def open_(run_dir: Folder, /) -> None:
-    """Show a run's report in a browser; it is written where it is missing."""
+    """Show the report of a run in a browser, after writing it if it is missing."""
     from uf_diffusion.library import commands
 
     commands.open_report(run_dir)
@@ -183,7 +184,7 @@ def export(
         bool, cyclopts.Parameter(negative="", help="The neurons instead of the diffusion's fields.")
     ] = False,
 ) -> None:
-    """Write densities or neurons to a file for ParaView (.xdmf, .vtu), tables, or numpy (.npz)."""
+    """Write densities or neurons to a file: .xdmf or .vtu for ParaView, .csv, or .npz for numpy."""
     from uf_diffusion.library import commands
 
     commands.export(run_dir, file, time, network)
@@ -196,7 +197,7 @@ def resume(
     *,
     verbosity: Verbose = USUAL,
 ) -> None:
-    """Go on with an interrupted run, on any number of ranks."""
+    """Continue an interrupted run, on any number of ranks."""
     from uf_diffusion.library import commands
 
     commands.resume(run_dir, verbosity)
@@ -212,7 +213,7 @@ def keys() -> None:
 
 @app.command
 def info() -> None:
-    """Print versions, MPI and the solvers found."""
+    """Print the versions of the packages and solvers found, and the number of MPI ranks."""
     from uf_diffusion.library import commands
 
     commands.info()
@@ -220,7 +221,7 @@ def info() -> None:
 
 @mesh.command
 def check(file: Path, /) -> None:
-    """Print what a mesh file is like and whether the PDE can be solved on it."""
+    """Print the properties of a mesh file and whether the PDE can be solved on it."""
     from uf_diffusion.library import mesh_commands
 
     mesh_commands.check(file)
@@ -228,7 +229,7 @@ def check(file: Path, /) -> None:
 
 @mesh.command
 def make(file: Path, /, *, cells: int = 4096) -> None:
-    """Write the built-in mesh of the sphere, an icosphere of at least so many triangles."""
+    """Write the built-in mesh of the sphere, an icosphere with at least --cells triangles."""
     from uf_diffusion.library import mesh_commands
 
     mesh_commands.make(file, cells)
@@ -236,14 +237,14 @@ def make(file: Path, /, *, cells: int = 4096) -> None:
 
 @mesh.command
 def convert(source: Path, target: Path, /) -> None:
-    """Write the triangles of one mesh file to another; the suffix says in which format."""
+    """Write the triangles of one mesh file to another, whose suffix chooses the format."""
     from uf_diffusion.library import mesh_commands
 
     mesh_commands.convert(source, target)
 
 
 def _add_plugins() -> None:
-    """The commands that installed packages bring, loaded when they are run."""
+    """Add the commands of other installed packages; each is imported when it runs."""
     for found in entry_points(group=PLUGINS):
         app.command(
             found.value, name=found.name, help=f"Of the package {found.module.partition('.')[0]}."
@@ -254,7 +255,11 @@ _add_plugins()
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Entry point; exits with 0, with 1 after one sentence about a mistake, or 130 on Ctrl-C."""
+    """Run the command line ``argv``, by default that of this process.
+
+    Raises:
+        SystemExit: with code 1 after a mistake or a failure, or 130 on Ctrl-C.
+    """
     argv = sys.argv[1:] if argv is None else argv
     end = argv.index("--") if "--" in argv else len(argv)
     try:
@@ -270,7 +275,7 @@ def main(argv: list[str] | None = None) -> None:
         _fail_alone(str(interrupt) or "Interrupted before the work began.", 130)
     except MemoryError as error:
         _fail_alone(f"The run does not fit into memory: {error or 'too little is free'}.", 1)
-    except BrokenPipeError:  # nobody reads any more, as in `| head`
+    except BrokenPipeError:  # the reader has ended, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
     except OSError as error:
@@ -283,14 +288,17 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _petsc_options(options: list[str]) -> None:
-    """Hand options to PETSc; the rest of the run reads them by their prefix."""
+    """Insert options into PETSc's database, from which the solvers read them."""
     from uf_diffusion.diffusion import insert_options
 
     insert_options(options)
 
 
 def _fail(message: str, code: int, traced: bool = False) -> None:
-    """Of all ranks; ``traced``: with the traceback of the exception at hand."""
+    """Print a message on rank 0, and exit; all ranks call this.
+
+    With ``traced`` the traceback of the current exception is printed too.
+    """
     from uf_diffusion.core import mpi
 
     if mpi.rank() == 0:
@@ -299,7 +307,7 @@ def _fail(message: str, code: int, traced: bool = False) -> None:
 
 
 def _fail_alone(message: str, code: int, traced: bool = False) -> None:
-    """Of this rank; the others may be waiting for it, and end with it."""
+    """Print a message on this rank, and end all ranks, since others may be waiting for this one."""
     _say(message, traced)
     _abort(code)
     raise SystemExit(code)

@@ -1,7 +1,8 @@
-"""Results as files that other programs read: VTK and XDMF, tables, numpy's archives.
+"""Exports results to files that other programs read: VTK, XDMF, tables and numpy archives.
 
-Meshes of flat tori are cut open along the seam: its nodes are there on both sides, so that no cell
-reaches across the box. Of finite elements of degree 2 and 3 the meshes show the corners alone.
+The mesh of a flat torus is cut open along its seam, where the nodes are duplicated, so that no cell
+reaches across the box. For finite elements of degree 2 and 3 only the corners of the cells are
+exported as a mesh.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ __all__ = ["SUFFIXES", "Opened", "export_result", "opened", "require_known"]
 
 SUFFIXES = (".xdmf", ".vtu", ".csv", ".npz")
 AXES = "xyz"
-CELLS = {1: "line", 2: "triangle", 3: "tetra"}  # meshio's names, by dimension
+CELLS = {1: "line", 2: "triangle", 3: "tetra"}  # meshio's names of cells, by dimension
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +33,9 @@ class Opened:
     """A mesh in R^3 without periodic cells.
 
     Attributes:
-        points: ``(n, 3)``, lengths; coordinates that the manifold has not are 0.
-        cells: ``(m, dim + 1)`` numbers of points.
-        node: ``(n,)`` the node of the grid that each point is a copy of.
+        points: coordinates ``(n, 3)``, lengths; those that the manifold does not have are 0.
+        cells: the indices ``(m, dim + 1)`` of the points of each cell.
+        node: for each point ``(n,)`` the index of the node of the grid of which it is a copy.
     """
 
     points: Array
@@ -43,14 +44,15 @@ class Opened:
 
 
 def opened(grid: Grid) -> Opened:
-    """The corners and cells of a grid; on a flat torus with copies of the nodes at the seam."""
+    """The corners and cells of a grid; on a flat torus, nodes at the seam are duplicated."""
     manifold, cells = grid.manifold, grid.cells
     if not manifold.period:
         count = int(cells.max()) + 1
         return Opened(_in_space(grid.nodes[:count]), cells, np.arange(count))
     length, chart = manifold.period, manifold.chart(grid.nodes)
     corners = chart[cells]
-    # whole turns, -1, 0 or 1 in each coordinate, that bring the corners of a cell to its first one
+    # number of periods, -1, 0 or 1 in each coordinate, that bring each corner of a cell close to
+    # the first corner
     turns = -np.rint((corners - corners[:, :1]) / length).astype(np.int64)
     digits = 3 ** np.arange(manifold.dim)
     copies, number = np.unique(3**manifold.dim * cells + (turns + 1) @ digits, return_inverse=True)
@@ -60,10 +62,10 @@ def opened(grid: Grid) -> Opened:
 
 
 def require_known(file: Path) -> None:
-    """Refuse a file whose suffix says no known format.
+    """Refuse a file whose suffix does not stand for a known format.
 
     Raises:
-        InputError: for another suffix than those of `SUFFIXES`.
+        InputError: unless the suffix is one of `SUFFIXES`.
     """
     if file.suffix.lower() not in SUFFIXES:
         raise InputError(
@@ -74,25 +76,25 @@ def require_known(file: Path) -> None:
 def export_result(
     result: Result, file: Path, time: float | None = None, network: bool = False
 ) -> list[str]:
-    """Write densities, outer weights and teacher at the nodes, or a network's neurons.
+    """Write densities, outer weights and teacher at the nodes, or the neurons of a network.
 
     Args:
-        result: of a run.
-        file: what to write; its suffix is the format. ``.xdmf`` holds the mesh and all snapshots,
-            ``.vtu`` the mesh and one snapshot, ``.csv`` a row for each node and snapshot, ``.npz``
-            all arrays of the result by the names that result.nc has for them, such as
+        result: the result to export.
+        file: the file to write, whose suffix chooses the format. ``.xdmf`` holds the mesh and all
+            snapshots, ``.vtu`` the mesh and one snapshot, ``.csv`` a row for each node and
+            snapshot, and ``.npz`` all arrays of the result under their names in result.nc, such as
             "diffusion/density".
-        time: of the only snapshot to write, dimensionless; the nearest one is taken. None: all,
-            and for ``.vtu`` the last.
-        network: whether to write the neurons of a result that has a diffusion, too.
+        time: writes only the snapshot nearest to this time, dimensionless. None writes all
+            snapshots, or the last one to ``.vtu``.
+        network: whether to write the neurons, if the result also has a diffusion.
 
     Returns:
-        Lines that say what was written.
+        Lines of text that say what was written.
 
     Raises:
         InputError: for an unknown suffix, a result that lacks what is to be written, a time
             outside the run, or a network in a format that cannot hold it.
-        Unwritable: where the file cannot be written; what was there before stays.
+        Unwritable: if the file cannot be written; a file that was there before is kept.
     """
     require_known(file)
     suffix = file.suffix.lower()
@@ -113,7 +115,7 @@ def export_result(
 
 
 def _kept(group: xr.Dataset, time: float | None, last: bool = False) -> xr.Dataset:
-    """A group with the snapshots that are to be written."""
+    """A group reduced to the snapshots that are to be written."""
     times = group.snapshot_time.values
     if time is None:
         return group.isel(snapshot=[-1]) if last else group
@@ -136,7 +138,7 @@ def _write_arrays(result: Result, file: Path, time: float | None) -> list[str]:
 
 
 def _write_table(result: Result, group: xr.Dataset, file: Path) -> list[str]:
-    """A row for each snapshot and node, or neuron."""
+    """Write a row for each snapshot and each node or neuron."""
     neurons = "neuron" in group.dims
     names = ("outer_weight", "neuron_mass") if neurons else ("density", "outer_weight", "teacher")
     places = group.feature if neurons else group.node_position
@@ -152,7 +154,7 @@ def _write_table(result: Result, group: xr.Dataset, file: Path) -> list[str]:
 
 
 def _write_vtu(result: Result, group: xr.Dataset, file: Path) -> list[str]:
-    """One snapshot: cells with nodal values, or a network's neurons as vertices."""
+    """Write one snapshot: cells with values at the nodes, or the neurons as vertices."""
     meshio, neurons = _meshio(), "neuron" in group.dims
     if neurons:
         feature = _at(group.feature, 0)
@@ -173,7 +175,7 @@ def _write_vtu(result: Result, group: xr.Dataset, file: Path) -> list[str]:
 
 
 def _write_xdmf(result: Result, group: xr.Dataset, file: Path) -> list[str]:
-    """All snapshots on one mesh, as text in one file."""
+    """Write all snapshots on one mesh, as text in a single file."""
     if "neuron" in group.dims:
         raise InputError(
             "Neurons move, and .xdmf holds one mesh for all times: export them as .vtu, .csv or "
@@ -188,14 +190,15 @@ def _write_xdmf(result: Result, group: xr.Dataset, file: Path) -> list[str]:
         TimeSeriesWriter(partial, data_format="XML") as writer,
     ):
         writer.write_points_cells(shape.points, [(CELLS[result.manifold.dim], shape.cells)])
-        for topology in writer.xdmf_file.iter("Topology"):  # lines have no number of their own
+        for topology in writer.xdmf_file.iter("Topology"):  # meshio leaves it out for lines
             topology.set("NodesPerElement", str(shape.cells.shape[1]))
         for snapshot, time in enumerate(group.snapshot_time.values):
             writer.write_data(float(time), point_data=_nodal(group, snapshot, shape.node))
     return _told(group, False, result.grid.degree)
 
 
-# by suffix; what writes one gets the result, the group with the snapshots to write, and the file
+# functions that write a file, by suffix; they take the result, the group with the snapshots to
+# write, and the file
 _WRITERS: dict[str, Callable[[Result, xr.Dataset, Path], list[str]]] = {
     ".xdmf": _write_xdmf,
     ".vtu": _write_vtu,
@@ -204,25 +207,25 @@ _WRITERS: dict[str, Callable[[Result, xr.Dataset, Path], list[str]]] = {
 
 
 def _nodal(group: xr.Dataset, snapshot: int, node: Index) -> dict[str, Array]:
-    """Values at points that are copies of nodes."""
+    """The values of a snapshot at points, given the index of the node of each point."""
     names = ("density", "outer_weight", "teacher")
     return {name: _at(group[name], snapshot)[node] for name in names}
 
 
 def _at(variable: xr.DataArray, snapshot: int) -> Array:
-    """The values at a snapshot, or those of all times."""
+    """The values of a variable at a snapshot, or its only values if it does not depend on time."""
     if "snapshot" in variable.dims:
         variable = variable.isel(snapshot=snapshot)
     return np.asarray(variable.values)
 
 
 def _told(group: xr.Dataset, neurons: bool, degree: int = 1) -> list[str]:
-    """What is in a file.
+    """Lines of text that say what a file holds.
 
     Args:
-        group: what was written.
+        group: the group that was written.
         neurons: whether it is a network.
-        degree: of the elements, where the file has cells.
+        degree: the degree of the elements, if the file has cells.
     """
     times = group.snapshot_time.values
     span = f"t = {times[0]:g}" if len(times) == 1 else f"{len(times)} times to t = {times[-1]:g}"
@@ -239,7 +242,7 @@ def _told(group: xr.Dataset, neurons: bool, degree: int = 1) -> list[str]:
 
 
 def _in_space(points: Array) -> Array:
-    """Points ``(n, k)`` with up to three coordinates, in R^3."""
+    """Points ``(n, k)`` with k <= 3 as points ``(n, 3)`` whose other coordinates are 0."""
     return np.hstack([points, np.zeros((len(points), 3 - points.shape[1]))])
 
 

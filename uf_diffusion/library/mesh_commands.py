@@ -1,4 +1,4 @@
-"""What the commands ``uf-diffusion mesh ...`` do."""
+"""The work of the commands ``uf-diffusion mesh ...``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ __all__ = ["check", "convert", "make"]
 
 
 def check(file: Path) -> None:
-    """Print what a mesh file is like, and refuse one on which the PDE cannot be solved."""
+    """Print the properties of a mesh file, and refuse one on which the PDE cannot be solved.
+
+    Raises:
+        InputError: for such a mesh, or a file that cannot be read.
+    """
     found = inspect_mesh(read_mesh(file))
     if mpi.rank() == 0:
         print(mesh_table(found), flush=True)
@@ -25,7 +29,11 @@ def check(file: Path) -> None:
 
 
 def make(file: Path, cells: int) -> None:
-    """Write the built-in mesh of the sphere."""
+    """Write the built-in mesh of the sphere with at least ``cells`` triangles.
+
+    Raises:
+        InputError: if ``cells`` is not positive, or as `write_mesh`.
+    """
     if cells < 1:
         raise InputError(f"--cells must be positive, not {cells}.")
     grid = grid_on(Sphere(2), cells)
@@ -34,5 +42,9 @@ def make(file: Path, cells: int) -> None:
 
 
 def convert(source: Path, target: Path) -> None:
-    """Write the triangles of one mesh file to another."""
+    """Write the triangles of one mesh file to another, whose suffix chooses the format.
+
+    Raises:
+        InputError: as `read_mesh` and `write_mesh`.
+    """
     write_mesh(target, read_mesh(source))

@@ -1,4 +1,4 @@
-"""Results as objects: a solved diffusion, a trained network, and how far they are apart."""
+"""The objects that the library returns: solved diffusions, trained networks, comparisons."""
 
 from __future__ import annotations
 
@@ -23,23 +23,32 @@ __all__ = ["Comparison", "Outcome", "Solution", "Spectrum", "TrainedNetwork", "o
 
 
 class Outcome(Result):
-    """What every result can do. All quantities are dimensionless; on ranks other than 0 there are
-    no arrays.
+    """What all results have in common.
+
+    All quantities are dimensionless. On ranks other than 0 a result has no arrays, and properties
+    that return one raise an `InputError`.
     """
 
     def plot(self, path: str | Path | None = None, **choices: Any) -> Figure:
-        """The figure of the result.
+        """Draw the result, and return the matplotlib figure.
 
         Args:
-            path: a file to write it to, by its suffix.
-            choices: as `uf_diffusion.draw` takes them.
+            path: a file to which the figure is written, in the format of its suffix.
+            choices: the other arguments of `uf_diffusion.draw`.
+
+        Raises:
+            InputError: as `uf_diffusion.draw`.
         """
         from uf_diffusion.plots import draw  # matplotlib takes long to load
 
         return draw(self, path, **choices)
 
     def report(self, path: str | Path) -> Path:
-        """Write the report, one HTML page that needs nothing but itself; its path."""
+        """Write the report as a single HTML page that works offline, and return its path.
+
+        Raises:
+            Unwritable: if the file cannot be written.
+        """
         from uf_diffusion.core.files import write_text
         from uf_diffusion.reports.html import report  # plotly takes long to load
 
@@ -47,11 +56,11 @@ class Outcome(Result):
         return Path(path)
 
     def save(self, folder: str | Path) -> Path:
-        """Write a run's folder: run.toml, result.nc, the figure and, of a comparison, the report.
+        """Write run.toml, result.nc, the figure and, for a comparison, the report into a folder.
 
         Raises:
-            InputError: where the folder holds other things.
-            Unwritable: where a file cannot be written.
+            InputError: if the folder holds other files, or is in use.
+            Unwritable: if a file cannot be written.
         """
         return save(self, Path(folder))
 
@@ -67,36 +76,36 @@ class Outcome(Result):
 
 
 class Solution(Outcome):
-    """A diffusion that was solved: densities at the nodes of a mesh."""
+    """A solved diffusion: densities at the nodes of a mesh, at the snapshot times."""
 
     @property
     def times(self) -> Array:
-        """Of the snapshots, ``(snapshots,)``."""
+        """Times of the snapshots, ``(snapshots,)``, dimensionless."""
         return self._array("diffusion", "snapshot_time")
 
     @property
     def density(self) -> Array:
-        """Mu at the snapshots, ``(snapshots, nodes)``, per unit volume."""
+        """Density mu at the nodes, ``(snapshots, nodes)``, per unit volume."""
         return self._array("diffusion", "density")
 
     @property
     def outer_weight(self) -> Array:
-        """The outer weight u, nu / mu without constraint, ``(snapshots, nodes)``."""
+        """Outer weight u at the nodes, ``(snapshots, nodes)``; nu / mu if unconstrained."""
         return self._array("diffusion", "outer_weight")
 
     @property
     def teacher(self) -> Array:
-        """Nu at the nodes, ``(nodes,)``, per unit volume."""
+        """Teacher density nu at the nodes, ``(nodes,)``, per unit volume."""
         return self._array("diffusion", "teacher")
 
     @property
     def risk(self) -> Array:
-        """L0 of every step, ``(steps,)``, at `step_times`."""
+        """Risk L^0, the integral of f(u) against mu, ``(steps,)``, at the `step_times`."""
         return self._array("diffusion", "risk")
 
     @property
     def step_times(self) -> Array:
-        """Of the steps, ``(steps,)``."""
+        """Times of the steps, beginning with 0, ``(steps,)``, dimensionless."""
         return self._array("diffusion", "time")
 
     def __repr__(self) -> str:
@@ -107,11 +116,11 @@ class Solution(Outcome):
 
 
 class TrainedNetwork(Outcome):
-    """A network that was trained: neurons on the manifold."""
+    """A trained network: features and outer weights of its neurons at the snapshot times."""
 
     @property
     def times(self) -> Array:
-        """Of the snapshots, ``(snapshots,)``."""
+        """Times of the snapshots, ``(snapshots,)``, dimensionless."""
         return self._array("network", "snapshot_time")
 
     @property
@@ -121,32 +130,32 @@ class TrainedNetwork(Outcome):
 
     @property
     def feature(self) -> Array:
-        """Omega of the neurons, ``(snapshots, neurons, ambient)``."""
+        """Features omega of the neurons, points ``(snapshots, neurons, ambient)``."""
         return self._array("network", "feature")
 
     @property
     def outer_weight(self) -> Array:
-        """U of the neurons, ``(snapshots, neurons)``."""
+        """Outer weights u of the neurons, ``(snapshots, neurons)``, dimensionless."""
         return self._array("network", "outer_weight")
 
     @property
     def mass(self) -> Array:
-        """Of the neurons, ``(neurons,)``, summing to 1."""
+        """Masses of the neurons, ``(neurons,)``, which sum to 1."""
         return self._array("network", "neuron_mass")
 
     @property
     def risk(self) -> Array:
-        """L^lambda of every step, ``(steps,)``, at `step_times`."""
+        """Reduced risk L^lambda, ``(steps,)``, at the `step_times`."""
         return self._array("network", "risk")
 
     @property
     def step_times(self) -> Array:
-        """Of the steps, ``(steps,)``."""
+        """Times of the steps, beginning with 0, ``(steps,)``, dimensionless."""
         return self._array("network", "time")
 
     @property
     def teacher(self) -> Atoms:
-        """The teacher's neurons: points ``(k, ambient)`` and weights ``(k,)``."""
+        """The teacher's neurons, with points ``(k, ambient)`` and weights ``(k,)``."""
         return neurons(self.setup).teacher
 
     def __repr__(self) -> str:
@@ -157,41 +166,47 @@ class TrainedNetwork(Outcome):
 
 
 class Comparison(Outcome):
-    """Distances of a network to a diffusion and to the teacher, over time."""
+    """The distances over time of a network to a diffusion and to the teacher."""
 
     @property
     def times(self) -> Array:
-        """``(snapshots,)``, those that both sides have."""
+        """Times of the snapshots that both sides have, ``(snapshots,)``, dimensionless."""
         return self._array("comparison", "time")
 
     @property
     def energy_distance_diffusion(self) -> Array:
-        """Of the network to the diffusion, ``(snapshots,)``."""
+        """Energy distance of the network to the diffusion, ``(snapshots,)``, dimensionless."""
         return self._array("comparison", "energy_distance_diffusion")
 
     @property
     def energy_distance_teacher(self) -> Array:
-        """Of the network to the teacher's neurons, ``(snapshots,)``."""
+        """Energy distance of the network to the teacher's neurons, ``(snapshots,)``."""
         return self._array("comparison", "energy_distance_teacher")
 
     @property
     def w2_diffusion(self) -> Array:
-        """W_2 of the network to the diffusion, ``(snapshots,)``; not a number where too costly."""
+        """2-Wasserstein distance of the network to the diffusion; NaN if too costly; a length.
+
+        The shape is ``(snapshots,)``.
+        """
         return self._array("comparison", "w2_diffusion")
 
     @property
     def outer_weight_error(self) -> Array:
-        """Median over the neurons of |u_i - u|, u of the diffusion there, ``(snapshots,)``."""
+        """Median over the neurons of |u_i - u|, ``(snapshots,)``, dimensionless.
+
+        u_i is the outer weight of a neuron, and u that of the diffusion at its feature.
+        """
         return self._array("comparison", "outer_weight_error")
 
     @property
     def network(self) -> TrainedNetwork:
-        """The network's side."""
+        """The network that was compared."""
         return TrainedNetwork(self.setup, self.tree)
 
     @property
     def solution(self) -> Solution:
-        """The diffusion's side."""
+        """The diffusion that was compared."""
         return Solution(self.setup, self.tree)
 
     def __repr__(self) -> str:
@@ -202,16 +217,20 @@ class Comparison(Outcome):
 
 
 class Spectrum(Outcome):
-    """Eigenvalues of the weighted Laplacian, and of the features' kernel."""
+    """The eigenvalues of the weighted Laplacian and of the features' kernel."""
 
     @property
     def eigenvalue(self) -> Array:
-        """The smallest non-zero ones of -(1/nu) div(nu grad), ``(modes,)``, per unit time."""
+        """Smallest non-zero eigenvalues of -(1/nu) div(nu grad), ``(modes,)``, per unit time.
+
+        Raises:
+            InputError: if DOLFINx was missing, so that they were not computed.
+        """
         return self._array("spectrum", "eigenvalue")
 
     @property
     def kernel_eigenvalue(self) -> Array:
-        """Of the kernel against the uniform probability measure, ``(rows,)``."""
+        """Eigenvalues of the kernel for the uniform probability measure, ``(rows,)``."""
         return self._array("kernel", "eigenvalue")
 
     def __repr__(self) -> str:
@@ -221,7 +240,7 @@ class Spectrum(Outcome):
 
 
 def outcome(result: Result) -> Any:
-    """The object of a result, by the groups that it has."""
+    """The `Outcome` of the kind that fits the groups of a result."""
     groups = set(result.tree.children)
     kind: type[Outcome] = Solution if "diffusion" in groups else TrainedNetwork
     if "comparison" in groups or "kernel" in groups:

@@ -1,4 +1,4 @@
-"""A job in a folder: what it needs of the folder before, and what it leaves there when it ends."""
+"""Runs a job in a folder: locks the folder, computes, and writes the files of the result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from uf_diffusion.studies.error_budget import compare_with_budget
 
 __all__ = ["JOBS", "complete", "only_work_of"]
 
-# what a run can do, by the name that checkpoints keep; each takes a setup and a folder
+# the jobs by their names, which checkpoints store; each takes a setup and a folder
 JOBS: dict[str, Callable[..., Result]] = {
     "solve": jobs.solve,
     "train": jobs.train,
@@ -33,18 +33,18 @@ def complete(
     force: bool = False,
     finish: Callable[[Result], None] = lambda result: None,
 ) -> Result:
-    """Compute, and write all files of the run; whatever stops it says how to go on.
+    """Run a job and write all its files into a folder.
 
     Args:
-        job: what is done.
-        work: computes it.
-        folder: of the run.
-        force: whether to give up the work of another job that lies there.
-        finish: called on rank 0 once the files are there.
+        job: the job.
+        work: the function that computes the result.
+        folder: the run's folder.
+        force: whether to discard a checkpoint of another job in the folder.
+        finish: a function that is called with the result on rank 0 when all files are written.
 
     Raises:
-        InputError: on all ranks, where the folder holds other things, or another job's work.
-        Unwritable, Interrupted: with a sentence on how to go on.
+        InputError: on all ranks, if the folder holds other files or another job's checkpoint.
+        Unwritable, Interrupted: with a sentence that says how to continue the run.
     """
 
     def write(result: Result) -> None:
@@ -65,23 +65,24 @@ def complete(
 
 @contextmanager
 def only_work_of(folder: Path, job: Job, force: bool) -> Iterator[None]:
-    """Before any work: nobody else's is in the folder, or it is given up once the job has begun.
+    """Make sure that a folder holds no checkpoint of another job while a job runs in it.
 
-    A job that is refused before it begins leaves the other's checkpoint where it was.
+    With ``force`` such a checkpoint is set aside, and deleted once the job has begun or is done. If
+    the job fails before it begins, the checkpoint is put back.
 
     Args:
-        folder: of a run, taken.
-        job: that is to be done there.
-        force: whether to give up the work of others.
+        folder: the run's folder, which must be locked by `run_folder`.
+        job: the job that is to run in the folder.
+        force: whether to discard the checkpoint of another job.
 
     Raises:
-        InputError: on all ranks, where there is such work, and no force.
+        InputError: on all ranks, if there is such a checkpoint and ``force`` is not given.
     """
     aside = mpi.on_root(lambda: _set_aside(folder, job, force))
     try:
         yield
     except BaseException:
-        if aside is not None:  # on rank 0, which waits for nobody here: the others may be gone
+        if aside is not None:  # only on rank 0; other ranks may have ended
             aside.unlink() if (folder / CHECKPOINT).exists() else aside.rename(folder / CHECKPOINT)
         raise
     if aside is not None:
@@ -89,7 +90,7 @@ def only_work_of(folder: Path, job: Job, force: bool) -> Iterator[None]:
 
 
 def _set_aside(folder: Path, job: Job, force: bool) -> Path | None:
-    """Put another job's checkpoint under another name; that name, or nothing."""
+    """Rename the checkpoint of another job and return its new path; None if there is none."""
     try:
         work_of(folder, job)
     except InputError:

@@ -1,4 +1,4 @@
-"""A result into its run's folder: all files of a run that is complete."""
+"""Writes the files of a complete run into its folder, and reads its result back."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["load_result", "publish", "save", "save_figure"]
 
 
 def save(result: Result, folder: Path) -> Path:
-    """Write a run's folder, on rank 0; call it on all ranks.
+    """Write all files of a complete run into a folder, and return it. Call it on all ranks.
 
     Raises:
-        InputError: where the folder holds other things, or is in use.
-        Unwritable: where a file cannot be written.
+        InputError: if the folder holds other files, or is in use.
+        Unwritable: if a file cannot be written.
     """
     with run_folder(folder):
         mpi.on_root(lambda: publish(result, folder))
@@ -29,7 +29,11 @@ def save(result: Result, folder: Path) -> Path:
 
 
 def publish(result: Result, folder: Path) -> None:
-    """All files of a run that is complete; those of another run go."""
+    """Write all files of a complete run into its folder, and delete those of an earlier run.
+
+    Raises:
+        Unwritable: if a file cannot be written.
+    """
     from uf_diffusion.plots import draw
 
     write_text(folder / "run.toml", result.attributes["config"])
@@ -47,7 +51,11 @@ def publish(result: Result, folder: Path) -> None:
 
 
 def save_figure(figure: object, folder: Path) -> None:
-    """Write figure.pdf and figure.png."""
+    """Write a matplotlib figure as figure.pdf and figure.png into a folder.
+
+    Raises:
+        Unwritable: if a file cannot be written.
+    """
     from uf_diffusion.plots import save as save_picture
 
     for suffix in ("pdf", "png"):
@@ -55,10 +63,10 @@ def save_figure(figure: object, folder: Path) -> None:
 
 
 def load_result(folder: Path) -> Result:
-    """The result in a run's folder.
+    """Read the result in a run's folder, or in a file result.nc.
 
     Raises:
-        InputError: where there is none, or it cannot be read.
+        InputError: if there is no result, or it cannot be read.
     """
     path = folder / "result.nc" if folder.is_dir() or not folder.suffix else folder
     if not path.exists():

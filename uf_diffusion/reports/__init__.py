@@ -1,1 +1,1 @@
-"""Reports of runs and studies, as HTML and as text."""
+"""Reports on runs and studies, as HTML and as text."""

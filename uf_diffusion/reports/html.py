@@ -1,7 +1,7 @@
-"""The report of a run: one HTML page that needs nothing but itself.
+"""The report of a run as a single HTML page that works offline.
 
-Everything is read from the result. The template escapes whatever comes from the configuration, and
-the page's own policy forbids every request.
+Everything on the page comes from the result. The template escapes all text of the configuration,
+and the page's content security policy forbids every request to a server.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from uf_diffusion.runs.result import Result, result_of
 
 __all__ = ["report", "write_report"]
 
-ROWS = 11  # of the tables over time, at most
-FEATURES = {"relu": "ReLU"}  # as sentences write it
+ROWS = 11  # largest number of rows of a table over time
+FEATURES = {"relu": "ReLU"}  # spelling in sentences, where it differs from the key's value
 
 
 class Verdict(NamedTuple):
-    """A cell of a table in a colour of its own."""
+    """A cell of a table with a colour, which ``kind`` names: "good", "bad" or "soft"."""
 
     kind: str
     text: str
@@ -46,7 +46,7 @@ VERDICTS = {True: Verdict("good", "✓ holds"), False: Verdict("bad", "✗ fails
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose rows begin with a heading."""
+    """A table; the first cell of each row is its heading."""
 
     caption: str
     head: Sequence[str]
@@ -55,15 +55,15 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page; left out where it has nothing.
+    """A section of the page, which is left out if it is empty.
 
     Attributes:
-        key, title: its anchor and heading.
-        panels, size: pictures, "large" or "small" ones.
-        times: of the slider that moves them.
-        note: a sentence below them.
-        tables: below that.
-        lines: of a text, and whether each is marked.
+        key, title: the anchor and the heading.
+        panels, size: the pictures, and their size, "large" or "small".
+        times: labels of the slider that moves through the frames of the pictures.
+        note: a sentence below the pictures.
+        tables: tables below the note.
+        lines: the lines of a text, each with whether it is marked.
     """
 
     key: str
@@ -77,15 +77,15 @@ class Section:
 
 
 def write_report(result: Any, folder: Path) -> Path:
-    """Write `report` to ``folder/report.html``, at once; its path.
+    """Write the `report` to ``folder/report.html``, and return this path.
 
     Args:
         result: as for `report`.
-        folder: of the run; it must exist.
+        folder: the run's folder, which must exist.
 
     Raises:
-        InputError: for a result whose configuration this version does not know.
-        Unwritable: when the file cannot be written.
+        InputError: as `report`.
+        Unwritable: if the file cannot be written.
     """
     path = folder / "report.html"
     write_text(path, report(result))
@@ -93,16 +93,17 @@ def write_report(result: Any, folder: Path) -> Path:
 
 
 def report(result: Any) -> str:
-    """The page of a result of `solve`, `train`, `compare` (with or without budget), `spectrum`.
+    """The report of a result as HTML.
 
     Args:
-        result: what they returned, or a result.nc read back.
+        result: a result of `solve`, `train`, `compare` (with or without an error budget) or
+            `spectrum`, or the xarray tree of a result.nc.
 
     Returns:
-        HTML with plotly.js and all data inside: about 5 MB of it are plotly.js.
+        The text of an HTML page, which contains all data and plotly.js (about 5 MB).
 
     Raises:
-        InputError: for a result whose configuration this version does not know.
+        InputError: for something else, or a result whose configuration this version cannot read.
     """
     result = result_of(result)
     found, about = checks(result), result.attributes
@@ -126,7 +127,7 @@ def report(result: Any) -> str:
 
 
 def _heading(result: Result) -> str:
-    """What was run, in one sentence."""
+    """The heading, which says what was run."""
     p, n = result.config.problem, result.config.network
     place = f"{p.manifold} (dimension {p.dim})"
     if result.group("kernel") is not None:
@@ -143,7 +144,7 @@ def _heading(result: Result) -> str:
 
 
 def _numbers(result: Result, found: Iterable[Check]) -> list[tuple[str, str | Verdict]]:
-    """The last distances, and whether all checks hold."""
+    """The distances at the last time, and the number of checks that hold."""
     comparison, numbers = result.group("comparison"), []
     if comparison is not None:
         numbers = [(f"{COMPARED[name].text}, at the end", f"{float(comparison[name][-1]):.3g}")
@@ -155,14 +156,14 @@ def _numbers(result: Result, found: Iterable[Check]) -> list[tuple[str, str | Ve
 
 
 def _moving(result: Result) -> Section:
-    """The pictures of the slider, or why there are none."""
+    """The section with the animated pictures, or with the reason why there are none."""
     shown = animation(result)
     times = [f"{t:.4g}" for t in shown.times]
     return Section("picture", "Densities", shown.panels, "large", times, shown.note)
 
 
 def _over_time(result: Result) -> Section:
-    """Distances, risks, bounds, and the distances as a table."""
+    """The section with pictures of distances, risks and bounds, and a table of the distances."""
     comparison, tables = result.group("comparison"), []
     if comparison is not None:
         columns = {COMPARED[name].text: comparison[name].values for name in measured(comparison)}
@@ -183,14 +184,14 @@ def _budget(result: Result) -> Section:
 
 
 def _series(caption: str, times: Any, columns: dict[str, Any]) -> Table:
-    """A table over some of the times."""
+    """A table of columns over time, at no more than `ROWS` of the times."""
     every = [times, *columns.values()]
     rows = [[f"{column[k]:.4g}" for column in every] for k in evenly(len(times), ROWS)]
     return Table(f"{caption}, dimensionless", ["t", *columns], rows)
 
 
 def _spectrum(result: Result) -> Section:
-    """Eigenvalues, and what of the two densities the features see."""
+    """The section with eigenvalues, and with the share of each eigenspace in both densities."""
     kernel, spectrum, tables = result.group("kernel"), result.group("spectrum"), []
     if spectrum is not None:
         values = [[str(k), f"{e:.8g}"] for k, e in enumerate(spectrum.eigenvalue.values, 1)]
@@ -220,7 +221,7 @@ def _checks(found: Iterable[Check]) -> Section:
 
 
 def _timings(result: Result) -> Section:
-    """Seconds of the parts of the run."""
+    """The section with the seconds that each part of the run took."""
     timings, rows = result.group("timings"), []
     if timings is not None:
         parts = (timings.entry.values, timings.seconds.values, timings.calls.values)
@@ -240,7 +241,7 @@ def _environment(result: Result) -> Section:
 
 
 def _configuration(text: str) -> Section:
-    """The configuration, with what differs from the defaults marked."""
+    """The section with the configuration, where lines that differ from the defaults are marked."""
     usual = set(_by_section(Config().to_toml()))
     lines = [(line, bool(line) and not line.startswith("[") and (section, line) not in usual)
              for section, line in _by_section(text.strip())]  # fmt: skip
@@ -249,7 +250,7 @@ def _configuration(text: str) -> Section:
 
 
 def _by_section(text: str) -> Iterator[tuple[str, str]]:
-    """Each line, and the section that it is in."""
+    """Each line of a TOML text, after the heading of its section."""
     section = ""
     for line in text.splitlines():
         section = line if line.startswith("[") else section

@@ -1,4 +1,4 @@
-"""What a study says when it is done: a table and a figure, from its dataset alone."""
+"""The table and the figure of a study, made from its dataset alone."""
 
 from __future__ import annotations
 
@@ -23,10 +23,13 @@ MARKS = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (GREY, "D"))
 
 
 def study_table(study: xr.Dataset) -> str:
-    """For each quantity and series the values, their spread over the seeds, local orders, the fit.
+    """The results of a study as text.
+
+    For each quantity and series it lists the values, their spread over the seeds, the local orders
+    and the fitted order.
 
     Args:
-        study: what `Plan.measured` returned, or a study.nc read back.
+        study: the result of `Plan.measured`, or the dataset of a study.nc.
     """
     lines = [study.attrs["what"]]
     for quantity in map(str, study["quantity"].values):
@@ -54,7 +57,7 @@ def _rows(study: xr.Dataset, quantity: str, series: str) -> list[str]:
 
 
 def _fitted(study: xr.Dataset, quantity: str, series: str) -> str:
-    """The fit in words, with half the length of its 95 % confidence interval."""
+    """The fitted order in words, plus or minus half the length of its 95 % confidence interval."""
     one = study.sel(quantity=quantity, series=series)
     order, half = float(one.order), float(one.order_high - one.order)
     theory = float(one.expected_order)
@@ -66,12 +69,12 @@ def _fitted(study: xr.Dataset, quantity: str, series: str) -> str:
 
 
 def _random(y: Array) -> bool:
-    """Whether there is more than one seed."""
+    """Whether values ``(k, seeds)`` have more than one seed."""
     return bool(np.isfinite(y).sum(axis=1).max() > 1)
 
 
 def _spread(y: Array) -> tuple[Array, Array, Array]:
-    """Median, smallest and largest over the seeds ``(k, seeds)`` that have a number."""
+    """Median, minimum and maximum ``(k,)`` over the finite values of ``(k, seeds)``."""
     rows = [row[np.isfinite(row)] for row in y]
     good = [row if len(row) else np.array([math.nan]) for row in rows]
     median, low, high = (np.array([f(row) for row in good]) for f in (np.median, np.min, np.max))
@@ -79,11 +82,14 @@ def _spread(y: Array) -> tuple[Array, Array, Array]:
 
 
 def draw_study(study: xr.Dataset, path: str | Path | None = None) -> Figure:
-    """The figure of a study, a panel for each quantity.
+    """The matplotlib figure of a study, with a panel for each quantity.
 
     Args:
         study: as in `study_table`.
-        path: a file to write it to, by its suffix.
+        path: a file to which the figure is written, in the format of its suffix.
+
+    Raises:
+        Unwritable: if the file cannot be written.
     """
     quantities = list(map(str, study["quantity"].values))
     with matplotlib.rc_context(STYLE):

@@ -1,4 +1,4 @@
-"""What the command line says while it works."""
+"""What the command line prints while it works: warnings and progress."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["Verbosity", "process_seconds", "warnings_at_once"]
 
 @dataclass(frozen=True)
 class Verbosity:
-    """How much a command says.
+    """How much a command prints.
 
     Attributes:
-        quiet: Say nothing but errors and warnings, on stderr.
-        verbose: Say also where the time went and in which versions; of errors the traceback.
+        quiet: Print nothing but errors and warnings, on stderr.
+        verbose: Print also timings, versions, and the traceback of an error.
     """
 
     quiet: bool = False
@@ -29,10 +29,10 @@ class Verbosity:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Inside, warnings and progress are as wished.
+        """A context in which warnings and progress are shown accordingly.
 
         Raises:
-            InputError: where both are wished.
+            InputError: if the command is to be both quiet and verbose.
         """
         from uf_diffusion.core.progress import progress_as
 
@@ -44,10 +44,10 @@ class Verbosity:
 
 @contextmanager
 def warnings_at_once(findings: bool = False) -> Iterator[None]:
-    """Cautions go to stderr before the work, whether or not it ends.
+    """A context in which each `Caution` is printed on stderr as soon as it is issued.
 
     Args:
-        findings: whether those after the work go there, too; else the summary has them.
+        findings: whether each `Finding` is printed too; otherwise only the summary shows it.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("always", Caution)
@@ -69,7 +69,7 @@ def warnings_at_once(findings: bool = False) -> Iterator[None]:
 
 
 def process_seconds() -> float:
-    """Wall-clock seconds since this process began, imports included."""
+    """Wall-clock seconds since this process began, which includes imports."""
     import psutil
 
     return time.time() - float(psutil.Process().create_time())

@@ -1,4 +1,4 @@
-"""What a run says when it is done, and what a mesh is like: a few lines of text."""
+"""The summary of a run and the properties of a mesh, as a few lines of text."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from uf_diffusion.runs.result import Result
 
 __all__ = ["mesh_table", "print_summary", "provenance_lines", "time_line"]
 
-KERNEL_ROWS = 12  # of the kernel's table
+KERNEL_ROWS = 12  # largest number of rows of the kernel's table
 
 
 def print_summary(result: Result, folder: Path, verbose: bool = False) -> None:
-    """Print the main numbers of a result, warnings, and where the picture is.
+    """Print the main numbers of a result, its warnings and the paths of its files.
 
     Args:
-        result: of a run that is complete.
-        folder: where its files are.
-        verbose: whether to print also where the time went, and the versions.
+        result: the result of a complete run.
+        folder: the run's folder.
+        verbose: whether to print timings and versions too.
     """
     for name, lines in (
         ("diffusion", _diffusion), ("network", _network),
@@ -49,19 +49,19 @@ def print_summary(result: Result, folder: Path, verbose: bool = False) -> None:
 
 
 def time_line(ranks: int) -> str:
-    """How long it took, from the start of the process until now."""
+    """A line with the seconds from the start of the process until now."""
     return f"time      {process_seconds():.1f} s on {ranks} rank(s), from start to end"
 
 
 def provenance_lines(attributes: Mapping[Any, Any]) -> list[str]:
-    """The versions and the machine of a result."""
+    """Lines with the versions and the machine, from the attributes of a result."""
     names = ("version", "python", "numpy", "dolfinx", "petsc", "git_commit", "machine", "seed")
     rows = [(name, attributes[name]) for name in names if name in attributes]
     return ["made by", *(f"  {name:14} {value}" for name, value in rows)]
 
 
 def _timings(group: xr.Dataset | None) -> list[str]:
-    """Where the time went, the longest first."""
+    """Lines with the seconds of each part of a run, in decreasing order."""
     if group is None or not group.sizes["entry"]:
         return []
     rows = zip(group.entry.values, group.seconds.values, group.calls.values, strict=True)
@@ -73,7 +73,7 @@ def _timings(group: xr.Dataset | None) -> list[str]:
 
 
 def mesh_table(report: MeshReport) -> str:
-    """The numbers, problems and warnings of a mesh, a line each."""
+    """The numbers, problems and warnings of a mesh, one line each; angles are in degrees."""
     r = report
     surface = not (r.crowded_edges or r.pinched_nodes)
     rows = [
@@ -160,7 +160,7 @@ def _kernel(k: xr.Dataset) -> list[str]:
 
 
 def _budget(b: xr.Dataset) -> list[str]:
-    """Energy distances at no more than four times after the start."""
+    """Lines with the entries of the error budget, at no more than four times after the start."""
     later = np.arange(1, b.sizes["snapshot"])
     steps = later[np.unique(np.rint(np.linspace(0, len(later) - 1, 4)).astype(int))]
     rows = [(str(name), b.contribution.values[k]) for k, name in enumerate(b.source.values)]
