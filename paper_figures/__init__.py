@@ -1,6 +1,7 @@
-"""The figures of arXiv:2504.18208, regenerated, and those that go beyond it.
+"""Regenerates the figures of arXiv:2504.18208, and draws further ones that go beyond it.
 
-A figure is a function of a `Scale`: it says which runs it needs and draws their results.
+Each figure is a function of a `Scale`. It returns a `Drawing`, which names the runs that the figure
+needs and draws their results.
 """
 
-GROUP_NAMES = ("relu", "torus", "beyond")  # of figures, see `regenerate.GROUPS`
+GROUP_NAMES = ("relu", "torus", "beyond")  # groups of figures, see `regenerate.GROUPS`

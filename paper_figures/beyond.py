@@ -1,4 +1,4 @@
-"""What the paper does not have: other limits, other manifolds, errors explained, animations."""
+"""Figures that go beyond the paper: other limits and manifolds, error budgets, animations."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["decay", "error_budget", "injective", "movie_circle", "movie_sphere",
 
 PANELS = {RISK: "reduced risk", TO_TEACHER: "distance to the teacher",
           TO_DIFFUSION: "distance to the diffusion"}  # fmt: skip
-# the gradient flow of evenly placed neurons and infinitely many inputs: no noise, no step
+# gradient flow of evenly placed neurons with infinitely many inputs: no noise and no step size
 NOISELESS: Changes = {
     "network": {
         "algorithm": "flow",
@@ -42,7 +42,7 @@ FRAMES = 48
 
 
 def sphere(scale: Scale) -> Still:
-    """ReLU on S^2: risk and distances of the gradient flow for three lambdas and two widths."""
+    """Risk and distances of the gradient flow, ReLU on S^2, for three lambdas and two widths."""
     widths = (64,) if scale.quick else (128, 1024)
     curves = [
         Curve(f"$\\lambda$ = {value:g}, M = {width}",
@@ -60,7 +60,7 @@ def sphere(scale: Scale) -> Still:
 
 
 def injective(scale: Scale) -> Still:
-    """Distance to the diffusion as lambda falls: an injective kernel, and ReLU which is blind."""
+    """Distance to the diffusion for several lambdas: an injective kernel, and ReLU features."""
     rows = [[
         Panel(title, TO_DIFFUSION, [
             Curve(f"$\\lambda$ = {value:g}",
@@ -77,7 +77,7 @@ def injective(scale: Scale) -> Still:
 
 
 def error_budget(scale: Scale) -> Still:
-    """Which approximation keeps the paper's network from the diffusion."""
+    """The error budget of the paper's network: what each approximation adds to its distance."""
     small: Changes = {
         "network": {"width": 128, "step": 0.0078125},
         "problem": {"t_end": 1.0},
@@ -94,33 +94,33 @@ def error_budget(scale: Scale) -> Still:
 
 
 def decay(scale: Scale) -> Still:
-    """The last decay of the diffusion against the spectral gap, on S^1, S^2 and T^2."""
+    """The decay rate of the diffusion at late times against the spectral gap: S^1, S^2, T^2."""
     coarse: Changes = {"diffusion": {"cells": 512}} if scale.quick else {}
     title = f"{scale.warning}last decay against $\\lambda_1$"
     return _Decay(study_named("decay").plan(changes=coarse), title=title)
 
 
 def movie_circle(scale: Scale) -> Drawing:
-    """Diffusion and network on the circle, ReLU, section 6.1."""
+    """A movie of diffusion and network on the circle with ReLU features, section 6.1."""
     config = _filmed(scale, "relu-circle", 10.0, {"network": {"width": 512}})
     return _Movie(config, rf"{scale.warning}ReLU on $S^1$")
 
 
 def movie_torus(scale: Scale) -> Drawing:
-    """Diffusion and network on T^2, radial features, appendix B."""
+    """A movie of diffusion and network on T^2 with radial features, appendix B."""
     config = _filmed(scale, "radial-torus", 4.0, {"diffusion": {"cells": 8192}})
     return _Movie(config, rf"{scale.warning}radial features on $T^2$")
 
 
 def movie_sphere(scale: Scale) -> Drawing:
-    """Diffusion and network on S^2, ReLU."""
+    """A movie of diffusion and network on S^2 with ReLU features."""
     settings: Changes = {"diffusion": {"cells": 5120}, "network": {"kernel": "low-rank"}}
     config = _filmed(scale, "sphere", 4.0, settings)
     return _Movie(config, rf"{scale.warning}ReLU on $S^2$")
 
 
 def _flow(scale: Scale, t_end: float) -> Changes:
-    """A gradient flow to another end than the paper's."""
+    """The changes for a gradient flow to ``t_end``, or to a quarter of it for a quick look."""
     end = t_end / 4 if scale.quick else t_end
     times = [t for t in scale.times if t < end] + [end]
     return {
@@ -131,7 +131,7 @@ def _flow(scale: Scale, t_end: float) -> Changes:
 
 
 def _filmed(scale: Scale, preset: str, t_end: float, settings: Changes) -> Config:
-    """A comparison with a snapshot for each frame, denser at the start."""
+    """The configuration of a movie's comparison: a snapshot for each frame, denser at the start."""
     end = t_end / 2 if scale.quick else t_end
     frames = FRAMES // 3 if scale.quick else FRAMES
     step = 2.0**-6
@@ -147,9 +147,7 @@ def _filmed(scale: Scale, preset: str, t_end: float, settings: Changes) -> Confi
 
 @dataclass(frozen=True)
 class _Budget(Still):
-    """Attributes:
-    config: of the comparison.
-    """
+    """The figure of an error budget of the comparison that ``config`` describes."""
 
     config: Config
 
@@ -170,9 +168,7 @@ class _Budget(Still):
 
 @dataclass(frozen=True)
 class _Decay(Still):
-    """Attributes:
-    plan: of the study.
-    """
+    """The figure of the study "decay" with the given plan."""
 
     plan: Plan
 
@@ -186,10 +182,7 @@ class _Decay(Still):
 
 @dataclass(frozen=True)
 class _Movie(Drawing):
-    """Attributes:
-    config: of the comparison.
-    title: of every frame.
-    """
+    """A movie of the comparison that ``config`` describes, with a title on every frame."""
 
     config: Config
     title: str

@@ -1,4 +1,4 @@
-"""The command ``uf-diffusion figures``, which the command line finds by an entry point."""
+"""The command ``uf-diffusion figures``, which is added to the command line by an entry point."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def figures(
         Verbosity, cyclopts.Parameter(name="*", negative="", show_default=False)
     ] = USUAL,
 ) -> None:
-    """Regenerate the paper's figures, and ours. When interrupted, repeat it: it goes on."""
+    """Regenerate the paper's figures and further ones. Repeat the command after an interruption."""
     from paper_figures.work import draw_figures
 
     seeds = (1 if quick else 6) if seeds is None else seeds

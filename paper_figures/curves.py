@@ -1,4 +1,4 @@
-"""Figures of curves over the iterations: panels of curves, each a band of runs."""
+"""Figures of curves over the iterations. Each curve shows the mean and range of several runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from uf_diffusion.studies.cache import Run
 
 __all__ = ["RISK", "TO_DIFFUSION", "TO_TEACHER", "Curve", "CurveFigure", "Panel"]
 
-POINTS = 400  # of a drawn curve, at most
+POINTS = 400  # largest number of points of a drawn curve
 RISK, TO_TEACHER, TO_DIFFUSION = "risk", "energy_distance_teacher", "energy_distance_diffusion"
 QUANTITIES = {
     RISK: ("network", "reduced risk $L^\\lambda$"),
@@ -30,13 +30,13 @@ QUANTITIES = {
 
 @dataclass(frozen=True)
 class Curve:
-    """One network's quantity over the iterations.
+    """A network whose quantities are drawn over the iterations.
 
     Attributes:
-        label: in the legend.
-        runs: one for each seed.
-        colour, line: how it looks.
-        paper: the same in the paper.
+        label: the label in the legend.
+        runs: the runs, one for each seed.
+        colour, line: the colour and the line style.
+        paper: the curve of the same network in the paper, or None.
     """
 
     label: str
@@ -55,13 +55,13 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """Curves of one quantity.
+    """A panel with curves of one quantity.
 
     Attributes:
-        title: of the panel.
+        title: the title of the panel.
         quantity: a name in `QUANTITIES`.
-        curves: what is drawn.
-        logarithmic: whether the axis of the iterations is.
+        curves: the curves that are drawn.
+        logarithmic: whether the axis of the iterations is logarithmic.
     """
 
     title: str
@@ -70,7 +70,7 @@ class Panel:
     logarithmic: bool = False
 
     def draw(self, ax: Axes, results: Results) -> None:
-        """All curves with the range of their seeds; the paper's thin and grey."""
+        """Draw the mean and range of each curve over its seeds, and the paper's in thin grey."""
         for curve in self.curves:
             x, y = curve.values(self.quantity, results)
             shown = self._shown(x)
@@ -92,7 +92,7 @@ class Panel:
                 label = None
 
     def _shown(self, x: Array) -> Array:
-        """The numbers of the points that are drawn."""
+        """The indices of the points that are drawn."""
         if self.logarithmic:
             first = int(np.searchsorted(x, 1.0))
             wanted = np.geomspace(max(first, 1), len(x) - 1, POINTS)
@@ -101,7 +101,7 @@ class Panel:
         return np.unique(np.rint(wanted).astype(int))
 
     def agreement(self, results: Results) -> list[str]:
-        """Ours against the paper's, where it has the same curve."""
+        """Lines that compare our curves with those of the paper, where it has the same curve."""
         lines = []
         for curve in self.curves:
             if curve.paper is not None:
@@ -113,7 +113,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class CurveFigure(Still):
-    """Rows of panels."""
+    """A figure with rows of panels and one legend."""
 
     rows: Sequence[Sequence[Panel]]
 

@@ -1,4 +1,4 @@
-"""What a figure is: the runs that it needs, and how their results become a picture."""
+"""Base classes of figures. A figure names the runs that it needs and draws their results."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["Drawing", "Results", "Still"]
 
 
 class Results:
-    """Results by their runs.
+    """A mapping from runs to their results.
 
     Args:
-        found: results by the keys of their runs.
+        found: the results by the keys of their runs.
     """
 
     def __init__(self, found: Mapping[str, Result]) -> None:
@@ -33,38 +33,38 @@ class Results:
 
 
 class Drawing(ABC):
-    """A figure at one scale."""
+    """A figure at a certain scale."""
 
     @property
     def runs(self) -> Sequence[Run]:
-        """All that must be computed first."""
+        """The runs that must be computed before the figure can be drawn."""
         return ()
 
     @abstractmethod
     def write(self, results: Results, stem: Path) -> Path:
-        """Draw it to files whose names begin with ``stem``; the main one is returned.
+        """Draw the figure to files whose names begin with ``stem``, and return the main file.
 
-        One rank does it while the others wait: nothing in here may need them.
+        Only rank 0 calls this while the others wait, so it must not need them.
         """
 
     def agreement(self, results: Results) -> list[str]:
-        """Lines of a table of ours against the paper's curves; none where it has none."""
+        """Lines of a table that compares our curves with the paper's; empty if it has none."""
         return []
 
 
 @dataclass(frozen=True)
 class Still(Drawing):
-    """A figure with a title, as PNG and PDF.
+    """A still figure with a title, written as PNG and PDF.
 
     Attributes:
-        title: above all panels; it says how much was done.
+        title: the title above all panels, which also says how much was computed.
     """
 
     title: str = field(kw_only=True)
 
     @abstractmethod
     def figure(self, results: Results) -> Figure:
-        """The figure without its title."""
+        """Draw the figure without its title."""
 
     def write(self, results: Results, stem: Path) -> Path:
         with matplotlib.rc_context(STYLE):

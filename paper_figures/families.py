@@ -19,14 +19,14 @@ PAPER_PANELS = {TO_TEACHER: "distance_teacher", TO_DIFFUSION: "distance_diffusio
 
 @dataclass(frozen=True)
 class Family:
-    """The networks of one experiment.
+    """The networks of one experiment of the paper.
 
     Attributes:
-        name: in titles.
-        preset: the experiment.
-        regularisations: lambda, as they are swept.
+        name: the name of the experiment in titles.
+        preset: the preset that describes the experiment.
+        regularisations: the values of lambda in the sweep over lambda.
         chosen: the lambda of the sweep over widths.
-        papers: the paper's figure of the sweep over widths, for each quantity that it has.
+        papers: for each quantity in the paper, the name of its figure of the sweep over widths.
         solver: settings of the diffusion.
     """
 
@@ -38,20 +38,20 @@ class Family:
     solver: Changes = field(default_factory=dict)
 
     def title(self, what: str, setting: str, note: str) -> str:
-        """Of a figure; the note is the scale's."""
+        """The title of a figure; ``note`` is that of the `Scale`."""
         return f"{self.name}, {what}: {setting}\n{note}"
 
     def curve(
         self, scale: Scale, label: str, colour: int, line: str, *changes: Changes, width: int
     ) -> Curve:
-        """The curve of one network."""
+        """The curve of the network with this width and these changes of the preset."""
         settings = merged({"network": {"width": width}}, self.solver, *changes)
         return Curve(label, scale.runs(self.preset, settings), PALETTE[colour], line)
 
     def of_widths(
         self, scale: Scale, quantity: str, regularisers: Sequence[str], widths: Sequence[int]
     ) -> list[Curve]:
-        """A curve for each width at the chosen lambda, with the paper's where it is known."""
+        """A curve for each regulariser and width at the chosen lambda, with the paper's curve."""
         curves = []
         for regulariser in regularisers:
             settings = _setting(self.chosen, regulariser)
@@ -63,7 +63,7 @@ class Family:
         return curves
 
     def of_lambdas(self, scale: Scale, regularisers: Sequence[str], width: int) -> list[Curve]:
-        """A curve for each lambda."""
+        """A curve for each regulariser and lambda, at one width."""
         return [
             self.curve(
                 scale, f"$\\lambda$ = {value:g}, {regulariser}", k, LINES[regulariser],
@@ -79,7 +79,7 @@ class Family:
 
 
 def _setting(regularisation: float, regulariser: str) -> Changes:
-    """A network's regularisation, and the kind of it."""
+    """The changes that set lambda and the regulariser."""
     return {
         "network": {"regularisation": regularisation},
         "problem": {"regulariser": regulariser},
@@ -87,10 +87,10 @@ def _setting(regularisation: float, regulariser: str) -> Changes:
 
 
 def risk_panels(curves: Callable[[str], Sequence[Curve]]) -> list[Panel]:
-    """The risks of each regulariser, with the axes of the paper.
+    """A panel of risks for each regulariser, with the same axes as in the paper.
 
     Args:
-        curves: those of a regulariser.
+        curves: a function from the name of a regulariser to its curves.
     """
     return [
         Panel(regulariser, RISK, curves(regulariser), logarithmic=regulariser == "biased")

@@ -1,4 +1,4 @@
-"""The unit sphere S^2 seen from far away."""
+"""Pictures of the unit sphere S^2 as a globe seen from far away."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["Globe"]
 
 @dataclass(frozen=True)
 class Globe:
-    """Orthographic pictures of S^2: the near side, in the unit disc.
+    """An orthographic projection of the near side of S^2 onto the unit disc.
 
     Attributes:
-        longitude, latitude: of the point in the middle, in radians.
-        size: pixels along each axis of a picture.
+        longitude, latitude: the position in radians of the point in the middle.
+        size: number of pixels along each axis of a picture.
     """
 
     longitude: float
@@ -32,7 +32,7 @@ class Globe:
 
     @property
     def frame(self) -> Array:
-        """``(3, 3)`` the unit vectors to the right, up and towards the eye, one a row."""
+        """The unit vectors to the right, up and towards the viewer, as the rows of ``(3, 3)``."""
         a, b = self.longitude, self.latitude
         right = [-math.sin(a), math.cos(a), 0]
         up = [-math.sin(b) * math.cos(a), -math.sin(b) * math.sin(a), math.cos(b)]
@@ -40,7 +40,10 @@ class Globe:
 
     @property
     def pixels(self) -> Array:
-        """``(size^2, 3)`` the points where `image` wants values; off the disc the nearest ones."""
+        """The points ``(size^2, 3)`` at which `image` needs values.
+
+        For a pixel outside the disc it is the nearest point of the limb.
+        """
         axis = (2 * np.arange(self.size) + 1) / self.size - 1
         y, x = (a.ravel() for a in np.meshgrid(axis, axis, indexing="ij"))
         scale = np.maximum(np.hypot(x, y), 1)
@@ -49,17 +52,17 @@ class Globe:
         return np.asarray(seen @ self.frame)
 
     def image(self, values: Array) -> Array:
-        """The picture, rows from below, of values ``(size^2,)`` at the pixels."""
+        """The picture ``(size, size)``, lowest row first, of values ``(size^2,)``."""
         return values.reshape(self.size, self.size)
 
     def place(self, points: Array) -> Array:
-        """``(m, 2)`` where points ``(m, 3)`` are seen; not a number on the far side."""
+        """The positions ``(m, 2)`` where points ``(m, 3)`` are seen; NaN on the far side."""
         seen = points @ self.frame.T
         return np.where(seen[:, 2:] >= 0, seen[:, :2], np.nan)
 
     @property
     def graticule(self) -> Array:
-        """``(m, 2)`` meridians and parallels every 30 degrees, with gaps of not-a-number."""
+        """Meridians and parallels every 30 degrees as one line ``(m, 2)`` with gaps of NaN."""
         step, along = math.pi / 6, np.linspace(-math.pi, math.pi, 121)
         meridians = [(np.full_like(along, m * step), np.sin(along / 2)) for m in range(12)]
         parallels = [(along, np.full_like(along, math.sin(p * step))) for p in range(-2, 3)]
@@ -67,7 +70,7 @@ class Globe:
         return np.vstack([[*self.place(line), [np.nan] * 2] for line in lines])
 
     def show(self, ax: Axes, image: Array, norm: Normalize) -> AxesImage:
-        """Draw a picture, cut along the limb, and the limb."""
+        """Draw a picture that is clipped along the limb (the edge of the disc), and the limb."""
         edge = 1.03  # leaves room for the limb's line
         ax.set_axis_off()
         limb = ax.add_patch(Circle((0, 0), 1, facecolor="none", edgecolor="0.3", lw=0.8))

@@ -1,4 +1,4 @@
-"""Movies of a comparison: the diffusion and the network side by side, one frame a snapshot."""
+"""Movies of a comparison: diffusion and network side by side, with a frame for each snapshot."""
 
 from __future__ import annotations
 
@@ -35,25 +35,26 @@ __all__ = ["animate", "movie"]
 type Move = Callable[[int], None]
 type Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
-SIZE, DPI = (7.2, 3.0), 90  # inches, pixels an inch
-DENSITIES = matplotlib.colormaps["viridis"](np.linspace(0, 1, 128))  # half of a GIF's colours
-DOTS = 10_000  # neurons in a frame, at most
-LATITUDE, TURN = math.pi / 9, 2 * math.pi / 3  # of the eye, and how far the globe turns, in radians
+SIZE, DPI = (7.2, 3.0), 90  # size in inches, and pixels per inch
+DENSITIES = matplotlib.colormaps["viridis"](np.linspace(0, 1, 128))  # half of the colours of a GIF
+DOTS = 10_000  # largest number of neurons in a frame
+LATITUDE, TURN = math.pi / 9, 2 * math.pi / 3  # radians: the viewer, the turn of the globe
 
 
 def animate(result: Any, path: Path, fps: int = 12, title: str = "") -> None:
-    """Write the movie of a comparison, a frame a snapshot.
+    """Write the movie of a comparison, with a frame for each snapshot.
 
-    A GIF stays at the last one for a second. The file appears under its name once it is complete.
+    A GIF shows the last frame for a second. The file appears only when it is complete.
 
     Args:
-        result: what `compare` returned, or its result.nc read back.
-        path: the file, ``.gif`` or, where there is ffmpeg, ``.mp4``.
-        fps: frames a second.
-        title: stands before the time.
+        result: a result of `compare`, or the xarray tree of its result.nc.
+        path: the file to write, ``.gif``, or ``.mp4`` if ffmpeg is installed.
+        fps: frames per second.
+        title: the text before the time in each frame.
 
     Raises:
-        InputError: for another suffix, no ffmpeg, a rate that is not positive, or as `movie`.
+        InputError: for another suffix, a missing ffmpeg, ``fps`` < 1, or as `movie`.
+        Unwritable: if the file cannot be written.
     """
     writer = _writer(path, fps)
     with matplotlib.rc_context(STYLE):
@@ -65,10 +66,10 @@ def animate(result: Any, path: Path, fps: int = 12, title: str = "") -> None:
 
 
 def movie(result: Any, title: str = "") -> tuple[Figure, Move, int]:
-    """The figure of a movie, what moves it to a snapshot, and the number of snapshots.
+    """The figure of a movie, a function that draws the snapshot of an index, and their number.
 
     Raises:
-        InputError: unless the result has both sides, on a manifold of which there are pictures.
+        InputError: if the result lacks the diffusion or the network.
     """
     run = _run(result_of(result))
     figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
@@ -86,12 +87,12 @@ def movie(result: Any, title: str = "") -> tuple[Figure, Move, int]:
 
     move(0)
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # nothing jumps
+    figure.set_layout_engine("none")  # keeps the axes in place
     return figure, move, len(run.times)
 
 
 class _Gif(AbstractMovieWriter):
-    """A GIF with one palette for all frames: no flicker, no bands in densities, a small file."""
+    """Writes a GIF with one palette for all frames, which avoids flicker and a large file."""
 
     def setup(self, fig: Any, outfile: Any, dpi: float | None = None) -> None:
         super().setup(fig, outfile, dpi)
@@ -99,7 +100,7 @@ class _Gif(AbstractMovieWriter):
         self.frames: list[Pixels] = []
 
     def grab_frame(self, **savefig_kwargs: Any) -> None:
-        self.canvas.draw()  # once; saving a figure draws it twice
+        self.canvas.draw()  # faster than saving the figure, which draws it twice
         self.frames.append(np.array(self.canvas.buffer_rgba())[..., :3])
 
     def finish(self) -> None:
@@ -110,7 +111,7 @@ class _Gif(AbstractMovieWriter):
         palette.putpalette(colours)
         film = film.quantize(palette=palette, dither=Image.Dither.NONE)
         background = 3 * film.tobytes()[0]
-        colours[background : background + 3] = [255] * 3  # white was rounded
+        colours[background : background + 3] = [255] * 3  # restore pure white, which was rounded
         film.putpalette(colours)
         width, height = self.frame_size
         first, *rest = (
@@ -123,7 +124,7 @@ class _Gif(AbstractMovieWriter):
 
 @dataclass(frozen=True)
 class _Run:
-    """Both sides of a comparison, and the densities of each at any points of the manifold."""
+    """Both sides of a comparison, with the density of each at any points of the manifold."""
 
     config: Config
     diffusion: xr.Dataset
@@ -145,14 +146,17 @@ class _Run:
         return self.grid.interpolate(self.diffusion.density.values[k], points)
 
     def trained(self, k: int, points: Array) -> Array:
-        """With one width for all frames: 2 / dim mean spacings of uniform neurons."""
+        """The density of the neurons at points, smoothed with one width for all frames.
+
+        The width is 2 / dim times the mean spacing of uniformly distributed neurons.
+        """
         n, dim = self.network.sizes["neuron"], self.manifold.dim
         width = 2 / dim * (self.manifold.volume / n) ** (1 / dim)
         mass, feature = self.network.neuron_mass.values, self.network.feature.values[k]
         return neuron_density(self.manifold, feature, mass, points, width)
 
     def neurons(self, k: int) -> Array:
-        """Those that are drawn."""
+        """The features of the neurons that are drawn in frame ``k``."""
         feature = np.asarray(self.network.feature.values[k])
         return feature[:: -(-len(feature) // DOTS)]
 
@@ -166,7 +170,7 @@ def _run(result: Result) -> _Run:
 
 
 def _writer(path: Path, fps: int) -> AbstractMovieWriter:
-    """What writes files of this suffix."""
+    """The movie writer for the suffix of a file."""
     if fps < 1:
         raise InputError(f"A movie needs at least one frame a second, not {fps}.")
     if path.suffix == ".gif":
@@ -179,7 +183,7 @@ def _writer(path: Path, fps: int) -> AbstractMovieWriter:
 
 
 def _densities(ax: Axes, run: _Run) -> Move:
-    """The teacher, both densities, and a tick below for each neuron."""
+    """Draw the teacher, both densities, and a tick below them for each neuron."""
     manifold, points = run.manifold, along_axis(run.manifold, 801)
     node, x = run.diffusion.node_position.values, manifold.chart(points)[:, 0]
     solved = [by_coordinate(manifold, node, mu) for mu in run.diffusion.density.values]
@@ -205,7 +209,7 @@ def _densities(ax: Axes, run: _Run) -> Move:
 
 
 def _outer_weights(ax: Axes, run: _Run) -> Move:
-    """u_i of the neurons on the curve u = nu / mu."""
+    """Draw the outer weights u_i of the neurons and those of the diffusion."""
     manifold, outer = run.manifold, run.network.outer_weight.values
     node, feature = run.diffusion.node_position.values, run.network.feature.values
     limit = [by_coordinate(manifold, node, u) for u in run.diffusion.outer_weight.values]
@@ -231,7 +235,7 @@ def _axis(ax: Axes, manifold: Manifold, quantity: str) -> None:
 
 
 def _pictures(figure: Figure, run: _Run) -> list[Move]:
-    """Both densities on one colour scale, and their distances over time where they are known."""
+    """Draw both densities on one scale of colours, and the distances over time if known."""
     ratios = [1.0, 1.0] if run.comparison is None else [1.0, 1.0, 0.85]
     left, right, *rest = figure.subplots(1, len(ratios), width_ratios=ratios)
     views, teacher = _views(run), run.diffusion.teacher.values
@@ -258,7 +262,7 @@ def _pictures(figure: Figure, run: _Run) -> list[Move]:
 
 
 def _views(run: _Run) -> Sequence[Chart | Globe]:
-    """How each snapshot is seen: a globe turns slowly, past most of the teacher at half time."""
+    """The view of each snapshot. A globe turns slowly and faces the teacher at half time."""
     count = len(run.times)
     if run.manifold.ambient != 3 or run.manifold.dim != 2:  # not a surface in space
         return [Chart(run.manifold)] * count
@@ -269,7 +273,7 @@ def _views(run: _Run) -> Sequence[Chart | Globe]:
 
 
 def _distances(ax: Axes, run: _Run) -> Move:
-    """The network's energy distances over time, a dot on each at the snapshot's time."""
+    """Draw the network's energy distances over time, with dots at the time of the snapshot."""
     assert run.comparison is not None
     lines = (("energy_distance_teacher", "network to teacher", GREY),
              ("energy_distance_diffusion", f"network to {run.limit}", BLUE))  # fmt: skip

@@ -1,4 +1,4 @@
-"""The paper's own curves, read off its vector figures, and how far ours are from them."""
+"""The curves of the paper, taken from its vector figures, and their distance from ours."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from uf_diffusion.core.arrays import Array
 
 __all__ = ["Agreement", "Published", "published"]
 
-FRACTIONS = (0.25, 0.5, 0.75, 1.0)  # of the iterations
+FRACTIONS = (0.25, 0.5, 0.75, 1.0)  # fractions of the iterations at which curves are compared
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Published:
     """A curve of arXiv:2504.18208.
 
     Attributes:
-        x: iterations, or angles in radians.
-        y: values, all positive.
-        logarithmic: whether its panel has a logarithmic axis of iterations.
+        x: iterations, or angles in radians, ``(n,)``.
+        y: values, all positive, ``(n,)``.
+        logarithmic: whether the axis of x in the paper is logarithmic.
     """
 
     x: Array
@@ -32,12 +32,12 @@ class Published:
     logarithmic: bool = False
 
     def __call__(self, x: Array) -> Array:
-        """Between its vertices a curve is straight in its panel's axes; y is logarithmic."""
+        """The values at ``x``, by linear interpolation in the paper's axes (log in y)."""
         scale = np.log if self.logarithmic else np.asarray
         return np.asarray(np.exp(np.interp(scale(x), scale(self.x), np.log(self.y))))
 
     def difference(self, name: str, ours: Array) -> str:
-        """A line with how far our values at the vertices are from the paper's, relative."""
+        """A line with the relative differences of our values ``(n,)`` at x from the paper's."""
         apart = np.abs(ours / self.y - 1)
         largest, middle = apart.max(), np.median(apart)
         return f"{name:44} largest relative difference {largest:.1e}, median {middle:.1e}"
@@ -45,7 +45,11 @@ class Published:
 
 @cache
 def published(figure: str, panel: str, series: str) -> Published:
-    """The curve of these three names in ``curves/<figure>__<panel>.csv``."""
+    """The curve ``series`` in the file ``curves/<figure>__<panel>.csv``.
+
+    Raises:
+        KeyError: if the file has no such series.
+    """
     file = resources.files("paper_figures") / "curves" / f"{figure}__{panel}.csv"
     rows = csv.DictReader(file.read_text().splitlines())
     points = sorted((float(r["x"]), float(r["y"])) for r in rows if r["series"] == series)
@@ -57,13 +61,13 @@ def published(figure: str, panel: str, series: str) -> Published:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Ours against the paper's at some iterations.
+    """Our values and the paper's at some iterations of a curve.
 
     Attributes:
-        name: of the curve.
-        iterations: at which, ``(k,)``.
-        ours: for each seed, ``(seeds, k)``.
-        paper: ``(k,)``.
+        name: the name of the curve.
+        iterations: the iterations, ``(k,)``.
+        ours: our values for each seed, ``(seeds, k)``.
+        paper: the values of the paper, ``(k,)``.
     """
 
     name: str
@@ -73,11 +77,11 @@ class Agreement:
 
     @classmethod
     def of(cls, name: str, curve: Published, x: Array, y: Array) -> Agreement:
-        """At 25, 50, 75 and 100 % of the iterations that both reach.
+        """The comparison at 25, 50, 75 and 100 % of the iterations that both curves reach.
 
         Args:
-            name: of the curve.
-            curve: the paper's.
+            name: the name of the curve.
+            curve: the curve of the paper.
             x: our iterations, ``(n,)``.
             y: our values, ``(seeds, n)``.
         """
@@ -87,8 +91,8 @@ class Agreement:
 
     @property
     def lines(self) -> list[str]:
-        """A line for each of the iterations: ours, the paper's, their ratio, the spread of ours,
-        and whether the paper's mean of six seeds is as near as the spread lets expect.
+        """A line for each iteration: our mean, the paper's value, their ratio, and, for several
+        seeds, our relative spread and the difference in units of its expected standard deviation.
         """
         rows = zip(self.iterations, self.ours.T, self.paper, strict=True)
         return [self._line(at, ours, paper) for at, ours, paper in rows]
@@ -99,13 +103,13 @@ class Agreement:
         if len(ours) == 1:
             return text
         spread = float(ours.std(ddof=1))
-        # both are means over seeds, the paper's over six
+        # both values are means over seeds, in the paper over six
         expected = spread * math.sqrt(1 / len(ours) + 1 / 6)
         return f"{text}{spread / mean:9.1%}{(mean - paper) / expected:9.1f}"
 
     @staticmethod
     def head() -> str:
-        """The heads of the columns of `lines`."""
+        """The line with the headings of the columns of `lines`."""
         names = ("iteration", "ours", "paper's", "ratio", "spread", "sigmas")
         widths = (9, 13, 13, 9, 9, 9)
         return f"{'':44}" + "".join(f"{n:>{w}}" for n, w in zip(names, widths, strict=True))

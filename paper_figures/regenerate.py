@@ -1,4 +1,4 @@
-"""From names of figures to files: compute what is missing, then draw."""
+"""Regenerates figures by name: computes the runs that are missing, then draws."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ FIGURES = {name: draw for group in GROUPS.values() for name, draw in group.items
 
 @dataclass(frozen=True)
 class Report:
-    """What came of the figures, on rank 0; nothing elsewhere.
+    """What `regenerate` has done; empty on ranks other than 0.
 
     Attributes:
-        files: the main file of each figure that was drawn, by its name.
-        seconds: that the runs of each figure took, on one core; figures share runs.
-        total: seconds of all runs.
-        agreement: a table of ours against the paper's curves.
-        failures: a sentence for each run that failed.
+        files: the main file of each figure that was drawn, by the name of the figure.
+        seconds: the seconds that the runs of each figure took on one core; figures share runs.
+        total: the seconds of all runs.
+        agreement: a table that compares our curves with the paper's.
+        failures: one sentence for each run that failed.
     """
 
     files: dict[str, Path]
@@ -69,7 +69,7 @@ class Report:
 
 
 def chosen(names: Sequence[str]) -> list[str]:
-    """The figures of names of figures and groups; all where there is none.
+    """The names of figures for names of figures and groups; no name means all figures.
 
     Raises:
         InputError: for an unknown name.
@@ -83,16 +83,17 @@ def chosen(names: Sequence[str]) -> list[str]:
 
 
 def regenerate(names: Sequence[str], scale: Scale, folder: Path) -> Report:
-    """Compute the runs that are not in the folder, and draw. Call it on all ranks.
+    """Compute the runs that the folder does not have yet, and draw. Call it on all ranks.
 
     Args:
-        names: of figures, as in `FIGURES`.
-        scale: how much is done.
-        folder: where the figures go, ``<name>.png`` and others; its folder ``runs`` keeps results.
+        names: the names of figures, as in `FIGURES`.
+        scale: how much is computed.
+        folder: where the figures go, as ``<name>.png`` and others. Its subfolder ``runs`` keeps
+            the results.
 
     Raises:
         Interrupted: as `Runs.results`.
-        InputError: for a folder that cannot be made.
+        InputError: if the folder cannot be made.
     """
     drawings = {name: FIGURES[name](scale) for name in names}
     runs = sorted((r for d in drawings.values() for r in d.runs), key=_work, reverse=True)
@@ -101,7 +102,7 @@ def regenerate(names: Sequence[str], scale: Scale, folder: Path) -> Report:
 
 
 def _work(run: Run) -> float:
-    """What a run costs, roughly: the longest come first, so that ranks end together."""
+    """The approximate cost of a run. Long runs come first, so that all ranks end together."""
     n, dim = run.config.network, run.config.problem.dim
     return n.width * (n.samples if dim > 1 else 1.0) * run.config.problem.t_end / n.step
 

@@ -1,4 +1,4 @@
-"""Section 6.1 of the paper: ReLU features on the circle. One function per figure."""
+"""Figures of section 6.1 of the paper, ReLU features on the circle, with a function for each."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["densities", "distances_by_lambda", "distances_by_width", "gammas", "
            "risks_by_width", "teachers", "two_timescale"]  # fmt: skip
 
 GAMMAS = (10, 100, 1000)
-SHOWN = (0, 100, 1000, 5000, 10000)  # iterations of the densities side by side
+SHOWN = (0, 100, 1000, 5000, 10000)  # iterations at which densities are drawn
 DISTANCES = {TO_TEACHER: "to the teacher", TO_DIFFUSION: "to the diffusion"}
 SMOOTHED = 0.05  # radians: the width of the Gaussian in a density of neurons
 CIRCLE_SHAPE = Circle()
@@ -45,12 +45,12 @@ CIRCLE = Family(
 
 
 def teachers(scale: Scale) -> Still:
-    """Densities of the teachers of three sharpnesses; the paper's curves are below ours."""
+    """Densities of teachers of three sharpnesses, drawn over the paper's curves."""
     return _Teachers(title="Teachers of section 6.1, normalised densities")
 
 
 def risks_by_width(scale: Scale) -> Still:
-    """Reduced risk of four widths, biased and unbiased, lambda = 1e-3."""
+    """Reduced risk for four widths, biased and unbiased, at lambda = 1e-3."""
     rows = [risk_panels(lambda r: CIRCLE.of_widths(scale, RISK, [r], scale.widths))]
     return CurveFigure(
         rows, title=CIRCLE.title("reduced risk", r"$\lambda = 10^{-3}$", scale.note())
@@ -58,7 +58,7 @@ def risks_by_width(scale: Scale) -> Still:
 
 
 def distances_by_width(scale: Scale) -> Still:
-    """Distances to teacher and diffusion of four widths, biased and unbiased, lambda = 1e-3."""
+    """Distances to teacher and diffusion for four widths and both regularisers, lambda = 1e-3."""
     rows = [[
         Panel(title, name,
               CIRCLE.of_widths(scale, name, list(LINES), scale.widths))
@@ -68,7 +68,7 @@ def distances_by_width(scale: Scale) -> Still:
 
 
 def risks_by_lambda(scale: Scale) -> Still:
-    """Reduced risk of four lambdas, biased and unbiased, width 1024."""
+    """Reduced risk for four lambdas, biased and unbiased, at width 1024."""
     rows = [risk_panels(lambda r: CIRCLE.of_lambdas(scale, [r], scale.widths[-1]))]
     return CurveFigure(
         rows, title=CIRCLE.title("reduced risk", f"width {scale.widths[-1]}", scale.note())
@@ -76,7 +76,7 @@ def risks_by_lambda(scale: Scale) -> Still:
 
 
 def distances_by_lambda(scale: Scale) -> Still:
-    """Distances to teacher and diffusion of four lambdas, biased and unbiased, width 1024."""
+    """Distances to teacher and diffusion for four lambdas and both regularisers, width 1024."""
     curves = CIRCLE.of_lambdas(scale, list(LINES), scale.widths[-1])
     rows = [[Panel(title, name, curves) for name, title in DISTANCES.items()]]
     return CurveFigure(
@@ -85,7 +85,7 @@ def distances_by_lambda(scale: Scale) -> Still:
 
 
 def gammas(scale: Scale) -> Still:
-    """Risk and distances for teachers of three sharpnesses, lambda = 1e-4, width 1024."""
+    """Risk and distances for teachers of three sharpnesses, at lambda = 1e-4 and width 1024."""
     curves = [
         CIRCLE.curve(scale, f"$\\gamma$ = {gamma}", k, "-", _sharp(gamma),
                      {"network": {"regularisation": 1e-4}}, width=scale.widths[-1])
@@ -102,7 +102,7 @@ def gammas(scale: Scale) -> Still:
 
 
 def two_timescale(scale: Scale) -> Still:
-    """VarPro against the two-timescale algorithm: risk and distances for three lambdas."""
+    """Risk and distances of VarPro and the two-timescale algorithm for three lambdas."""
     rows = []
     for value in (1e-1, 1e-2, 1e-3):
         curves = [
@@ -159,7 +159,7 @@ class _Teachers(Still):
 
 
 def _sharp(gamma: float) -> Changes:
-    """A teacher of this sharpness."""
+    """The change that sets the sharpness of the teacher."""
     return {"problem": {"teacher": {"gamma": float(gamma)}}}
 
 
@@ -170,11 +170,11 @@ def _teacher(gamma: float, angle: Array) -> Array:
 
 @dataclass(frozen=True)
 class _Densities(Still):
-    """Lines at `SHOWN`, and the paper's.
+    """Densities of diffusion and network at the iterations `SHOWN`, with the paper's curves.
 
     Attributes:
-        networks: a run for each seed.
-        diffusion: its run.
+        networks: the runs of the network, one for each seed.
+        diffusion: the run of the diffusion.
     """
 
     networks: Sequence[Run]
@@ -208,7 +208,7 @@ class _Densities(Still):
         return figure
 
     def _diffusion(self, results: Results, angle: Array) -> Array:
-        """Densities at angles ``(n,)``, ``(shown, n)``."""
+        """The densities ``(shown, n)`` of the diffusion at angles ``(n,)``."""
         data = results[self.diffusion].tree["diffusion"].to_dataset()
         at = CIRCLE_SHAPE.chart(data.node_position.values)[:, 0]
         order = np.argsort(at)
@@ -218,7 +218,10 @@ class _Densities(Still):
         ])  # fmt: skip
 
     def _network(self, results: Results, angle: Array) -> Array:
-        """Mean over the seeds of the smoothed neurons, at those of `SHOWN` that were reached."""
+        """The densities of the smoothed neurons at those of `SHOWN` that were reached.
+
+        They are means over the seeds, ``(reached, n)``, at angles ``(n,)``.
+        """
         data = [results[run].tree["network"].to_dataset() for run in self.networks]
         clock, points = data[0].snapshot_time.values, CIRCLE_SHAPE.unchart(angle[:, None])
         steps = [int(np.argmin(np.abs(clock - k * ITERATION))) for k in SHOWN
@@ -230,7 +233,7 @@ class _Densities(Still):
         ])  # fmt: skip
 
     def agreement(self, results: Results) -> list[str]:
-        """The diffusion against the paper's, which is of first order in space."""
+        """Lines that compare our diffusion with the paper's, which has order 1 in space."""
         lines = []
         for row, k in enumerate(SHOWN):
             paper = published("density_evolution", "ultrafast_diffusion", _name(k))
@@ -240,5 +243,5 @@ class _Densities(Still):
 
 
 def _name(iteration: int) -> str:
-    """The paper's name of a time."""
+    """The name of an iteration in the files with the paper's curves."""
     return f"iteration={iteration} (t={iteration * ITERATION:.4g})"

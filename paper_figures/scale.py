@@ -1,4 +1,4 @@
-"""How much is done for the figures: the paper's full experiments, or a quick look at them."""
+"""How much is computed for the figures: the paper's full experiments, or a quick look."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from uf_diffusion.studies.cache import Run
 
 __all__ = ["ITERATION", "Scale"]
 
-ITERATION = 2.0**-10  # the paper's step: an iteration of its figures in the time t
-# of the snapshots; the first are closer, as things move faster there
+ITERATION = 2.0**-10  # the paper's step: the time t of an iteration in its figures
+# iterations of the first snapshots, which are closer because neurons move faster then
 EARLY = (0, 32, 100, 250, 500)
 WIDTHS = (32, 128, 512, 1024)
 ITERATIONS, QUICK, EVERY = 32_000, 1000, 1000
@@ -20,12 +20,16 @@ ITERATIONS, QUICK, EVERY = 32_000, 1000, 1000
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is done.
+    """How much is computed for a figure.
 
     Attributes:
-        seeds: runs of each network, with other inputs, teachers and initial features.
-        quick: the first 1000 of the paper's 32 000 steps, fewer inputs, smaller networks on T^2.
-        widest: wider networks are left out.
+        seeds: number of runs of each network, with different inputs, teachers and initial features.
+        quick: whether to make only the first 1000 of the paper's 32 000 steps, with fewer inputs,
+            and smaller networks on T^2.
+        widest: the largest width; wider networks are left out.
+
+    Raises:
+        InputError: for ``seeds`` < 1, or a largest width below 32.
     """
 
     seeds: int = 6
@@ -40,44 +44,44 @@ class Scale:
 
     @property
     def iterations(self) -> int:
-        """The length of a run."""
+        """The number of iterations of a run."""
         return QUICK if self.quick else ITERATIONS
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Of the networks on the circle."""
+        """The widths of the networks on the circle."""
         return tuple(width for width in WIDTHS if width <= self.widest)
 
     @property
     def torus_widths(self) -> tuple[int, ...]:
-        """Of the networks on the torus."""
+        """The widths of the networks on the torus."""
         return self.widths[:2] if self.quick else self.widths
 
     @property
     def times(self) -> list[float]:
-        """Of the snapshots, in t."""
+        """The times t of the snapshots, dimensionless."""
         steps = [*EARLY, *range(EVERY, self.iterations + 1, EVERY)]
         return [k * ITERATION for k in steps]
 
     def note(self, drawn: str = "mean and range") -> str:
-        """What a title says about it; ``drawn`` is what it shows of many seeds."""
+        """The part of a title that names steps and seeds; ``drawn`` says how seeds are shown."""
         return f"{self.warning}{self.iterations} steps of $2^{{-10}}$, {self.sample(drawn)}"
 
     def sample(self, drawn: str = "mean and range") -> str:
-        """What a title says about the seeds."""
+        """The part of a title that names the seeds."""
         return "1 seed" if self.seeds == 1 else f"{drawn} of {self.seeds} seeds"
 
     @property
     def warning(self) -> str:
-        """What the title of a quick look begins with."""
+        """The beginning of the title for a quick look, otherwise ""."""
         return "QUICK LOOK: " if self.quick else ""
 
     def runs(self, preset: str, *changes: Changes) -> tuple[Run, ...]:
-        """A run of the paper's length for each seed.
+        """The runs of a network for each seed, with the number of iterations of this scale.
 
         Args:
-            preset: the problem.
-            changes: of the preset.
+            preset: the preset that describes the problem.
+            changes: changes of the preset.
         """
         inputs = 1024 if self.quick else 4096
         common: Changes = {

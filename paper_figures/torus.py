@@ -1,6 +1,6 @@
-"""Appendix B of the paper: radial features on the flat torus. One function per figure.
+"""Figures of appendix B of the paper, radial features on the flat torus, with a function for each.
 
-The paper has no diffusion here; ours is in `diffusion`.
+The paper does not solve the diffusion here; the function `diffusion` compares with ours.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ PIXELS = 161
 
 
 def teacher(scale: Scale) -> Still:
-    """Teacher density and signal, gamma = 100 and two Diracs."""
+    """The teacher density for gamma = 100, and the outputs of this teacher and of two Diracs."""
     return _Teacher(title="Teachers of appendix B on $T^2$, and what they output")
 
 
 def risks_by_width(scale: Scale) -> Still:
-    """Reduced risk of four widths on T^2, biased and unbiased, lambda = 1e-3."""
+    """Reduced risk for four widths on T^2, biased and unbiased, at lambda = 1e-3."""
     widths = scale.torus_widths
     rows = [risk_panels(lambda r: TORUS.of_widths(scale, RISK, [r], widths))]
     return CurveFigure(
@@ -53,7 +53,7 @@ def risks_by_width(scale: Scale) -> Still:
 
 
 def distances_by_width(scale: Scale) -> Still:
-    """Distance to the teacher of four widths on T^2, biased and unbiased, lambda = 1e-3."""
+    """Distance to the teacher for four widths on T^2, biased and unbiased, at lambda = 1e-3."""
     rows = [[
         Panel(regulariser, TO_TEACHER,
               TORUS.of_widths(scale, TO_TEACHER, [regulariser], scale.torus_widths))
@@ -63,7 +63,7 @@ def distances_by_width(scale: Scale) -> Still:
 
 
 def by_lambda(scale: Scale) -> Still:
-    """Risk and distance to the teacher of three lambdas on T^2, width 512."""
+    """Risk and distance to the teacher for three lambdas on T^2, at width 512."""
     width = _swept(scale)
     curves = TORUS.of_lambdas(scale, ["unbiased"], width)
     rows = [[Panel("reduced risk", RISK, curves),
@@ -72,7 +72,7 @@ def by_lambda(scale: Scale) -> Still:
 
 
 def diracs(scale: Scale) -> Still:
-    """On T^2 a teacher of gamma = 100 against one of two Diracs, lambda = 1e-2."""
+    """A teacher with gamma = 100 and one with two Diracs on T^2, at lambda = 1e-2."""
     widths = [width for width in scale.torus_widths if width <= _swept(scale)]
     curves = [
         TORUS.curve(scale, f"M = {width}, {name}", k, line,
@@ -87,7 +87,7 @@ def diracs(scale: Scale) -> Still:
 
 
 def diffusion(scale: Scale) -> Still:
-    """Beyond the paper: distances to the diffusion on T^2, by width and by lambda."""
+    """Distances to the diffusion on T^2 by width and by lambda, which the paper does not have."""
     width = _swept(scale)
     rows = [[
         Panel(r"$\lambda = 10^{-3}$", TO_DIFFUSION,
@@ -100,7 +100,7 @@ def diffusion(scale: Scale) -> Still:
 
 
 def _swept(scale: Scale) -> int:
-    """The width of the sweep over lambda: the widest but for 1024, which costs twice as much."""
+    """The width of the sweep over lambda, at most 512, because 1024 costs twice as much."""
     return min(512, scale.torus_widths[-1])
 
 

@@ -1,4 +1,4 @@
-"""What ``uf-diffusion figures`` does: compute what is missing, draw, and say what came of it."""
+"""The work of ``uf-diffusion figures``: compute what is missing, draw, and print a summary."""
 
 from __future__ import annotations
 
@@ -26,7 +26,18 @@ def draw_figures(
     out: Path | None,
     verbosity: Verbosity,
 ) -> None:
-    """The figures of some names, into a folder."""
+    """Draw figures into a folder, and print how long they took and how they agree with the paper.
+
+    Args:
+        names: names of figures or groups; none means all.
+        quick, widest, seeds: as in `Scale`.
+        out: the folder; None chooses runs/figures or, for a quick look, runs/quick.
+        verbosity: how much to print.
+
+    Raises:
+        InputError: for a mistake in the arguments.
+        RunFailure: if some of the runs failed.
+    """
     scale = Scale(seeds, quick, widest)
     folder = out or Path("runs") / ("quick" if quick else "figures")
     wanted = chosen(names)

@@ -1,4 +1,4 @@
-"""Figures of results: drawn from the result alone, never from a running solver."""
+"""Figures of results. They are drawn from a result alone, never from a running solver."""
 
 from uf_diffusion.plots.figures import draw
 from uf_diffusion.plots.style import save

@@ -1,4 +1,4 @@
-"""A surface in R^3 as a body that a page turns."""
+"""A surface in R^3, drawn as a body that the reader of an HTML page can turn."""
 
 from __future__ import annotations
 
@@ -14,46 +14,48 @@ from uf_diffusion.problem.manifolds import Manifold
 
 __all__ = ["Ball", "ball_of"]
 
-TRIANGLES = 5120  # of a ball
+TRIANGLES = 5120  # least number of triangles of the surface
 
 
 @dataclass(frozen=True, eq=False)
 class Ball:
-    """A closed surface in R^3 as a body, with a density at the nodes of a mesh.
+    """A closed surface in R^3 as a body, coloured by a density at the nodes of a mesh.
 
     Attributes:
-        mesh: of triangles.
-        middle: what lies in front, ``(3,)``, at any distance.
+        mesh: the mesh of triangles.
+        middle: the point ``(3,)`` in whose direction the viewer is; its length does not matter.
+        hint: a sentence for the reader of a page.
+        shows_neurons: whether neurons are drawn on the picture of the diffusion.
     """
 
     mesh: Grid
     middle: Array
     hint = " Turn it with the mouse or a finger."
-    shows_neurons = True  # on the diffusion too: there is room
+    shows_neurons = True  # the picture is large enough
 
     @property
     def pixels(self) -> Array:
-        """``(n, 3)`` the points where `image` wants values."""
+        """The points ``(n, 3)`` at which `image` needs values."""
         return self.mesh.nodes
 
     @property
     def eye(self) -> Array:
-        """From where it is seen, ``(3,)``."""
+        """The position ``(3,)`` of the viewer."""
         length = float(np.linalg.norm(self.middle))
         side = self.middle / length if length > 1e-3 else np.array([1.0, 0.0, 0.0])
         return np.asarray(2.1 * side + [0, 0, 0.45])
 
     def image(self, values: Array) -> Array:
-        """The picture: values ``(n,)``, none below zero."""
+        """The values ``(n,)`` that are drawn: the given ones, with negative ones replaced by 0."""
         return np.maximum(values, 0)
 
     def place(self, points: Array) -> Array:
-        """``(m, 3)`` where points are seen: a little above the surface."""
+        """The positions ``(m, 3)``, just above the surface, where points ``(m, 3)`` are drawn."""
         return 1.012 * points
 
 
 def ball_of(manifold: Manifold, middle: Array) -> Ball | None:
-    """The ball of a surface in R^3 of which there is a built-in mesh; of others nothing."""
+    """The `Ball` of a surface in R^3 with a built-in mesh; None for other manifolds."""
     if (manifold.dim, manifold.ambient) != (2, 3):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Panels of what moves: densities, features and outer weights at some of a result's times."""
+"""Panels that change over time: densities, features and outer weights at some snapshot times."""
 
 from __future__ import annotations
 
@@ -20,16 +20,20 @@ from uf_diffusion.problem.manifolds import Manifold
 
 __all__ = ["Animation", "animation", "density_panels", "density_unit"]
 
-FRAMES = 25  # of an animation, at most
-NODES = 2000  # of a curve that moves, at most
-SHOWN = (1, 99)  # percentiles of the outer weights that an axis must show
-OVERLAID = ("densities", "outer-weights")  # all curves in two panels
+FRAMES = 25  # largest number of frames of an animation
+NODES = 2000  # largest number of points of a curve that moves
+SHOWN = (1, 99)  # percentiles of the outer weights between which an axis shows all
+OVERLAID = ("densities", "outer-weights")  # the panels of an animation in one dimension
 NETWORK = "Network, kernel density estimate"
 
 
 class Animation(NamedTuple):
-    """Panels with a frame for each time, none where the manifold cannot be drawn; and what is left
-    out, and why.
+    """Animated panels.
+
+    Attributes:
+        times: the time of each frame, dimensionless.
+        panels: the panels; empty if the manifold cannot be drawn.
+        note: what is left out and why, in sentences.
     """
 
     times: Sequence[float] = ()
@@ -38,7 +42,7 @@ class Animation(NamedTuple):
 
 
 def animation(result: Shown) -> Animation:
-    """What moves in a result, with as many points as a page can carry."""
+    """The animation of the densities of a result, with few enough points for an HTML page."""
     times = snapshot_times(result)
     if not len(times):
         return Animation()
@@ -60,23 +64,24 @@ def animation(result: Shown) -> Animation:
 
 
 def density_panels(shots: Snapshots, canvas: Any) -> list[Panel]:
-    """Densities and outer weights, as curves where no canvas is given.
+    """Panels of densities and outer weights.
 
     Args:
-        shots: densities at the times of the frames.
-        canvas: where densities of manifolds of more than one axis are shown.
+        shots: the densities at the times of the frames.
+        canvas: a `Chart` or a `Ball`, on which densities are shown as colours. None draws them as
+            curves, for manifolds with one axis.
     """
     return _curves(shots) if canvas is None else _fields(shots, canvas)
 
 
 def density_unit(manifold: Manifold) -> str:
-    """What a density is per, on an axis or a scale of colours."""
+    """The label of an axis or a colour bar for densities, with their unit."""
     per = {1: "length", 2: "area"}.get(manifold.dim, "volume")
     return f"density (per unit {per})"
 
 
 def _curves(shots: Snapshots) -> list[Panel]:
-    """Over the only axis of a manifold: all in one panel, each side alone, the outer weights."""
+    """Curves over the only axis: all densities in one panel, each side alone, outer weights."""
     manifold, d, n = shots.manifold, shots.diffusion, shots.network
     teacher, diffusion, network, rug = _layers(shots)
     said = ["grey: the teacher"] * len(teacher)
@@ -112,7 +117,7 @@ def _curves(shots: Snapshots) -> list[Panel]:
 
 
 def _layers(shots: Snapshots) -> tuple[list[Series], ...]:
-    """Teacher, diffusion, network and features; empty where a side is missing."""
+    """The series of teacher, diffusion, network and features; empty if a side is missing."""
     manifold, network, rug = shots.manifold, [], []
     if shots.network is not None:
         points = along_axis(manifold, 801)
@@ -127,7 +132,7 @@ def _layers(shots: Snapshots) -> tuple[list[Series], ...]:
 
 
 def _nodal(shots: Snapshots, name: str, label: str, colour: str) -> Series:
-    """A variable of the diffusion over the axis."""
+    """A variable of the diffusion as a curve over the only axis."""
     d = shots.diffusion
     assert d is not None
     x, y = by_coordinate(shots.manifold, d.node_position.values, d[name].values)
@@ -136,7 +141,7 @@ def _nodal(shots: Snapshots, name: str, label: str, colour: str) -> Series:
 
 
 def _fields(shots: Snapshots, canvas: Any) -> list[Panel]:
-    """In colours, on one scale; and the neurons' outer weights against the limit's."""
+    """Densities as colours on one scale, and the neurons' outer weights against the limit's."""
     manifold, d, n = shots.manifold, shots.diffusion, shots.network
     dots = () if n is None else tuple(canvas.place(x) for x in n.feature.values)
     white = canvas.shows_neurons and bool(dots)
@@ -165,7 +170,7 @@ def _fields(shots: Snapshots, canvas: Any) -> list[Panel]:
 
 
 def _scatter(shots: Snapshots) -> Panel:
-    """u_i of the neurons against the limit's u where they are."""
+    """The outer weights u_i of the neurons against the limit's u at their features."""
     d, n, grid = shots.diffusion, shots.network, shots.result.grid
     assert d is not None and n is not None
     pairs = zip(d.outer_weight.values, n.feature.values, strict=True)

@@ -1,4 +1,4 @@
-"""Which panels a figure has, and where they stand."""
+"""Chooses the panels of a figure and arranges them in rows."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from uf_diffusion.plots.style import STYLE, NotebookFigure, save
 
 __all__ = ["arranged", "draw"]
 
-COLUMNS = 4  # of a figure, at most
-SIZE = (3.6, 3.3)  # of a panel, inches, for a legend of two lines
-LINE = 0.16  # of a legend, inches
-EARLY = np.array([0.0, 0.05, 0.1, 0.5, 1.0])  # of the last time: where curves are drawn
-GROUPS = ("diffusion", "network", "kernel")  # one of them is in every result
+COLUMNS = 4  # largest number of panels in a row
+SIZE = (3.6, 3.3)  # width and height in inches of a panel with a legend of two lines
+LINE = 0.16  # height in inches of a further line of a legend
+EARLY = np.array([0.0, 0.05, 0.1, 0.5, 1.0])  # default times of curves, relative to the last time
+GROUPS = ("diffusion", "network", "kernel")  # every result has at least one of these groups
 
-type Slot = tuple[Panel, list[int]]  # a panel and which of its frames
+type Slot = tuple[Panel, list[int]]  # a panel and the indices of the frames that are drawn
 
 
 def draw(
@@ -42,7 +42,7 @@ def draw(
     times: float | Sequence[float] | None = None, ax: Axes | None = None,
     style: Mapping[str, Any] | None = None, xscale: str | None = None, yscale: str | None = None,
 ) -> Figure:  # fmt: skip
-    """As `uf_diffusion.draw`, of a `Result`."""
+    """As `uf_diffusion.draw`, for a `Result` only."""
     if all(result.group(name) is None for name in GROUPS):
         raise InputError(
             f"Nothing can be drawn: this is not a result with a group of {', '.join(GROUPS)}."
@@ -65,7 +65,7 @@ def draw(
 
 
 def arranged(rows: Sequence[Sequence[Slot]], title: str = "") -> Figure:
-    """A figure of rows of panels, each as wide as the figure, whatever their number."""
+    """A figure with rows of panels. Each row fills the width, whatever its number of panels."""
     em = matplotlib.rcParams["font.size"] / STYLE["font.size"]
     columns, lines = max(1.4, *map(len, rows)), 0
     figure = NotebookFigure(layout="constrained")
@@ -80,7 +80,7 @@ def arranged(rows: Sequence[Sequence[Slot]], title: str = "") -> Figure:
 
 
 def _styled(style: Mapping[str, Any] | None) -> Any:
-    """Matplotlib with our parameters, and then the caller's."""
+    """A context with the rcParams of `STYLE` and those of the caller, which take precedence."""
     try:
         merged: dict[Any, Any] = {**STYLE, **(style or {})}
         with matplotlib.rc_context(merged):
@@ -92,7 +92,7 @@ def _styled(style: Mapping[str, Any] | None) -> Any:
 
 
 def _groups(result: Shown, names: Sequence[str] | None, times: Any) -> list[list[Panel]]:
-    """The panels of a result: what moves, what is over time, the error budget, eigenvalues."""
+    """The panels of a result in groups: densities, curves over time, error budget, eigenvalues."""
     others = [time_panels(result), budget_panels(result.group("budget")), spectrum_panels(result)]
     if names is not None and set(names) <= {panel.name for group in others for panel in group}:
         return others
@@ -105,7 +105,7 @@ def _groups(result: Shown, names: Sequence[str] | None, times: Any) -> list[list
 
 
 def _nearest(every: Array, times: Any) -> Index:
-    """The snapshots nearest to some times."""
+    """The indices of the snapshots nearest to some times."""
     try:
         wanted = np.atleast_1d(np.asarray(times, dtype=float))
     except (TypeError, ValueError):
@@ -116,7 +116,7 @@ def _nearest(every: Array, times: Any) -> Index:
 
 
 def _named(groups: list[list[Panel]], names: Sequence[str], all_times: bool) -> list[list[Slot]]:
-    """Rows of the panels of these names."""
+    """The panels with these names, in rows."""
     known = {panel.name: panel for group in groups for panel in group}
     for name in names:
         if name not in known:
@@ -129,8 +129,9 @@ def _named(groups: list[list[Panel]], names: Sequence[str], all_times: bool) -> 
 
 
 def _default(groups: list[list[Panel]]) -> list[list[Slot]]:
-    """A row for each group; of maps one for each time where both sides are shown; one row alone for
-    few panels.
+    """All panels, with a row for each group, or a single row if there are few panels.
+
+    Maps of both sides get a row for each time.
     """
     rows: list[list[Slot]] = []
     for group in groups:
@@ -147,7 +148,7 @@ def _default(groups: list[list[Panel]]) -> list[list[Slot]]:
 
 
 def _slots(panel: Panel, all_times: bool) -> list[Slot]:
-    """A panel with the times that it is drawn at; a map once for each."""
+    """The slots of a panel: one for each time if it is a map, otherwise one for several times."""
     count = len(panel.times)
     frames = list(range(count))
     if not panel.moves:
@@ -160,7 +161,7 @@ def _slots(panel: Panel, all_times: bool) -> list[Slot]:
 
 
 def _scaled(panel: Panel, xscale: Any, yscale: Any) -> Panel:
-    """A panel with other scales."""
+    """The panel with other scales of its axes, unless it is a map."""
     for scale in (xscale, yscale):
         if scale not in (None, "log", "linear"):
             raise unknown("scale", str(scale), ("log", "linear"))

@@ -1,4 +1,4 @@
-"""Panels of what a run records over time: distances, risks, bounds and the error budget."""
+"""Panels of curves over time: distances, risks, bounds and the error budget."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from uf_diffusion.results.names import COMPARED, measured
 
 __all__ = ["budget_panels", "time_panels"]
 
-LEAST = 1e-7  # entry of a budget that is shown
+LEAST = 1e-7  # smallest entry of a budget that is shown
 WHOLE = "network to diffusion"
 
 
 def time_panels(result: Shown) -> list[Panel]:
-    """Distances, risks, bounds, the approach to equilibrium: those that the result has."""
+    """The panels of distances, risks, bounds and the approach to equilibrium that apply."""
     diffusion, network = result.group("diffusion"), result.group("network")
     comparison, panels = result.group("comparison"), []
     if comparison is not None and measured(comparison):
@@ -31,7 +31,7 @@ def time_panels(result: Shown) -> list[Panel]:
 
 
 def budget_panels(budget: xr.Dataset | None) -> list[Panel]:
-    """The entries of the error budget over time, and at the end; nothing where there is none."""
+    """The panels of the error budget over time and at the last time; empty without a budget."""
     return [] if budget is None else [_budget_over_time(budget), _budget_end(budget)]
 
 
@@ -72,7 +72,7 @@ def _bounds(diffusion: xr.Dataset) -> Panel:
 
 
 def _equilibrium(diffusion: xr.Dataset) -> Panel:
-    """The range of mu / nu; once it is small, the theory's decay through its last value."""
+    """The range of mu / nu over time, with the predicted decay if the range becomes small."""
     spread = diffusion.max_ratio.values - diffusion.min_ratio.values
     series = [Series(diffusion.time.values, spread, "max μ/ν̄ − min μ/ν̄", BLUE)]
     said = "max μ/ν̄ − min μ/ν̄: 0 in equilibrium."
@@ -84,8 +84,9 @@ def _equilibrium(diffusion: xr.Dataset) -> Panel:
 
 
 def _last_decay(diffusion: xr.Dataset) -> tuple[Array, Array] | None:
-    """Times and the theory's decay exp(-f''(1) lambda_1 t) through the last range of the ratio;
-    nothing where that is large, or the rate not known.
+    """Times, and the predicted decay exp(-f''(1) lambda_1 t) through the last range of mu / nu.
+
+    None if this range is not small, or the rate is not known.
     """
     rate = diffusion.attrs.get("decay_rate")
     spread = float(diffusion.max_ratio[-1] - diffusion.min_ratio[-1])
@@ -97,7 +98,7 @@ def _last_decay(diffusion: xr.Dataset) -> tuple[Array, Array] | None:
 
 
 def _entries(budget: xr.Dataset) -> tuple[list[str], list[str], Array, Array]:
-    """Names and colours of the entries, their values ``(entries, times)``, and the whole."""
+    """Names and colours of the entries, their values ``(entries, times)``, and the total."""
     names = [str(name) for name in budget.source.values]
     colours = [PALETTE[k % len(PALETTE)] for k in range(len(names))]
     return names, colours, budget.contribution.values, budget.total.values

@@ -1,4 +1,4 @@
-"""Pictures in the plane of a chart: S^2 and tori of two and more dimensions."""
+"""Maps of densities in the plane of a chart, for S^2 and tori of two and more dimensions."""
 
 from __future__ import annotations
 
@@ -15,32 +15,34 @@ from uf_diffusion.problem.manifolds import Manifold
 
 __all__ = ["MOST_AXES", "Chart", "density_scale"]
 
-MOST_AXES = 4  # of a map: averages over more than two further ones take too many points
+MOST_AXES = 4  # largest dimension of a map; to average over more axes takes too many points
 
 
 @dataclass(frozen=True)
 class Chart:
-    """Pictures in a manifold's chart: its first two axes, averaged over further ones.
+    """Maps in the first two axes of a manifold's chart, averaged over the other axes.
 
     Attributes:
-        manifold: has two axes at least.
-        fine, coarse: pixels along each of the first two axes, and along each further one.
+        manifold: a manifold with at least two axes.
+        fine, coarse: number of pixels along each of the first two axes, and along each other axis.
+        hint: a sentence for the reader of a page.
+        shows_neurons: whether neurons are drawn on the picture of the diffusion.
     """
 
     manifold: Manifold
     fine: int = 121
     coarse: int = 16
-    hint = ""  # how a page's reader moves it
-    shows_neurons = False  # on the diffusion
+    hint = ""
+    shows_neurons = False
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Pixels along each axis."""
+        """The number of pixels along each axis."""
         return (self.fine, self.fine) + (self.coarse,) * (len(self.manifold.axes) - 2)
 
     @cached_property
     def centres(self) -> list[Array]:
-        """Of the pixels, along each axis."""
+        """The coordinates of the centres of the pixels, ``(pixels,)`` for each axis."""
         return [
             a.low + a.length * (np.arange(n) + 0.5) / n
             for a, n in zip(self.manifold.axes, self.shape, strict=True)
@@ -48,20 +50,20 @@ class Chart:
 
     @cached_property
     def pixels(self) -> Array:
-        """``(n, ambient)`` the points where `image` wants values."""
+        """The points ``(n, ambient)`` at which `image` needs values."""
         mesh = np.stack(np.meshgrid(*self.centres, indexing="ij"), axis=-1)
         return self.manifold.unchart(mesh.reshape(-1, len(self.shape)))
 
     def image(self, values: Array) -> Array:
-        """The picture, rows from below, of values ``(n,)`` at the pixels."""
+        """The picture ``(fine, fine)``, lowest row first, of values ``(n,)`` at the pixels."""
         return np.asarray(values.reshape(*self.shape[:2], -1).mean(axis=2).T)
 
     def place(self, points: Array) -> Array:
-        """``(m, 2)`` where points ``(m, ambient)`` are seen."""
+        """The positions ``(m, 2)`` where points ``(m, ambient)`` are drawn."""
         return self.manifold.chart(points)[:, :2]
 
     def show(self, ax: Axes, image: Array, norm: PowerNorm) -> AxesImage:
-        """Draw a picture and label its axes; equal lengths where both axes are of one kind."""
+        """Draw a picture and label its axes, with equal scales if both axes have one length."""
         a, b = self.manifold.axes[:2]
         ax.set(xlabel=a.label, ylabel=b.label)
         return ax.imshow(
@@ -71,5 +73,5 @@ class Chart:
 
 
 def density_scale(top: float | None) -> PowerNorm:
-    """Colours of densities from 0 to ``top``, finer where they are small."""
+    """The scale of colours for densities from 0 to ``top``: the colour follows the square root."""
     return PowerNorm(0.5, vmin=0, vmax=top)

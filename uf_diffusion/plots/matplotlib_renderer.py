@@ -1,4 +1,4 @@
-"""Panels as matplotlib draws them: still, one colour for each time."""
+"""Draws panels with matplotlib, as still pictures with a colour for each time."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 
 def draw_panel(ax: Axes, panel: Panel, frames: Sequence[int] = (-1,)) -> int:
-    """Draw a panel; the number of lines of its legend.
+    """Draw a panel, and return the number of lines of its legend.
 
     Args:
-        ax: where.
-        panel: what.
-        frames: which of its frames; of a field the last of these only.
+        ax: the axes to draw into.
+        panel: the panel.
+        frames: the indices of the frames to draw; a `Field` shows only the last of them.
 
     Raises:
-        InputError: for a logarithmic axis of values that are not positive.
+        InputError: if an axis is logarithmic and has no positive values.
     """
     at = [panel.times[k] for k in frames] if panel.moves else []
     ax.set(title=panel.title + (f", t = {at[0]:.3g}" if len(at) == 1 else ""),
@@ -62,7 +62,7 @@ def draw_panel(ax: Axes, panel: Panel, frames: Sequence[int] = (-1,)) -> int:
 
 
 def _series(ax: Axes, panel: Panel, series: Series, frames: Sequence[int]) -> None:
-    """A series, or one for each time where it moves."""
+    """Draw a series: once, or once for each frame if it moves."""
     if not series.frames:
         _line(ax, series, *series.at(0), series.label, series.colour)
     elif len(frames) == 1:
@@ -97,7 +97,10 @@ def _field(ax: Axes, field: Field, frame: int) -> None:
 
 
 def _set_axis(ax: Axes, name: Literal["x", "y"], axis: Axis, panel: Panel, fewer: bool) -> None:
-    """Scale, ends and ticks; the ends are the data's where those are for more times."""
+    """Set the scale, ends and ticks of an axis.
+
+    If fewer times are drawn than the panel's ends are made for, the data set the ends.
+    """
     if axis.scale == "log":
         if not panel.positive(name).size:
             raise InputError(
@@ -112,7 +115,7 @@ def _set_axis(ax: Axes, name: Literal["x", "y"], axis: Axis, panel: Panel, fewer
 
 
 def log_ticks(axis: Any) -> None:
-    """Few and plain labels of a logarithmic axis, however short it is."""
+    """Label a logarithmic axis with a few plain numbers, however short it is."""
     low, high = sorted(axis.get_view_interval())
     decades = math.log10(high / low)
     if decades >= 3:
@@ -128,7 +131,7 @@ def log_ticks(axis: Any) -> None:
 
 
 def _plain(value: float, _: Any = None) -> str:
-    """A number with as many digits as it needs, or as a small multiple of a power of ten."""
+    """A number as plain digits, or as a multiple of a power of ten if it is small or large."""
     if value == 0 or 1e-3 <= abs(value) < 1e5:
         return f"{value:.10g}"
     digits, power = f"{value:.10e}".split("e")
@@ -137,11 +140,13 @@ def _plain(value: float, _: Any = None) -> str:
 
 
 def legend_below(ax: Axes) -> int:
-    """A legend below the axis label, where it hides nothing, if anything has a label; its lines."""
+    """Draw a legend below the axis label if anything is labelled; return its number of lines."""
     handles, labels = ax.get_legend_handles_labels()
     if not handles:
         return 0
-    drop = 3.4 * matplotlib.rcParams["font.size"] / 72  # inches: of the ticks and the label
+    drop = (
+        3.4 * matplotlib.rcParams["font.size"] / 72
+    )  # height in inches of the ticks and the label
     figure: Any = ax.figure
     below = ax.transAxes + ScaledTranslation(0, -drop, figure.dpi_scale_trans)
     columns = 1 if max(map(len, labels)) > 30 else 2 if max(map(len, labels)) > 11 else 3

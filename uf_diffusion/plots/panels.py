@@ -1,8 +1,7 @@
-"""What a panel shows: plain values, which one renderer turns into matplotlib's and another into
-plotly's.
+"""Descriptions of panels as plain values, which are drawn by a matplotlib and a plotly renderer.
 
-Texts are Unicode; between dollar signs ``_`` and ``^`` set one letter lower or higher. What moves
-has one row for each of the panel's times.
+Texts are Unicode; between dollar signs ``_`` and ``^`` make the next letter a subscript or a
+superscript. Data that change over time have one row for each of the panel's times (a frame).
 """
 
 from __future__ import annotations
@@ -26,10 +25,14 @@ type Kind = Literal["line", "thick", "thin", "dashed", "dotted", "marked", "poin
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis: its label with the unit, its scale, and its ends where the data do not set them.
+    """An axis of a panel.
 
     Attributes:
-        all_times: whether the ends fit all times, so that a picture of fewer may set its own.
+        label: the label, with the unit.
+        scale: "linear" or "log".
+        low, high: the ends of the axis; None lets the data choose.
+        all_times: whether the ends are made for all times, so that a picture with fewer times may
+            choose others.
     """
 
     label: str
@@ -41,7 +44,15 @@ class Axis:
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """Points ``(n,)`` or, where it moves, ``(times, n)``; of a rug, x alone counts."""
+    """A curve or a set of points.
+
+    Attributes:
+        x, y: coordinates ``(n,)``, or ``(times, n)`` if they change over time. A rug, which marks
+            points by ticks on the axis, uses only x.
+        label: the label in the legend.
+        colour: the colour.
+        kind: how the series is drawn.
+    """
 
     x: Array
     y: Array
@@ -51,18 +62,18 @@ class Series:
 
     @property
     def frames(self) -> int:
-        """How many rows it has; 0 where it does not move."""
+        """The number of frames; 0 if the series does not change over time."""
         return max((len(a) for a in (self.x, self.y) if a.ndim == 2), default=0)
 
     def at(self, k: int) -> tuple[Array, Array]:
-        """The points of a frame."""
+        """The coordinates x and y, each ``(n,)``, of frame ``k``."""
         x, y = (a[k] if a.ndim == 2 else a for a in (self.x, self.y))
         return x, y
 
 
 @dataclass(frozen=True, eq=False)
 class Bars:
-    """Horizontal bars, the first one on top."""
+    """Horizontal bars, the first one on top, with names, values ``(bars,)`` and colours."""
 
     names: tuple[str, ...]
     values: Array
@@ -71,15 +82,15 @@ class Bars:
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """A density on a surface or a map, in colours from 0 to ``top``; its points in white.
+    """A density on a surface or a map, shown by colours, with points in white.
 
     Attributes:
-        canvas: a `uf_diffusion.plots.maps.Chart`, or a `uf_diffusion.plots.ball.Ball`.
-        images: of the canvas, one or one for each time.
-        top: the end of the colours, that of the square root in the middle.
-        label: of the colours.
+        canvas: a `uf_diffusion.plots.maps.Chart` or a `uf_diffusion.plots.ball.Ball`.
+        images: what the canvas's `image` returns, for one time or for each time.
+        top: the density at the end of the scale of colours, which follows the square root.
+        label: the label of the colour bar.
         moving: whether there is an image for each time.
-        points: places on the canvas ``(m, 2 or 3)``, one array for each time, or none.
+        points: positions on the canvas, an array ``(m, 2)`` or ``(m, 3)`` for each time, or empty.
     """
 
     canvas: Any
@@ -91,23 +102,23 @@ class Field:
 
     @property
     def frames(self) -> int:
-        """How many images it has; 0 where it does not move."""
+        """The number of frames; 0 if the field does not change over time."""
         return len(self.images) if self.moving else 0
 
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """One picture.
+    """A picture with two axes.
 
     Attributes:
-        name: by which it is asked for; letters and hyphens.
-        title: above it.
-        x, y: its axes.
-        layers: what is drawn, the first one lowest.
-        caption: what is to be seen, in a sentence or two.
-        times: of the frames of what moves, dimensionless.
-        together: at how many of them a still picture is clear.
-        wide: whether it takes a row of its own where there are several.
+        name: the name of letters and hyphens by which a caller chooses it.
+        title: the title above it.
+        x, y: the axes.
+        layers: what is drawn; later layers cover earlier ones.
+        caption: one or two sentences on what it shows.
+        times: the times of the frames, dimensionless.
+        together: how many frames a still picture can show at once and stay clear.
+        wide: whether it gets a row of its own on a page.
     """
 
     name: str
@@ -122,16 +133,16 @@ class Panel:
 
     @property
     def moves(self) -> bool:
-        """Whether it shows one time or another."""
+        """Whether any layer changes over time."""
         return any(not isinstance(layer, Bars) and layer.frames for layer in self.layers)
 
     @property
     def is_map(self) -> bool:
-        """Whether its axes are those of a place, and a picture of it shows one time."""
+        """Whether it shows a field, so that a still picture can show only one time."""
         return any(isinstance(layer, Field) for layer in self.layers)
 
     def positive(self, axis: Literal["x", "y"]) -> Array:
-        """All values above 0 that its series and bars have along an axis."""
+        """All finite values above 0, ``(n,)``, that its series and bars have along an axis."""
         found = [np.empty(0)]
         found += [np.ravel(getattr(s, axis)) for s in self.layers if isinstance(s, Series)]
         found += [b.values for b in self.layers if isinstance(b, Bars) and axis == "x"]
@@ -140,12 +151,12 @@ class Panel:
 
 
 def evenly(count: int, most: int) -> Index:
-    """At most so many of ``count`` indices, evenly, the first and the last among them."""
+    """At most ``most`` evenly spaced indices below ``count``, with the first and the last."""
     return np.unique(np.rint(np.linspace(0, count - 1, min(count, most))).astype(np.int64))
 
 
 def scale_of(values: Iterable[Array]) -> Scale:
-    """Logarithmic for positive values that span a factor of 3 or more."""
+    """The scale for some values: logarithmic if they are positive and span more than a factor 3."""
     found = np.concatenate([np.ravel(a) for a in values])
     found = found[np.isfinite(found)]
     low, high = found.min(initial=math.inf), found.max(initial=0.0)
@@ -153,7 +164,7 @@ def scale_of(values: Iterable[Array]) -> Scale:
 
 
 def fitted(label: str, values: Array) -> Axis:
-    """An axis that shows all these values, with a little room at both ends."""
+    """An axis that shows all these values, with some room at both ends."""
     scale = scale_of([values])
     shown = np.log10(values) if scale == "log" else values
     room = 0.04 * float(np.ptp(shown)) + 1e-3

@@ -1,6 +1,6 @@
-"""Panels as plotly draws them for a page: what moves has a frame for each time.
+"""Draws panels with plotly for an HTML page, with a frame for each time.
 
-A figure is complete in itself: no text is TeX, nothing is fetched when it is shown.
+The figures work offline: no text is TeX, and nothing is loaded when they are shown.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from uf_diffusion.plots.style import DARK, PALE
 
 __all__ = ["plotly_figure"]
 
-POINTS = 2000  # of a curve, at most
-# finer where densities are small: the colour is that of the square root
+POINTS = 2000  # largest number of points of a curve
+# the colour follows the square root of the density, which shows small densities better
 VIRIDIS = [[s * s, to_hex(matplotlib.colormaps["viridis"](s))] for s in np.linspace(0, 1, 33)]
 LINES: dict[str, dict[str, Any]] = {
     "line": {"width": 2}, "marked": {"width": 2}, "thick": {"width": 5}, "thin": {"width": 1.5},
@@ -33,13 +33,13 @@ MARKERS: dict[str, dict[str, Any]] = {
     "crosses": {"symbol": "x", "size": 6},
     "rug": {"symbol": "line-ns-open", "size": 9, "opacity": 0.5},
 }
-RUG = 0.05  # below zero, a share of the axis
+RUG = 0.05  # distance of a rug below zero, relative to the length of the axis
 
-type Trace = tuple[Any, list[dict[str, Any]]]  # as it begins, and what its frames change
+type Trace = tuple[Any, list[dict[str, Any]]]  # a plotly trace, and what each frame changes
 
 
 def plotly_figure(panel: Panel) -> Any:
-    """The figure of a panel; the names of its frames count its times from 0."""
+    """The plotly figure of a panel. Its frames are named "0", "1", ... in order of time."""
     figure, moving, changes = _blank(panel), [], []
     for layer in panel.layers:
         for trace, frames in _traces(panel, layer):
@@ -92,7 +92,7 @@ def _look(series: Series) -> dict[str, Any]:
 
 
 def _images(field: Field, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """What a trace of a field begins with, and its frames."""
+    """The first image of a field, and its frames, as properties of a trace."""
     rows = [{name: _single(image)} for image in field.images]
     return rows[0], rows if field.moving else []
 
@@ -133,7 +133,7 @@ def _colour_bar(field: Field) -> dict[str, Any]:
 
 
 def _blank(panel: Panel) -> Any:
-    """A white card with dark text, and without traces."""
+    """The figure of a panel with its layout, but without traces."""
     named = sum(isinstance(s, Series) and bool(s.label) for s in panel.layers)
     plain = all(isinstance(s, Series) for s in panel.layers)
     height = (430 if panel.moves or not plain else 340) + 20 * max(0, named - 4)
@@ -179,7 +179,7 @@ def _axis(panel: Panel, name: Literal["x", "y"]) -> dict[str, Any]:
 
 
 def _scene(field: Field) -> dict[str, Any]:
-    """Axes from -1 to 1."""
+    """The layout of a three-dimensional picture, with axes from -1 to 1."""
     axis = {"range": [-1.05, 1.05], "tickvals": [-1, 0, 1], "showbackground": False,
             "gridcolor": PALE, "zerolinecolor": PALE, "showspikes": False}  # fmt: skip
     named = {f"{a}axis": axis | {"title": {"text": f"ω<sub>{a}</sub>"}} for a in "xyz"}
@@ -189,12 +189,12 @@ def _scene(field: Field) -> dict[str, Any]:
 
 
 def _single(values: Any) -> Any:
-    """Single precision: half the bytes, and more than a screen shows."""
+    """The values in single precision, which is enough for a screen and halves the file."""
     return np.asarray(values, dtype=np.float32)
 
 
 def _html(text: str) -> str:
-    """A text of a panel in plotly's markup."""
+    """A text of a panel, with its subscripts and superscripts, in plotly's HTML."""
     parts = text.split("$")
     parts[1::2] = [re.sub(r"\^(\w)", r"<sup>\1</sup>", re.sub(r"_(\w)", r"<sub>\1</sub>", part))
                    for part in parts[1::2]]  # fmt: skip

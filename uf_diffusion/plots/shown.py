@@ -1,4 +1,4 @@
-"""What a picture needs to know of a result."""
+"""The properties of a result that pictures use."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ __all__ = ["Shown"]
 
 
 class Shown(Protocol):
-    """A result, as pictures see it; `uf_diffusion.runs.result.Result` is one."""
+    """A result as pictures use it, such as a `uf_diffusion.runs.result.Result`."""
 
     @property
     def title(self) -> str:
-        """What was run, in a line."""
+        """A title that says what was run."""
         ...
 
     @property
     def manifold_name(self) -> str:
-        """Of the feature space, in sentences."""
+        """The name of the feature space."""
         ...
 
     @property
@@ -33,5 +33,5 @@ class Shown(Protocol):
         ...
 
     def group(self, name: str) -> xr.Dataset | None:
-        """A group such as "diffusion" or "network", where it is there."""
+        """The group with a name such as "diffusion" or "network"; None if there is none."""
         ...

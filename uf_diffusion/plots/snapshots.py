@@ -1,4 +1,4 @@
-"""Densities of both sides of a result at some of its times, at any points of the manifold."""
+"""Densities of the diffusion and the network at some snapshot times, at any points."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from uf_diffusion.problem.manifolds import Manifold
 
 __all__ = ["Snapshots", "along_axis", "by_coordinate", "neuron_density", "snapshot_times"]
 
-NEURONS = 2000  # in a picture, at most
+NEURONS = 2000  # largest number of neurons in a picture
 ROOT_TWO_PI = math.sqrt(2 * math.pi)
 
 
@@ -24,11 +24,11 @@ class Snapshots:
     """A result at some of its snapshot times.
 
     Attributes:
-        result: whose they are.
-        times: dimensionless.
-        left_out: how many snapshots are not among them.
-        diffusion, network: the result's groups at these times, those that it has.
-        every: one neuron in so many is kept.
+        result: the result.
+        times: the chosen times, dimensionless.
+        left_out: number of snapshots that are not chosen.
+        diffusion, network: the groups of the result at these times; None if it has no such group.
+        every: every how many neurons one is kept.
     """
 
     result: Shown
@@ -40,7 +40,7 @@ class Snapshots:
 
     @staticmethod
     def of(result: Shown, snapshots: Index) -> Snapshots:
-        """Of a result with at least one side, at snapshots of these numbers."""
+        """The snapshots with these indices, of a result with a diffusion or a network."""
         diffusion, network = result.group("diffusion"), result.group("network")
         times, every = snapshot_times(result), 1
         if network is not None:
@@ -55,7 +55,7 @@ class Snapshots:
 
     @property
     def nodes(self) -> int:
-        """How many the diffusion has."""
+        """The number of nodes of the diffusion; 0 without a diffusion."""
         return 0 if self.diffusion is None else int(self.diffusion.sizes["node"])
 
     @property
@@ -65,13 +65,16 @@ class Snapshots:
         return found
 
     def interpolated(self, name: str, points: Array) -> Array:
-        """A variable of the diffusion at points, ``(times, n)``, or ``(1, n)`` of a constant."""
+        """A variable of the diffusion at points ``(n, ambient)``.
+
+        The shape is ``(times, n)``, or ``(1, n)`` if the variable does not depend on time.
+        """
         assert self.diffusion is not None
         rows = np.atleast_2d(self.diffusion[name].values)
         return np.array([self.result.grid.interpolate(row, points) for row in rows])
 
     def estimates(self, points: Array) -> Array:
-        """Densities of the neurons at points, ``(times, n)``."""
+        """Estimated densities ``(times, n)`` of the neurons at points ``(n, ambient)``."""
         assert self.network is not None
         masses = self.network.neuron_mass.values
         features = self.network.feature.values
@@ -79,7 +82,10 @@ class Snapshots:
 
     @property
     def middle(self) -> Array:
-        """Of the teacher where it is known, or else of the neurons at the end, ``(ambient,)``."""
+        """The mean position ``(ambient,)`` of the teacher.
+
+        Without a diffusion it is the mean of the neurons at the last time.
+        """
         if (d := self.diffusion) is not None:
             mass = d.teacher.values * d.node_measure.values
             return np.asarray(mass @ d.node_position.values / mass.sum())
@@ -87,7 +93,7 @@ class Snapshots:
         return np.asarray(self.network.feature.values[-1].mean(axis=0))
 
     def note(self, points: int) -> str:
-        """What is not shown, and what is not as it was computed."""
+        """Sentences on what is left out or changed if densities are shown at ``points`` points."""
         count = len(self.times) + self.left_out
         said = {
             f"Densities computed at {self.nodes} nodes are shown by {points} points.":
@@ -100,7 +106,10 @@ class Snapshots:
 
 
 def snapshot_times(result: Shown) -> Array:
-    """Of all snapshots of a result, which are those of both sides; none without sides."""
+    """The times ``(snapshots,)`` of all snapshots of a result, dimensionless.
+
+    They are the same for the diffusion and the network; the array is empty without either.
+    """
     for name in ("diffusion", "network"):
         if (side := result.group(name)) is not None:
             return np.asarray(side.snapshot_time.values)
@@ -108,14 +117,14 @@ def snapshot_times(result: Shown) -> Array:
 
 
 def by_coordinate(manifold: Manifold, nodes: Array, values: Array) -> tuple[Array, Array]:
-    """The nodes' first chart coordinates in increasing order, and values ``(..., nodes)`` so."""
+    """The first chart coordinates of nodes and values ``(..., nodes)``, sorted by coordinate."""
     x = manifold.chart(nodes)[:, 0]
     order = np.argsort(x)
     return x[order], values[..., order]
 
 
 def along_axis(manifold: Manifold, n: int) -> Array:
-    """``(n, ambient)`` points evenly along the whole of a manifold's only axis."""
+    """``n`` evenly spaced points ``(n, ambient)`` along the only axis of a manifold."""
     axis = manifold.axes[0]
     return manifold.unchart(np.linspace(axis.low, axis.high - 1e-9 * axis.length, n)[:, None])
 
@@ -123,11 +132,19 @@ def along_axis(manifold: Manifold, n: int) -> Array:
 def neuron_density(
     manifold: Manifold, feature: Array, mass: Array, points: Array, width: float | None = None
 ) -> Array:
-    """A kernel density estimate of neurons at points ``(n, ambient)``, with Gaussians of the chord.
+    """A kernel density estimate of neurons, with Gaussians of the chord distance.
 
-    Where no width is given, each neuron has its own, below which about sqrt(n) neurons are: it
-    falls with the square root of a first estimate of the density (Abramson 1982), so that peaks
-    keep their height and flat parts are smooth.
+    Args:
+        manifold: the manifold.
+        feature: the features of the neurons, ``(M, ambient)``.
+        mass: the masses of the neurons, ``(M,)``.
+        points: the points ``(n, ambient)`` at which the density is estimated.
+        width: the width of the Gaussians, a length. If it is not given, each neuron has its own,
+            inversely proportional to the square root of a first estimate of the density (Abramson,
+            Ann. Statist. 10, 1982), so that peaks keep their height and flat parts are smooth.
+
+    Returns:
+        The density ``(n,)``, per unit volume.
     """
     mass = mass / mass.sum()
     if width is not None:
@@ -136,7 +153,7 @@ def neuron_density(
     width = (manifold.volume / (3 * dim**2 * math.sqrt(n))) ** (1 / dim)
     first = _gaussians(manifold, feature, mass, feature, width)
     relative = np.sqrt(math.exp(mass @ np.log(first)) / first)
-    step = np.rint(4 * np.log2(relative)).astype(int)  # few widths: each is one sum
+    step = np.rint(4 * np.log2(relative)).astype(int)  # few different widths, as each takes one sum
     parts = (
         _gaussians(manifold, feature[step == s], mass[step == s], points, width * 2.0 ** (s / 4))
         for s in np.unique(step)

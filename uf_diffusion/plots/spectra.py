@@ -1,4 +1,4 @@
-"""Panels of eigenvalues: of the kernel and of the weighted Laplacian."""
+"""Panels of the eigenvalues of the kernel and of the weighted Laplacian."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["spectrum_panels"]
 
 
 def spectrum_panels(result: Shown) -> list[Panel]:
-    """The kernel's eigenvalues, the weighted Laplacian's, and its first eigenfunctions."""
+    """The panels of both kinds of eigenvalues, and of the first eigenfunctions of the Laplacian."""
     kernel, spectrum = result.group("kernel"), result.group("spectrum")
     panels = [] if kernel is None else [_kernel(kernel)]
     if spectrum is None:

@@ -1,4 +1,4 @@
-"""Colours and sizes, and how a figure becomes a file or is shown in a notebook."""
+"""Colours and sizes of figures; figures as files and in notebooks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from uf_diffusion.core.files import appearing
 __all__ = ["BLUE", "DARK", "GREEN", "GREY", "ORANGE", "PALE", "PALETTE", "STYLE",
            "NotebookFigure", "save"]  # fmt: skip
 
-# Okabe and Ito's colours, told apart by all readers
+# the colours of Okabe and Ito, which colour-blind readers can tell apart
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8c8c8c"
 PALETTE = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", GREY, "#F0E442")
 DARK, PALE = "#24292f", "#d4d7dc"
@@ -41,6 +41,10 @@ class NotebookFigure(Figure):
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure; the file appears under its name once it is complete."""
+    """Write a figure in the format of the path's suffix; the file appears only when complete.
+
+    Raises:
+        Unwritable: if the file cannot be written.
+    """
     with appearing(path) as partial:
         figure.savefig(partial, format=path.suffix[1:], dpi=STYLE["savefig.dpi"])
