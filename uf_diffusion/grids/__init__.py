@@ -1,1 +1,1 @@
-"""Meshes as numpy arrays: circle, sphere, tori, and those of files; interpolation on them."""
+"""Meshes of the circle, the sphere and tori as numpy arrays, mesh files, and interpolation."""

@@ -1,7 +1,7 @@
-"""What a grid is: nodes and cells of a mesh in numpy alone, and how grids contain coarser ones.
+"""Grids: nodes and cells of a mesh as numpy arrays, and the nesting of a grid and a coarser one.
 
-A grid is deterministic: it can be rebuilt anywhere from its few numbers, so values at its nodes
-(in its own numbering) mean the same on any number of ranks and without DOLFINx.
+A built-in grid is determined by a few numbers, so the numbering of its nodes is the same on any
+number of ranks and without DOLFINx.
 """
 
 from __future__ import annotations
@@ -21,81 +21,84 @@ class Grid(Protocol):
     """A simplicial mesh of a manifold."""
 
     @property
-    def manifold(self) -> Any: ...
+    def manifold(self) -> Any:
+        """The manifold of which this is a mesh."""
+        ...
+
     @property
     def nodes(self) -> Array:
-        """``(n, ambient)`` points on the manifold."""
+        """The nodes, points ``(n, ambient)`` on the manifold."""
         ...
 
     @property
     def degree(self) -> int:
-        """Degree of the element whose nodes these are."""
+        """The degree of the finite element to which the nodes belong."""
         ...
 
     @property
     def built_in(self) -> bool:
-        """Whether a few numbers make it again; a mesh from a file has to be kept."""
+        """Whether a few numbers determine the grid; else, for a mesh file, it must be stored."""
         ...
 
     @property
     def spacing(self) -> float:
-        """Longest edge, in the manifold's unit of length."""
+        """The length of the longest edge, in the manifold's unit of length."""
         ...
 
     @property
     def cells(self) -> Index:
-        """``(cells, dim + 1)`` node numbers of the corners."""
+        """The node numbers of the corners of each cell, ``(cells, dim + 1)``."""
         ...
 
     @property
     def node_count(self) -> int:
-        """The number of nodes, known before they are built."""
+        """The number of nodes, computed without building them."""
         ...
 
     @property
     def cell_count(self) -> int:
-        """The number of cells, likewise."""
+        """The number of cells, computed without building them."""
         ...
 
     def locate(self, points: Array) -> tuple[Index, Array]:
-        """The corners of the cells around points ``(m, ambient)``, and barycentric coordinates
-        in them, both ``(m, dim + 1)``.
+        """The corners of the cells that contain points ``(m, ambient)``, and the barycentric
+        coordinates of the points, both ``(m, dim + 1)``.
         """
         ...
 
     def basis(self, points: Array) -> tuple[Index, Array]:
-        """The numbers of the nodes around points ``(m, ambient)`` and the values of their basis
-        functions there, both ``(m, nodes of an element)``.
+        """The nodes of the cells that contain points ``(m, ambient)``, and the values of their
+        basis functions at the points, both ``(m, nodes of an element)``.
         """
         ...
 
     def interpolate(self, values: Array, points: Array) -> Array:
-        """Interpolation of nodal values ``(n,)`` at points ``(m, ambient)``."""
+        """Interpolate nodal values ``(n,)`` at points ``(m, ambient)``; returns ``(m,)``."""
         ...
 
     def between(self, corners: Index, shares: Array) -> Array:
-        """Points of the manifold from barycentric coordinates.
+        """Points ``(m, ambient)`` of the manifold with given barycentric coordinates.
 
         Args:
-            corners: node numbers ``(m, dim + 1)``.
-            shares: rows that sum to 1, likewise.
+            corners: node numbers of the cells' corners, ``(m, dim + 1)``.
+            shares: barycentric coordinates ``(m, dim + 1)``; each row sums to 1.
         """
         ...
 
     def coarser(self) -> Nesting | None:
-        """The next coarser grid of a hierarchy, if there is one."""
+        """The next coarser grid of the hierarchy; None if there is none."""
         ...
 
 
 class Interpolating(ABC):
-    """What grids have in common: interpolation by the basis functions around a point."""
+    """A base class of grids, which interpolates with the basis functions of a point's cell."""
 
     degree: int = 1
     built_in: bool = True
 
     @abstractmethod
     def locate(self, points: Array) -> tuple[Index, Array]:
-        """As `Grid`."""
+        """See `Grid`."""
 
     def basis(self, points: Array) -> tuple[Index, Array]:
         return self.locate(points)
@@ -107,13 +110,13 @@ class Interpolating(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Nesting:
-    """How a grid contains a coarser one.
+    """The relation between a fine grid of n nodes and a coarser one.
 
     Attributes:
         grid: the coarser grid.
-        parents: ``(n, r)`` coarse nodes whose values make up the value at each fine node.
-        shares: ``(n, r)`` their coefficients; rows sum to 1.
-        place: ``(n_coarse,)`` the fine node at each coarse node's place.
+        parents: ``(n, r)`` coarse nodes from whose values each fine node's value is interpolated.
+        shares: ``(n, r)`` the coefficients of the interpolation; each row sums to 1.
+        place: ``(n_coarse,)`` the fine node that is at the same point as each coarse node.
     """
 
     grid: Grid
@@ -123,5 +126,10 @@ class Nesting:
 
 
 def key_of_corners(corners: Index, count: int) -> Index:
-    """One number for each set of corners ``(m, n)``, whatever their order."""
+    """A number ``(m,)`` for each row of corners ``(m, n)`` that does not depend on their order.
+
+    Args:
+        corners: node numbers.
+        count: the number of nodes; ``count**n`` must be below 2^63.
+    """
     return np.asarray(np.sort(corners, axis=1) @ count ** np.arange(corners.shape[1])[::-1])

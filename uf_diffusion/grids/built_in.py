@@ -1,4 +1,4 @@
-"""Which built-in grid a manifold has for a number of cells."""
+"""The choice of a built-in grid for a manifold and a number of cells."""
 
 from __future__ import annotations
 
@@ -19,18 +19,28 @@ __all__ = ["grid_on", "with_degree"]
 def grid_on(manifold: Manifold, cells: int, degree: int = 1) -> Grid:
     """The coarsest built-in grid with at least ``cells`` cells.
 
-    In two and three dimensions only lattices are considered that can be halved until they are
-    coarse, for multigrid.
+    In two and three dimensions the number of cells along an axis of a torus must be divisible by 2
+    often enough for multigrid.
+
+    Args:
+        manifold: the manifold.
+        cells: number of cells, at least 1.
+        degree: degree of the finite element.
 
     Raises:
-        InputError: for a manifold without built-in mesh, or a degree without element there.
+        InputError: for a manifold without built-in mesh, a number of cells that is not a whole
+            number >= 1, or a degree without element on the manifold.
     """
     whole_number("diffusion.cells", cells, 1)
     return with_degree(_base(manifold, cells), degree)
 
 
 def with_degree(grid: Grid, degree: int) -> Grid:
-    """A grid with the nodes of the element of a degree.
+    """The grid with the same cells and with the nodes of the element of a given degree.
+
+    Args:
+        grid: a grid of degree 1.
+        degree: degree of the finite element.
 
     Raises:
         InputError: for a degree without element.

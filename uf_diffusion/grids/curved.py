@@ -1,4 +1,4 @@
-"""A grid with the nodes of an element of higher degree."""
+"""Grids with the nodes of finite elements of degree 2 or 3."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["Curved"]
 
 @dataclass(frozen=True)
 class Curved(Interpolating):
-    """A grid with the nodes of a lumped element of higher degree: first those of the base.
+    """A grid with the nodes of a mass-lumped element of degree 2 or 3.
 
-    The nodes inside an edge, face or cell are numbered by its sorted corners, so the numbers are
-    the same wherever the grid is rebuilt.
+    The nodes of the base come first. The nodes inside edges, faces and cells are ordered by the
+    sorted corners of these, so the numbering depends on the base only.
 
     Attributes:
-        base: the grid of the corners.
-        degree: of the element, 2 or 3.
+        base: the grid of degree 1 with the same cells.
+        degree: degree of the element, 2 or 3.
     """
 
     base: Grid
@@ -56,8 +56,8 @@ class Curved(Interpolating):
     @property
     def node_count(self) -> int:
         vertices, cells, dim = self.base.node_count, self.cell_count, self.manifold.dim
-        # edges, faces and cells of closed manifolds: every facet is in two cells, and in three
-        # dimensions Euler's characteristic is 0
+        # the numbers of edges, faces and cells of a closed manifold: every facet is in two cells,
+        # and in three dimensions the Euler characteristic is 0
         parts = {1: [cells], 2: [3 * cells // 2, cells], 3: [vertices + cells, 2 * cells, cells]}
         inside = [self._inside(corners) for corners in range(2, dim + 2)]
         return vertices + sum(n * k for n, k in zip(parts[dim], inside, strict=True))
@@ -68,7 +68,7 @@ class Curved(Interpolating):
 
     @cached_property
     def _parts(self) -> dict[int, Index]:
-        """By the number of their corners, the sorted keys of all edges, faces and cells."""
+        """The sorted keys of all edges, faces and cells, by the number of their corners."""
         cells, count = self.base.cells, len(self.base.nodes)
         sizes = set((self.element.nodes > 0).sum(axis=1)) - {1}
         if count ** max(sizes) >= 2**63:
@@ -88,11 +88,16 @@ class Curved(Interpolating):
     def numbers(self, corners: Index) -> Index:
         """The node numbers ``(m, element nodes)`` of cells given by their corners ``(m, dim + 1)``,
         in the order of ``element.nodes``.
+
+        Raises:
+            InputError: if there are too many nodes for 64-bit keys.
         """
         return self.numbers_at(corners, self.element.nodes)
 
     def numbers_at(self, corners: Index, local: Array) -> Index:
-        """The same for the element's nodes in another order."""
+        """As `numbers`, for element nodes in any order, given by barycentric coordinates
+        ``(element nodes, dim + 1)``.
+        """
         count = len(self.base.nodes)
         start, first = {1: 0}, count
         for n, keys in self._parts.items():
@@ -121,7 +126,7 @@ class Curved(Interpolating):
 
     @cached_property
     def _barycentric(self) -> tuple[Index, Array]:
-        """For every node the corners of one of its cells, and its coordinates in it."""
+        """For every node, the corners of a cell that contains it and its coordinates there."""
         cells, local = self.base.cells, self.element.nodes
         numbers = self.numbers(cells)
         _, first = np.unique(numbers.ravel(), return_index=True)
@@ -143,7 +148,7 @@ class Curved(Interpolating):
         return self.numbers(corners), self.element.basis(barycentric)
 
     def coarser(self) -> Nesting | None:
-        """The base, by linear interpolation."""
+        """The base grid, from which values are interpolated linearly."""
         return Nesting(self.base, *self._barycentric, np.arange(len(self.base.nodes)))
 
 

@@ -1,13 +1,14 @@
 """Mass-lumped finite elements on simplices: nodes, weights and basis functions, in numpy alone.
 
-Each element's nodes carry a quadrature rule with positive weights that is exact enough to keep
-the element's order. With it the mass matrix is diagonal: the state of the diffusion lives at the
-nodes, one positive number each, and every node has a share of the volume.
+The nodes of each element are the points of a quadrature rule with positive weights, exact enough to
+keep the element's order of convergence. With this rule the mass matrix is diagonal. So the state of
+the diffusion is one positive number at each node, and a share of the volume belongs to each node.
 
-On an interval the nodes are those of Gauss and Lobatto. Elsewhere degrees 2 and 3 need bubble
-functions beside the polynomials: P2 + 1 on triangles (7 nodes) and P2 + 5 on tetrahedra (15),
-P3 + 2 on triangles (12). Sources: Cohen, Joly, Roberts, Tordjman, SIAM J. Numer. Anal. 38 (2001);
-Geevers, Mulder, van der Vegt, SIAM J. Sci. Comput. 40 (2018).
+On an interval the nodes are the Gauss-Lobatto points. On triangles and tetrahedra, degrees 2 and 3
+need bubble functions in addition to the polynomials: P2 with 1 more on triangles (7 nodes), P2 with
+5 more on tetrahedra (15 nodes), P3 with 2 more on triangles (12 nodes). Sources: Cohen, Joly,
+Roberts, Tordjman, SIAM J. Numer. Anal. 38 (2001); Geevers, Mulder, van der Vegt, SIAM J. Sci.
+Comput. 40 (2018).
 """
 
 from __future__ import annotations
@@ -27,14 +28,15 @@ __all__ = ["LumpedElement", "lumped_element"]
 
 @dataclass(frozen=True, eq=False)
 class LumpedElement:
-    """Nodes, weights and basis of one element; points are barycentric, rows summing to 1.
+    """Nodes, weights and basis functions of an element, in barycentric coordinates.
 
     Attributes:
         dim: dimension of the simplex.
-        degree: all polynomials up to it are reproduced.
-        nodes: ``(n, dim + 1)``.
+        degree: the element contains all polynomials up to this degree.
+        nodes: barycentric coordinates ``(n, dim + 1)``; each row sums to 1.
         weights: ``(n,)`` shares of the cell's volume, positive, summing to 1.
-        exponents: ``(n, dim + 1)`` powers of the barycentric coordinates that span the space.
+        exponents: ``(n, dim + 1)`` exponents of the monomials in the barycentric coordinates that
+            span the space.
     """
 
     dim: int
@@ -44,7 +46,7 @@ class LumpedElement:
     exponents: Array
 
     def basis(self, points: Array) -> Array:
-        """The nodal basis functions at points ``(m, dim + 1)``, as ``(m, n)``."""
+        """The values ``(m, n)`` of the nodal basis functions at barycentric ``(m, dim + 1)``."""
         return np.asarray(np.linalg.solve(self._span(self.nodes).T, self._span(points).T).T)
 
     def _span(self, points: Array) -> Array:
@@ -53,10 +55,14 @@ class LumpedElement:
 
 @cache
 def lumped_element(dim: int, degree: int) -> LumpedElement:
-    """The element of a degree on the simplex of a dimension.
+    """The element of a given degree on the simplex of a given dimension.
+
+    Args:
+        dim: dimension, 1, 2 or 3.
+        degree: 1, 2 or 3 in one and two dimensions, 1 or 2 in three.
 
     Raises:
-        InputError: where there is none: degrees 1, 2, 3 in one and two dimensions, 1, 2 in three.
+        InputError: for another degree.
     """
     if (dim, degree) not in _ORBITS:
         degrees = [k for d, k in _ORBITS if d == dim]
@@ -77,13 +83,13 @@ def _orbit(point: tuple[float, ...]) -> Array:
     return np.array(sorted(set(itertools.permutations(point)), reverse=True))
 
 
-# 12 nodes on the triangle: the two parameters and three weights of the fully symmetric rule that
-# is exact to degree 5 (five equations)
+# 12 nodes on the triangle: the two parameters and the three weights of the fully symmetric rule of
+# degree 5 (they solve five equations)
 _EDGE, _INNER = 0.29346955590904256, 0.20734517566359015
 _W12 = (0.014872913024820805, 0.04884168123405043, 0.22077705784041168)
 _LOBATTO = 0.5 - math.sqrt(0.05)
 
-# one point of each orbit under permutations of the corners, and the weight of its nodes
+# one node of each orbit under permutations of the corners, and the weight of the orbit's nodes
 _ORBITS: dict[tuple[int, int], list[tuple[tuple[float, ...], float]]] = {
     (1, 1): [((1, 0), 1 / 2)],
     (1, 2): [((1, 0), 1 / 6), ((0.5, 0.5), 2 / 3)],
@@ -104,7 +110,7 @@ _ORBITS: dict[tuple[int, int], list[tuple[tuple[float, ...], float]]] = {
     ],
 }
 
-# what is added to the polynomials, as powers of the barycentric coordinates
+# the bubble functions, as exponents of the barycentric coordinates
 _BUBBLES: dict[tuple[int, int], list[tuple[int, ...]]] = {
     (2, 2): [(1, 1, 1)],
     (2, 3): [(2, 1, 1), (1, 2, 1)],

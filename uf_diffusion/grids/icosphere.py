@@ -1,4 +1,4 @@
-"""The built-in mesh of the sphere S^2: an icosahedron that is cut again and again."""
+"""The built-in mesh of the sphere S^2: a repeatedly subdivided icosahedron."""
 
 from __future__ import annotations
 
@@ -18,9 +18,14 @@ __all__ = ["Icosphere"]
 
 @dataclass(frozen=True)
 class Icosphere(Interpolating):
-    """The icosahedron, ``level`` times cut 4:1 with the new nodes pushed onto the unit sphere.
+    """The icosahedron, subdivided ``level`` times, with the new nodes projected to the unit sphere.
 
-    All triangles are acute, and the nodes of a level are the first nodes of the next.
+    Each subdivision divides a triangle into four. All triangles are acute, and the nodes of a level
+    are the first nodes of the next level.
+
+    Attributes:
+        manifold: the sphere of dimension 2.
+        level: number of subdivisions, >= 0.
     """
 
     manifold: Sphere
@@ -63,7 +68,7 @@ class Icosphere(Interpolating):
         return self.surface.between(corners, shares)
 
     def coarser(self) -> Nesting | None:
-        """The level below: a node is one of its nodes or halves one of its edges."""
+        """The grid of the level below; a node is one of its nodes or halves one of its edges."""
         if self.level == 0:
             return None
         coarse = Icosphere(self.manifold, self.level - 1)
@@ -74,14 +79,14 @@ class Icosphere(Interpolating):
 
 
 def _edges(cells: Index, count: int) -> tuple[Index, Index]:
-    """The sorted keys of all edges of triangles, and the ``(cells, 3)`` number of each one's."""
+    """The sorted keys of all edges, and the numbers of each triangle's edges, ``(cells, 3)``."""
     ends = cells[:, [[1, 2], [2, 0], [0, 1]]].reshape(-1, 2)
     key, number = np.unique(key_of_corners(ends, count), return_inverse=True)
     return key, number.reshape(-1, 3)
 
 
 def _icosahedron() -> tuple[Array, Index]:
-    """Nodes: two poles and two rings of five, turned against each other; outward triangles."""
+    """Nodes, two poles and two rings of five that are rotated by pi / 5; and outward triangles."""
     ring = 2 * np.pi * np.arange(5) / 5
     z, r = 1 / math.sqrt(5), 2 / math.sqrt(5)
     up = np.column_stack([r * np.cos(ring), r * np.sin(ring), np.full(5, z)])

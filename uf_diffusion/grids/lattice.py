@@ -1,4 +1,4 @@
-"""The built-in mesh of the circle and of flat tori: simplices on a periodic lattice."""
+"""The built-in mesh of the circle and of flat tori: simplices of a periodic lattice."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ __all__ = ["Lattice"]
 
 @dataclass(frozen=True)
 class Lattice(Interpolating):
-    """Kuhn's simplices on a periodic lattice: circle and flat tori of any dimension.
+    """Kuhn's simplices of a periodic lattice, for the circle and flat tori of any dimension.
 
-    The chart is the box [-L/2, L/2)^dim, L the length of an axis (2 pi on the circle). No angle is
-    obtuse, and the lattice of ``2 * per_axis`` contains this one.
+    The chart is the box [-L/2, L/2)^dim, where L is the length of an axis (2 pi on the circle). No
+    angle is obtuse, and the nodes are among those of the lattice with ``2 * per_axis``.
 
     Attributes:
-        manifold: `Circle` or `FlatTorus`.
-        per_axis: cells along each axis, at least 3.
+        manifold: a `Circle` or `FlatTorus`.
+        per_axis: number of boxes along each axis, at least 3.
+
+    Raises:
+        InputError: for fewer boxes.
     """
 
     manifold: Circle | FlatTorus
@@ -42,7 +45,7 @@ class Lattice(Interpolating):
 
     @property
     def axis(self) -> float:
-        """Length of an axis."""
+        """The length of an axis, in the manifold's unit of length."""
         return self.manifold.axes[0].length
 
     @property
@@ -62,10 +65,10 @@ class Lattice(Interpolating):
         return int(math.factorial(self.dim) * self.per_axis**self.dim)
 
     def corners(self, start: int, stop: int) -> Index:
-        """Lattice coordinates ``(stop - start, dim + 1, dim)`` of the corners of some cells.
+        """Lattice coordinates ``(stop - start, dim + 1, dim)`` of the corners of a range of cells.
 
-        Every box is cut along the paths from its first to its last corner; coordinates reach
-        ``per_axis`` at the seam and are periodic there.
+        The simplices of a box are the monotone paths from its first to its last corner. The
+        coordinates are not wrapped: they are up to ``per_axis``, which stands for 0.
         """
         orders = np.array(list(itertools.permutations(range(self.dim))))
         path = np.zeros((len(orders), self.dim + 1, self.dim), dtype=np.int64)
@@ -110,7 +113,7 @@ class Lattice(Interpolating):
         return np.asarray(self.manifold.unchart(np.einsum("nk,nka->na", shares, chart)))
 
     def coarser(self) -> Nesting | None:
-        """The lattice of half as many cells an axis: a node halves an edge or stays."""
+        """The lattice of half as many boxes an axis, for an even number of at least 6."""
         if self.per_axis % 2 or self.per_axis < 6:
             return None
         coarse = Lattice(self.manifold, self.per_axis // 2)

@@ -1,6 +1,6 @@
 """Read and write mesh files: triangulations of the unit sphere in the formats of meshio.
 
-Rank 0 reads and writes; a mistake in a file is one sentence on all ranks.
+Rank 0 reads and writes; an error in a file is raised on all ranks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from uf_diffusion.problem.manifolds import Sphere
 
 __all__ = ["SUFFIXES", "read_mesh", "read_usable_mesh", "require_usable", "write_mesh"]
 
-# meshio's name of the format, and options: one file per mesh, as text where that is usual
+# meshio's name of the format, and options: one file for each mesh, as text where this is usual
 _WRITERS: dict[str, tuple[str, dict[str, Any]]] = {
     ".msh": ("gmsh22", {"binary": False}),
     ".xdmf": ("xdmf", {"data_format": "XML", "compression": None}),
@@ -35,27 +35,27 @@ _WRITERS: dict[str, tuple[str, dict[str, Any]]] = {
     ".ply": ("ply", {"binary": False}),
     ".off": ("off", {}),
 }
-SUFFIXES = tuple(_WRITERS)  # that can be written; meshio reads more
-_BESIDES = {"vertex", "line", "line3"}  # what gmsh adds for the points and curves of a geometry
+SUFFIXES = tuple(_WRITERS)  # the formats that can be written; meshio can read more
+_BESIDES = {"vertex", "line", "line3"}  # cells that gmsh adds for points and curves of a geometry
 
 
 def read_mesh(path: Path) -> Triangulation:
-    """The triangles in a mesh file, without the nodes that none of them uses.
+    """Read the triangles of a mesh file; nodes that are in no triangle are omitted.
 
-    Triangles of six nodes are reduced to their corners; where all triangles agree on the inward
-    orientation they are reversed. Nothing is moved: see `inspect_mesh` for what may be wrong.
+    Triangles of six nodes are reduced to their corners. If all triangles are oriented inward they
+    are reversed. The nodes are not moved; `inspect_mesh` finds defects of the mesh.
 
     Raises:
-        InputError: on all ranks, for a file that cannot be read or holds other cells.
+        InputError: on all ranks, for a file that cannot be read or has no triangles or other cells.
     """
     return mpi.from_root(lambda: _read(path))
 
 
 def read_usable_mesh(path: Path) -> Triangulation:
-    """`read_mesh` of a file that the PDE can be solved on.
+    """As `read_mesh`, for meshes on which the PDE is to be solved.
 
     Raises:
-        InputError: on all ranks, also for a mesh with problems; the first is named.
+        InputError: on all ranks, as `read_mesh`, and for a mesh with problems; it names the first.
     """
 
     def read() -> Triangulation:
@@ -67,10 +67,14 @@ def read_usable_mesh(path: Path) -> Triangulation:
 
 
 def require_usable(path: Path, report: MeshReport) -> None:
-    """Do nothing for a mesh without problems.
+    """Check that a mesh has no problems.
+
+    Args:
+        path: the mesh file, for the message.
+        report: of `inspect_mesh`.
 
     Raises:
-        InputError: with the first problem and the number of others.
+        InputError: if it has some; the message has the first one and the number of others.
     """
     if report.problems:
         first, more = report.problems[0].rstrip("."), len(report.problems) - 1
@@ -79,11 +83,11 @@ def require_usable(path: Path, report: MeshReport) -> None:
 
 
 def write_mesh(path: Path, surface: Triangulation) -> None:
-    """Write a mesh in the format of the suffix; the file appears once it is complete.
+    """Write a mesh in the format of the path's suffix; only a complete file replaces the path.
 
     Raises:
-        InputError: on all ranks, for an unknown suffix.
-        Unwritable: on all ranks, for a place that cannot be written to.
+        InputError: on all ranks, for an unknown suffix, or if meshio is not installed.
+        Unwritable: on all ranks, if the file cannot be written.
     """
     mpi.on_root(lambda: _write(path, surface))
 
@@ -110,7 +114,7 @@ def _read(path: Path) -> Triangulation:
     try:
         with _silence():
             mesh = meshio.read(path)
-    # a broken file ends meshio's readers in exceptions of any kind, or in sys.exit
+    # for a broken file meshio's readers raise exceptions of any type or call sys.exit
     except (Exception, SystemExit):
         raise InputError(
             f"Cannot read '{path}': it is not a complete mesh file of a known format "
@@ -123,7 +127,7 @@ def _read(path: Path) -> Triangulation:
 
 
 def _triangulation(mesh: Any) -> Triangulation:
-    """The surface of a meshio mesh."""
+    """The triangulation of a meshio mesh, oriented outward."""
     corners = _triangles(mesh)
     points = np.asarray(mesh.points, dtype=float)
     if corners.min() < 0 or corners.max() >= len(points):
@@ -133,7 +137,7 @@ def _triangulation(mesh: Any) -> Triangulation:
 
 
 def _triangles(mesh: Any) -> Index:
-    """``(m, 3)`` the corners of all triangles."""
+    """The corners of all triangles, ``(m, 3)``."""
     blocks = [b for b in mesh.cells if len(b.data) and b.type not in _BESIDES]
     others = sorted({b.type for b in blocks} - {"triangle", "triangle6"})
     if others:
@@ -155,7 +159,7 @@ def _meshio() -> Any:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Drop what meshio prints and warns of; what matters becomes an InputError."""
+    """Suppress meshio's output and warnings; relevant errors become an InputError."""
     with (
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),

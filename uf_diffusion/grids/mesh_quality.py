@@ -1,4 +1,4 @@
-"""What may be wrong with a triangulation of the sphere, and how good its triangles are."""
+"""Defects of a triangulation of the sphere, and the quality of its triangles."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from uf_diffusion.grids.triangulations import Triangulation
 
 __all__ = ["MeshReport", "inspect_mesh", "outward"]
 
-ON_SPHERE = 1e-6  # tolerated distance of a node to the unit sphere; single precision keeps it
+ON_SPHERE = 1e-6  # tolerated distance of a node from the unit sphere; allows single precision
 
 
 @dataclass(frozen=True)
 class MeshReport:
-    """What `inspect_mesh` measured. Lengths are in units of the sphere's radius as given.
+    """The results of `inspect_mesh`. Lengths are in the unit of the mesh's coordinates.
 
     Attributes:
-        nodes, cells, edges: how many there are.
-        boundary_edges: edges in one triangle only.
-        crowded_edges: edges in more than two triangles.
-        pinched_nodes: nodes whose triangles are more than one fan.
-        pieces: connected parts.
-        turned_edges: edges whose two triangles are oriented against each other.
-        inverted_cells: triangles that are clockwise seen from the centre.
-        degenerate_cells: triangles without area.
-        duplicate_nodes: nodes at the place of another one.
-        unused_nodes: nodes in no triangle.
-        off_sphere: largest distance of a node to the unit sphere.
-        centre, radius, misfit: the sphere that fits the nodes best, and their largest distance to
-            it; the unit sphere where they lie on it.
+        nodes, cells, edges: numbers of nodes, triangles and edges.
+        boundary_edges: number of edges in one triangle only.
+        crowded_edges: number of edges in more than two triangles.
+        pinched_nodes: number of nodes whose triangles form more than one fan.
+        pieces: number of connected parts.
+        turned_edges: number of edges whose two triangles have opposite orientations.
+        inverted_cells: number of triangles that are oriented inward, with respect to the centre.
+        degenerate_cells: number of triangles without area.
+        duplicate_nodes: number of nodes at the same point as another one.
+        unused_nodes: number of nodes in no triangle.
+        off_sphere: largest distance of a node from the unit sphere.
+        centre, radius, misfit: the sphere that fits the nodes best, and the largest distance of a
+            node from it; if the nodes are on the unit sphere, it is that.
         coverage: how many times the triangles cover the sphere, from their solid angles.
         smallest_angle, largest_angle: in degrees.
-        obtuse_angles: angles above 90 degrees.
-        negative_edges: edges whose cotangent weight, the sum of the cotangents of the two angles
-            opposite to it, is negative. On a mesh inscribed in a sphere these are the edges where
-            it is not convex, that is, not Delaunay. A mesh without them gives the maximum principle
-            for a uniform teacher; a teacher that varies steeply from triangle to triangle needs a
-            mesh without obtuse angles.
-        longest_edge, shortest_edge: their lengths.
+        obtuse_angles: number of angles above 90 degrees.
+        negative_edges: number of edges with a negative cotangent weight, which is the sum of the
+            cotangents of the two angles opposite to the edge. A mesh inscribed in a sphere is not
+            convex, that is, not Delaunay, at these edges. A mesh without them has the maximum
+            principle for a uniform teacher; for a teacher that varies much from triangle to
+            triangle a mesh without obtuse angles is necessary.
+        longest_edge, shortest_edge: lengths of the longest and the shortest edge.
     """
 
     nodes: int
@@ -73,12 +73,12 @@ class MeshReport:
 
     @property
     def euler(self) -> int:
-        """Euler's characteristic of the triangles; 2 for a sphere."""
+        """The Euler characteristic of the triangles; 2 for a sphere."""
         return self.nodes - self.unused_nodes - self.edges + self.cells
 
     @property
     def problems(self) -> list[str]:
-        """Sentences about what makes the mesh unusable; empty when nothing does."""
+        """Sentences on the defects that make the mesh unusable; empty if there are none."""
         x, y, z = (round(coordinate, 6) + 0.0 for coordinate in self.centre)  # no -0
         inward = self.inverted_cells == self.cells
         cases = (
@@ -107,7 +107,7 @@ class MeshReport:
         return [sentence for bad, sentence in cases if bad] or self._global_problems()
 
     def _global_problems(self) -> list[str]:
-        """What may be wrong with a closed oriented surface without local defects."""
+        """Sentences on the global defects of a closed oriented surface without local defects."""
         if self.euler != 2:
             return [f"The surface is not a sphere: its Euler characteristic is {self.euler}."]
         if abs(self.coverage - 1) > 1e-6:
@@ -116,7 +116,7 @@ class MeshReport:
 
     @property
     def warnings(self) -> list[str]:
-        """Sentences about what a run on the mesh does without."""
+        """Sentences on properties that a run on the mesh does not have; empty if there are none."""
         if not self.negative_edges:
             return []
         return [
@@ -126,7 +126,7 @@ class MeshReport:
 
 
 def inspect_mesh(surface: Triangulation) -> MeshReport:
-    """Measure whether a triangulation is a sphere, and how good its triangles are."""
+    """Find the defects of a triangulation of the sphere, and measure its triangles."""
     nodes, cells = surface.nodes, surface.cells
     edges, shapes = _Edges(surface), _Shapes(surface)
     off_sphere = float(np.abs(np.linalg.norm(nodes, axis=1) - 1).max())
@@ -161,7 +161,7 @@ def inspect_mesh(surface: Triangulation) -> MeshReport:
 
 
 def outward(surface: Triangulation) -> Triangulation:
-    """The same mesh, all triangles reversed if they agree on the inward orientation."""
+    """The same mesh, with all triangles reversed if all are oriented inward."""
     inner = surface.nodes - surface.nodes.mean(axis=0)
     inward = np.linalg.det(inner[surface.cells]).sum() < 0
     if inward and not _Edges(surface).turned.any():
@@ -176,7 +176,7 @@ class _Edges:
         side: ``(3 m, 2)`` end nodes of side j of triangle i, in row 3 i + j, from corner j on.
         edge: ``(3 m,)`` the edge on which a side lies.
         count: ``(edges,)`` how many sides lie on an edge.
-        turned: ``(edges,)`` whether an edge has two sides, in the same direction.
+        turned: ``(edges,)`` whether an edge has two sides that have the same direction.
     """
 
     def __init__(self, surface: Triangulation) -> None:
@@ -188,7 +188,7 @@ class _Edges:
         self.turned: Mask = (self.count == 2) & (self.total(self._forward) != 1)
 
     def total(self, values: Array | Mask) -> Array:
-        """``(edges,)`` sums of values ``(3 m,)`` of sides."""
+        """The sums ``(edges,)`` over each edge of values ``(3 m,)`` of its sides."""
         return np.bincount(self.edge, values, len(self.count))
 
     def pieces(self) -> int:
@@ -200,7 +200,7 @@ class _Edges:
         """The number of nodes whose triangles, joined across edges, are more than one fan."""
         corner = np.arange(len(self.side))
         next_corner = corner - corner % 3 + (corner + 1) % 3
-        # an end of an edge joins the corners that meet there
+        # each end of an edge is a vertex of the graph that joins the corners there
         start = len(corner) + 2 * self.edge + ~self._forward
         end = len(corner) + 2 * self.edge + self._forward
         fans = _components(np.append(corner, next_corner), np.append(start, end))
@@ -209,14 +209,15 @@ class _Edges:
 
 
 class _Shapes:
-    """The flat triangles one by one.
+    """The shapes of the flat triangles.
 
     Attributes:
-        lengths: ``(m, 3)`` of the sides from corner 0, 1, 2 to the next.
-        doubled_area: ``(m,)``.
+        lengths: ``(m, 3)`` lengths of the sides from corner 0, 1, 2 to the next.
+        doubled_area: ``(m,)`` twice the area.
         degenerate: ``(m,)`` whether a triangle has no area, up to round-off.
-        angles: ``(m, 3)`` at the corners, radians.
-        opposite_cotangents: ``(3 m,)`` of the angle opposite to each side; 0 where degenerate.
+        angles: ``(m, 3)`` angles at the corners, radians.
+        opposite_cotangents: ``(3 m,)`` cotangent of the angle opposite to each side; 0 if the
+            triangle is degenerate.
     """
 
     def __init__(self, surface: Triangulation) -> None:
@@ -233,10 +234,10 @@ class _Shapes:
 
 
 def _seen_from(centre: Array, surface: Triangulation) -> tuple[Array, Array]:
-    """Per triangle ``(m,)``, its distance from a point times its doubled area, and solid angle.
+    """For each triangle ``(m,)``, its distance from a point times twice its area, and solid angle.
 
-    Both are negative for a triangle that is clockwise seen from there. The solid angle is van
-    Oosterom and Strackee's (IEEE Trans. Biomed. Eng. 30, 1983).
+    Both are negative if the triangle is oriented towards the point. The solid angle is computed by
+    the formula of van Oosterom and Strackee (IEEE Trans. Biomed. Eng. 30, 1983).
     """
     corners = surface.nodes[surface.cells] - centre
     volume = np.linalg.det(corners)
@@ -247,7 +248,7 @@ def _seen_from(centre: Array, surface: Triangulation) -> tuple[Array, Array]:
 
 
 def _fitted_sphere(nodes: Array) -> tuple[Array, float]:
-    """Centre and radius of the sphere with the least squares of |x - centre|^2 - radius^2."""
+    """Centre and radius that minimise the sum of squares of |x - centre|^2 - radius^2."""
     middle = nodes.mean(axis=0)
     x = nodes - middle
     square = (x**2).sum(axis=1)
@@ -259,13 +260,13 @@ def _fitted_sphere(nodes: Array) -> tuple[Array, float]:
 
 
 def _duplicates(nodes: Array, tolerance: float) -> int:
-    """How many nodes could be spared by merging those closer than a tolerance."""
+    """By how much merging the nodes closer than a tolerance reduces their number."""
     pairs = cKDTree(nodes).query_pairs(tolerance, output_type="ndarray")
     return len(np.unique(pairs.max(axis=1))) if len(pairs) else 0
 
 
 def _components(start: Index, end: Index) -> Index:
-    """The component ``(vertices,)`` of each vertex of a graph with these arcs."""
+    """The number of each vertex's connected component, ``(vertices,)``, in a graph of arcs."""
     size = int(max(start.max(), end.max())) + 1
     graph = coo_array((np.ones(len(start)), (start, end)), shape=(size, size))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)

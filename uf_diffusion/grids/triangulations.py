@@ -1,4 +1,4 @@
-"""Triangulations of the unit sphere, and P1 interpolation on them."""
+"""Triangulations of the unit sphere, and linear interpolation on them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ __all__ = ["Triangulation"]
 class Triangulation(Interpolating):
     """Flat triangles with their corners on the unit sphere S^2.
 
-    P1 interpolation is in the triangle that the ray through a point meets.
-
-    Only the shapes of the arrays are checked here; `inspect_mesh` tells whether they are a sphere.
+    Values at a point are interpolated linearly in the triangle that the ray from the centre through
+    the point meets. Only the shapes of the arrays are checked here; `inspect_mesh` finds whether
+    the triangles form a sphere.
 
     Attributes:
         manifold: the sphere of dimension 2.
-        nodes: ``(n, 3)`` points.
-        cells: ``(m, 3)`` node numbers, counter-clockwise seen from outside.
+        nodes: points ``(n, 3)``.
+        cells: node numbers ``(m, 3)``, counter-clockwise seen from outside.
 
     Raises:
         InputError: for arrays of other shapes, coordinates that are not finite, or numbers of
@@ -54,7 +54,7 @@ class Triangulation(Interpolating):
 
     @cached_property
     def spacing(self) -> float:
-        """Longest edge."""
+        """The length of the longest edge; the radius is 1."""
         corners = self.nodes[self.cells]
         return float(np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max())
 
@@ -71,7 +71,7 @@ class Triangulation(Interpolating):
         return cKDTree(self.manifold.project(self.nodes[self.cells].mean(axis=1)))
 
     def coarser(self) -> None:
-        """No hierarchy is known."""
+        """None: there is no hierarchy of coarser grids."""
 
     def between(self, corners: Index, shares: Array) -> Array:
         points = np.einsum("nk,nka->na", shares, self.nodes[corners])
@@ -83,7 +83,7 @@ class Triangulation(Interpolating):
         """
         count = min(8, len(self.cells))
         cell, weights = self._best_of(points, count)
-        # where the sizes of triangles vary much, the right one is not among the nearest centres
+        # if the sizes of triangles vary much, the right one may not be among the nearest centres
         while count < len(self.cells) and (lost := weights.min(axis=1) < -1e-9).any():
             count = min(4 * count, len(self.cells))
             parts = math.ceil(np.count_nonzero(lost) * count / 2**18)
@@ -94,11 +94,11 @@ class Triangulation(Interpolating):
         return self.cells[cell], weights
 
     def _best_of(self, points: Array, count: int) -> tuple[Index, Array]:
-        """The cell ``(k,)`` in which a point's smallest weight is largest, and its weights.
+        """The cell ``(k,)`` in which a point's smallest weight is largest, and the weights there.
 
-        A point is the sum of weights times corners; they are not negative in the cell that its ray
-        meets, and only there (in the opposite one all are negative). Only the cells with the
-        nearest ``count`` centres are looked at.
+        The weights in a cell are those for which the point is the sum of weights times corners. All
+        are non-negative only in the cell that the ray meets (all are negative in the opposite one).
+        Only the ``count`` cells with the nearest centres are considered.
         """
         near = self._centres.query(points, k=[*range(1, count + 1)])[1]
         corners = self.nodes[self.cells[near]]  # (k, count, 3 corners, 3)

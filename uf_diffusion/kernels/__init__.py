@@ -1,1 +1,1 @@
-"""Features, the kernels they make, what they see, and the projection of an outer layer."""
+"""Features, their kernels and null spaces, and the projection of the outer layer."""

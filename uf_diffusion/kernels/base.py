@@ -1,8 +1,8 @@
-"""What features are: a function phi(omega, x) with its gradient, the law of its inputs, its kernel.
+"""Features: a function phi(omega, x) with its gradient, the law of the inputs x, and the kernel.
 
 Features and kernels are functions of two points, evaluated together with their gradient in the
-first. Where K(omega, omega') = E_x phi(omega, x) phi(omega', x) is known, the feature's `kernel`
-says it. All quantities are dimensionless.
+first. The kernel is K(omega, omega') = E_x phi(omega, x) phi(omega', x). All quantities are
+dimensionless.
 """
 
 from __future__ import annotations
@@ -25,64 +25,93 @@ class PairFunction(Protocol):
     """A function of a feature omega and a second point, with its gradient in omega."""
 
     def __call__(self, omega: Array, other: Array, /) -> tuple[Array, Pullback]:
-        """The values ``(m, n)`` at omega ``(m, ambient)`` and other ``(n, d)``, and a function
-        that maps weights ``(n,)`` to the tangent gradients ``(m, ambient)`` of values @ weights.
+        """Evaluate the function and its gradient.
+
+        Args:
+            omega: features ``(m, ambient)``.
+            other: second points ``(n, d)``.
+
+        Returns:
+            The values ``(m, n)``, and a function that maps weights ``(n,)`` to the tangent
+            gradients ``(m, ambient)`` of values @ weights with respect to omega.
         """
         ...
 
 
 class Feature(PairFunction, Protocol):
-    """phi(omega, x), the law of the inputs x, and perhaps the kernel they make together."""
+    """A function phi(omega, x), the law of the inputs x, and the kernel where it is known."""
 
     @property
     def manifold(self) -> Manifold:
-        """Where omega lives."""
+        """The manifold of the features omega."""
         ...
 
     def inputs(self, n: int, rng: np.random.Generator) -> Array:
-        """``(n, d)`` independent inputs."""
+        """Draw n independent inputs, ``(n, d)``."""
         ...
 
     def values(self, omega: Array, x: Array, factor: float, out: Array) -> None:
-        """Factor times the values, to ``out`` ``(m, n)``; fast, and other threads may run."""
+        """Write factor times the values to ``out`` ``(m, n)``; several threads may call it at once.
+
+        Args:
+            omega: features ``(m, ambient)``.
+            x: inputs ``(n, d)``.
+            factor: the factor.
+            out: receives the values.
+        """
         ...
 
     def gradient(
         self, omega: Array, x: Array, factor: float, weight: Array, values: Array
     ) -> Array:  # fmt: skip
-        """The tangent gradients of values @ weight; the values are those of `values`; likewise."""
+        """The tangent gradients ``(m, ambient)`` of values @ weight with respect to omega.
+
+        Several threads may call it at once.
+
+        Args:
+            omega, x, factor: as in `values`.
+            weight: ``(n,)``.
+            values: the array ``(m, n)`` that `values` computed for them.
+        """
         ...
 
     @property
     def kernel(self) -> PairFunction | None:
-        """The kernel of infinitely many inputs, where it has a closed form."""
+        """The kernel K, if it has a closed form, else None."""
         ...
 
     def eigenvalues(self, cutoff: int) -> Array | None:
-        """The kernel's against the uniform probability measure, exactly 0 where they are lost in
-        round-off: by degree ``(cutoff + 1,)`` on the circle and S^2, by (|k_1|, ..., |k_d|) on a
-        torus. None where they are not known.
+        """The eigenvalues of the kernel with respect to the uniform probability measure.
+
+        Eigenvalues that cannot be distinguished from round-off are exactly 0.
+
+        Args:
+            cutoff: the largest degree or wave number.
+
+        Returns:
+            On the circle and S^2 an array ``(cutoff + 1,)`` by degree; on a torus of dimension d an
+            array with d axes of length cutoff + 1, by (|k_1|, ..., |k_d|). None if not known.
         """
         ...
 
     @property
     def constrained_limit(self) -> bool:
-        """Whether the limit lambda -> 0 is the equation constrained to even and linear functions,
-        which is solved here.
+        """Whether, as lambda -> 0, the network follows the equation constrained to even and linear
+        functions, and `uf_diffusion.diffusion.constrained` solves it on this manifold.
         """
         ...
 
 
 class PlainFeature(ABC):
-    """A `Feature` that says no more than its values, their gradient and its inputs."""
+    """A base class of features: subclasses define values with their gradient, and inputs."""
 
     @abstractmethod
     def __call__(self, omega: Array, x: Array, /) -> tuple[Array, Pullback]:
-        """As `PairFunction`."""
+        """See `PairFunction`."""
 
     @abstractmethod
     def inputs(self, n: int, rng: np.random.Generator) -> Array:
-        """``(n, d)`` independent inputs."""
+        """Draw n independent inputs, ``(n, d)``."""
 
     def values(self, omega: Array, x: Array, factor: float, out: Array) -> None:
         np.multiply(self(omega, x)[0], factor, out=out)

@@ -1,4 +1,4 @@
-"""Functions that span a truncated feature map, and what such a map leaves out of a kernel."""
+"""The functions that span a truncated feature map, and bounds of what it leaves out of a kernel."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ __all__ = ["MODES", "Basis", "Discrepancy", "Remainder", "too_many"]
 
 
 def too_many(dropped: float, most: str) -> InputError:
-    """The sentence for a truncation that would keep nearly everything."""
+    """The error for a truncation that would need too many modes.
+
+    Args:
+        dropped: how much of K(omega, omega) was to be left out.
+        most: the number that is not enough, such as "16000 modes".
+    """
     return InputError(
         f"network.truncation: leaving out only {dropped:g} of the kernel needs more than {most}; "
         "choose a larger truncation, or none."
@@ -25,37 +30,48 @@ def too_many(dropped: float, most: str) -> InputError:
 
 
 class Basis(Protocol):
-    """Functions e_1, ..., e_B; n is the number of points omega ``(n, ambient)``."""
+    """Functions e_1, ..., e_B.
+
+    In the methods, omega are points ``(n, ambient)``, c are coefficients ``(B,)`` of the functions
+    and v are weights ``(n,)`` of the points, of any sign.
+    """
 
     @property
     def size(self) -> int:
-        """B."""
+        """The number B of functions."""
         ...
 
     def matrix(self, omega: Array) -> Array:
-        """e_k(omega_i), ``(n, B)``."""
+        """The values e_k(omega_i), ``(n, B)``."""
         ...
 
     def values(self, c: Array, omega: Array) -> Array:
-        """The sum of c_k e_k, ``(n,)``."""
+        """The values of sum_k c_k e_k at omega, ``(n,)``."""
         ...
 
     def gradient(self, c: Array, omega: Array) -> Array:
-        """Its tangent gradients, ``(n, ambient)``."""
+        """The tangent gradients of sum_k c_k e_k at omega, ``(n, ambient)``."""
         ...
 
     def moments(self, v: Array, omega: Array) -> Array:
-        """The sums of v_i e_k(omega_i), ``(B,)``."""
+        """The sums over i of v_i e_k(omega_i), ``(B,)``."""
         ...
 
     def gram(self, v: Array, omega: Array) -> Array:
-        """The sums of v_i e_k(omega_i) e_l(omega_i), v of any sign, ``(B, B)``."""
+        """The sums over i of v_i e_k(omega_i) e_l(omega_i), ``(B, B)``."""
         ...
 
 
 @dataclass(frozen=True)
 class Discrepancy:
-    """The signed measure sigma = teacher - sum_i v_i delta_{omega_i}, this rank's v and omega."""
+    """The signed measure sigma = teacher - sum_i v_i delta_{omega_i}.
+
+    Attributes:
+        teacher: the teacher's neurons.
+        omega: this rank's features, ``(M, ambient)``.
+        v: their coefficients, ``(M,)``.
+        share: how the neurons are spread over the ranks.
+    """
 
     teacher: Atoms
     omega: Array
@@ -63,28 +79,28 @@ class Discrepancy:
     share: Share
 
     def moments(self, basis: Basis) -> Array:
-        """Its integrals of the basis, ``(B,)``."""
+        """The integrals of the basis functions against sigma, ``(B,)``."""
         of_teacher = basis.moments(self.teacher.weights, self.teacher.points)
         return of_teacher - self.share.sum(basis.moments(self.v, self.omega))
 
     def total(self, length: Callable[[Array], Array]) -> float:
-        """The sum of |weight| times length(points)."""
+        """The sum over all atoms of |weight| times length(points), a function to ``(n,)``."""
         of_teacher = self.teacher.weights @ length(self.teacher.points)
         of_network = np.array(np.abs(self.v) @ length(self.omega))
         return float(of_teacher + self.share.sum(of_network))
 
     @property
     def variation(self) -> float:
-        """The sum of |weight|."""
+        """The sum over all atoms of |weight|."""
         return self.total(lambda points: np.ones(len(points)))
 
 
 class Remainder(Protocol):
-    """What was left out of a kernel."""
+    """The part K - K_R of a kernel that a truncation to R coordinates leaves out."""
 
     def energy(self, sigma: Discrepancy) -> float:
         """An upper bound of sigma.(K - K_R) sigma."""
         ...
 
 
-MODES = 16000  # their Gram matrix takes 2 GB
+MODES = 16000  # largest number of modes; their Gram matrix takes 2 GB

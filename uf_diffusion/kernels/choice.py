@@ -1,4 +1,4 @@
-"""Which feature map a configuration gets: the fastest exact one, or one truncated on purpose."""
+"""The choice of a feature map: the fastest exact one, or a truncated one if the user wants it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from uf_diffusion.kernels.truncation import own_truncation, truncated
 
 __all__ = ["feature_map"]
 
-CANDIDATES = 4000  # points among which landmarks are chosen
+CANDIDATES = 4000  # number of points among which landmarks are chosen
 
 
 def feature_map(
@@ -27,20 +27,23 @@ def feature_map(
     width: int = 0,
     dropped: float = 0.0,
 ) -> FeatureMap:
-    """The feature map of a configuration.
+    """The feature map for a kind of kernel.
 
     Args:
         feature: phi.
-        kernel: "sampled" draws inputs; "population" has infinitely many, in closed form;
-            "low-rank" too, with finitely many coordinates.
-        samples: how many inputs are drawn.
+        kernel: "sampled" for inputs that are drawn; "population" for infinitely many inputs, by the
+            closed form of the kernel; "low-rank" for infinitely many inputs, truncated to finitely
+            many coordinates.
+        samples: number of inputs to draw.
         teacher: the teacher's neurons.
-        rng: draws the inputs.
-        width: number of neurons; with fewer neurons than samples, ranks share the samples.
-        dropped: bound of K(omega, omega) that "low-rank" may leave out.
+        rng: draws the inputs, or the candidates for landmarks.
+        width: number of neurons; if it is at most ``samples``, the samples are spread over the
+            ranks, else the neurons.
+        dropped: how much of K(omega, omega) "low-rank" may leave out, > 0.
 
     Raises:
-        InputError: for a population kernel without closed form.
+        InputError: if the kernel has no closed form and one is needed, or if the truncation
+            needs too many modes.
     """
     if kernel == "low-rank":
         candidates = feature.manifold.sample(CANDIDATES, rng)

@@ -1,9 +1,10 @@
-"""Feature maps on the circle whose kernels are semiseparable: exact at linear cost.
+"""Feature maps on the circle whose kernels are semiseparable: exact, at a cost linear in M.
 
-ReLU features turn on and off where omega is orthogonal to the data, so along the circle their
-kernels, sampled or not, are sines and cosines with coefficients that change from point to point: a
-kernel of rank 8 or 6 once the circle is folded, omega and -omega at the same place. The periodic
-Matern-3/2 kernel has rank 4 without folding. See `semiseparable` for what this gives.
+A ReLU feature changes between zero and linear where omega is orthogonal to an input. So along the
+circle its kernel, sampled or not, consists of sines and cosines whose coefficients depend on the
+point. It is semiseparable of rank 8 (sampled) or 6 once the circle is folded such that omega and
+-omega have the same position. The periodic Matern-3/2 kernel has rank 4 without folding. The module
+`semiseparable` has the algorithms for such kernels.
 """
 
 from __future__ import annotations
@@ -29,21 +30,23 @@ __all__ = ["ArcCosineOnCircle", "CircleKernel", "CircleMap", "Matern32OnCircle",
 
 
 class CircleKernel(Protocol):
-    """A kernel on the circle as generators along a line."""
+    """A kernel on the circle, written as a semiseparable kernel of positions on a line."""
 
     @property
     def rate(self) -> float:
-        """What scales distances along the line; 0 for kernels that do not decay."""
+        """The factor that scales distances along the line; 0 for kernels that do not decay."""
         ...
 
     @property
     def rank(self) -> int: ...
 
     def place(self, omega: Array) -> tuple[Array, Array]:
-        """Positions on the line, and a sign that says on which sheet; ``(n,)`` each."""
+        """Positions on the line, and signs that tell omega from -omega; ``(n,)`` each."""
         ...
 
-    def generators(self, position: Array, sign: Array) -> Generators: ...
+    def generators(self, position: Array, sign: Array) -> Generators:
+        """The generators at increasing positions ``(n,)`` with these signs."""
+        ...
 
     def slopes(self, position: Array, sign: Array) -> Generators:
         """The derivatives of the generators along the circle."""
@@ -51,16 +54,16 @@ class CircleKernel(Protocol):
 
 
 def _fold(omega: Array) -> tuple[Array, Array]:
-    """The angle modulo pi, and the sign with omega = sign (cos, sin) of it."""
+    """The angle b modulo pi, and the sign for which omega = sign (cos b, sin b)."""
     angle = Circle().chart(omega)[:, 0]
     return np.where(angle < 0, angle + math.pi, angle), np.where(angle < 0, -1.0, 1.0)
 
 
 @dataclass(frozen=True)
 class ArcCosineOnCircle:
-    """ReLU, infinitely many Gaussian inputs.
+    """The kernel of ReLU features with infinitely many Gaussian inputs.
 
-    With d the distance between folded angles, i after j, and signs s:
+    Let d be the difference of the folded angles of i and j, where i comes after j, and s the signs:
     2 pi K = sin d - d cos d + (1 + s_i s_j) (pi / 2) cos d.
     """
 
@@ -79,7 +82,7 @@ class ArcCosineOnCircle:
 
 @compiled
 def _arc_cosine(position: Array, sign: Array, slopes: bool) -> tuple[Array, Array]:
-    """U = [w, -b w, s w] / (2 pi), V = [w' + (pi/2 + b) w, w, (pi/2) s w], or their derivatives."""
+    """U = [w, -b w, s w] / (2 pi) and V = [w' + (pi/2 + b) w, w, (pi/2) s w], or derivatives."""
     n, quarter, h = len(position), math.pi / 2, 1 / (2 * math.pi)
     U, V = np.empty((n, 6)), np.empty((n, 6))
     for i in range(n):
@@ -99,12 +102,12 @@ def _arc_cosine(position: Array, sign: Array, slopes: bool) -> tuple[Array, Arra
 
 @dataclass(frozen=True)
 class SampledReLU:
-    """ReLU on given data x_1, ..., x_N, ``(N, 2)``.
+    """The kernel of ReLU features with given inputs x_1, ..., x_N, ``(N, 2)``.
 
-    max(0, z) = (z + |z|) / 2. Along the folded circle, w(b) = (cos b, sin b), the sign of w.x
-    changes once, where w is orthogonal to x. Write T for the mean of x x^T, H(b) for the mean of
-    sign(w.x) x x^T, B(b) for the part of T that has changed sign before b. Then for i after j
-    4 K = w_i.[(1 + s_i s_j) T + s_i H_j + s_j H_i + 2 B_j - 2 B_i] w_j.
+    It uses max(0, z) = (z + |z|) / 2. Along the folded circle w(b) = (cos b, sin b) the sign of w.x
+    changes once, where w is orthogonal to x. Let T be the mean of x x^T, H(b) the mean of
+    sign(w.x) x x^T, and B(b) the part of T from the x whose sign changes before b. If i comes after
+    j, then 4 K = w_i.[(1 + s_i s_j) T + s_i H_j + s_j H_i + 2 B_j - 2 B_i] w_j.
     """
 
     data: Array
@@ -116,7 +119,7 @@ class SampledReLU:
 
     @cached_property
     def _sums(self) -> tuple[Array, Array, Array]:
-        """Where signs change, and B and H after so many changes, ``(N + 1, 2, 2)``."""
+        """The angles of the sign changes; B and H after 0, ..., N of them, ``(N + 1, 2, 2)``."""
         x = self.data
         change = np.mod(Circle().chart(x)[:, 0] + math.pi / 2, math.pi)
         order = np.argsort(change)
@@ -139,7 +142,10 @@ class SampledReLU:
 def _sampled(
     position: Array, sign: Array, change: Array, changed: Array, signed: Array, slopes: bool
 ) -> tuple[Array, Array]:
-    """U = [w, s w, H w + s T w, T w - 2 B w] / 2, V = [2 B w, H w, s w, w] / 2; w', for slopes."""
+    """U = [w, s w, H w + s T w, T w - 2 B w] / 2 and V = [2 B w, H w, s w, w] / 2.
+
+    For the slopes w is replaced by its derivative.
+    """
     n, count, last = len(position), 0, len(change)
     U, V = np.empty((n, 8)), np.empty((n, 8))
     for i in range(n):
@@ -160,7 +166,7 @@ def _sampled(
 
 @dataclass(frozen=True)
 class Matern32OnCircle:
-    """The periodic Matern-3/2 kernel: images ahead decay along the line, images behind grow."""
+    """The periodic Matern-3/2 kernel, with the images of a point in both directions."""
 
     kernel: Matern32
     rank: int = 4
@@ -195,7 +201,7 @@ class Matern32OnCircle:
 
 @singledispatch
 def circle_form(kernel: Any) -> CircleKernel | None:
-    """The semiseparable form of a population kernel on the circle, where it has one."""
+    """The semiseparable form of a population kernel on the circle; None if it has none."""
     return None
 
 
@@ -211,7 +217,7 @@ def _(kernel: Matern32) -> CircleKernel | None:
 
 @singledispatch
 def sampled_circle_form(feature: Any, data: Array) -> CircleKernel | None:
-    """The semiseparable form of the kernel of sampled features, where there is one."""
+    """The semiseparable form of a feature's kernel with inputs ``(N, d)``; None if it has none."""
     return None
 
 
@@ -222,21 +228,26 @@ def _(feature: ReLU, data: Array) -> CircleKernel | None:
 
 @dataclass(frozen=True)
 class CircleMap(FeatureMap):
-    """A semiseparable kernel bound to a teacher."""
+    """The feature map of a semiseparable kernel, together with a teacher.
+
+    Attributes:
+        kernel: the kernel.
+        teacher: the teacher's neurons.
+    """
 
     kernel: CircleKernel
     teacher: Atoms
 
     @cached_property
     def sources(self) -> Sources:
-        """The teacher's potential Psi.t."""
+        """The teacher's neurons as sources of the potential Psi.t."""
         neurons = self.at(self.teacher.points)
         return Sources(neurons.position, neurons.generators, self.kernel.rate,
                        self.teacher.weights[neurons.order])  # fmt: skip
 
     @cached_property
     def energy(self) -> float:
-        """|t|^2."""
+        """The squared norm |t|^2 of the teacher."""
         neurons, weights = self.at(self.teacher.points), self.teacher.weights
         return float(weights @ (neurons.products(weights)))
 
@@ -249,7 +260,7 @@ class CircleMap(FeatureMap):
 
 @dataclass(frozen=True)
 class CircleNeurons:
-    """Neurons in the order of the line."""
+    """Neurons of a semiseparable kernel; computations are in the order of the positions."""
 
     map: CircleMap
     omega: Array
@@ -261,27 +272,27 @@ class CircleNeurons:
     @cached_property
     def _placed(self) -> tuple[Index, Array, Array]:
         position, sign = self.map.kernel.place(self.omega)
-        order = np.argsort(position, kind="stable")  # fast where they are nearly sorted
+        order = np.argsort(position, kind="stable")  # fast if the positions are nearly sorted
         return order, position[order], sign[order]
 
     @property
     def order(self) -> Index:
-        """The neurons' numbers along the line."""
+        """The neurons' numbers in the order of their positions, ``(M,)``."""
         return self._placed[0]
 
     @property
     def position(self) -> Array:
-        """Increasing positions on the line."""
+        """The positions in increasing order, ``(M,)``."""
         return self._placed[1]
 
     @cached_property
     def generators(self) -> Generators:
-        """U and V along the line."""
+        """The generators U and V in the order of the positions."""
         return self.map.kernel.generators(*self._placed[1:])
 
     @cached_property
     def lag(self) -> Array:
-        """Scaled distances from the neurons before."""
+        """The scaled distance of each neuron from the one before it, ``(M,)``; 0 for the first."""
         position = self.position
         return self.map.kernel.rate * np.diff(position, prepend=position[0])
 
@@ -291,7 +302,7 @@ class CircleNeurons:
         return values
 
     def products(self, v: Array) -> Array:
-        """K v, ``(M,)``."""
+        """The product K v, ``(M,)``, in the original order of the neurons."""
         return self._unsorted(products(self.generators, self.lag, v[self.order]))
 
     @cached_property

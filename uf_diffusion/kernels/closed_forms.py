@@ -18,13 +18,16 @@ __all__ = ["ArcCosine", "Matern32", "images"]
 
 @dataclass(frozen=True)
 class ArcCosine:
-    """(sin a + (pi - a) cos a) / (2 pi), a the angle: ReLU, Gaussian inputs (Cho, Saul 2009)."""
+    """The kernel (sin a + (pi - a) cos a) / (2 pi) of the angle a between two points of a sphere.
+
+    It belongs to ReLU features with Gaussian inputs (Cho and Saul, NIPS 22, 2009).
+    """
 
     manifold: Sphere
     zonal: ClassVar[bool] = True  # a function of the angle alone
 
     def eigenvalues(self, cutoff: int) -> Array | None:
-        """As `Feature.eigenvalues`: on the circle and on S^2."""
+        """See `Feature.eigenvalues`; known on the circle and on S^2."""
         if self.manifold.dim == 1:
             return rounded(circle_eigenvalues(self, cutoff))
         if self.manifold.dim == 2:
@@ -42,9 +45,15 @@ class ArcCosine:
 
 
 def images(manifold: Circle, omega: Array, x: Array, s: float) -> tuple[Array, Array, Array]:
-    """A / s, exp(-a/s) and exp((a - 2 pi)/s), where a in [0, 2 pi) is the angle from x to omega.
+    """The arrays a/s, exp(-a/s), exp((a - 2 pi)/s), ``(m, n)``, a in [0, 2 pi) the angle from x.
 
-    The images of a lie at a + 2 pi k, k >= 0, on one side and at 2 pi - a + 2 pi k on the other.
+    The distances to the images of x are a + 2 pi k on one side of omega and 2 pi - a + 2 pi k on
+    the other, for k >= 0.
+
+    Args:
+        manifold: the circle.
+        omega, x: points ``(m, 2)``, ``(n, 2)``.
+        s: length scale, radians.
     """
     lag = manifold.chart(omega) - manifold.chart(x).T
     lag = np.where(lag < 0, lag + 2 * math.pi, lag) / s
@@ -53,20 +62,25 @@ def images(manifold: Circle, omega: Array, x: Array, s: float) -> tuple[Array, A
 
 @dataclass(frozen=True)
 class Matern32:
-    """The periodic Matern-3/2 kernel, the sum of (1 + |d|/s) exp(-|d|/s) over all images of d."""
+    """The periodic Matern-3/2 kernel, the sum of (1 + |d|/s) exp(-|d|/s) over all images of d.
+
+    Attributes:
+        manifold: the circle.
+        scale: s > 0, radians.
+    """
 
     manifold: Circle
     scale: float = 0.5
     zonal: ClassVar[bool] = True
 
     def eigenvalues(self, cutoff: int) -> Array | None:
-        """As `Feature.eigenvalues`; in closed form, as the tail may be below round-off."""
+        """See `Feature.eigenvalues`; in closed form, which is accurate for tiny eigenvalues too."""
         s, k = self.scale, np.arange(cutoff + 1)
         return np.asarray(2 * s / math.pi / (1 + (s * k) ** 2) ** 2)
 
     @property
     def sums(self) -> tuple[float, float, float]:
-        """One turn over the scale, and the sums over k >= 0 of r^k and k turn r^k, r = e^-turn."""
+        """turn = 2 pi / s, and the sums over k >= 0 of r^k and k turn r^k, with r = exp(-turn)."""
         turn = 2 * math.pi / self.scale
         r = math.exp(-turn)
         return turn, 1 / (1 - r), turn * r / (1 - r) ** 2

@@ -1,4 +1,4 @@
-"""Dense symmetric positive definite systems by Cholesky."""
+"""Dense symmetric positive definite systems, solved by Cholesky factorisation."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ __all__ = ["singular", "spd_factor", "spd_solver"]
 
 
 def singular() -> RunFailure:
-    """The sentence for a shift that is lost in the round-off of the kernel."""
+    """The error for a matrix whose shift is lost in the round-off of the kernel."""
     return RunFailure(
         "network.lambda is too small: the projection's matrix is singular in double precision."
     )
 
 
 def spd_factor(matrix: Array, shift: Array) -> Array:
-    """The lower Cholesky factor of matrix + diag(shift); above it are other numbers.
+    """The lower Cholesky factor of matrix + diag(shift); the upper triangle has no meaning.
+
+    Args:
+        matrix: symmetric, ``(n, n)``.
+        shift: ``(n,)``.
 
     Raises:
-        RunFailure: where the shift is lost in the round-off of the matrix.
+        RunFailure: if the sum is not positive definite in double precision.
     """
     shifted = matrix.copy()
     shifted[np.diag_indices_from(shifted)] += shift
@@ -36,6 +40,9 @@ def spd_factor(matrix: Array, shift: Array) -> Array:
 
 
 def spd_solver(matrix: Array, shift: Array) -> Callable[[Array], Array]:
-    """The map from b to (matrix + diag(shift))^-1 b; raises as `spd_factor`."""
+    """The map from b ``(n,)`` to (matrix + diag(shift))^-1 b.
+
+    The arguments and errors are those of `spd_factor`.
+    """
     factor = spd_factor(matrix, shift)
     return lambda rhs: np.asarray(cho_solve((factor, True), rhs, check_finite=False))

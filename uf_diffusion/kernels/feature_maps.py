@@ -1,10 +1,10 @@
-"""The feature map Psi with K(omega, omega') = Psi(omega).Psi(omega'), bound to a teacher.
+"""The feature map Psi with K(omega, omega') = Psi(omega).Psi(omega'), together with a teacher.
 
-Write t for the integral of Psi against the teacher. A network with features omega_i of masses m_i
-(summing to 1) and outer weights u_i enters through its coefficients v_i = m_i u_i alone: all that
-training needs is an inner product with the residual  r(v) = t - sum_i v_i Psi(omega_i).
-`Neurons` are a feature map at given features. Where Psi has finitely many coordinates they are
-`FiniteNeurons`, and the projection may be solved in the coordinates instead of in the neurons.
+Let t be the integral of Psi against the teacher. A network with features omega_i of masses m_i
+(summing to 1) and outer weights u_i enters only through its coefficients v_i = m_i u_i: training
+needs only inner products with the residual  r(v) = t - sum_i v_i Psi(omega_i). `Neurons` represent
+a feature map at given features. If Psi has finitely many coordinates they are `FiniteNeurons`, and
+the linear systems of the projection may be solved in the coordinates instead of in the neurons.
 
 Under MPI either the neurons or the coordinates of Psi are spread over the ranks, see `Share`.
 """
@@ -31,7 +31,7 @@ class Solver(Protocol):
     """The map from b to (K + diag(shift))^-1 b."""
 
     def __call__(self, b: Array, goal: float = 0.0) -> Array:
-        """Solvers that iterate stop where no entry of the residual is above ``goal``."""
+        """Apply the map to b ``(M,)``; iterations may stop when no residual is above ``goal``."""
         ...
 
 
@@ -44,7 +44,7 @@ class Atoms:
 
 
 class Neurons(Protocol):
-    """A feature map at this rank's features; M is their number, v ``(M,)`` coefficients."""
+    """A feature map at this rank's M features; v are their coefficients, ``(M,)``."""
 
     @property
     def share(self) -> Share:
@@ -52,7 +52,7 @@ class Neurons(Protocol):
         ...
 
     def potential(self, v: Array) -> Array:
-        """Psi(omega_i).r(v), ``(M,)``."""
+        """The values Psi(omega_i).r(v), ``(M,)``."""
         ...
 
     def potential_gradient(self, v: Array) -> Array:
@@ -64,46 +64,59 @@ class Neurons(Protocol):
         ...
 
     def solver(self, shift: Array) -> Solver:
-        """The map from b to (K + diag(shift))^-1 b, K the kernel between the neurons.
+        """The map from b to (K + diag(shift))^-1 b, where K is the kernel between the neurons.
+
+        Args:
+            shift: positive, ``(M,)``.
 
         Raises:
-            RunFailure: where the matrix is singular in double precision.
+            RunFailure: if the matrix is singular in double precision, here or in the map's calls.
         """
         ...
 
 
 class FeatureMap(Protocol):
-    """A feature map bound to a teacher."""
+    """A feature map together with a teacher."""
 
     def share(self, width: int) -> Share:
-        """How so many neurons are spread over the ranks; every rank has all where not said."""
+        """How ``width`` neurons are spread over the ranks; by default every rank has all."""
         return Share(width)
 
     def at(self, omega: Array, share: Share | None = None) -> Neurons:
-        """The map at this rank's features ``(M, ambient)``; ``share`` if not all of them."""
+        """The map at this rank's features.
+
+        Args:
+            omega: the features, ``(M, ambient)``.
+            share: how the neurons are spread over the ranks; by default every rank has all.
+        """
         ...
 
     def memory(self, width: int) -> int:
-        """Bytes that a projection at this width needs on each rank, roughly."""
+        """The approximate number of bytes that a projection of this width needs on each rank."""
         ...
 
     def dropped_energy(self, omega: Array, v: Array, share: Share | None = None) -> float:
-        """An upper bound of |r|^2 in the coordinates of Psi that were left out; 0 if none were."""
+        """An upper bound of the part of |r|^2 in coordinates that a truncation left out.
+
+        Args:
+            omega, share: as in `at`.
+            v: coefficients, ``(M,)``.
+        """
         return 0.0
 
     def keepsake(self) -> dict[str, Array]:
-        """What is remembered from step to step, for a checkpoint."""
+        """Arrays for a checkpoint, if the map reuses results of earlier steps; else empty."""
         return {}
 
     def recall(self, kept: Mapping[str, Array]) -> None:
-        """Go on from a keepsake, bit for bit."""
+        """Restore what `keepsake` returned, so that the following results have identical bits."""
         return None
 
 
 class Remembered:
-    """The last value of a function that is mostly asked twice for the same array.
+    """Caches the last value of a function that is often called twice with the same array.
 
-    The same array, not equal numbers: that is answered alike on all ranks.
+    Arrays are compared by identity, not by value, so that all ranks take the same decision.
     """
 
     def __init__(self) -> None:
@@ -111,14 +124,14 @@ class Remembered:
         self._value = np.empty(0)
 
     def __call__(self, function: Callable[[Array], Array], v: Array) -> Array:
-        """function(v)."""
+        """The value function(v), from the cache if v was also the argument of the last call."""
         if v is not self._argument:
             self._value, self._argument = function(v), v
         return self._value
 
 
 class FiniteNeurons(ABC):
-    """Neurons of a Psi with R coordinates; subclasses say how Psi acts.
+    """Neurons of a Psi with R coordinates; subclasses define how Psi acts.
 
     Attributes:
         share: how the neurons are spread over the ranks.
@@ -131,20 +144,20 @@ class FiniteNeurons(ABC):
     @property
     @abstractmethod
     def labels(self) -> Array:
-        """t, this rank's coordinates ``(R,)``."""
+        """This rank's coordinates of t, ``(R,)``."""
 
     @property
     @abstractmethod
     def matrix(self) -> Array:
-        """Psi(omega_i), ``(M, R)``."""
+        """The coordinates of Psi(omega_i), ``(M, R)``."""
 
     @abstractmethod
     def moments(self, v: Array) -> Array:
-        """The sum over all neurons of v_i Psi(omega_i), ``(R,)``."""
+        """The sum over the neurons of all ranks of v_i Psi(omega_i), ``(R,)``."""
 
     @abstractmethod
     def values(self, a: Array) -> Array:
-        """Psi(omega_i).a, ``(M,)``."""
+        """The values Psi(omega_i).a, ``(M,)``, for coefficients a ``(R,)``."""
 
     @abstractmethod
     def gradient(self, a: Array) -> Array:
@@ -152,11 +165,11 @@ class FiniteNeurons(ABC):
 
     @abstractmethod
     def gram(self, c: Array) -> Array:
-        """The sum over all neurons of c_i Psi(omega_i) Psi(omega_i)^T, ``(R, R)``, c >= 0."""
+        """The sum over all neurons of c_i Psi(omega_i) Psi(omega_i)^T, ``(R, R)``, for c >= 0."""
 
     @cached_property
     def kernel(self) -> Array:
-        """K(omega_i, omega_j) between the neurons, ``(M, M)``; only without split neurons."""
+        """The matrix K(omega_i, omega_j), ``(M, M)``; only if every rank has all neurons."""
         return self.coordinates.sum(self.matrix @ self.matrix.T)
 
     @cached_property
@@ -164,7 +177,7 @@ class FiniteNeurons(ABC):
         return Remembered()
 
     def residual(self, v: Array) -> Array:
-        """r(v), this rank's coordinates ``(R,)``."""
+        """This rank's coordinates of the residual r(v), ``(R,)``."""
         return self._last(lambda v: self.labels - self.moments(v), v)
 
     def potential(self, v: Array) -> Array:
@@ -181,13 +194,13 @@ class FiniteNeurons(ABC):
         if self.in_coordinates:
             return self._solver_in_coordinates(shift)
         solve = spd_solver(self.kernel, shift)
-        # every rank goes on with the same bits
+        # all ranks must continue with the same bits
         split = self.coordinates.split
         return lambda b, goal=0.0: broadcast(solve(b)) if split else solve(b)
 
     @property
     def in_coordinates(self) -> bool:
-        """Whether the coordinates are the cheaper side, or the only one: neurons are split."""
+        """Whether to solve in the coordinates: they are fewer, or the neurons are split."""
         return self.share.split or self.coordinates.n < self.share.n
 
     def _solver_in_coordinates(self, shift: Array) -> Solver:
@@ -202,5 +215,9 @@ class FiniteNeurons(ABC):
 
 
 def pair_blocks(omega: Array, other: Array) -> list[slice]:
-    """Slices of omega with at most 2^17 pairs each: temporary arrays of a megabyte."""
+    """Slices of omega with at most 2^17 pairs each, so that temporary arrays take a megabyte.
+
+    Args:
+        omega, other: arrays of m and n points; the pairs are all of one with all of the other.
+    """
     return blocks_of(len(omega), max(1, 2**17 // len(other)))

@@ -1,7 +1,7 @@
 """The built-in features: ReLU on spheres, radial on tori, Laplace on the circle.
 
-Source: arXiv:2504.18208, section 6.1 and appendix B. A new feature is a class of its own, best
-derived from `PlainFeature`.
+Source: arXiv:2504.18208, section 6.1 and appendix B. New features are best derived from
+`PlainFeature`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["PROFILES", "Laplace", "Radial", "ReLU"]
 
 
 def _require_home(name: str, home: str, manifold: Any, kind: type) -> None:
-    """Refuse a manifold of another kind; features without a manifold get one later."""
+    """Raise an InputError for a manifold of another type; features may get a manifold later."""
     if manifold is not NOWHERE and not isinstance(manifold, kind):
         raise InputError(f"Features '{name}' live on {home}; choose others for this manifold.")
 
@@ -39,7 +39,14 @@ def _require_scale(scale: Any) -> None:
 
 @dataclass(frozen=True)
 class ReLU:
-    """phi = max(0, omega.x) on a sphere, x standard Gaussian; no bias."""
+    """ReLU features phi = max(0, omega.x) on a sphere, without bias, for standard Gaussian x.
+
+    Attributes:
+        manifold: the sphere.
+
+    Raises:
+        InputError: for another manifold.
+    """
 
     manifold: Sphere = NOWHERE
 
@@ -76,7 +83,7 @@ class ReLU:
 
     @property
     def constrained_limit(self) -> bool:
-        """It is blind to odd degrees >= 3; the equation is solved on the circle and on S^2."""
+        """True on the circle and on S^2; the null space are the odd degrees >= 3."""
         return self.manifold.dim <= 2
 
 
@@ -104,12 +111,16 @@ PROFILES: dict[str, Callable[[Array, float], tuple[Array, Array]]] = {
 
 @dataclass(frozen=True)
 class Radial:
-    """phi = g(d(omega, x)) on a flat torus, x a standard Gaussian wrapped onto it.
+    """Radial features phi = g(d(omega, x)) on a flat torus; x is a wrapped standard Gaussian.
 
     Attributes:
-        scale: s > 0, a length.
-        profile: g(r): "laplace" 2 exp(-r/s) / s^2 (the paper's), "gaussian" exp(-r^2 / (2 s^2)),
-            "matern" (1 + r/s) exp(-r/s).
+        manifold: the torus.
+        scale: s > 0, in the torus's unit of length.
+        profile: the function g(r): "laplace" for 2 exp(-r/s) / s^2, as in the paper; "gaussian" for
+            exp(-r^2 / (2 s^2)); "matern" for (1 + r/s) exp(-r/s).
+
+    Raises:
+        InputError: for another manifold, scale or profile.
     """
 
     manifold: FlatTorus = NOWHERE
@@ -156,7 +167,7 @@ class Radial:
         return None
 
     def eigenvalues(self, cutoff: int) -> Array | None:
-        """Of uniform inputs; those of the Gaussian inputs have the same null space."""
+        """The eigenvalues for uniform inputs; Gaussian inputs give the same null space."""
         return np.asarray((rounded(self.transform(cutoff)) / self.manifold.volume) ** 2)
 
     @property
@@ -164,14 +175,16 @@ class Radial:
         return False
 
     def transform(self, degree: int, power: int = 1) -> Array:
-        """The integrals of g(|x|)^power exp(-i q k.x) over a cell, ``(degree + 1, ...)``.
+        """The integrals of g(|x|)^power exp(-i q k.x) over a period, with q = 2 pi / period.
 
-        Where axis a is the largest, x = s e_a + s t with t in [0, 1]^(d - 1) (Duffy): smooth in s
-        and t, though not in x, so that Gauss-Legendre quadrature converges exponentially.
+        The array has d axes of length degree + 1, for 0 <= k_j <= degree. The cube is divided into
+        pyramids, one for each axis a along which x is largest. There x = s e_a + s t with t in
+        [0, 1]^(d - 1) (Duffy), and the integrand is smooth in s and t, though not in x, so that
+        Gauss-Legendre quadrature converges exponentially.
         """
         d, period = self.manifold.dim, self.manifold.period
         n, phase = 64 + math.ceil(1.6 * degree), 2 * math.pi / period * np.arange(degree + 1)
-        s, s_weight = gauss_legendre(n, period / 2)  # more than pi / 2 nodes a wave
+        s, s_weight = gauss_legendre(n, period / 2)  # more than pi / 2 nodes per wavelength
         t, t_weight = gauss_legendre(n, 1.0)
         stretch = np.ones(())
         for _ in range(d - 1):
@@ -180,7 +193,7 @@ class Radial:
         for block in np.array_split(np.arange(n), 1 + n**d * (degree + 1) // 2**22):
             radius = np.multiply.outer(s[block], np.sqrt(stretch))
             total = PROFILES[self.profile](radius, self.scale)[0] ** power
-            for _ in range(d - 1):  # the first t that is left becomes a k, the last axis
+            for _ in range(d - 1):  # transform the first axis of t; its k becomes the last axis
                 across = np.cos(np.einsum("s,t,k->stk", s[block], t, phase)) * t_weight[:, None]
                 total = total.reshape(len(block), n, -1).swapaxes(1, 2) @ across
             total = total.reshape((len(block),) + (degree + 1,) * (d - 1))
@@ -191,11 +204,18 @@ class Radial:
 
 @dataclass(frozen=True)
 class Laplace(PlainFeature):
-    """Periodic Laplace features on the circle, x uniform; their kernel is Matern-3/2.
+    """Periodic Laplace features on the circle with uniform inputs x; their kernel is Matern-3/2.
 
-    phi is sqrt(2 pi / s) times the sum of exp(-|d|/s) over the images of d, the angle from x to
-    omega. Convolved with itself the Laplace function on the line gives s (1 + |d|/s) exp(-|d|/s),
-    and periodisation keeps convolutions.
+    phi is sqrt(2 pi / s) times the sum of exp(-|d|/s) over all images of d, the angle from x to
+    omega. On the line the convolution of exp(-|d|/s) with itself is s (1 + |d|/s) exp(-|d|/s), and
+    periodisation preserves convolutions.
+
+    Attributes:
+        manifold: the circle.
+        scale: s > 0, radians.
+
+    Raises:
+        InputError: for another manifold or scale.
     """
 
     manifold: Circle = NOWHERE

@@ -1,8 +1,7 @@
 """Trigonometric polynomials on the circle and on flat tori, by non-uniform FFT.
 
-Sums over n neurons and R modes cost O(n + R log R), Gram matrices O(n + R^2): a product of two
-modes is two modes. Radial features on a torus are truncated by projecting the function
-x -> phi(omega, x) onto trigonometric polynomials in the inputs, see `radial`.
+Sums over n neurons and R modes cost O(n + R log R), and Gram matrices O(n + R^2), because a product
+of two modes is a sum of two modes.
 """
 
 from __future__ import annotations
@@ -27,13 +26,14 @@ __all__ = ["Fourier", "ball"]
 
 @dataclass(frozen=True)
 class Fourier:
-    """1, sqrt 2 cos(q k.x) and sqrt 2 sin(q k.x), q = 2 pi / period: mean squares are 1.
+    """The `Basis` of 1, sqrt 2 cos(q k.x) and sqrt 2 sin(q k.x) with q = 2 pi / period.
 
-    First come the cosines of all waves, then the sines of those that are not 0.
+    The functions have the mean square 1. The cosines of all waves come first, then the sines of the
+    waves k != 0.
 
     Attributes:
-        manifold: where x is the angle, or the point.
-        waves: k, ``(h, dim)``, of k and -k only one.
+        manifold: the circle, where x is the angle, or a torus, where x is the point.
+        waves: the waves k, ``(h, dim)``, with only one of k and -k.
     """
 
     manifold: Circle | FlatTorus
@@ -45,7 +45,7 @@ class Fourier:
 
     @cached_property
     def degree(self) -> int:
-        """The largest component of all waves."""
+        """The largest absolute value of a component of the waves."""
         return int(np.abs(self.waves).max())
 
     @cached_property
@@ -69,11 +69,11 @@ class Fourier:
 
     @cached_property
     def degree_of(self) -> Index:
-        """The least integer n >= |k| of each mode, ``(size,)``."""
+        """The least integer n >= |k| for each mode, ``(size,)``."""
         return np.ceil(np.linalg.norm(self.waves, axis=1)).astype(np.int64)[self.wave_of]
 
     def lookup(self, table: Array) -> Array:
-        """The entry of each mode, ``(size,)``, in a table over (|k_1|, ..., |k_d|)."""
+        """The entry for each mode, ``(size,)``, of a table with the indices (|k_1|, ..., |k_d|)."""
         return np.asarray(table[tuple(np.abs(self.waves).T)][self.wave_of])
 
     def matrix(self, omega: Array) -> Array:
@@ -81,7 +81,7 @@ class Fourier:
         waves = np.ones((1, len(omega)), dtype=complex)  # exp(i q k.x), a row for each k
         for angle, k in zip(angles.T, self.waves.T, strict=True):
             powers = np.exp(1j * np.outer(np.arange(self.degree + 1), angle))
-            powers = np.vstack([powers, powers[:0:-1].conj()])  # k = -1 is the last
+            powers = np.vstack([powers, powers[:0:-1].conj()])  # the last row is k = -1
             waves = waves * powers[k]
         norm = self._norm[:, None]
         return np.vstack([waves.real * norm, (waves.imag * norm)[self._sine]]).T
@@ -108,7 +108,10 @@ class Fourier:
         return self.manifold.uncharted(omega, slope)
 
     def spectrum(self, c: Array, degree: int) -> Complex:
-        """The coefficients of exp(i q k.x), |k_j| <= degree, on a grid with k = 0 in the centre."""
+        """The coefficients of exp(i q k.x) of the function with coefficients c ``(size,)``.
+
+        They are on a grid of all k with |k_j| <= degree, with k = 0 in the centre.
+        """
         half = np.zeros((2 * degree + 1) ** self.manifold.dim, dtype=complex)
         half[self._position(degree)] = c[: len(self.waves)] * self._norm / 2
         half[self._position(degree)[self._sine]] -= 1j / math.sqrt(2) * c[len(self.waves) :]
@@ -116,12 +119,13 @@ class Fourier:
         return full.reshape((2 * degree + 1,) * self.manifold.dim)
 
     def gram_of(self, sums: Complex) -> Array:
-        """The Gram matrix ``(size, size)`` of a measure.
+        """The Gram matrix ``(size, size)`` of the modes with respect to a measure.
 
-        2 cos a cos b = cos(a - b) + cos(a + b), and so on: a Toeplitz and a Hankel part.
+        By 2 cos a cos b = cos(a - b) + cos(a + b) and the like it has a Toeplitz and a Hankel part.
 
         Args:
-            sums: its integrals of exp(i q k.x), |k_j| <= 2 degree, with k = 0 in the centre, flat.
+            sums: the integrals of exp(i q k.x) against the measure for all |k_j| <= 2 degree, as a
+                flat array with k = 0 in the centre.
         """
         centre, place = len(sums) // 2, self._position(2 * self.degree)
         lag = sums[centre + place[:, None] - place]
@@ -133,12 +137,12 @@ class Fourier:
         return np.block([[cosines, mixed], [mixed.T, sines]])
 
     def _position(self, degree: int) -> Index:
-        """Where the waves are in the flat grid of spectra of this degree."""
+        """The index of each wave in the flat grid of a spectrum of this degree."""
         shape = (2 * degree + 1,) * self.manifold.dim
         return np.asarray(np.ravel_multi_index(tuple(self.waves.T + degree), shape))
 
     def _sums(self, v: Array, omega: Array, degree: int) -> Complex:
-        """The sums of v_i exp(i q k.x_i), |k_j| <= degree, flat."""
+        """The sums of v_i exp(i q k.x_i) for all |k_j| <= degree, as a flat array."""
         out = np.empty((2 * degree + 1,) * self.manifold.dim, dtype=complex)
         ducc0.nufft.nu2u(
             points=v.astype(complex), coord=self.manifold.chart(omega), forward=False,
@@ -154,9 +158,9 @@ class Fourier:
 
 
 def ball(dim: int, low: int, high: int) -> Index:
-    """The waves k of Z^dim with low <= |k| <= high, of k and -k only one, ``(h, dim)``."""
+    """The k in Z^dim with low <= |k| <= high, with only one of k and -k, ``(h, dim)``."""
     axis = np.arange(-high, high + 1)
     waves = np.stack(np.meshgrid(*[axis] * dim, indexing="ij"), -1).reshape(-1, dim)
-    waves = waves[len(waves) // 2 :]  # from k = 0 on; what comes before is the negative of these
+    waves = waves[len(waves) // 2 :]  # from k = 0 on; the waves before are the negatives of these
     squared = np.sum(waves**2, axis=1)
     return waves[(low**2 <= squared) & (squared <= high**2)]

@@ -1,28 +1,30 @@
-"""What the features see of a measure: the kernel's eigenvalues, and the densities' share of each.
+"""Which part of a density the features see: the kernel's eigenvalues and the densities' shares.
 
 The kernel K(omega, omega') = E_x phi(omega, x) phi(omega', x) acts on functions by
 w -> int K(., omega') w(omega') domega' / |Omega|. Its eigenfunctions are harmonics on the circle
 and on S^2, and waves exp(i q k.omega), q = 2 pi / period, on tori. The integrals of a measure
-against those with eigenvalue 0 do not enter any network: the kernel is blind to its null space.
+against eigenfunctions with eigenvalue 0, the null space, do not affect any network.
 
-As lambda -> 0 the network's potential is the best one orthogonal to the null space. It is
-w = f'(nu/mu), and the network follows the ultra-fast diffusion, exactly as long as this w has no
-part in the null space; where it has one, the limit is a constrained equation with another w. With
-mu uniform and f quadratic the part of w is that of nu. So weight of a density in the null space
-is a warning, no proof: equal densities have w = f'(1), whatever their weight, and products of
-harmonics that are seen may be unseen, so that w acquires a part later. For bias-free ReLU, blind
-to odd degrees >= 3, w keeps no such part for all t if both densities are even.
+As lambda -> 0 the network's potential is the best one orthogonal to the null space. As long as
+w = f'(nu/mu) has no component in the null space, the potential is this w and the network follows
+the ultra-fast diffusion; otherwise the limit is a constrained equation with another w. If mu is
+uniform and f quadratic, the component of w in the null space is that of nu. So a component of a
+density in the null space is only an indication: equal densities have w = f'(1), whatever their
+components; on the other hand products of harmonics outside the null space may be inside, so that w
+acquires a component later. For ReLU without bias the null space are the odd degrees >= 3; if both
+densities are even, w has no component there for all t.
 
-An eigenvalue is comparable to lambda: at mu uniform the potential of a harmonic is damped by
-kappa / (kappa + lambda), so those far below lambda are not seen in practice either.
+Eigenvalues kappa compare with lambda: if mu is uniform, the potential of a harmonic is damped by
+kappa / (kappa + lambda), so in practice harmonics with kappa far below lambda are not seen either.
 
-Of which inputs? Those with a kernel in closed form have its inputs: Gaussian for ReLU, uniform for
-Laplace features. N inputs that were drawn see no more than N functions, and none that infinitely
-many do not see. Radial features have Gaussian inputs, of density rho. Then K = A rho A with A the
-convolution by g, and the eigenfunctions are no waves. But K w = 0 is A w = 0 as rho > 0: the null
-space is that of uniform inputs, whose eigenvalues |g_k|^2 / |Omega|^2, g_k the integral of
-g(|x|) exp(-i q k.x), are the ones given here. Those of K lie, in order, between the minimum and the
-maximum of |Omega| rho times these.
+The eigenvalues are those of infinitely many inputs. Features whose kernel has a closed form have
+its inputs: Gaussian for ReLU, uniform for Laplace. With N sampled inputs the kernel has at most N
+non-zero eigenvalues, and its null space contains that of infinitely many inputs. Radial features
+have Gaussian inputs with density rho. Then K = A rho A, where A is the convolution with g, and the
+eigenfunctions are not waves. But K w = 0 is equivalent to A w = 0, because rho > 0. So the null
+space is that of uniform inputs, and this module gives the eigenvalues of these,
+|g_k|^2 / |Omega|^2, where g_k is the integral of g(|x|) exp(-i q k.x). The eigenvalues of K, in
+order, lie between these times the minimum and these times the maximum of |Omega| rho.
 """
 
 from __future__ import annotations
@@ -47,27 +49,30 @@ from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 __all__ = ["Identifiability", "identifiability", "unseen_sentence"]
 
 
-DEGREES = {1: 512, 2: 48, 3: 16}  # cut-off along each axis of the circle and of tori
+DEGREES = {1: 512, 2: 48, 3: 16}  # largest |k_j| on the circle and on tori, by dimension
 LATTICE = {1: 8192, 2: 256, 3: 64}  # points along each axis, for the densities' coefficients
-SPHERE = 128  # cut-off on S^2
-NEGLIGIBLE = 1e-6  # of a variance: 0.1 % of the amplitude, less than a positive lambda moves
+SPHERE = 128  # largest degree on S^2
+# share of the variance (0.1 % of the amplitude) below which the effect of the null space is smaller
+# than that of a positive lambda
+NEGLIGIBLE = 1e-6
 
 
 @dataclass(frozen=True)
 class Identifiability:
-    """A kernel's eigenvalues, and what two densities have there; n is the number of rows.
+    """A table of a kernel's eigenvalues and of two densities' shares of their eigenspaces.
 
-    A row is a degree on the circle and on S^2; on a torus it is a set of waves k that differ by
-    signs and the order of the axes. Rows increase in |k|, and the first is the constant.
+    Each of the n rows is a degree on the circle and on S^2; on a torus it is a set of waves k that
+    differ only in the signs and the order of their components. The rows are sorted by |k|; the
+    first is the constant. All numbers are dimensionless.
 
     Attributes:
-        wave: the degree, or the wave k_1 >= ... >= k_d >= 0, ``(n, axes)``.
-        multiplicity: how many eigenfunctions are in the row, ``(n,)``.
-        eigenvalue: against the uniform probability measure, in units of the kernel, ``(n,)``;
-            exactly 0 where it is zero to round-off.
-        teacher_share: share of the row in the teacher's squared L2 norm without the constant,
-            dimensionless, ``(n,)``; what is missing to 1 lies beyond the last row.
-        initial_share: likewise.
+        wave: the degree, or the wave with k_1 >= ... >= k_d >= 0, ``(n, axes)``.
+        multiplicity: number of eigenfunctions in the row, ``(n,)``.
+        eigenvalue: with respect to the uniform probability measure, ``(n,)``; exactly 0 if it
+            cannot be distinguished from round-off.
+        teacher_share: share of the row in the teacher's variance, its squared L2 norm without the
+            constant, ``(n,)``; the shares sum to less than 1 if modes beyond the last row matter.
+        initial_share: the same for the initial density, ``(n,)``.
     """
 
     wave: Index
@@ -78,20 +83,20 @@ class Identifiability:
 
     @property
     def degree(self) -> Array:
-        """|k|, ``(n,)``."""
+        """The length |k| of the row's waves, ``(n,)``."""
         return np.asarray(np.linalg.norm(self.wave, axis=1))
 
     @property
     def even_and_linear(self) -> bool:
-        """Whether what is seen are the even and the linear functions, so that the limit
-        lambda -> 0 is the constrained equation.
+        """Whether exactly the even and the linear functions are outside the null space, so that
+        the limit lambda -> 0 is the constrained equation.
         """
         null = self.wave[self.eigenvalue == 0]
         return np.array_equal(null, np.arange(3, self.wave.max() + 1, 2)[:, None])
 
     @property
     def null_space(self) -> str:
-        """The rows with eigenvalue 0, in words; empty where there are none."""
+        """A description of the rows with eigenvalue 0; empty if there are none."""
         null = self.wave[self.eigenvalue == 0]
         if not len(null):
             return ""
@@ -112,7 +117,7 @@ class Identifiability:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """What a result keeps, and `unseen_sentence` takes."""
+        """The attributes that a result stores, from which `unseen_sentence` makes its text."""
         return {
             "null_space": self.null_space,
             "even_and_linear": int(self.even_and_linear),
@@ -122,10 +127,10 @@ class Identifiability:
 
 
 def unseen_sentence(attributes: Mapping[Any, Any]) -> str:
-    """What is not seen and what follows; empty where it is negligible, or not known.
+    """A sentence on the densities' null-space components; empty if negligible or not known.
 
     Args:
-        attributes: those of an `Identifiability`, or of a result's group that has them.
+        attributes: `Identifiability.attributes`, or the attributes of a result's group with these.
     """
     if "null_space" not in attributes:
         return ""
@@ -150,10 +155,10 @@ def identifiability(feature: Feature, teacher: Density, initial: Density) -> Ide
 
     Args:
         feature: phi, on the circle, on S^2 or on a torus of dimension 1, 2 or 3.
-        teacher, initial: densities on its manifold.
+        teacher, initial: densities on the feature's manifold.
 
     Raises:
-        InputError: on other manifolds.
+        InputError: for other manifolds, or if the kernel's eigenvalues are not known.
     """
     manifold: Any = feature.manifold
     if len(manifold.axes) != manifold.dim or manifold.dim not in DEGREES:
@@ -175,8 +180,9 @@ def identifiability(feature: Feature, teacher: Density, initial: Density) -> Ide
 
 
 def _rows(dim: int) -> tuple[Index, Index, Index]:
-    """The waves k_1 >= ... >= k_d >= 0 up to the cut-off, ``(n, dim)``; the row of each wave k,
-    -N <= k_j <= N, flat; and how many there are in each row.
+    """The waves, the row of each k with -N <= k_j <= N, and the number of k in each row.
+
+    The waves ``(n, dim)`` are those with N >= k_1 >= ... >= k_d >= 0, one for each row.
     """
     degree = DEGREES[dim]
     box = np.indices((2 * degree + 1,) * dim).reshape(dim, -1).T - degree
@@ -187,7 +193,7 @@ def _rows(dim: int) -> tuple[Index, Index, Index]:
 
 
 def _lattice_shares(manifold: Circle | FlatTorus, density: Density, row: Index) -> Array:
-    """The shares by row of a density on the circle or a torus, by FFT on a lattice."""
+    """The share of each row in a density on the circle or a torus, by FFT on a lattice."""
     dim = manifold.dim
     n, degree = LATTICE[dim], DEGREES[dim]
     values = density(manifold.even(n**dim))
@@ -199,7 +205,7 @@ def _lattice_shares(manifold: Circle | FlatTorus, density: Density, row: Index) 
 
 
 def _sphere_shares(sphere: Sphere, density: Density) -> Array:
-    """The shares by degree of a density on S^2, by Gauss's quadrature in height."""
+    """The share of each degree in a density on S^2, by Gauss quadrature in the height."""
     height, weight = gauss_legendre(2 * SPHERE, 2.0)
     n = 4 * SPHERE
     longitude = 2 * math.pi * np.arange(n) / n
@@ -213,7 +219,7 @@ def _sphere_shares(sphere: Sphere, density: Density) -> Array:
 
 
 def _shares(energy: Array, total: float, values: Array) -> Array:
-    """Energies over their total, but nothing for a constant, which has only round-off."""
+    """Energies divided by their total; zeros for a constant, whose energies are round-off."""
     if total <= (1e-12 * np.abs(values).max()) ** 2:
         return np.zeros_like(energy)
     energy[0] = 0.0

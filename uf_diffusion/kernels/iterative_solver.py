@@ -1,9 +1,10 @@
-"""Solving with a kernel matrix that is nearly one that is easy to solve with.
+"""Preconditioned conjugate gradients for systems with a kernel matrix.
 
-Conjugate gradients need a few products with K instead of the M^2 N operations that form it. The
-preconditioner is the smooth part of the kernel, see `smooth`. Where there is none, or it does not
-do, it is the inverse for the features of an earlier step: from one training step to the next they
-hardly move. Round-off of that inverse does not matter; it is kept in single precision.
+Conjugate gradients need a few products with K instead of the M^2 N operations that form K. The
+preconditioner is the smooth part of the kernel, see `preconditioner`. If there is none, or if it
+needs too many iterations, the preconditioner is the inverse for the features of an earlier step,
+since features move little from one training step to the next. Round-off does not matter for a
+preconditioner, so this inverse is stored in single precision.
 """
 
 from __future__ import annotations
@@ -21,32 +22,32 @@ from uf_diffusion.kernels.preconditioner import Smooth
 
 __all__ = ["Recycled"]
 
-TOLERANCE = 3e-8  # of the residual, relative: beyond lies the round-off of rough products
-ITERATIONS = 60
-WORTH = 40  # iterations that cost as much as a new factor
-SMOOTH_WORTH = 30  # iterations of one solution from which it pays to recycle an inverse
+TOLERANCE = 3e-8  # relative tolerance of the residual, above the round-off of rough products
+ITERATIONS = 60  # of a solution with a recycled inverse, at most
+WORTH = 40  # number of iterations that cost as much as a new factor
+SMOOTH_WORTH = 30  # number of iterations of a solution from which a recycled inverse is cheaper
 
 
 Preconditioner = Callable[[Array], Array]
 
 
 class KernelMatrix(Protocol):
-    """Neurons as a matrix K."""
+    """The kernel matrix K between neurons."""
 
     @property
     def omega(self) -> Array: ...
     @property
     def kernel(self) -> Array: ...
     def product(self, v: Array, rough: bool = False) -> Array:
-        """K v, in single precision where it need only be ``rough``."""
+        """The product K v, ``(M,)``; in single precision if ``rough``."""
         ...
 
 
 class Recycled:
-    """Remembers the inverse of K + diag(shift) for the features at ``anchor``, once it is needed.
+    """A solver that reuses the inverse of K + diag(shift) for earlier features, the anchor.
 
     Args:
-        smooth: the smooth part of K, if there is one.
+        smooth: the smooth part of K, if there is one; it is used until an inverse is needed.
     """
 
     def __init__(self, smooth: Smooth | None = None) -> None:
@@ -56,9 +57,9 @@ class Recycled:
         self._iterations = 0
 
     def solver(self, neurons: KernelMatrix, shift: Array) -> Solver:
-        """The map from b to (K + diag(shift))^-1 b.
+        """The map from b ``(M,)`` to (K + diag(shift))^-1 b, with ``shift`` positive ``(M,)``.
 
-        It raises RunFailure where the matrix is singular in double precision.
+        The map raises RunFailure if the matrix is singular in double precision.
         """
         smooth = None
         if self._smooth is not None and self._anchor is None:
@@ -79,7 +80,7 @@ class Recycled:
     def _preconditioner(
         self, smooth: Preconditioner | None, shift: Array
     ) -> tuple[Preconditioner | None, int]:
-        """What is nearly (K + diag(shift))^-1, and how many iterations it is good for."""
+        """An approximation of (K + diag(shift))^-1, and the largest number of iterations."""
         if self._anchor is None:
             return smooth, SMOOTH_WORTH
         if self._iterations <= WORTH and np.array_equal(shift, self._shift):
@@ -90,7 +91,7 @@ class Recycled:
         return np.asarray(self._inverse @ r.astype(np.float32), dtype=float)
 
     def _renew(self, neurons: KernelMatrix, shift: Array) -> Array:
-        """The factor in double precision."""
+        """Take these neurons as the anchor; returns the Cholesky factor in double precision."""
         factor = spd_factor(neurons.kernel, shift)
         self._anchor, self._shift, self._iterations = neurons.omega, shift, 0
         lower = lapack.spotri(factor.astype(np.float32), lower=1)[0]
@@ -98,14 +99,14 @@ class Recycled:
         return factor
 
     def keepsake(self) -> dict[str, Array]:
-        """All that is remembered, small enough for a checkpoint: the inverse is found again."""
+        """What a checkpoint needs to restore the solver: the anchor; `recall` inverts again."""
         if self._anchor is None:
             return {}
         iterations = np.array(float(self._iterations))
         return {"anchor": self._anchor, "anchor_shift": self._shift, "anchor_work": iterations}
 
     def recall(self, kept: Mapping[str, Array], anchor: KernelMatrix) -> None:
-        """Go on from a keepsake; ``anchor`` are the neurons at its features."""
+        """Restore what `keepsake` returned; ``anchor`` are the neurons at the stored features."""
         self._renew(anchor, kept["anchor_shift"])
         self._iterations = int(kept["anchor_work"])
 
@@ -118,9 +119,10 @@ def conjugate_gradients(
     goal: float,
     limit: int,
 ) -> tuple[Array, int]:
-    """(K + diag(shift))^-1 b, and the number of iterations, ``limit`` where they did not do.
+    """(K + diag(shift))^-1 b, and the number of iterations; ``limit`` means no convergence.
 
-    The errors of the products weigh as much as the residual: only the first one is exact.
+    Errors of the products matter relative to the residual only, so only the first product, with the
+    largest residual, is computed in double precision.
     """
     x, r = np.zeros_like(b), b.copy()
     goal = max(goal, TOLERANCE * float(np.abs(b).max()))

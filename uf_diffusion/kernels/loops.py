@@ -19,12 +19,12 @@ from uf_diffusion.core.compiled import (
 
 __all__ = ["radial_gradient", "radial_values", "relu_gradient", "relu_values"]
 
-TILE = 1024  # entries of a row that are worked on together: they stay in the nearest cache
+TILE = 1024  # entries of a row that are processed together, so that they stay in the L1 cache
 
 
 @vectorised
 def _profile(profile: int, scale: float, factor: float, c: Exponential, row: Array) -> None:
-    """Replace squared distances by factor times g."""
+    """Replace the squared distances r^2 in ``row`` by factor g(r)."""
     if profile == 0:
         factor, rate = 2 / scale**2 * factor, -1 / scale
         for j in range(len(row)):
@@ -59,16 +59,23 @@ def _radial_values(
 def radial_values(
     omega: Array, X: Array, period: float, profile: int, scale: float, factor: float, out: Array
 ) -> None:
-    """factor g(d(omega_i, x_j)) on a torus, to ``out`` (M, N); x_j are the columns of X ``(d, N)``.
+    """Write factor g(d(omega_i, x_j)) on a torus to ``out`` ``(M, N)``.
 
-    Profiles 0, 1, 2: 2 exp(-r/s) / s^2, exp(-r^2 / (2 s^2)), (1 + r/s) exp(-r/s).
+    Args:
+        omega: ``(M, d)``.
+        X: the x_j as columns, ``(d, N)``.
+        period: of the torus.
+        profile: 0, 1 or 2 for g(r) = 2 exp(-r/s) / s^2, exp(-r^2 / (2 s^2)), (1 + r/s) exp(-r/s).
+        scale: s.
+        factor: the factor.
+        out: receives the values.
     """
     _radial_values(omega, X, period, profile, scale, factor, _EXPONENTIAL, out)
 
 
 @reordered
 def _lags(a: float, x: Array, period: float, lags: Array, squares: Array) -> None:
-    """The lags from numbers x to a on a circle of length period; their squares are added."""
+    """Compute the lags a - x on a circle of length ``period``, and add their squares."""
     turns = 1 / period
     for j in range(len(x)):
         lag = a - x[j]
@@ -82,16 +89,17 @@ def _pull(
     a: float, x: Array, period: float, flat: float, slope: float,
     weight: Array, values: Array, row: Array,
 ) -> float:  # fmt: skip
-    """Make row f = weight values / (flat + slope r), and return the sum of f times the last lags.
+    """Set row to f = weight values / (flat + slope r), and return the sum of f (a - x).
 
-    What was row are the squared distances along all axes but the last, whose numbers are x and a.
+    x and a are the coordinates along the last axis, and r is the distance; before, row contains the
+    squared distances along all other axes.
     """
     turns, total = 1 / period, 0.0
     for j in range(len(row)):
         lag = a - x[j]
         lag -= period * np.rint(lag * turns)
         distance = flat + slope * math.sqrt(row[j] + lag * lag)
-        row[j] = weight[j] * values[j] / max(distance, 1e-150)  # a lag of 0 has no direction
+        row[j] = weight[j] * values[j] / max(distance, 1e-150)  # the lag is 0 where the distance is
         total += row[j] * lag
     return total
 
@@ -109,10 +117,15 @@ def radial_gradient(
     omega: Array, X: Array, period: float, profile: int, scale: float,
     weight: Array, values: Array, out: Array,
 ) -> None:  # fmt: skip
-    """The gradients ``(M, d)`` of values @ weight at omega_i, to ``out``.
+    """Write the gradients ``(M, d)`` of values @ weight at omega_i to ``out``.
+
+    For the three profiles g'(r) / r is -g / (s r), -g / s^2, -g / (s (s + r)).
 
     Args:
-        values: those of `radial_values`; g'(r) / r is -g / (s r), -g / s^2, -g / (s (s + r)).
+        omega, X, period, profile, scale: as in `radial_values`.
+        weight: ``(N,)``.
+        values: the array ``(M, N)`` that `radial_values` computed.
+        out: receives the gradients.
     """
     lags, room, last = np.empty((len(X), TILE)), np.empty(TILE), len(X) - 1
     flat, slope = scale * (profile > 0), 1.0 * (profile != 1)
@@ -142,7 +155,7 @@ def _add_multiple(a: float, x: Array, sums: Array) -> None:
 
 @vectorised
 def relu_values(omega: Array, X: Array, factor: float, out: Array) -> None:
-    """factor max(0, omega_i.x_j), to ``out`` (M, N); x_j are the columns of X ``(d, N)``."""
+    """Write factor max(0, omega_i.x_j) to ``out`` ``(M, N)``; X has the columns x_j, ``(d, N)``."""
     for i in range(len(omega)):
         whole = out[i]
         for start in range(0, len(whole), TILE):
@@ -163,7 +176,7 @@ def _where_positive(values: Array, weight: Array, out: Array) -> None:
 
 @compiled
 def relu_gradient(X: Array, factor: float, weight: Array, values: Array, out: Array) -> None:
-    """The sums ``(M, d)`` of factor weight_j x_j over the x_j with positive values, to ``out``."""
+    """Write the sums of factor weight_j x_j over the j with values_ij > 0 to ``out`` ``(M, d)``."""
     room = np.empty(TILE)
     out[:] = 0.0
     for i in range(len(values)):

@@ -1,4 +1,4 @@
-"""Features on the manifold of a problem; those that a user brings are tried on a few points."""
+"""Features on the manifold of a problem; a user's own features are tested on a few points."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from uf_diffusion.problem.manifolds import NOWHERE, Manifold
 
 __all__ = ["placed_features"]
 
-TRIED = (32, 4)  # points and inputs that a user's features are tried with
-NEAR = 1e-4  # distance over which their gradients are compared with differences
+TRIED = (32, 4)  # number of points and of inputs in the test of a user's features
+NEAR = 1e-4  # step of the central differences with which their gradients are compared
 
 
 def placed_features(features: Any, manifold: Manifold, name: str = "") -> Feature:
-    """Features on a manifold, checked.
+    """Put features on a manifold and check them.
 
     Args:
-        features: a `Feature` such as ``ReLU()``, with or without a manifold, or a class or a
-            function that makes a `Feature` of a manifold.
-        manifold: where they are to live.
-        name: in messages; not given: that of the class or the function.
+        features: a `Feature` such as ``ReLU()``, with or without a manifold, or a class or function
+            that makes a `Feature` for a manifold.
+        manifold: the manifold.
+        name: the name in messages; by default that of the class or function.
 
     Raises:
-        InputError: for anything else, features of another manifold, or features whose values and
-            gradients do not fit together.
+        InputError: for other objects, features on another manifold, or features whose values and
+            gradients are not consistent.
     """
     if getattr(features, "manifold", manifold) is NOWHERE and not isinstance(features, type):
         features = replace(features, manifold=manifold)
@@ -46,18 +46,18 @@ def placed_features(features: Any, manifold: Manifold, name: str = "") -> Featur
 
 
 def _complete(features: Any) -> bool:
-    """Whether this is a value with a manifold and inputs, not what makes one."""
+    """Whether this is a `Feature`, and not something that makes one."""
     return all(hasattr(features, member) for member in ("manifold", "inputs", "kernel"))
 
 
 def _tried(name: str, manifold: Manifold, make: Callable[[Manifold], Any]) -> Feature:
-    """A user's features, tried on a few points and inputs."""
+    """A user's features, after a test on a few points and inputs."""
     rng = np.random.default_rng(0)
     try:
         found: Feature = make(manifold)
         if found.manifold != manifold:
             raise InputError(f"Features '{name}' must live on the problem's manifold.")
-        _ = found.kernel  # it is there
+        _ = found.kernel  # fails if it is missing
         if wrong := _wrong(found, rng):
             raise InputError(f"Features '{name}' {wrong}.")
     except InputError:
@@ -68,7 +68,7 @@ def _tried(name: str, manifold: Manifold, make: Callable[[Manifold], Any]) -> Fe
 
 
 def _wrong(found: Feature, rng: np.random.Generator) -> str:
-    """What is wrong with values and gradients, those of the sums over a few inputs, if anything."""
+    """What is wrong with the values and gradients of features; empty if nothing is."""
     manifold, (m, n) = found.manifold, TRIED
     omega, x, one = manifold.sample(m, rng), found.inputs(n, rng), np.ones(n)
     values, pullback = found(omega, x)
@@ -79,7 +79,7 @@ def _wrong(found: Feature, rng: np.random.Generator) -> str:
     if not (np.isfinite(values).all() and np.isfinite(slope).all()):
         return "have values or gradients that are not finite"
     size = float(np.abs(values).max())
-    small = 1e-6 * max(float(np.abs(slope).max()), 1e-6 * size)  # round-off, of float32 as well
+    small = 1e-6 * max(float(np.abs(slope).max()), 1e-6 * size)  # round-off, also of float32
     if np.abs(again - values).max() > 1e-5 * size:
         return "have `values` that are not those of the call"
     if np.abs(found.gradient(omega, x, 1.0, one, again) - slope).max() > 100 * small:
@@ -92,10 +92,10 @@ def _wrong(found: Feature, rng: np.random.Generator) -> str:
 def _unlike_differences(
     found: Feature, omega: Array, x: Array, slope: Array, rng: np.random.Generator
 ) -> str:
-    """Whether gradients are those of the values.
+    """A message if the gradients differ from central differences of the values; else empty.
 
-    At kinks and jumps a difference says nothing, so the median over the points decides; and
-    nothing where it is lost in round-off, here of single precision.
+    Differences across kinks and jumps are meaningless, so the median over the points decides.
+    Errors within the round-off of single precision are accepted.
     """
     manifold = found.manifold
     way = manifold.tangent(omega, rng.standard_normal((len(omega), manifold.ambient)))

@@ -1,7 +1,8 @@
-"""Kernel sections at a few landmarks (Nystroem), chosen by pivoted Cholesky factorisation.
+"""Truncation to kernel sections at a few landmarks (Nystroem), chosen by pivoted Cholesky.
 
-For any kernel in closed form on any manifold; everything is dense, in blocks of memory. Source:
-Fine, Scheinberg, JMLR 2 (2001); Harbrecht, Peters, Schneider, Appl. Numer. Math. 62 (2012).
+It works for every kernel in closed form on every manifold; all matrices are dense and processed in
+blocks. Sources: Fine, Scheinberg, JMLR 2 (2001); Harbrecht, Peters, Schneider, Appl. Numer. Math.
+62 (2012).
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ __all__ = ["LandmarkRemainder", "Landmarks", "landmarks"]
 
 @dataclass(frozen=True)
 class Landmarks:
-    """The functions K(., x_j).
+    """The `Basis` of the functions K(., x_j).
 
     Attributes:
         kernel: K.
-        points: x_j, ``(size, ambient)``.
+        points: the landmarks x_j, ``(size, ambient)``.
     """
 
     kernel: PairFunction
@@ -43,7 +44,7 @@ class Landmarks:
         return len(self.points)
 
     def blocks(self, omega: Array) -> Iterator[tuple[slice, Array, Pullback]]:
-        """Rows of `matrix` and their pullbacks, 2^17 pairs at a time."""
+        """Slices of omega with their rows of `matrix` and pullbacks, up to 2^17 pairs at a time."""
         for rows in pair_blocks(omega, self.points):
             yield rows, *self.kernel(omega[rows], self.points)
 
@@ -68,15 +69,15 @@ class Landmarks:
 
 @dataclass(frozen=True)
 class LandmarkRemainder:
-    """What the first landmarks leave out: coordinates of further ones, and a rest.
+    """The part of a kernel that the first landmarks leave out.
 
-    The rest's feature map has length sqrt E(omega), E = K(omega, omega) - |Psi(omega)|^2, where
-    Psi is that of all landmarks.
+    It consists of the coordinates of further landmarks and of a rest. If Psi is the feature map of
+    all landmarks, the rest has a feature map of length sqrt(K(omega, omega) - |Psi(omega)|^2).
 
     Attributes:
-        basis: all landmarks.
-        factor: Psi = e(omega) @ factor, ``(size, size)``.
-        kept: the number of coordinates that are not left out.
+        basis: all landmarks, the kept and the further ones.
+        factor: the matrix ``(size, size)`` with Psi = e(omega) @ factor.
+        kept: the number of coordinates that are kept.
     """
 
     basis: Landmarks
@@ -103,22 +104,25 @@ def _diagonal(kernel: PairFunction, omega: Array) -> Array:
 def landmarks(
     kernel: PairFunction, candidates: Array, dropped: float
 ) -> tuple[Landmarks, Array, LandmarkRemainder]:
-    """A basis, a factor with Psi = e(omega) @ factor, and what is left out.
+    """Truncate a kernel to its sections at landmarks.
 
-    The next landmark is always the candidate where the kernel is approximated worst.
+    The next landmark is always the candidate where K(omega, omega) - |Psi(omega)|^2 is largest.
 
     Args:
         kernel: positive semidefinite.
-        candidates: ``(n, ambient)``, more than four times as many as landmarks.
-        dropped: the largest K(omega, omega) - |Psi(omega)|^2 over the candidates.
+        candidates: ``(n, ambient)``, at least four times as many as landmarks.
+        dropped: bound of K(omega, omega) - |Psi(omega)|^2 at the candidates.
+
+    Returns:
+        The basis, the factor ``(R, R)`` with Psi = e(omega) @ factor, and what is left out.
 
     Raises:
-        InputError: where a quarter of the candidates is not enough.
+        InputError: if a quarter of the candidates is not enough.
     """
     left, most = _diagonal(kernel, candidates), len(candidates) // 4
     columns, pivots = np.empty((2 * most, len(candidates))), list[int]()
     floor = 1e-12 * left.max()
-    kept, end = 0, most  # once enough are kept, go on for the remainder
+    kept, end = 0, most  # after the kept landmarks come further ones, for the remainder
     while len(pivots) < end and left.max() > floor:
         n, pivot = len(pivots), int(np.argmax(left))
         column = kernel(candidates, candidates[pivot : pivot + 1])[0][:, 0]

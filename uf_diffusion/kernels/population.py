@@ -1,4 +1,4 @@
-"""The feature map of infinitely many inputs whose kernel has a closed form."""
+"""The feature map of infinitely many inputs, for kernels in closed form."""
 
 from __future__ import annotations
 
@@ -18,14 +18,19 @@ __all__ = ["Population"]
 
 @dataclass(frozen=True)
 class Population(FeatureMap):
-    """The kernel of infinitely many inputs, in closed form; Psi is never formed."""
+    """The feature map of infinitely many inputs; only the kernel is evaluated, never Psi itself.
+
+    Attributes:
+        kernel: the kernel in closed form.
+        teacher: the teacher's neurons.
+    """
 
     kernel: PairFunction
     teacher: Atoms
 
     @cached_property
     def energy(self) -> float:
-        """|t|^2, in blocks of memory."""
+        """The squared norm |t|^2 of the teacher, computed in blocks."""
         points, weights = self.teacher.points, self.teacher.weights
         return float(weights @ _potential(self.kernel, points, points, weights)[0])
 
@@ -38,7 +43,7 @@ class Population(FeatureMap):
 
 @dataclass(frozen=True)
 class PopulationNeurons:
-    """A kernel between the neurons, and from the neurons to the teacher."""
+    """Neurons whose potentials are sums of the kernel over the neurons and over the teacher."""
 
     map: Population
     omega: Array
@@ -46,12 +51,12 @@ class PopulationNeurons:
 
     @cached_property
     def kernel(self) -> Array:
-        """K(omega_i, omega_j), ``(M, M)``."""
+        """The matrix K(omega_i, omega_j), ``(M, M)``."""
         return _values(self.map.kernel, self.omega, self.omega)
 
     @cached_property
     def _teacher(self) -> tuple[Array, Array]:
-        """Psi.t at the neurons, and its gradient."""
+        """The values Psi(omega_i).t, ``(M,)``, and their tangent gradients, ``(M, ambient)``."""
         teacher = self.map.teacher
         return _potential(self.map.kernel, self.omega, teacher.points, teacher.weights)
 
@@ -70,7 +75,7 @@ class PopulationNeurons:
 
 
 def _values(pair: PairFunction, omega: Array, other: Array) -> Array:
-    """The values ``(m, n)`` of a pair function."""
+    """The values ``(m, n)`` of a pair function, computed in blocks."""
     values = np.empty((len(omega), len(other)))
     for block in pair_blocks(omega, other):
         values[block] = pair(omega[block], other)[0]

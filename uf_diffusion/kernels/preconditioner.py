@@ -1,15 +1,15 @@
-"""The kernel of sampled features on a few smooth functions: a preconditioner that is never stale.
+"""A preconditioner for the kernel matrix of sampled features, by projection on smooth functions.
 
-Let e_1, ..., e_B be the smooth functions of the truncated kernel, which know nothing of the data,
-and let C be the matrix that fits Psi(omega) = C^T e(omega) best at many points omega. The kernel
-between any neurons is then nearly E G E^T with E_ik = e_k(omega_i) and G = C C^T, up to
-eigenvalues that the shift outweighs, and by Woodbury's formula
+Let e_1, ..., e_B be the smooth functions of the truncated kernel, which do not depend on the
+inputs, and let C be the matrix that fits Psi(omega) = C^T e(omega) best at many points omega. The
+kernel matrix of any neurons is then close to E G E^T with E_ik = e_k(omega_i) and G = C C^T, up to
+eigenvalues smaller than the shift, and by Woodbury's formula
 
     (E G E^T + S)^-1 = S^-1 - S^-1 E (G^-1 + E^T S^-1 E)^-1 E^T S^-1,    S = diag(shift).
 
-G is found once; where the neurons are and what the shift is may change at will. Radial features of
-appendix B with 197 functions, 1024 neurons and 4096 data: conjugate gradients take 5, 6, 10, 22
-iterations for 10 digits at lambda = 1e-2, 1e-3, 1e-4, 1e-5.
+G is computed once and remains valid when the neurons or the shift change. For the radial features
+of appendix B with 197 functions, 1024 neurons and 4096 inputs, conjugate gradients take 5, 6, 10
+and 22 iterations for 10 digits at lambda = 1e-2, 1e-3, 1e-4 and 1e-5.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from uf_diffusion.kernels.truncation import truncated
 
 __all__ = ["Smooth", "smooth_functions"]
 
-ENOUGH = 48  # functions
-MOST = 512
-ROUND_OFF = 1e-12  # of G, relative: functions that the features do not have
+ENOUGH = 48  # number of functions, at least
+MOST = 512  # number of functions, at most
+ROUND_OFF = 1e-12  # of G, relative; directions that the features do not have are of this size
 
 
 @dataclass(frozen=True)
 class Smooth:
-    """K is nearly E G E^T.
+    """The approximation E G E^T of a kernel matrix, see the module.
 
     Attributes:
-        basis: e_1, ..., e_B.
+        basis: the functions e_1, ..., e_B.
         gram: G, ``(B, B)``.
     """
 
@@ -54,7 +54,12 @@ class Smooth:
         return np.asarray(cho_solve(cho_factor(regular, lower=True), identity))
 
     def solver(self, omega: Array, shift: Array) -> Callable[[Array], Array]:
-        """b -> (E G E^T + diag(shift))^-1 b at features omega ``(M, ambient)``."""
+        """The map from b ``(M,)`` to (E G E^T + diag(shift))^-1 b.
+
+        Args:
+            omega: features ``(M, ambient)``.
+            shift: positive, ``(M,)``.
+        """
         E = self.basis.matrix(omega)
         inner = cho_factor(self._inverse + self.basis.gram(1 / shift, omega), lower=True)
 
@@ -66,12 +71,12 @@ class Smooth:
 
 
 def smooth_functions(feature: Feature, teacher: Atoms, candidates: Array) -> Basis | None:
-    """At least `ENOUGH` functions that hold most of a kernel, if so few do.
+    """From `ENOUGH` to `MOST` functions that approximate a kernel; None if there are none.
 
     Args:
         feature: phi.
-        teacher: any neurons.
-        candidates: a few thousand points spread over the manifold.
+        teacher: any neurons; the functions do not depend on them.
+        candidates: a few thousand points spread over the manifold, ``(n, ambient)``.
     """
     dropped = 1.0
     for _ in range(40):

@@ -1,13 +1,13 @@
-"""Variable projection: the optimal outer weights of given features, exactly.
+"""Variable projection: the optimal outer weights of given features, up to round-off.
 
 The reduced risk of features omega_i with masses m_i is the minimum over u of
 |r|^2 / (2 lambda) + sum_i m_i f(u_i), with the residual r = t - sum_i m_i u_i Psi(omega_i). At the
-optimum u = f*'(w), w = Psi.r / lambda. Newton's matrix, with v = m u for unknowns, is
-K + diag(lambda f''(u) / m); to solve with it is the neurons' affair, who do it on the cheaper of
-two sides, M neurons or R coordinates of Psi. For quadratic f one step is exact and a second removes
-what round-off left. For the entropy and powers p < 2 the step is taken in f'(u), which is nearly
-what w says where u is small; so u stays in the domain of f. The objective falls in every step.
-Source: arXiv:2504.18208, section 2.
+optimum u = f*'(w) with w = Psi.r / lambda. Newton's matrix for the unknowns v = m u is
+K + diag(lambda f''(u) / m). The class of the neurons solves with it, either in the M neurons or in
+the R coordinates of Psi, whichever is cheaper. For quadratic f one step is exact, and a second one
+removes the round-off. For the entropy and powers p < 2 the step is taken in the variable f'(u),
+which is close to w where u is small; so u stays in the domain of f. The objective decreases in
+every step. Source: arXiv:2504.18208, section 2.
 """
 
 from __future__ import annotations
@@ -25,23 +25,25 @@ from uf_diffusion.problem.divergences import Divergence, Unbiased
 
 __all__ = ["OuterLayer", "measure", "project"]
 
-EXACT = 1e-11  # of u = f*'(w), relative to the largest |u|
-CONVERGED = 1e-6  # where Newton may stop when round-off keeps it from EXACT
+EXACT = 1e-11  # tolerance of u = f*'(w), relative to the largest |u|
+CONVERGED = 1e-6  # tolerance that suffices when round-off prevents EXACT
 ITERATIONS = 100
-LOWEST = 0.02  # outer weight from which Newton's method starts
+LOWEST = 0.02  # smallest outer weight of Newton's first guess, for p < 2
 
 
 @dataclass(frozen=True)
 class OuterLayer:
-    """Outer weights of given features, and what training needs to know of them.
+    """Outer weights of given features, with the quantities that training needs.
+
+    All are dimensionless; M is the number of this rank's neurons.
 
     Attributes:
-        outer_weight: u, this rank's ``(M,)``.
-        velocity: u grad w at the neurons, ``(M, ambient)``; for optimal u minus the gradient of
-            the reduced risk, per mass.
+        outer_weight: u, ``(M,)``.
+        velocity: u grad w at the neurons, ``(M, ambient)``; for optimal u this is minus the
+            gradient of the reduced risk, divided by the masses.
         potential: w, ``(M,)``.
-        risk: |r|^2 / (2 lambda) + sum m f(u), over all ranks.
-        residual: largest violation of u = f*'(w), relative to max |u|, over all ranks.
+        risk: |r|^2 / (2 lambda) + sum m f(u), with the neurons of all ranks.
+        residual: largest |u - f*'(w)| relative to the largest |u|, over all ranks.
     """
 
     outer_weight: Array
@@ -59,15 +61,15 @@ def measure(
     u: Array,
     known: tuple[Array, Array] | None = None,
 ) -> OuterLayer:
-    """What training needs to know of outer weights u, optimal or not.
+    """The outer layer with given weights u, which need not be optimal.
 
     Args:
         neurons: the feature map at this rank's features.
-        mass: m, ``(M,)``.
+        mass: the masses m of these neurons, ``(M,)``.
         divergence: f.
         regularisation: lambda.
         u: outer weights, ``(M,)``.
-        known: mass times u, and the potential, where they are known.
+        known: m u and the potential w, ``(M,)`` each, if they are known already.
     """
     if known is None:
         known = _potential(neurons, mass, regularisation, u)
@@ -89,14 +91,14 @@ def project(
     regularisation: float,
     start: Array | None = None,
 ) -> OuterLayer:
-    """The optimal outer layer.
+    """The optimal outer layer of given features.
 
     Args:
         neurons: the feature map at this rank's features.
-        mass: their masses, ``(M,)``, summing to 1 over all ranks.
+        mass: the masses m of these neurons, ``(M,)``, summing to 1 over all ranks.
         divergence: f.
         regularisation: lambda > 0.
-        start: outer weights near the optimum, where Newton's method begins; in the domain of f.
+        start: Newton's first guess of the outer weights, ``(M,)``, in the domain of f.
 
     Raises:
         InputError: for lambda <= 0.
@@ -109,7 +111,7 @@ def project(
         u = start
     elif problem.quadratic:
         u = divergence.dconjugate(np.zeros_like(mass))
-    else:  # the unbiased weights are bounded as lambda -> 0, and near
+    else:  # the optimum for the unbiased f is close, and bounded as lambda -> 0
         u = project(neurons, mass, Unbiased(), regularisation).outer_weight
         u = np.maximum(u, LOWEST) if divergence.power < 2 else u
     u, v, w = _newton(problem, u)
@@ -117,7 +119,7 @@ def project(
 
 
 class _Problem:
-    """The minimisation of lambda times the risk over u."""
+    """The minimisation over u of lambda times the risk."""
 
     def __init__(
         self, neurons: Neurons, mass: Array, divergence: Divergence, regularisation: float
@@ -125,7 +127,7 @@ class _Problem:
         self.neurons, self.mass, self.divergence = neurons, mass, divergence
         self.regularisation = regularisation
         self.quadratic = bool(np.all(divergence.d2conjugate(np.array([0.25, 0.5, 2.0])) == 1.0))
-        # where f* is not smooth, a small u is less exact than its potential
+        # for other f a small u = f*'(w) may be less accurate than w, so the tolerance is smaller
         self.exact = EXACT if self.quadratic else EXACT / 10
         self._solver: Solver | None = None
 
@@ -134,20 +136,22 @@ class _Problem:
         return _potential(self.neurons, self.mass, self.regularisation, u)
 
     def violation(self, u: Array, w: Array) -> float:
-        """How far u and w are from the optimum, relative, where f' or its inverse is smooth."""
+        """The relative violation of the optimality condition: of w = f'(u) or of u = f*'(w),
+        whichever function is smooth.
+        """
         if self.divergence.power > 2:
             return _relative(self.neurons, self.divergence.df(u) - w, u)
         return _relative(self.neurons, u - self.divergence.dconjugate(w), u)
 
     def newton(self, u: Array, w: Array) -> Callable[[float], Array]:
-        """The path from u along Newton's direction: straight in u, or in f'(u) where p < 2."""
+        """Maps a step length to u after Newton's step: a line in u, or in f'(u) if p < 2."""
         f, z = self.divergence, self.divergence.df(u)
-        # curvatures beyond these bounds would be lost in the matrix
+        # larger or smaller curvatures would be lost in the matrix's round-off
         with np.errstate(divide="ignore"):
             curvature = np.clip(f.d2conjugate(z), 1e-100, 1e8)
         if self._solver is None or not self.quadratic:
             self._solver = self.neurons.solver(self.regularisation / (self.mass * curvature))
-        # what is left of the equation u = f*'(w), for quadratic f, is the residual over lambda
+        # for quadratic f, u - f*'(w) is the residual of the linear system divided by lambda
         size = self.neurons.share.max(np.abs(u).max()) if self.quadratic else 1.0
         goal = self.exact / 4 * self.regularisation * size
         change = self._solver(self.regularisation * (w - z), goal) / self.mass
@@ -160,14 +164,14 @@ class _Problem:
         return self.neurons.potential(np.zeros_like(self.mass))
 
     def objective(self, u: Array, w: Array) -> float:
-        """Lambda times the risk, less a constant."""
+        """Lambda times the risk, up to a constant."""
         half = (self._target + self.regularisation * w) / 2  # Psi.t - K v / 2
         terms = self.mass * (self.regularisation * self.divergence.f(u) - u * half)
         return float(self.neurons.share.sum(np.array(terms.sum())))
 
 
 def _newton(problem: _Problem, u: Array) -> tuple[Array, Array, Array]:
-    """The optimal outer weights, and `_Problem.potential` of them."""
+    """The optimal outer weights u, with m u and the potential w."""
     (v, w), last = problem.potential(u), np.inf
     for _ in range(ITERATIONS):
         with np.errstate(over="ignore"):
@@ -182,12 +186,12 @@ def _newton(problem: _Problem, u: Array) -> tuple[Array, Array, Array]:
 def _descended(
     problem: _Problem, u: Array, w: Array, path: Callable[[float], Array]
 ) -> tuple[Array, Array, Array]:
-    """The whole Newton step, or the first half of a half of it that lowers the objective."""
+    """Newton's step, halved until the objective decreases; for quadratic f the full step."""
     if problem.quadratic:
         u = path(1.0)
         return u, *problem.potential(u)
     old = problem.objective(u, w)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # steps too long
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # long steps may overflow
         for halvings in range(60):
             nearer = path(0.5**halvings)
             v, potential = problem.potential(nearer)

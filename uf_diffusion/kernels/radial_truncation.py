@@ -1,7 +1,7 @@
-"""Radial features on a torus, truncated to finitely many coordinates.
+"""Truncation of radial features on a torus to finitely many coordinates.
 
-The function x -> phi(omega, x) is projected onto trigonometric polynomials in the inputs, see
-`radial`.
+For every omega the function x -> phi(omega, x) is projected onto trigonometric polynomials in x,
+see `radial`.
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ from uf_diffusion.problem.manifolds import FlatTorus
 
 __all__ = ["radial"]
 
-RIDGE = 1e-13  # relative to what no Gram matrix exceeds
+RIDGE = 1e-13  # relative to an upper bound of the Gram matrices
 
 
 @dataclass(frozen=True)
 class RadialRemainder:
-    """What projecting x -> phi(omega, x) onto polynomials of degree n leaves out.
+    """What is left out by the projection of x -> phi(omega, x) onto polynomials of degree n.
 
-    With G the integral of phi(omega, .) against sigma, it is the minimum over c of
-    |G - sum_k c_k e_k|^2 + ridge |c|^2 in L2(rho): at most the value at G's Fourier coefficients.
+    Let G be the integral of phi(omega, .) against sigma. Then the energy is the minimum over c of
+    |G - sum_k c_k e_k|^2 + ridge |c|^2 in L2(rho), which is at most its value at the Fourier
+    coefficients of G.
 
     Attributes:
-        basis: the modes up to the further degree.
-        kept: those up to n, ``(size,)``.
-        weight: phi's Fourier coefficients over the volume, ``(size,)``.
-        ridge: of the projection.
-        tail: bound of |phi(omega, .)|^2 in L2(rho) beyond the further degree.
+        basis: the modes up to a degree larger than n.
+        kept: whether each mode has a degree up to n, ``(size,)``.
+        weight: the Fourier coefficient of phi for each mode, divided by the volume, ``(size,)``.
+        ridge: the ridge of the projection.
+        tail: bound of the squared norm in L2(rho) of the part of phi(omega, .) beyond ``basis``.
     """
 
     basis: Fourier
@@ -54,7 +55,7 @@ class RadialRemainder:
         return (band + math.sqrt(self.tail) * sigma.variation) ** 2 + self.ridge * inner
 
     def _norm(self, c: Array) -> float:
-        """The L2(rho) norm, on a grid on which the square of a polynomial is integrated exactly."""
+        """The L2(rho) norm of a function with coefficients c, by an exact quadrature."""
         degree = self.basis.degree + _width(self.basis.period) // 2 + 1
         squared = np.fft.fftn(np.fft.ifftshift(self.basis.spectrum(c, degree))).real ** 2
         density = _density(self.basis.period, 2 * degree + 1)
@@ -64,12 +65,12 @@ class RadialRemainder:
 
 
 def _width(period: float) -> int:
-    """The degree beyond which rho's coefficients exp(-(q k)^2 / 2) are round-off."""
+    """The degree beyond which the coefficients exp(-(q k)^2 / 2) of rho are below round-off."""
     return math.ceil(8.6 * period / (2 * math.pi))
 
 
 def _density(period: float, n: int) -> Array:
-    """The wrapped Gaussian's mass ``(n,)`` in the cells of a grid from 0 on, one axis."""
+    """The quadrature weights ``(n,)`` of the wrapped Gaussian on a grid along one axis, from 0."""
     k = np.arange(1, _width(period) + 1)
     decay = np.exp(-0.5 * (2 * math.pi / period * k) ** 2)
     series = np.cos(2 * math.pi / n * np.outer(np.arange(n), k)) @ decay
@@ -77,15 +78,23 @@ def _density(period: float, n: int) -> Array:
 
 
 def radial(feature: Radial, dropped: float) -> tuple[Fourier, Array, RadialRemainder]:
-    """A basis, a factor with Psi = e(omega) @ factor, and what is left out.
+    """Truncate radial features to finitely many coordinates.
 
-    In L2(rho), rho the density of the inputs, phi(omega, .) is projected onto the polynomials of
-    degree n: Psi = C^-1 <phi(omega, .), e_k>, C C^T the Gram matrix <e_k, e_l>. As a function of
-    omega, <phi(omega, .), e_k> is the convolution of g with e_k rho, whose Fourier coefficients are
-    Gram entries too. A ridge on C C^T keeps C finite where rho almost vanishes, and K - K_R >= 0.
+    Let rho be the density of the inputs. In L2(rho), phi(omega, .) is projected onto polynomials of
+    degree n: Psi = C^-1 <phi(omega, .), e_k>, where C C^T is the Gram matrix <e_k, e_l>. As a
+    function of omega, <phi(omega, .), e_k> is the convolution of g with e_k rho, whose Fourier
+    coefficients are entries of a Gram matrix too. A ridge is added to C C^T, which is nearly
+    singular where rho almost vanishes; K - K_R remains positive semidefinite.
+
+    Args:
+        feature: the features.
+        dropped: bound of K(omega, omega) - |Psi(omega)|^2, > 0.
+
+    Returns:
+        The basis, the factor ``(B, R)`` with Psi = e(omega) @ factor, and what is left out.
 
     Raises:
-        InputError: where that takes too many modes, or in more than 3 dimensions.
+        InputError: if this needs too many modes, or in more than 3 dimensions.
     """
     torus = feature.manifold
     d, width = torus.dim, _width(torus.period)
@@ -107,10 +116,10 @@ def radial(feature: Radial, dropped: float) -> tuple[Fourier, Array, RadialRemai
 
 
 def _degree(feature: Radial, dropped: float) -> int:
-    """The least n for which |phi(omega, .) - its modes up to n|^2 in L2(rho) is at most dropped."""
+    """The least n for which the squared L2(rho) norm of phi's modes beyond n is at most dropped."""
     torus = feature.manifold
     total, peak, degree = feature.transform(0, 2).item(), _peak(torus), 4
-    while len(ball(torus.dim, 0, degree)) <= MODES:  # half of the modes
+    while len(ball(torus.dim, 0, degree)) <= MODES:  # there are twice as many modes as waves
         degree *= 2
         basis = Fourier(torus, ball(torus.dim, 0, degree))
         energy = basis.lookup(feature.transform(degree)) ** 2 / torus.volume
@@ -122,11 +131,11 @@ def _degree(feature: Radial, dropped: float) -> int:
 
 
 def _peak(torus: FlatTorus) -> float:
-    """The largest value of rho, at 0."""
+    """The largest value of rho, which is at 0."""
     return float(_density(torus.period, 1)[0] / torus.period) ** torus.dim
 
 
 def _gaussian(torus: FlatTorus, degree: int) -> Complex:
-    """The integrals of exp(i q k.x) against rho, |k_j| <= degree, flat."""
+    """The integrals of exp(i q k.x) against rho for all |k_j| <= degree, as a flat array."""
     axis = np.exp(-0.5 * (2 * math.pi / torus.period * np.arange(-degree, degree + 1)) ** 2)
     return functools.reduce(np.multiply.outer, [axis] * torus.dim).ravel().astype(complex)

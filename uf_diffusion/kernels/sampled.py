@@ -1,4 +1,7 @@
-"""Features on given data: dense, in threads, spread over ranks by data or by neurons."""
+"""The feature map of given inputs: dense matrices, computed in threads.
+
+Under MPI either the inputs or the neurons are spread over the ranks.
+"""
 
 from __future__ import annotations
 
@@ -23,19 +26,19 @@ from uf_diffusion.kernels.preconditioner import Smooth, smooth_functions
 
 __all__ = ["Sampled", "SampledNeurons"]
 
-RECYCLED = 256  # neurons from which it pays to remember the solver of earlier steps
-FITTED = 2048  # points where the smooth part of Psi is fitted
+RECYCLED = 256  # number of neurons from which `Recycled` is faster than a new factorisation
+FITTED = 2048  # number of points at which the smooth part of Psi is fitted
 
 
 @dataclass(frozen=True)
 class Sampled(FeatureMap):
-    """Psi_j(omega) = phi(omega, x_j) / sqrt(N) for data x_1, ..., x_N.
+    """The feature map Psi_j(omega) = phi(omega, x_j) / sqrt(N) for inputs x_1, ..., x_N.
 
     Attributes:
         feature: phi.
-        data: this rank's x_j, ``(R, d)``.
+        data: this rank's inputs x_j, ``(R, d)``.
         teacher: the teacher's neurons.
-        coordinates: how the data are spread over the ranks; all on each where not given.
+        coordinates: how the inputs are spread over the ranks; by default every rank has all.
     """
 
     feature: Feature
@@ -45,12 +48,12 @@ class Sampled(FeatureMap):
 
     @property
     def samples(self) -> Share:
-        """The share of the N data."""
+        """How the N inputs are spread over the ranks."""
         return self.coordinates or Share(len(self.data))
 
     @cached_property
     def labels(self) -> Array:
-        """t: the teacher's outputs over sqrt(N), ``(R,)``."""
+        """This rank's coordinates of t, the teacher's outputs divided by sqrt(N), ``(R,)``."""
         points, weights = self.teacher.points, self.teacher.weights
         blocks = pair_blocks(points, self.data)
         outputs = sum(weights[i] @ self.feature(points[i], self.data)[0] for i in blocks)
@@ -68,17 +71,17 @@ class Sampled(FeatureMap):
 
     @cached_property
     def spare(self) -> dict[type, deque[NDArray[Any]]]:
-        """Matrices that are not in use any more, by their precision."""
+        """Matrices that are no longer used and can be overwritten, by their precision."""
         return {np.float64: deque(maxlen=1), np.float32: deque(maxlen=1)}
 
     @cached_property
     def recycled(self) -> Recycled:
-        """The solver that remembers earlier steps."""
+        """The solver that reuses the inverse of an earlier step."""
         return Recycled(self._smooth)
 
     @cached_property
     def _smooth(self) -> Smooth | None:
-        """The smooth part of Psi, the same on every rank."""
+        """The smooth part of the kernel, the same on all ranks; None if there is none."""
         omega = self.feature.manifold.sample(FITTED, np.random.default_rng(0))
         basis = smooth_functions(self.feature, self.teacher, omega)
         if basis is None:
@@ -102,7 +105,13 @@ class Sampled(FeatureMap):
 
 @dataclass(frozen=True)
 class SampledNeurons(FiniteNeurons):
-    """Dense features on the data."""
+    """Neurons of `Sampled`, with their matrix of feature values.
+
+    Attributes:
+        map: the feature map.
+        omega: this rank's features, ``(M, ambient)``.
+        share: how the neurons are spread over the ranks.
+    """
 
     map: Sampled
     omega: Array
@@ -117,7 +126,7 @@ class SampledNeurons(FiniteNeurons):
         return self.map.labels
 
     def _room(self, dtype: type) -> NDArray[Any]:
-        """A matrix: fresh memory costs as much as numbers, so neurons that go leave theirs."""
+        """An empty matrix ``(M, R)``. New memory is slow, so deleted neurons leave theirs here."""
         shape, spare = (len(self.omega), len(self.map.data)), self.map.spare[dtype]
         room = spare.pop() if spare and spare[-1].shape == shape else np.empty(shape, dtype)
         weakref.finalize(self, spare.append, room)
@@ -125,7 +134,7 @@ class SampledNeurons(FiniteNeurons):
 
     @cached_property
     def _single(self) -> NDArray[np.float32]:
-        """The matrix in single precision."""
+        """`matrix` in single precision."""
         psi, single = self.matrix, self._room(np.float32)
 
         def fill(rows: slice) -> None:
@@ -180,7 +189,7 @@ class SampledNeurons(FiniteNeurons):
         return self.share.sum(root.T @ root)
 
     def product(self, v: Array, rough: bool = False) -> Array:
-        """K v, ``(M,)``; only the sums over the ranks are in double precision where ``rough``."""
+        """The product K v, ``(M,)``; if ``rough``, only sums over ranks are in double precision."""
         if not rough:
             return self.values(self.moments(v))
         psi = self._single
@@ -192,14 +201,14 @@ class SampledNeurons(FiniteNeurons):
         if self.in_coordinates or len(self.omega) < RECYCLED:
             return super().solver(shift)
         solve = self.map.recycled.solver(self, shift)
-        # every rank goes on with the same bits
+        # all ranks must continue with the same bits
         return lambda b, goal=0.0: broadcast(solve(b, goal))
 
 
 def _from_left[Real: np.floating](
     v: np.ndarray[Any, np.dtype[Real]], matrix: np.ndarray[Any, np.dtype[Real]]
 ) -> np.ndarray[Any, np.dtype[Real]]:
-    """v @ matrix."""
+    """The product v @ matrix, in threads."""
     sums = np.empty(matrix.shape[1], v.dtype)
 
     def fill(columns: slice) -> None:
@@ -212,7 +221,7 @@ def _from_left[Real: np.floating](
 def _from_right[Real: np.floating](
     matrix: np.ndarray[Any, np.dtype[Real]], a: np.ndarray[Any, np.dtype[Real]]
 ) -> np.ndarray[Any, np.dtype[Real]]:
-    """matrix @ a."""
+    """The product matrix @ a, in threads."""
     values = np.empty(len(matrix), a.dtype)
 
     def fill(rows: slice) -> None:

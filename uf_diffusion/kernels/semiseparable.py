@@ -1,13 +1,13 @@
-"""Kernels of points on a line whose two halves have small rank: all costs are linear in n.
+"""Semiseparable kernels of n points on a line, of rank r: all costs are linear in n.
 
-For points in increasing order  K_ij = U_i . P_ij V_j  where j is not after i, and K is symmetric.
-U_i and V_i are vectors of length r; P_ij carries the first two coordinates from point j to i over
-the distance d, scaled by the kernel's length:  (a, b) -> e^-d (a, b + d a),  and leaves the others.
-(A kernel that decays needs this: e^(-d) as a product e^-x e^y would overflow.)
+For points in increasing order  K_ij = U_i . P_ij V_j  if j is not after i, and K is symmetric. The
+generators U_i and V_i are vectors of length r. P_ij transports the first two coordinates from point
+j to i,  (a, b) -> e^-d (a, b + d a),  where d is their distance divided by the kernel's length; it
+does not change the others. Kernels that decay need this, since e^-d = e^-x e^y would overflow.
 
-Then K v takes one sweep forward and one backward, and K + diag(shift) has a Cholesky factor
-L D L^T, L = I + tril(U W^T), of the same form, found in one sweep (Foreman-Mackey, Agol,
-Ambikasaran, Angus, Astron. J. 154, 2017). Nothing is approximated.
+With this form the product K v takes one forward and one backward sweep over the points, and
+K + diag(shift) has a factorisation L D L^T with L = I + tril(U W^T), computed in one sweep
+(Foreman-Mackey, Agol, Ambikasaran, Angus, Astron. J. 154, 2017). Nothing is approximated.
 """
 
 from __future__ import annotations
@@ -26,7 +26,12 @@ __all__ = ["Factor", "Generators", "Sources", "factorise", "products"]
 
 @dataclass(frozen=True)
 class Generators:
-    """U and V, ``(n, r)`` each, of points in increasing order, or their derivatives."""
+    """The generators of points in increasing order, or derivatives of the generators.
+
+    Attributes:
+        later: U, ``(n, r)``.
+        earlier: V, ``(n, r)``.
+    """
 
     later: Array
     earlier: Array
@@ -72,13 +77,14 @@ def _products(U: Array, V: Array, lag: Array, A: Array, B: Array, x: Array) -> A
 
 
 def products(g: Generators, lag: Array, x: Array, rows: Generators | None = None) -> Array:
-    """K x, ``(n,)``.
+    """The product K x, ``(n,)``.
 
     Args:
-        g: the kernel.
-        lag: distances from the points before, ``(n,)``; zero where nothing decays.
+        g: the generators of the kernel.
+        lag: the scaled distance of each point from the one before it, ``(n,)``; 0 if the kernel
+            does not decay.
         x: ``(n,)``.
-        rows: generators of the rows if they differ, such as the derivatives in the first point.
+        rows: the generators of the rows, if they differ, such as derivatives in the first point.
     """
     rows = rows or g
     return _products(g.later, g.earlier, lag, rows.later, rows.earlier, x)
@@ -87,7 +93,7 @@ def products(g: Generators, lag: Array, x: Array, rows: Generators | None = None
 @compiled
 def _factorise(U: Array, V: Array, lag: Array, shift: Array, W: Array, D: Array) -> bool:
     n, r = U.shape
-    S = np.zeros((r, r))  # V^T (K + shift)^-1 V of the points so far
+    S = np.zeros((r, r))  # V^T (K + shift)^-1 V for the points so far
     SU = np.empty(r)
     for i in range(n):
         if lag[i] > 0:
@@ -141,7 +147,14 @@ def _solve(U: Array, W: Array, D: Array, lag: Array, b: Array) -> Array:
 
 @dataclass(frozen=True)
 class Factor:
-    """K + diag(shift) = (I + tril(U W^T)) D (I + tril(U W^T))^T."""
+    """The factorisation K + diag(shift) = (I + tril(U W^T)) D (I + tril(U W^T))^T.
+
+    Attributes:
+        later: U, ``(n, r)``.
+        weights: W, ``(n, r)``.
+        pivots: the diagonal of D, ``(n,)``.
+        lag: as in `products`.
+    """
 
     later: Array
     weights: Array
@@ -149,15 +162,19 @@ class Factor:
     lag: Array
 
     def solve(self, b: Array) -> Array:
-        """(K + diag(shift))^-1 b, ``(n,)``."""
+        """The solution (K + diag(shift))^-1 b, ``(n,)``."""
         return _solve(self.later, self.weights, self.pivots, self.lag, b)
 
 
 def factorise(g: Generators, lag: Array, shift: Array) -> Factor:
-    """The Cholesky factor of K + diag(shift).
+    """The factorisation of K + diag(shift).
+
+    Args:
+        g, lag: as in `products`.
+        shift: positive, ``(n,)``.
 
     Raises:
-        RunFailure: where the shift is lost in round-off.
+        RunFailure: if the shift is lost in the round-off of K.
     """
     weights, pivots = np.empty_like(g.later), np.empty(len(lag))
     if not _factorise(g.later, g.earlier, lag, shift, weights, pivots):
@@ -207,13 +224,13 @@ def _potential(
 
 
 class Sources:
-    """Fixed points of weights x, and the potential sum_j K(., z_j) x_j that they make anywhere.
+    """Fixed points z_j with weights x_j, whose potential sum_j K(., z_j) x_j can be evaluated.
 
     Args:
         position: the points in increasing order, ``(n,)``.
-        g: their generators.
-        rate: one over the length by which distances are scaled; 0 where nothing decays.
-        x: ``(n,)``.
+        g: the generators of the points.
+        rate: the factor that scales distances; 0 if the kernel does not decay.
+        x: the weights, ``(n,)``.
     """
 
     def __init__(self, position: Array, g: Generators, rate: float, x: Array) -> None:
@@ -224,8 +241,11 @@ class Sources:
         _states(g.later, g.earlier, lag, x, self._before, self._after)
 
     def potential(self, position: Array, rows: Generators) -> Array:
-        """The potential at increasing points ``(m,)`` with generators ``rows``, or what they give
-        of it, such as its derivative.
+        """The potential, or its derivative, at increasing positions, ``(m,)``.
+
+        Args:
+            position: ``(m,)``.
+            rows: the generators there for the potential, their derivatives for its derivative.
         """
         return _potential(
             rows.later,

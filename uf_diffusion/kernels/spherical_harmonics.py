@@ -1,8 +1,8 @@
 """Real spherical harmonics on S^2 by ducc0's transforms; eigenvalues of zonal kernels on S^1, S^2.
 
 Sums over n neurons and all degrees up to L cost O(n + L^3). The Gram matrix of R = O(L^2) modes
-costs O(n + L^5) instead of O(n R^2): the neurons are replaced by a density of degree 2 L with
-the same moments, integrated exactly on a Gauss-Legendre grid, whose two directions separate.
+costs O(n + L^5) instead of O(n R^2): the neurons are replaced by a density of degree 2 L with the
+same moments. This is integrated exactly on a Gauss-Legendre grid, first along circles of latitude.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ __all__ = [
 ]
 
 
-EPSILON = 2e-13  # of ducc0's transforms, relative: its best, and no slower than 1e-11
+EPSILON = 2e-13  # relative tolerance of ducc0's transforms: its best, no slower than 1e-11
 
 
 def gauss_legendre(n: int, high: float) -> tuple[Array, Array]:
-    """Nodes and weights ``(n,)`` on [0, high], exact for polynomials of degree 2 n - 1."""
+    """Nodes and weights ``(n,)`` of Gauss quadrature on [0, high], exact up to degree 2 n - 1."""
     nodes = np.sin(ducc0.misc.GL_thetas(n) / 2) ** 2
     return high * nodes, ducc0.misc.GL_weights(n, 1) * high / (4 * math.pi)
 
 
 def rounded(values: Array) -> Array:
-    """Results of quadrature, with 0 for those that are lost in its round-off."""
+    """The values, with those that are within the round-off of a quadrature replaced by 0."""
     size = np.abs(values)
     return np.where(size > 2**-50 * math.sqrt(len(values)) * size.max(), values, 0.0)
 
@@ -54,9 +54,11 @@ def zonal(kernel: PairFunction, ambient: int, angle: Array) -> Array:
 
 
 def circle_eigenvalues(kernel: PairFunction, degree: int) -> Array:
-    """The integrals of K(alpha) cos(k alpha) / pi over [0, pi], k = 0..degree.
+    """The integrals of K(a) cos(k a) / pi over a in [0, pi] for k = 0, ..., degree.
 
-    K is smooth on [0, pi], its kink is at 0: Gauss-Legendre quadrature converges exponentially.
+    These are the eigenvalues ``(degree + 1,)`` of a zonal kernel on the circle with respect to the
+    uniform probability measure. K may have a kink at a = 0 but is smooth on [0, pi], so
+    Gauss-Legendre quadrature converges exponentially.
     """
     angle, weight = gauss_legendre(degree + 64, math.pi)
     weighted = weight * zonal(kernel, 2, angle) / math.pi
@@ -65,10 +67,11 @@ def circle_eigenvalues(kernel: PairFunction, degree: int) -> Array:
 
 
 def funk_hecke(kernel: PairFunction, degree: int) -> Array:
-    """Eigenvalues ``(degree + 1,)`` of a zonal kernel, 2 pi times its integrals against P_l(cos a).
+    """Eigenvalues ``(degree + 1,)`` of a zonal kernel on S^2 with respect to the surface measure.
 
-    K is smooth in the angle a in [0, pi], its kinks are at the ends: Gauss-Legendre quadrature in
-    the angle converges exponentially.
+    By the Funk-Hecke formula they are 2 pi times the integrals of K(a) P_l(cos a) sin a over the
+    angle a in [0, pi]. K may have kinks at the ends but is smooth in between, so Gauss-Legendre
+    quadrature in the angle converges exponentially.
     """
     angle, weight = gauss_legendre(degree + 64, math.pi)
     weighted = 2 * math.pi * weight * np.sin(angle) * zonal(kernel, 3, angle)
@@ -84,13 +87,14 @@ def _angles(omega: Array) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class Harmonics:
-    """Real orthonormal harmonics of given degrees.
+    """The `Basis` of real orthonormal harmonics of given degrees on S^2.
 
-    For each order m, sqrt 2 P_l^m(cos theta) cos(m phi), then those with sin(m phi), m > 0; without
-    the sqrt 2 for m = 0. P_l^m is normalised, with the sign (-1)^m, as in scipy's sph_harm_y.
+    Order by order, the functions sqrt 2 P_l^m(cos theta) cos(m phi) come first, without the factor
+    sqrt 2 for m = 0; then those with sin(m phi), m > 0. P_l^m is normalised and has the sign
+    (-1)^m, as in scipy's sph_harm_y.
 
     Attributes:
-        degrees: increasing, ``(n,)``.
+        degrees: the degrees l in increasing order, ``(n,)``.
     """
 
     degrees: Index
@@ -102,7 +106,7 @@ class Harmonics:
 
     @cached_property
     def _pairs(self) -> tuple[Index, Index]:
-        """Degree and order of the modes with a cosine, order by order."""
+        """The degrees and the orders of the modes with a cosine, sorted by order."""
         order, degree = np.meshgrid(np.arange(self.degree + 1), self.degrees, indexing="ij")
         return degree[order <= degree], order[order <= degree]
 
@@ -126,12 +130,12 @@ class Harmonics:
 
     @property
     def _index(self) -> Index:
-        """Where ducc0 stores the coefficients of the pairs."""
+        """The indices at which ducc0 stores the coefficients of `_pairs`."""
         degree, order = self._pairs
         return order * (2 * self.degree + 1 - order) // 2 + degree
 
     def _table(self, colatitude: Array) -> Array:
-        """The factors that depend on colatitude, ``(n, pairs)``."""
+        """The factors that depend on the colatitude, ``(n, pairs)``."""
         table = sph_legendre_p_all(self.degree, self.degree, colatitude)[0]
         return np.asarray(table[self._pairs].T * self._norm)
 
@@ -155,7 +159,7 @@ class Harmonics:
         return np.column_stack([south * a + east * b for a, b in zip(along, across, strict=True)])
 
     def _coefficients(self, c: Array) -> Complex:
-        """As ducc0 wants them: f is the sum over all orders of a_lm Y_lm, a_l(-m) implied."""
+        """The a_lm, m >= 0, for ducc0: the function is the sum of a_lm Y_lm over all l and m."""
         alm = np.zeros((self.degree + 1) * (self.degree + 2) // 2, dtype=complex)
         alm[self._index] = c[: len(self._norm)] / self._norm
         alm[self._index[self._sine]] -= 1j / math.sqrt(2) * c[len(self._norm) :]
@@ -177,11 +181,11 @@ class Harmonics:
 
     @cached_property
     def _rings(self) -> Array:
-        """The table on the 2 L + 1 rings of the grid: exact for polynomials of degree 4 L."""
+        """`_table` on the grid's 2 L + 1 rings; its quadrature is exact up to degree 4 L."""
         return self._table(ducc0.misc.GL_thetas(2 * self.degree + 1))
 
     def _ring_sums(self, v: Array, omega: Array) -> Complex:
-        """The integrals of exp(i k longitude) along the rings, |k| <= 2 L, ``(rings, 4 L + 1)``."""
+        """The integrals of the density times exp(i k phi) along the rings, ``(rings, 4 L + 1)``."""
         L, n = self.degree, 4 * self.degree + 1
         density = ducc0.sht.synthesis_2d(
             alm=_sums(v, omega, 2 * L)[None], spin=0, lmax=2 * L, geometry="GL",
@@ -192,7 +196,7 @@ class Harmonics:
 
 
 def _sums(v: Array, omega: Array, degree: int) -> Complex:
-    """The sums of v_i times the conjugate of Y_lm(omega_i), m >= 0, in ducc0's order."""
+    """The sums of v_i times the conjugate of Y_lm(omega_i) for m >= 0, in ducc0's order."""
     sums: Complex = ducc0.sht.adjoint_synthesis_general(
         map=np.ascontiguousarray(v)[None], spin=0, lmax=degree,
         loc=np.column_stack(_angles(omega)), epsilon=EPSILON, nthreads=1,
@@ -201,7 +205,7 @@ def _sums(v: Array, omega: Array, degree: int) -> Complex:
 
 
 def _evaluated(alm: Complex, omega: Array, degree: int, derivative: bool = False) -> Array:
-    """Values ``(1, n)``, or derivatives to the south and to the east ``(2, n)``."""
+    """Values ``(1, n)``, or the derivatives to the south and to the east, ``(2, n)``."""
     values: Array = ducc0.sht.synthesis_general(
         alm=alm[None], spin=int(derivative), lmax=degree, loc=np.column_stack(_angles(omega)),
         epsilon=EPSILON, nthreads=1, mode="DERIV1" if derivative else "STANDARD",

@@ -1,12 +1,13 @@
-"""Truncated feature maps: R coordinates that hold the kernel up to a chosen error.
+"""Truncated feature maps: R coordinates that represent the kernel up to a chosen error.
 
-Psi.Psi' = K_R with K - K_R positive semidefinite, and K(omega, omega) - |Psi(omega)|^2 at most
-`dropped`. All sums over the neurons go through a `Basis` that knows how to do them fast, so that
-the projection of a million neurons is a problem in R unknowns.
+The feature map satisfies Psi.Psi' = K_R, where K - K_R is positive semidefinite, and
+K(omega, omega) - |Psi(omega)|^2 <= `dropped`. A `Basis` computes all sums over the neurons by fast
+algorithms, so that the projection of a million neurons is a problem in R unknowns.
 
-The price is known. Let g be the integral of the coordinates left out against sigma = teacher minus
-network. For f quadratic, the dual optima a of all and a_R of the kept coordinates satisfy
-lambda |a - a_R|^2 + |u - u_R|^2 = g.(a - a_R) (norm of L2(mu), strong monotonicity), so
+The error has a bound. Let g be the integral of the omitted coordinates against sigma = teacher -
+network. For quadratic f, let a and a_R be the dual optima with all and with the kept coordinates,
+and u and u_R their outer weights, with the norm of L2(mu). By strong monotonicity
+lambda |a - a_R|^2 + |u - u_R|^2 = g.(a - a_R), and so
 
     |u - u_R|^2 <= |g|^2 / (4 lambda),     |g|^2 = sigma.(K - K_R) sigma <= `dropped_energy`.
 """
@@ -44,13 +45,14 @@ __all__ = ["ModeNeurons", "Modes", "Tail", "own_truncation", "truncated"]
 
 @dataclass(frozen=True)
 class Tail:
-    """What a Mercer expansion leaves out.
+    """The part of a Mercer expansion that is left out: further modes, and a rest.
 
     Attributes:
-        basis: orthogonal modes that follow those kept.
-        eigenvalues: theirs, ``(B,)``.
-        rest: K(omega, omega) less all of these; K - K_R is at most that beyond them, as
-            |K(omega, omega')|^2 <= K(omega, omega) K(omega', omega').
+        basis: orthogonal modes that follow the kept ones.
+        eigenvalues: the eigenvalues of ``basis``, ``(B,)``.
+        rest: K(omega, omega) minus the parts of the kept modes and of ``basis``. It also bounds the
+            rest at two different points, as |K(omega, omega')|^2 <= K(omega, omega)
+            K(omega', omega').
     """
 
     basis: Basis
@@ -64,12 +66,12 @@ class Tail:
 
 @dataclass(frozen=True)
 class Modes(FeatureMap):
-    """A truncated feature map bound to a teacher.
+    """A truncated feature map, together with a teacher.
 
     Attributes:
-        basis: e_1, ..., e_B.
-        factor: Psi = e @ factor, ``(B, R)``, or its diagonal ``(B,)``.
-        remainder: what was left out.
+        basis: the functions e_1, ..., e_B.
+        factor: the matrix ``(B, R)`` with Psi = e @ factor, or ``(B,)`` if it is diagonal.
+        remainder: the part of the kernel that is left out.
         teacher: the teacher's neurons.
     """
 
@@ -80,20 +82,20 @@ class Modes(FeatureMap):
 
     @property
     def size(self) -> int:
-        """R."""
+        """The number R of coordinates."""
         return int(self.factor.shape[-1])
 
     @cached_property
     def labels(self) -> Array:
-        """t, ``(R,)``."""
+        """The coordinates of t, ``(R,)``."""
         return self.contracted(self.basis.moments(self.teacher.weights, self.teacher.points))
 
     def expanded(self, a: Array) -> Array:
-        """Coefficients ``(B,)`` in the basis of the function Psi.a."""
+        """The coefficients ``(B,)`` of the function Psi.a in the basis, for a ``(R,)``."""
         return self.factor * a if self.factor.ndim == 1 else self.factor @ a
 
     def contracted(self, moments: Array) -> Array:
-        """From the basis ``(..., B)`` to Psi ``(..., R)``."""
+        """Maps moments of the basis ``(..., B)`` to moments of Psi ``(..., R)``."""
         return moments * self.factor if self.factor.ndim == 1 else moments @ self.factor
 
     def share(self, width: int) -> Share:
@@ -103,18 +105,25 @@ class Modes(FeatureMap):
         return ModeNeurons(self, omega, share or Share(len(omega)), Share(self.size))
 
     def memory(self, width: int) -> int:
-        own = -(-width // size())  # points, and complex values at them, sorted and unsorted
+        own = -(-width // size())  # each takes a point and complex values, sorted and unsorted
         return 8 * (3 * self.basis.size**2 + 3 * self.size**2 + self.factor.size + 16 * own)
 
     def dropped_energy(self, omega: Array, v: Array, share: Share | None = None) -> float:
-        """An upper bound of |g|^2 of the coefficients v; see the top of this module."""
+        """An upper bound of |g|^2 for the coefficients v ``(M,)``; see the module."""
         sigma = Discrepancy(self.teacher, omega, v, share or Share(len(omega)))
         return self.remainder.energy(sigma)
 
 
 @dataclass(frozen=True)
 class ModeNeurons(FiniteNeurons):
-    """Neurons of a truncated feature map; on every rank all coordinates."""
+    """Neurons of a truncated feature map; every rank has all coordinates.
+
+    Attributes:
+        map: the feature map.
+        omega: this rank's features, ``(M, ambient)``.
+        share: how the neurons are spread over the ranks.
+        coordinates: the R coordinates, not spread.
+    """
 
     map: Modes
     omega: Array
@@ -146,19 +155,22 @@ class ModeNeurons(FiniteNeurons):
 def truncated(
     feature: Feature, teacher: Atoms, dropped: float, candidates: Array | None = None
 ) -> Modes:
-    """Few coordinates with K(omega, omega) - |Psi(omega)|^2 <= dropped for all omega.
+    """A feature map with few coordinates and K(omega, omega) - |Psi(omega)|^2 <= dropped.
 
-    Trigonometric on the circle and, for radial features, on the torus; harmonics on S^2; for any
-    other kernel in closed form, sections at landmarks, with the bound at the candidates.
+    The functions are trigonometric on the circle and, for radial features, on tori, and harmonics
+    on S^2. For every other kernel in closed form they are kernel sections at landmarks, and the
+    bound holds at the candidates only.
 
     Args:
         feature: phi.
         teacher: the teacher's neurons.
-        dropped: > 0, in units of the kernel.
-        candidates: a few thousand points spread over the manifold, from which landmarks are taken.
+        dropped: the bound, > 0.
+        candidates: a few thousand points spread over the manifold, ``(n, ambient)``, from which
+            landmarks are chosen; needed for these only.
 
     Raises:
-        InputError: where this takes too many modes or there is no kernel to truncate.
+        InputError: if ``dropped`` is not positive, too many modes are needed, there is no kernel in
+            closed form, or candidates are needed and missing.
     """
     if not dropped > 0:
         raise InputError(f"network.truncation must be positive, not {dropped}.")
@@ -179,7 +191,7 @@ def truncated(
 
 @singledispatch
 def own_truncation(feature: Any, dropped: float) -> tuple[Basis, Array, Remainder] | None:
-    """The basis, the factor and the remainder of features that are truncated in their own way."""
+    """The basis, factor and remainder of features with their own truncation; None for others."""
     return None
 
 
@@ -187,7 +199,7 @@ own_truncation.register(Radial, radial)
 
 
 def _mercer(kernel: PairFunction, dim: int, teacher: Atoms, dropped: float) -> Modes:
-    """The modes of a zonal kernel on S^1 or S^2, all of degree at most n, with eigenvalue > 0."""
+    """The modes of a zonal kernel on S^1 or S^2 up to a degree n, with non-zero eigenvalues."""
     constant = float(zonal(kernel, dim + 1, np.zeros(1))[0])  # K(omega, omega)
     n, eigenvalues = _cutoff(kernel, dim, constant, dropped)
     further = np.arange(n + 1, len(eigenvalues))
@@ -198,7 +210,7 @@ def _mercer(kernel: PairFunction, dim: int, teacher: Atoms, dropped: float) -> M
 
 
 def _cutoff(kernel: PairFunction, dim: int, constant: float, dropped: float) -> tuple[int, Array]:
-    """The least degree n that suffices, and the eigenvalues up to n and of a further band."""
+    """The least degree n that suffices, and the eigenvalues up to a degree larger than n."""
     degree = 64
     while 2 * degree < MODES:
         degree *= 2
@@ -209,18 +221,18 @@ def _cutoff(kernel: PairFunction, dim: int, constant: float, dropped: float) -> 
         if _zonal_modes(dim, np.flatnonzero(eigenvalues[: n + 1])).size > MODES:
             break
         if len(enough):
-            # beyond n only moments are needed, no Gram matrix
+            # many modes beyond n are affordable, since they need moments but no Gram matrix
             return n, _eigenvalues(kernel, dim, max(min(8 * n, 8192), n + 8))
     raise too_many(dropped, f"{MODES} modes")
 
 
 def _eigenvalues(kernel: PairFunction, dim: int, degree: int) -> Array:
-    """Those of a kernel on S^1 or S^2, in the scale of the modes, by quadrature."""
+    """The eigenvalues of a kernel on S^1 or S^2 for the modes' normalisation, by quadrature."""
     return rounded((circle_eigenvalues if dim == 1 else funk_hecke)(kernel, degree))
 
 
 def _squares(dim: int, n: int) -> Array:
-    """The sums of the squares of all modes of a degree, for degrees below n."""
+    """For each degree below n, the sum of the squares of its modes, ``(n,)``."""
     if dim == 2:
         return (2 * np.arange(n) + 1) / (4 * math.pi)
     return np.where(np.arange(n) > 0, 2.0, 1.0)
