@@ -131,7 +131,7 @@ class CurveFigure(Still):
                 panel.draw(ax, results)
         found = [ax.get_legend_handles_labels() for ax in figure.axes]
         by_label = {name: handle for pair in found for handle, name in zip(*pair, strict=True)}
-        paper = by_label.pop("paper", None)  # last of all
+        paper = by_label.pop("paper", None)  # the last entry of the legend
         by_label |= {"paper": paper} if paper is not None else {}
         figure.legend(by_label.values(), by_label, loc="outside lower center",
                       ncols=min(len(by_label), 2 * columns))  # fmt: skip

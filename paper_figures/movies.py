@@ -38,7 +38,7 @@ type Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 SIZE, DPI = (7.2, 3.0), 90  # size in inches, and pixels per inch
 DENSITIES = matplotlib.colormaps["viridis"](np.linspace(0, 1, 128))  # half of the colours of a GIF
 DOTS = 10_000  # largest number of neurons in a frame
-LATITUDE, TURN = math.pi / 9, 2 * math.pi / 3  # radians: the viewer, the turn of the globe
+LATITUDE, TURN = math.pi / 9, 2 * math.pi / 3  # radians: of the viewer; of the globe
 
 
 def animate(result: Any, path: Path, fps: int = 12, title: str = "") -> None:
@@ -264,7 +264,7 @@ def _pictures(figure: Figure, run: _Run) -> list[Move]:
 def _views(run: _Run) -> Sequence[Chart | Globe]:
     """The view of each snapshot. A globe turns slowly and faces the teacher at half time."""
     count = len(run.times)
-    if run.manifold.ambient != 3 or run.manifold.dim != 2:  # not a surface in space
+    if run.manifold.ambient != 3 or run.manifold.dim != 2:  # not a surface in R^3
         return [Chart(run.manifold)] * count
     mass = run.diffusion.teacher.values * run.diffusion.node_measure.values
     x, y, _ = mass @ run.diffusion.node_position.values

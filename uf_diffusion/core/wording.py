@@ -14,8 +14,8 @@ __all__ = ["cause", "shown", "unknown"]
 def shown(value: Any) -> str:
     """The repr of a value on one line, shortened if it is long, for use in a sentence."""
     try:
-        text = " ".join(repr(value).splitlines())  # of an array
-    except (ValueError, RecursionError):  # an integer of thousands of digits, tables in tables
+        text = " ".join(repr(value).splitlines())  # the repr of an array has several lines
+    except (ValueError, RecursionError):  # integers of thousands of digits, deeply nested lists
         return f"this {type(value).__name__}"
     return text if len(text) <= 80 else f"{text[:60]}...{text[-15:]}"
 

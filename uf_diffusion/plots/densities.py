@@ -22,7 +22,7 @@ __all__ = ["Animation", "animation", "density_panels", "density_unit"]
 
 FRAMES = 25  # largest number of frames of an animation
 NODES = 2000  # largest number of points of a curve that moves
-SHOWN = (1, 99)  # percentiles of the outer weights between which an axis shows all
+SHOWN = (1, 99)  # percentiles of the outer weights that are the ends of an axis
 OVERLAID = ("densities", "outer-weights")  # the panels of an animation in one dimension
 NETWORK = "Network, kernel density estimate"
 

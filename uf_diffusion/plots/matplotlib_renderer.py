@@ -144,9 +144,7 @@ def legend_below(ax: Axes) -> int:
     handles, labels = ax.get_legend_handles_labels()
     if not handles:
         return 0
-    drop = (
-        3.4 * matplotlib.rcParams["font.size"] / 72
-    )  # height in inches of the ticks and the label
+    drop = 3.4 * matplotlib.rcParams["font.size"] / 72  # inches, for the ticks and the label
     figure: Any = ax.figure
     below = ax.transAxes + ScaledTranslation(0, -drop, figure.dpi_scale_trans)
     columns = 1 if max(map(len, labels)) > 30 else 2 if max(map(len, labels)) > 11 else 3

@@ -24,7 +24,7 @@ from uf_diffusion.core.wording import shown
 __all__ = ["NOWHERE", "Axis", "Circle", "Embedded", "FlatTorus", "Manifold", "Sphere"]
 
 NOWHERE: Any = None  # stands for the manifold of a density or of features that has none yet
-MOST_AXES = 100  # largest dimension of a sphere or a torus, so that volumes do not underflow
+MOST_AXES = 100  # largest dimension of a sphere or a torus, for which volumes do not underflow
 
 
 class Axis(NamedTuple):

@@ -10,24 +10,26 @@ from uf_diffusion.runs.keys import key_of, toml_of
 
 __all__ = ["DENSITY_KEYS", "key_rows", "key_table"]
 
-# keys of the tables problem.teacher and problem.initial: default, unit and meaning by kind and key
+# default, unit and meaning of the keys of problem.teacher and problem.initial, by kind and key
 DENSITY_KEYS: dict[str, dict[str, tuple[str, str, str]]] = {
     "uniform": {},
     "bumps": {
-        "gamma": ("100.0", "1", "sharpness; half width of a peak: 2 / sqrt(gamma) radians"),
-        "centres": ("the paper's", "length", "angles (circle) or points (tori), one for each peak"),
-        "weights": ("the paper's", "1", "positive, one for each peak"),
+        "gamma": ("100.0", "1", "sharpness; a peak has half width 2 / sqrt(gamma) radians"),
+        "centres": ("the paper's", "length", "for each peak an angle (circle) or a point (tori)"),
+        "weights": ("the paper's", "1", "a positive weight for each peak"),
     },
     "von-mises-fisher": {
-        "kappa": ("10.0", "1", "concentration, one number or one for each peak"),
-        "means": ("[[1, 0, ...]]", "1", "directions, one for each peak"),
-        "weights": ("equal", "1", "positive, one for each peak"),
+        "kappa": ("10.0", "1", "concentration: a number for all peaks, or one for each"),
+        "means": ("[[1, 0, ...]]", "1", "for each peak a vector in the direction of its centre"),
+        "weights": ("equal", "1", "a positive weight for each peak"),
     },
     "diracs": {
-        "centres": ("needed", "length", "points; in the chart's coordinates on a torus"),
-        "weights": ("equal", "1", "positive, one for each point"),
+        "centres": ("needed", "length", "the points; on a torus in the coordinates of the chart"),
+        "weights": ("equal", "1", "a positive weight for each point"),
     },
-    "python": {"function": ("needed", "", "'module:name' of a function of points (n, ambient)")},
+    "python": {
+        "function": ("needed", "", "'module:name' of a function from points (n, ambient) to (n,)")
+    },
 }
 
 
@@ -42,7 +44,7 @@ def key_rows() -> Iterator[tuple[str, str, str, str]]:
             yield f"{section}.{key_of(f)}", default, about["unit"], about["meaning"]
     for kind, keys in DENSITY_KEYS.items():
         for name, (default, unit, meaning) in keys.items():
-            yield f"problem.teacher.{name}", default, unit, f"of kind '{kind}': {meaning}"
+            yield f"problem.teacher.{name}", default, unit, f"for kind '{kind}': {meaning}"
 
 
 def key_table() -> str:
@@ -56,8 +58,8 @@ def key_table() -> str:
         [
             *lines,
             "",
-            "Keys of problem.teacher are those of problem.initial, too. Lengths and times are "
+            "The table problem.initial has the same keys as problem.teacher. Lengths and times are "
             "dimensionless: the unit says which quantities scale together.",
-            "Give a key by --set section.key=value, or in a TOML file under [section].",
+            "Set a key by --set section.key=value, or in a TOML file under [section].",
         ]
     )

@@ -51,7 +51,7 @@ class ProblemConfig:
     manifold: str = key(
         "circle", "feature space: circle, sphere, torus, or your own as 'module:name'"
     )
-    dim: int = key(0, "dimension; 0 chooses the usual one (circle 1, sphere 2, torus 2)")
+    dim: int = key(0, "dimension of the manifold; 0 chooses the usual one, such as 2 on a sphere")
     period: float = key(4.0, "length of each axis of a torus", "length")
     regulariser: str = key(
         "unbiased",
@@ -390,7 +390,7 @@ def merged(*changes: Changes) -> dict[str, dict[str, Any]]:
         for section, new in change.items():
             for name, value in new.items():
                 before = found.setdefault(section, {}).get(name)
-                partly = isinstance(value, Mapping) and "kind" not in value  # keys of a density
+                partly = isinstance(value, Mapping) and "kind" not in value  # a density's keys
                 both = {**before, **value} if partly and isinstance(before, Mapping) else value
                 found[section][name] = both
     return found

@@ -110,7 +110,7 @@ def _source(path_or_preset: str) -> tuple[str, str, str]:
         raise InputError(f"Cannot read {shown(str(path))}: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise InputError(f"Cannot read {shown(str(path))}: it is not UTF-8 text.") from None
-    except ValueError:  # a zero byte
+    except ValueError:  # the path has a zero byte
         raise InputError(f"Cannot read {shown(path_or_preset)}: there is no such path.") from None
 
 
@@ -150,7 +150,7 @@ def _named(name: str, table: Any) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise InputError(f"[{name}] must be a table of keys, not {shown(table)}.")
     by_key = {key_of(f): f for f in fields(SECTIONS[name])}
-    also = {f.name: key_of(f) for f in fields(SECTIONS[name])}  # their names in Python
+    also = {f.name: key_of(f) for f in fields(SECTIONS[name])}  # the names of the fields in Python
     values = {}
     for key, value in table.items():
         if key not in by_key:

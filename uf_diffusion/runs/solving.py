@@ -107,10 +107,8 @@ def solved(
         for look in lookers:
             look(state)
     last = history.last
-    if last is not None:
-        checkpoints.write(
-            "diffusion", lambda: packed(last)
-        )  # later parts of the run may take longer
+    if last is not None:  # store it, as later parts of the run may take long
+        checkpoints.write("diffusion", lambda: packed(last))
     if folder is not None:
         from uf_diffusion.diffusion.paraview import write_fields
 
