@@ -1,9 +1,10 @@
-"""Kill runs at random moments, let them go on, and compare with runs that nobody killed.
+"""Kill runs at random times, continue them, and compare the results with those of undisturbed runs.
 
     python scripts/fault_campaign.py [--kills 50] [--seed 0] [--only NAME ...]
 
-After each kill every file that is there must be whole. Then the run goes on, by `resume` or by
-repeating its command, may be killed once more, and must end with the very numbers of the reference.
+After each kill all existing files must be complete. Then the run is continued, by `resume` or by
+repeating its command. It may be killed again; at the end its numbers must be identical to those of
+the reference run.
 """
 
 from __future__ import annotations
@@ -35,18 +36,18 @@ from uf_diffusion.runs.checkpoints import CHECKPOINT
 RUN = [sys.executable, "-m", "uf_diffusion"]
 MPIEXEC = shutil.which("mpiexec") or str(Path(sys.executable).parent / "mpiexec")
 OFTEN = ["--set", "diffusion.checkpoint=0.2"]
-PATIENCE = 300  # seconds after which a process hangs
+PATIENCE = 300  # seconds after which a process counts as hanging
 
 
 @dataclass(frozen=True)
 class Case:
-    """A command, without its ``--out``.
+    """A command to kill.
 
     Attributes:
-        command: of uf-diffusion.
-        result: the file of its numbers.
-        ranks: of mpiexec.
-        resumable: whether `resume` goes on with it; the same command always does.
+        command: the arguments of uf-diffusion, without ``--out``.
+        result: the file with its numbers, or a picture.
+        ranks: number of MPI ranks.
+        resumable: whether `resume` can continue it; repeating the command always can.
     """
 
     command: list[str]
@@ -95,7 +96,7 @@ def start(command: list[str]) -> subprocess.Popen[str]:
 
 
 def finished(command: list[str]) -> str:
-    """Run to the end; what is wrong with how it ended, empty when nothing."""
+    """Run a command to its end; returns what went wrong, empty if nothing did."""
     process = start(command)
     try:
         error = process.communicate(timeout=PATIENCE)[1]
@@ -106,7 +107,7 @@ def finished(command: list[str]) -> str:
 
 
 def kill(process: subprocess.Popen[str], one: random.Random | None = None) -> None:
-    """SIGKILL to the process and all that it has started, or to one rank alone."""
+    """Send SIGKILL to the process and all its descendants, or, with ``one``, to a random rank."""
     everyone = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     ranks = list(filter(is_rank, everyone))
     for victim in [one.choice(ranks)] if one and ranks else everyone:
@@ -116,7 +117,7 @@ def kill(process: subprocess.Popen[str], one: random.Random | None = None) -> No
 
 
 def is_rank(process: psutil.Process) -> bool:
-    """Whether it runs this package itself; not so the launcher, and what has ended meanwhile."""
+    """Whether a process is a rank of this package; false for the launcher and ended processes."""
     with suppress(psutil.NoSuchProcess):
         command = process.cmdline()
         return "uf_diffusion" in command and "-n" not in command
@@ -124,7 +125,7 @@ def is_rank(process: psutil.Process) -> bool:
 
 
 def killed(command: list[str], delay: float, draw: random.Random, ranks: int) -> bool:
-    """Whether it was still at work after the delay, and is dead now."""
+    """Start a command and kill it after the delay; false if it had ended before."""
     process = start(command)
     try:
         process.communicate(timeout=delay)
@@ -135,7 +136,7 @@ def killed(command: list[str], delay: float, draw: random.Random, ranks: int) ->
 
 
 def broken(folder: Path) -> Iterator[str]:
-    """The files under their own names that are not whole."""
+    """The files that are not complete, with the reason; temporary files are not considered."""
     for path in folder.rglob("[!.]*"):
         try:
             if path.suffix == ".nc":
@@ -149,7 +150,7 @@ def broken(folder: Path) -> Iterator[str]:
 
 
 def same(case: Case, folder: Path, reference: Path) -> bool:
-    """Whether the numbers, or the picture, are those of the reference, bit for bit."""
+    """Whether the numbers or the picture are identical to those of the reference."""
     if not (folder / case.result).exists():
         return False
     if case.result.endswith(".png"):
@@ -165,7 +166,7 @@ def groups(tree: xr.DataTree) -> dict[str, xr.Dataset]:
 
 
 def trial(case: Case, reference: Path, seconds: float, draw: random.Random) -> Counter[str]:
-    """One kill, now and then two, and what came of it."""
+    """Kill a run once, or sometimes more often, and continue it; returns counts of the events."""
     count: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as name:
         folder, again = Path(name) / "run", False
@@ -174,7 +175,7 @@ def trial(case: Case, reference: Path, seconds: float, draw: random.Random) -> C
                           case.ranks):  # fmt: skip
                 if count["kills"]:
                     break
-                continue  # too late: once more
+                continue  # the command had ended before the kill: try again
             count["kills"] += 1
             for sentence in broken(folder):
                 count["wrong"] += 1

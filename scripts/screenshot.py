@@ -1,6 +1,6 @@
-"""A picture of a run's report: python scripts/screenshot.py RUN_DIR OUT.png [--time K] [--full].
+"""Take a picture of a report: python scripts/screenshot.py RUN_DIR OUT.png [--time K] [--full].
 
-It needs Chromium and playwright, which is in the extra "test".
+This needs Chromium and playwright; the latter is in the extra "test".
 """
 
 import argparse
@@ -14,13 +14,13 @@ from playwright.sync_api import sync_playwright
 
 from uf_diffusion.core.files import appearing
 
-# WebGL in software: there may be no graphics card
+# WebGL in software, since there may be no graphics card
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 
 
 @contextmanager
 def browser() -> Iterator[Any]:
-    """The system's Chromium, without a window."""
+    """The Chromium of the system, without a window."""
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         yield chromium

@@ -1,7 +1,7 @@
 """Print every number that the project claims, next to its target: ``make verify``.
 
-``python scripts/verify.py PART ...`` prints some parts only. Each row is measured when the script
-runs; nothing is read from a file. Exit status 1 when a target is missed.
+``python scripts/verify.py PART ...`` prints some parts only. All numbers are measured when the
+script runs. The exit status is 1 if a target is missed.
 """
 
 from mpi4py import MPI
@@ -182,7 +182,7 @@ def projections():
 
 
 def truncations():
-    """The truncated projection against the exact one, and the bound that results report."""
+    """Compare the truncated projection with the exact one, and with the bound in results."""
     rng, lam, width = np.random.default_rng(0), 1e-3, 300
     for phi, teacher in ((ReLU(Circle()), Bumps(Circle())), (Laplace(Circle()), Bumps(Circle())),
                          (ReLU(Sphere(2)), VonMisesFisher(Sphere(2)))):  # fmt: skip

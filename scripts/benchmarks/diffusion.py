@@ -1,9 +1,8 @@
 """Cost of the PDE solver: ``python scripts/benchmarks/diffusion.py [--quick] [PART ...]``.
 
 Parts: baseline, scaling, constrained, large, ranks, volume. Everything is measured when the script
-runs; the baseline of each table runs in the same command. Times are medians where a run is short.
-Expect 25 minutes for all parts on two cores; --quick shows that the parts run, at sizes that say
-nothing.
+runs, including the baseline of each table. Times of short runs are medians. All parts take about
+25 minutes on two cores; --quick only tests that they work, at sizes too small for conclusions.
 """
 
 from mpi4py import MPI
@@ -40,7 +39,10 @@ MPIEXEC = Path(sys.executable).parent / "mpiexec"
 
 @dataclass(frozen=True)
 class Bump(Density):
-    """The circle's first peak, 1 / (1 + gamma sin^2(a / 2)), on the sphere; not normalised."""
+    """The first peak of the circle's bumps, 1 / (1 + gamma sin^2(a / 2)), on the sphere.
+
+    It is not normalised.
+    """
 
     def formula(self, x, xp):
         return 1 / (1 + GAMMA * (1 - x[0]) / 2)
@@ -53,13 +55,13 @@ def solver_on(grid, rtol=1e-4, scheme="sdirk2"):
     return UltraFastDiffusion(problem, grid, SCHEMES[scheme], rtol)
 
 
-# --- the method of lines that users have today ----------------------------------------------------
+# --- a simple method of lines as the baseline -----------------------------------------------------
 
 
 def one_sided_lines(n, t_end):
-    """First-order one-sided differences on n nodes and scipy's LSODA with its defaults.
+    """Solve with one-sided differences of order 1 on n nodes and scipy's LSODA with its defaults.
 
-    d mu/dt = -d(nu w')/dx in the form mu_t = -(1/2) D-( mu D+ (nu/mu)^2 ).
+    d mu/dt = -d(nu w')/dx is discretised in the form mu_t = -(1/2) D-( mu D+ (nu/mu)^2 ).
     """
     circle = Circle()
     theta = 2 * np.pi * np.arange(n) / n - np.pi
@@ -78,7 +80,7 @@ def one_sided_lines(n, t_end):
 
 
 def shots(grid, t_end, **options):
-    """The densities at t = 1 and 5 of a run to ``t_end``, on rank 0."""
+    """The densities at t = 1 and t = 5 in a run to ``t_end``, on rank 0."""
     solver = solver_on(grid, **options)
     found, last = {}, None
     for state in solver.iterate(t_end):
@@ -96,7 +98,7 @@ def cpu(work):
 
 
 def baseline(t_end=31.25, nodes=4096):
-    """Work at an L1 error no larger than that of the method of lines."""
+    """CPU time at an L1 error that is not larger than that of the method of lines."""
     circle = Circle()
     reference_grid = grid_on(circle, 1024, 3)
     reference = shots(reference_grid, t_end, rtol=1e-6, scheme="sdirk3")
@@ -133,7 +135,7 @@ def baseline(t_end=31.25, nodes=4096):
 
 
 def work(grid, steps=None, t_end=10.0, rtol=1e-4):
-    """Counts and times of a run, or of its first steps, without the set-up."""
+    """Iterations and times of a run, or of its first steps; the set-up is timed separately."""
     clock = time.perf_counter()
     solver = solver_on(grid, rtol)
     setup = time.perf_counter() - clock
@@ -156,7 +158,7 @@ def work(grid, steps=None, t_end=10.0, rtol=1e-4):
 
 
 def _product(solver):
-    """Median seconds of one product with the stiffness matrix."""
+    """The median time of a product with the stiffness matrix, in seconds."""
     x, y = solver.stiffness.createVecs()
     x.set(1.0)
     times = []
@@ -168,7 +170,7 @@ def _product(solver):
 
 
 def _tight(solver, state):
-    """Linear iterations and seconds to 1e-6, for diagonals of the run and steps 1e-4 ... 1."""
+    """Linear iterations and seconds to a tolerance 1e-6, for steps from 1e-4 to 1 at a state."""
     counts, times = [], []
     slope = solver.stage.relative_slope(state.potential)
     for tau in (1e-4, 1e-2, 1.0):
@@ -187,7 +189,7 @@ GRIDS = {
 
 
 def scaling(steps=25, sizes=4):
-    """Iterations and time a degree of freedom, from 1e4 to 1e6; first steps of the run."""
+    """Iterations and times per degree of freedom in the first steps, for 1e4 to 1e6 of them."""
     print(f"{'':4}{'dofs':>9} {'its to 1e-6':>12} {'SpMV to 1e-6':>13} {'its/Newton':>11} "
           f"{'ns/dof/Newton':>14} {'SpMV/Newton':>12}")  # fmt: skip
     for name in ("S2", "T2"):
@@ -200,7 +202,7 @@ def scaling(steps=25, sizes=4):
 
 
 class SuperLU:
-    """scipy's sparse LU factorisation, in place of `direct.LU`."""
+    """The sparse LU factorisation of scipy, in place of `direct_solvers.LU`."""
 
     def __init__(self, places):
         pass
@@ -211,7 +213,7 @@ class SuperLU:
 
 
 def constrained(steps=12, sizes=2):
-    """The constrained equation's steps, and with scipy's SuperLU for its Newton matrices."""
+    """Steps of the constrained equation, also with scipy's SuperLU for the Newton matrices."""
     print(
         f"{'':4}{'nodes':>8} {'steps':>6} {'Newton':>7} {'ms/step':>8} {'SuperLU':>8} {'ratio':>6}"
     )
@@ -236,7 +238,7 @@ def constrained(steps=12, sizes=2):
 
 
 def on_ranks(ranks, *arguments):
-    """`work` in processes of its own; the dictionary that rank 0 printed."""
+    """Call `work` on new MPI ranks; returns the dictionary that rank 0 prints."""
     done = subprocess.run(
         [MPIEXEC, "-n", str(ranks), sys.executable, __file__, "--worker", *map(str, arguments)],
         check=True, capture_output=True, text=True,
@@ -250,7 +252,7 @@ def large(size=3, t_end=10.0):
 
 
 def volume(size=3, t_end=5.0):
-    """T3 with more than 5e5 degrees of freedom to t = 5, on two ranks."""
+    """More than 5e5 degrees of freedom on T3, to t = 5 on two ranks."""
     _runs([("T3", size, t_end)])
 
 
@@ -265,7 +267,7 @@ def _runs(cases):
 
 
 def ranks(steps=8, size=3, times=3):
-    """Two ranks against one at about 1e6 degrees of freedom."""
+    """Speed-up of two ranks over one, at about 1e6 degrees of freedom."""
     print(f"{'':4}{'dofs':>9} {'1 rank s':>9} {'2 ranks s':>10} {'speed-up':>9}")
     for name in ("S2", "T2"):
         one, two = (
@@ -279,7 +281,7 @@ def ranks(steps=8, size=3, times=3):
 
 
 def worker(name, size, steps, t_end):
-    """One `work` under mpiexec."""
+    """Call `work` on a rank that mpiexec has started; rank 0 prints the result."""
     result = work(GRIDS[name][int(size)], None if steps == "all" else int(steps), float(t_end))
     if MPI.COMM_WORLD.rank == 0:
         print(json.dumps(result))

@@ -1,8 +1,8 @@
 """Distances, accuracy and cost: ``python scripts/benchmarks/distances.py [--quick] [PART ...]``.
 
-Parts: circle, energy, transport. Everything is measured when the script runs; the baseline of each
-table runs in the same command. Expect 10 minutes for all parts on two cores, with nothing else
-running; --quick shows that the parts run, at sizes that say nothing.
+Parts: circle, energy, transport. Everything is measured when the script runs, including the
+baseline of each table. All parts take about 10 minutes on two cores without other load; --quick
+only tests that they work, at sizes too small for conclusions.
 """
 
 import time
@@ -23,7 +23,7 @@ PIVOTS = 10**8
 
 
 def timed(work):
-    """The result, and the seconds that it took."""
+    """The result of ``work()``, and the seconds that it took."""
     clock = time.perf_counter()
     result = work()
     return result, time.perf_counter() - clock
@@ -33,7 +33,7 @@ def timed(work):
 
 
 def case(rng, k):
-    """Two measures on the circle; of four cases one has equal weights on both sides."""
+    """Two measures on the circle; in one of four cases both have equal weights."""
     n, m = rng.integers(1, 40, 2)
     x, y = rng.uniform(0, 2 * np.pi, n), rng.uniform(0, 2 * np.pi, m)
     a, b = np.full(n, 1 / n), np.full(m, 1 / m)
@@ -45,7 +45,7 @@ def case(rng, k):
 
 
 def circle(count=10_000):
-    """The exact W_p on the circle against the linear program."""
+    """The exact W_p on the circle, compared with the linear program."""
     print(f"\nW_p on the circle against the linear program (POT), {count} random cases")
     print(f"{'p':>3} {'weights':>9} {'cases':>7} {'worst relative error':>21} {'above 1e-10':>12} "
           f"{'ms':>7} {'ms, program':>12}")  # fmt: skip
@@ -74,7 +74,7 @@ def program_on_circle(x, y, a, b, p):
 
 
 def all_pairs(X, Y, manifold):
-    """The energy distance of equal weights from whole rows of chords, in numpy."""
+    """The energy distance for equal weights, with numpy, from blocks of the distance matrix."""
 
     def mean(X, Y):
         rows = [manifold.chord(X[i : i + 256], Y).sum() for i in range(0, len(X), 256)]
@@ -84,7 +84,7 @@ def all_pairs(X, Y, manifold):
 
 
 def energy(most_by_rows=30_000, sizes=(1_000, 10_000, 100_000)):
-    """The energy distance of n points to n others, against rows of a distance matrix."""
+    """The energy distance of n points to n others, compared with sums of a distance matrix."""
     print("\nEnergy distance of n particles to n others 1e-3 away; seconds")
     print(f"{'':10} {'n':>7} {'ours':>9} {'by rows':>9} {'ratio':>7} {'relative difference':>20}")
     for manifold in (Circle(), FlatTorus(1, 4.0), Sphere(2), FlatTorus(2, 4.0)):
@@ -106,7 +106,7 @@ def energy(most_by_rows=30_000, sizes=(1_000, 10_000, 100_000)):
 
 
 def nodes_of(density, cells):
-    """A density at the nodes of a mesh; the cells are of equal size up to a few per cent."""
+    """A density at the nodes of a mesh; the cells have equal sizes up to a few per cent."""
     nodes = grid_on(density.manifold, cells).nodes
     mass = density(nodes)
     return Measure(density.manifold, nodes, mass / mass.sum())
@@ -118,7 +118,7 @@ def particles(density, n):
 
 
 def transport(most_by_program=6_000_000, count=13):
-    """W_1 and W_2 between particles and densities at nodes, against the dense linear program."""
+    """W_1 and W_2 from particles to densities at nodes, compared with the dense linear program."""
     sphere, torus = Sphere(2), FlatTorus(2, 4.0)
     vmf, bumps = VonMisesFisher(sphere, 4.0), Bumps(torus)
     print(
@@ -154,7 +154,7 @@ def transport(most_by_program=6_000_000, count=13):
 
 
 def dense_program(mu, nu, p):
-    """POT's network simplex on all pairs, the longer side first: it is faster so."""
+    """POT's network simplex on all pairs; it is faster with the larger measure first."""
     if len(mu.points) < len(nu.points):
         mu, nu = nu, mu
     cost = mu.manifold.distance(mu.points, nu.points) ** p

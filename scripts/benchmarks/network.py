@@ -1,8 +1,8 @@
-"""Cost of the network side: ``python scripts/benchmarks/network.py [--quick] [PART ...]``.
+"""Cost of the network's training: ``python scripts/benchmarks/network.py [--quick] [PART ...]``.
 
-Parts: step, wide, flow, ratio, ranks. Everything is measured when the script runs; the baseline of
-each table runs in the same command. Times are medians. Expect 10 minutes for all parts on two
-cores, with nothing else running; --quick shows that the parts run, at sizes that say nothing.
+Parts: step, wide, flow, ratio, ranks. Everything is measured when the script runs, including the
+baseline of each table. Times are medians. All parts take about 10 minutes on two cores without
+other load; --quick only tests that they work, at sizes too small for conclusions.
 """
 
 from mpi4py import MPI
@@ -61,7 +61,7 @@ def problem_of(name, width, samples, kernel="sampled", lam=None, dropped=0.0):
 
 
 class Textbook:
-    """Dense features on preloaded inputs, a GEMM Gram matrix, an LU solve; numpy, any precision."""
+    """The textbook algorithm in numpy: dense features, their Gram matrix, an LU factorisation."""
 
     def __init__(self, name, network, data, precision):
         self.phi, self.kind = network.manifold, name
@@ -75,7 +75,7 @@ class Textbook:
         )
 
     def features(self, omega):
-        """Phi ``(M, N)``, and what its gradient needs."""
+        """The features Phi ``(M, N)``, and quantities that the gradient needs."""
         if self.kind != "T2 radial":
             return np.maximum(omega @ self.x.T, 0), None
         period, half = self.precision(4), self.precision(0.5)
@@ -85,7 +85,7 @@ class Textbook:
         return self.precision(8) * np.exp(self.precision(-2) * r), (lags, r)
 
     def step(self, omega, u, projected):
-        """Both layers, once."""
+        """One step of both layers."""
         n, width, one = len(self.x), len(omega), self.precision(1)
         Phi, kept = self.features(omega)
         if projected:
@@ -117,7 +117,7 @@ def median(work, count):
 
 
 def step(width=1024, samples=4096):
-    """One step, against float32 textbook steps; and the trajectory against float64 ones."""
+    """Time of a step and error of 100 steps, compared with the textbook in float32 and float64."""
     print(
         f"\nA training step at width {width}, {samples} inputs; ms, medians of 100 (textbook: 15)"
     )
@@ -151,7 +151,7 @@ def limited(count, work):
 
 
 def trajectory_error(name, network, feature, data, projected, state):
-    """The largest difference of a feature after 100 steps from the float64 textbook's."""
+    """The largest difference of the features after 100 steps from those of the textbook."""
     double = Textbook(name, network, data, np.float64)
     omega, u = feature, np.ones(len(feature))
     for _ in range(100):
@@ -192,7 +192,7 @@ def wide_worker(name, width, steps):
 
 
 def wide(widths=(10_000, 100_000, 1_000_000)):
-    """Seconds a step, and memory, from 10^4 to 10^6 neurons."""
+    """Time per step and memory, for 10^4 to 10^6 neurons."""
     print("\nMany neurons, VarPro with exact projections; seconds a step, medians")
     print(f"{'':22} {'width':>8} {'s/step':>8} {'growth':>7} {'GiB':>6} {'R':>6} "
           f"{'residual':>9} {'rms error of u <=':>18}")  # fmt: skip
@@ -208,7 +208,7 @@ def wide(widths=(10_000, 100_000, 1_000_000)):
 
 
 def worker(*args, ranks=0):
-    """This script again, in a process of its own, with one BLAS thread a rank."""
+    """Run this script in a new process, or on ranks with one BLAS thread each."""
     launcher = [MPIEXEC, "-n", str(ranks)] if ranks else []
     environment = {**os.environ, "OMP_NUM_THREADS": "1"} if ranks else dict(os.environ)
     done = subprocess.run(
@@ -224,7 +224,7 @@ def worker(*args, ranks=0):
 
 
 def preset_network(preset, lam):
-    """The network of a preset at another lambda, and its initial features."""
+    """The network of a preset with another lambda, and its initial features."""
     config = load_config(preset, [f"network.lambda={lam}"])
     training = training_of(Setup(config))
     return training.network, training.features
@@ -237,7 +237,7 @@ def finished(algorithm, feature, t_end):
 
 
 def flow(t_end=10.0, lams=(1e-3, 1e-4)):
-    """Projections of the gradient flow to t = 10, against descent with steps of 2^-10."""
+    """Projections of the gradient flow to t = 10, compared with descent with steps of 2^-10."""
     descent = round(t_end / TAU)
     print(
         f"\nGradient flow to t = {t_end:g}; descent with steps of 2^-10 takes {descent} projections"
@@ -272,7 +272,7 @@ def apart(a, b):
 
 
 def ratio(t_end=0.125, tau=2.0**-14):
-    """Two-timescale training tends to VarPro as the ratio grows."""
+    """Convergence of two-timescale training to VarPro as the ratio grows."""
     circle, rng = Circle(), np.random.default_rng(0)
     atoms = place(Bumps(circle), 256, "even", rng)
     psi = feature_map(Laplace(circle), "population", 0, atoms, rng)
@@ -311,7 +311,7 @@ def rank_worker(name, width, samples, steps):
 
 
 def ranks(width=2048, samples=65_536):
-    """Two ranks against one, one thread each."""
+    """Speed-up of two ranks over one, with one thread each."""
     print(f"\nRanks: sampled features, N = {samples}, width {width}, one thread a rank")
     print(f"{'':12} {'1 rank: first, mean step':>26} {'2 ranks: first, mean step':>26} "
           f"{'speed-up: first, step':>22}")  # fmt: skip

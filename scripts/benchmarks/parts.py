@@ -1,15 +1,15 @@
-"""The command line that the benchmarks share: all parts, or those that are named."""
+"""The common command line of the benchmarks: it runs all parts or those that are named."""
 
 import argparse
 
 
 def run(description, parts, quick):
-    """Do the parts that the command line names, at their smallest sizes with ``--quick``.
+    """Run the parts that the command line names, at their smallest sizes with ``--quick``.
 
     Args:
-        description: of the script.
-        parts: functions by their names; the first line of their docstrings is printed.
-        quick: their arguments for the smallest sizes.
+        description: description of the script.
+        parts: the functions by name; the first line of the docstring of each is printed.
+        quick: the arguments of each function for the smallest size, by name.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(parts))

@@ -1,4 +1,4 @@
-"""The PDE side: a finite-element solver, the only place that imports DOLFINx, PETSc and UFL."""
+"""The finite-element solver of the PDE; only this package imports DOLFINx, PETSc and UFL."""
 
 from itertools import pairwise
 
@@ -14,7 +14,7 @@ except ImportError:
 try:
     import petsc4py
 
-    petsc4py.init(["uf-diffusion", "-no_signal_handler"])  # signals are Python's
+    petsc4py.init(["uf-diffusion", "-no_signal_handler"])  # Python handles the signals
     import dolfinx  # noqa: F401
 except ImportError as error:
     raise InputError(
@@ -24,11 +24,11 @@ except ImportError as error:
 
 __all__ = ["describe", "insert_options"]
 
-one_blas_thread()  # the solver's dense work is small; under MPI the ranks share the cores
+one_blas_thread()  # the solver has little dense algebra, and under MPI the ranks share the cores
 
 
 def describe() -> dict[str, str]:
-    """Versions of MPI and PETSc, and PETSc's external solvers that are there."""
+    """The versions of MPI and PETSc, and the external solvers that PETSc has."""
     from petsc4py import PETSc
 
     packages = ("mumps", "superlu_dist", "hypre", "ptscotch", "parmetis", "kahip", "slepc")
@@ -40,10 +40,13 @@ def describe() -> dict[str, str]:
 
 
 def insert_options(options: list[str]) -> None:
-    """Put command-line options, ``-name`` or ``-name value``, into PETSc's database.
+    """Put command-line options into PETSc's database.
+
+    Args:
+        options: words ``-name`` or ``-name``, ``value``.
 
     Raises:
-        InputError: for a word that is neither.
+        InputError: for a word that is neither a name nor the value of one.
     """
     from petsc4py import PETSc
 

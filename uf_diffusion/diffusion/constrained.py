@@ -1,20 +1,22 @@
-"""The limit lambda -> 0 for bias-free ReLU features, which see even and linear functions only.
+"""The limit lambda -> 0 for ReLU features without bias, which see even and linear functions only.
+
+The equation is
 
     d mu/dt = -div(mu u grad w) = -div(mu grad f*(w)),
 
-with w in V_K the potential of `even_and_linear`: the flow in W_2 of the risk
-L0_K(mu) = max_w int w dnu - int f*(w) dmu, which is convex in mu, and dL0_K/dmu = -f*(w). The
-equation is parabolic in one combination of mu at two opposite points and transports another:
-shocks form, in antipodal pairs.
+where w in V_K is the potential of `even_and_linear`. It is the gradient flow in W_2 of the risk
+L0_K(mu) = max_w int w dnu - int f*(w) dmu, which is convex in mu and has dL0_K/dmu = -f*(w). The
+equation is parabolic in one combination of the values of mu at two opposite points and hyperbolic
+in another. So shocks form, in antipodal pairs.
 
-The mass moves along the edges of the mesh (`edge_transport`). An implicit stage
+The mass moves along the edges of the mesh (`edge_transport`). An implicit stage is the equation
 
-    m mu = m b + s D(mu),     D the sum of the fluxes with G = f*(w(mu)),
+    m mu = m b + s D(mu),     where D is the sum of the fluxes with G = f*(w(mu)).
 
-with the reconstruction factors c held, at their value extrapolated to the stage's time, is solved
-by Newton's method. The derivative of G couples each node to its opposite, and all to the moments b:
-a sparse matrix plus one of rank dim + 1. Mass, positivity and, for implicit Euler, the decay of the
-risk hold whatever c is.
+It is solved by Newton's method, with the reconstruction factors c fixed at their values for a
+density extrapolated to the stage's time. The derivative of G couples each node to its opposite, and
+all nodes through the linear part of w: it is a sparse matrix plus one of rank dim + 1. For every
+choice of c the mass is conserved, mu is positive and, with implicit Euler, the risk decreases.
 """
 
 from __future__ import annotations
@@ -44,12 +46,12 @@ from uf_diffusion.problem import Problem
 
 __all__ = ["ConstrainedDiffusion"]
 
-STAGE = 1e-3  # a stage's error as a fraction of rtol
-REACH = 1.0  # of an extrapolated change of log mu
+STAGE = 1e-3  # tolerance of a stage as a fraction of rtol
+REACH = 1.0  # largest change of log mu in the extrapolation to a stage's time
 
 
 class _Moved(NamedTuple):
-    """A density at all nodes, what is seen of it, and its fluxes."""
+    """A density at all nodes, the maximiser of its risk, and its fluxes."""
 
     mu: Array
     seen: Visible
@@ -58,9 +60,7 @@ class _Moved(NamedTuple):
 
 @dataclass(frozen=True)
 class _Newton:
-    """Solves with a Newton matrix: a sparse one, minus a product of rank dim + 1 by Woodbury's
-    formula.
-    """
+    """Solves with Newton's matrix, a sparse one minus one of low rank, by Woodbury's formula."""
 
     sparse: Callable[[Array], Array]
     moment: Array
@@ -73,19 +73,21 @@ class _Newton:
 
 
 class ConstrainedDiffusion(Evolution):
-    """Solves the constrained equation on the circle or on S^2, at degree 1.
+    """Solves the constrained equation on the circle or on S^2, with elements of degree 1.
 
-    Mass is conserved and mu positive for every scheme and step; the risk decreases with implicit
-    Euler, and with the other schemes by the step control, up to a fraction of rtol. Of second order
-    in space where mu is smooth. Every rank holds the whole problem.
+    Mass is conserved and mu is positive for every scheme and step. With implicit Euler the risk
+    decreases; with the other schemes the step control repeats steps in which it increases by more
+    than a fraction of rtol. Where mu is smooth the order in space is 2. Every rank has a copy of
+    the whole problem.
 
     Args:
         problem, grid, scheme, comm: see `Evolution`.
-        rtol: tolerance of the step control: the mass that a step may misplace. Dimensionless.
+        rtol: tolerance of the step control for the mass that a step puts at a wrong place.
 
     Raises:
         InputError: for another manifold or degree, a power above 2, a mesh that is not antipodally
-            symmetric or has obtuse angles, a density that is not positive and finite at all nodes.
+            symmetric or has obtuse angles, a density that is not positive and finite at all nodes,
+            or rtol out of range.
     """
 
     def __init__(
@@ -112,18 +114,18 @@ class ConstrainedDiffusion(Evolution):
         self.transport = EdgeTransport(self._laplacian(), grid.nodes, problem.manifold)
         self._lu: LU | None = None
         self._tolerance = max(1e-13, STAGE * rtol) if scheme.order > 1 else 1e-13
-        self._potential: Array | None = None  # where the next projection starts
+        self._potential: Array | None = None  # the first guess of the next projection
         self._newton: tuple[float, _Newton] | None = None
 
     def _laplacian(self) -> sparse.csr_matrix:
         """The stiffness matrix of the whole mesh in the grid's numbering, on all ranks.
 
         Raises:
-            InputError: where it has a positive entry off the diagonal.
+            InputError: if it has a positive entry off the diagonal.
         """
         K = assemble_matrix(weighted_stiffness(self.V, self.function(np.ones_like(self.volume))))
         K.assemble()
-        number = np.concatenate(self.comm.allgather(self.node))  # of PETSc's rows and columns
+        number = np.concatenate(self.comm.allgather(self.node))  # the node of each row of PETSc's
         starts, columns, values = K.getValuesCSR()
         rows = np.repeat(self.node, np.diff(starts))
         parts = self.comm.allgather((rows, number[columns], values))
@@ -147,7 +149,7 @@ class ConstrainedDiffusion(Evolution):
         m = self._volume
         nodal = self.everywhere(np.array([state.ratio, state.derivative, state.potential]))
         (mu, rate), self._potential = nodal[:2] * self._nu, nodal[2]
-        self._newton = None  # a step depends on its state alone
+        self._newton = None  # so that a step depends on its state only
         speed, k, newtons, left = rate / mu, [rate], 0, 0.0
         start = mu
         for row, node in zip(self.scheme.a, self.scheme.nodes, strict=True):
@@ -172,8 +174,8 @@ class ConstrainedDiffusion(Evolution):
     def _stage(
         self, b: Array, s: float, start: Array, factor: Array
     ) -> tuple[_Moved, _Newton, int, float]:
-        """The solution of a stage, its Newton matrix, the number of iterations, the mass that the
-        last one moved.
+        """The solution of a stage, its Newton matrix, the number of iterations, and the mass that
+        the last iteration moved.
 
         Raises:
             StageFailure: when the iteration does not converge.
@@ -196,18 +198,18 @@ class ConstrainedDiffusion(Evolution):
             if length == 1.0 and size <= self._tolerance:
                 return moved, newton, count, size
             if length < 1 or size > 0.2 * last:
-                newton = None  # of an earlier iterate, or stage: not good enough
+                newton = None  # the matrix of an earlier iterate or stage is too inaccurate
             last = size
         raise StageFailure("Newton's method did not converge in 30 iterations")
 
     def _factorised(self, moved: _Moved, s: float) -> _Newton:
-        """The derivative of  m mu - s D(mu)  at a density."""
+        """The derivative of  m mu - s D(mu)  at a density, factorised."""
         seen, transport = moved.seen, self.transport
         matrix = self._sparse_part(moved, s)
         if self._lu is None:
-            self._lu = LU(matrix)  # its entries are always in the same places
+            self._lu = LU(matrix)  # the sparsity pattern is always the same
         self._lu.set(matrix)
-        # G changes by U db beside the pairs' part, where curvature db = -moment . dmu
+        # besides its part in the pairs G changes by U db, where curvature db = -moment . dmu
         U = seen.moment / self._volume[:, None]
         flux = moved.fluxes.by_difference[:, None] * (transport.difference @ U)
         Z = np.column_stack([self._lu.solve(x) for x in -s * transport.divergence(flux).T])
@@ -219,7 +221,7 @@ class ConstrainedDiffusion(Evolution):
         i, j = self.transport.tail, self.transport.head
         own, m = np.arange(len(opposite)), self._volume
         q = m * seen.outer_weight
-        # s times the Laplacian with weights by_difference, G' = -u q / pair_curvature in each pair
+        # s times the Laplacian with weights by_difference, times G' = -u q / pair_curvature
         row, column = np.concatenate([i, j, i, j]), np.concatenate([j, i, i, j])
         value = s * np.repeat([-1.0, 1.0], 2 * len(i)) * np.tile(fluxes.by_difference, 4)
         value *= (seen.outer_weight / seen.pair_curvature)[column]
@@ -247,7 +249,7 @@ class ConstrainedDiffusion(Evolution):
         self, old: DiffusionState | None, tau: float, moved: _Moved, newtons: int = 0,
         left: float = 0.0,
     ) -> DiffusionState:  # fmt: skip
-        """The state a time tau after an old one; without that, the first."""
+        """The state a time tau after an old one; the first state if there is no old one."""
         m, nu, mu = self._volume, self._nu, moved.mu
         t, step = (old.t + tau, old.step + 1) if old else (0.0, 0)
         ratio = mu / nu

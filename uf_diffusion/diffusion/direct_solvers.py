@@ -1,4 +1,4 @@
-"""Direct solvers: sparse matrices, symmetric ones with a new diagonal each time, and bands."""
+"""Direct solvers for sparse and for banded matrices."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ __all__ = ["LU", "Band", "Cholesky"]
 
 
 class Cholesky:
-    """PETSc's sparse Cholesky factorisation (MUMPS), anew for each diagonal."""
+    """A `LinearSolver` by sparse Cholesky factorisation (PETSc's MUMPS) for each diagonal.
+
+    Args:
+        K: the stiffness matrix.
+    """
 
     def __init__(self, K: PETSc.Mat) -> None:
         self._K, self._shifted = K, K.duplicate(copy=True)
@@ -42,13 +46,13 @@ class Cholesky:
 
 
 class LU:
-    """PETSc's sparse LU factorisation (MUMPS) on this rank alone, anew for each set of entries.
+    """Solves with sparse matrices of a fixed pattern by LU factorisation (PETSc's MUMPS).
 
-    Where the entries are is fixed, and the order of elimination depends on nothing else: equal
-    matrices have equal factors, whatever came before them.
+    Every rank works alone. The order of elimination depends on the pattern only, so that equal
+    matrices have identical factors.
 
     Args:
-        places: a matrix with all entries that any will have.
+        places: a matrix whose pattern contains those of all matrices.
     """
 
     def __init__(self, places: sparse.csr_matrix) -> None:
@@ -62,18 +66,18 @@ class LU:
         self._ksp = _mumps(self._matrix, PETSc.PC.Type.LU)
         pc = self._ksp.getPC()
         pc.setFactorSetUpSolverType()
-        for choice in (6, 8):  # permuting and scaling look at the entries
+        for choice in (6, 8):  # no permutation and scaling, which would depend on the entries
             pc.getFactorMatrix().setMumpsIcntl(choice, 0)
 
     def set(self, matrix: sparse.csr_matrix) -> None:
-        """Choose the matrix of the next solves."""
+        """Set the matrix for the next solves."""
         self._matrix.zeroEntries()
         self._matrix.setValuesCSR(*_csr(matrix))
         self._matrix.assemble()
         self._ksp.setOperators(self._matrix)
 
     def solve(self, rhs: Array) -> Array:
-        """The solution.
+        """The solution ``(n,)`` for a right-hand side ``(n,)``.
 
         Raises:
             StageFailure: for a matrix that is singular or not finite.
@@ -82,7 +86,7 @@ class LU:
         try:
             return solved(self._ksp, self._left, self._right, 1e-12)[0]
         except StageFailure:
-            self._create()  # MUMPS does not recover
+            self._create()  # MUMPS cannot be used any more after a failure
             raise
 
 
@@ -101,11 +105,14 @@ def _csr(matrix: sparse.csr_matrix) -> tuple[Index, Index, Array]:
 
 
 class Band:
-    """A circle in one process: the first node is the border of an open chain, a banded matrix.
+    """A `LinearSolver` for a circle in one process.
+
+    Without its first node the circle is an open chain, whose matrix is banded. The first node is
+    eliminated separately.
 
     Args:
         K: the stiffness matrix.
-        order: the nodes along the circle, beginning with a corner of a cell.
+        order: the nodes along the circle, ``(n,)``, beginning with a corner of a cell.
     """
 
     def __init__(self, K: PETSc.Mat, order: Index) -> None:

@@ -1,18 +1,19 @@
-"""Transport of mass along the edges of a mesh: upwind, of second order where mu is smooth.
+"""Transport of mass along the edges of a mesh: an upwind scheme of order 2 where mu is smooth.
 
-For d mu/dt = -div(mu grad G) the flux from node i to node j, G_j > G_i, is
+For d mu/dt = -div(mu grad G) the flux from node i (the donor) to node j with G_j > G_i is
 
-    F_ij = k_ij c_ij mu_i (G_j - G_i),        c_ij = exp(s_ij / 2),
+    F_ij = k_ij c_ij mu_i (G_j - G_i),        c_ij = exp(s_ij / 2).
 
-with k the (positive) conductances of the Laplacian and s_ij a limited slope of log mu at the donor
-i, so that c_ij mu_i is mu in the middle of the edge. Whatever c > 0 is: the fluxes conserve mass;
-an implicit step keeps mu positive, as only a donor loses mass and in proportion to what it has; and
-with G = -dL/dmu of a convex L an implicit Euler step decreases L.
+Here k_ij > 0 are the conductances of the Laplacian, and s_ij is a limited slope of log mu at the
+donor, so that c_ij mu_i approximates mu in the middle of the edge. For every c > 0 the fluxes
+conserve mass; an implicit step keeps mu positive, since only a donor loses mass, in proportion to
+its mass; and if G = -dL/dmu for a convex L, a step of implicit Euler decreases L.
 
-The slope is that of van Albada, van Leer and Roberts (Astron. Astrophys. 108, 1982) between the
-differences of log mu along the edge and behind the donor, not limited below the size h^(3/2) of
-differences at smooth extrema (Venkatakrishnan, J. Comput. Phys. 118, 1995). Behind the donor the
-difference comes from a least-squares gradient; on a line it is that to the next node.
+The limiter is that of van Albada, van Leer and Roberts (Astron. Astrophys. 108, 1982), applied to
+the differences of log mu along the edge and behind the donor. Differences below the size h^(3/2),
+as at smooth extrema, are not limited (Venkatakrishnan, J. Comput. Phys. 118, 1995). The difference
+behind the donor is that of a least-squares gradient; on a line it is the difference to the node
+before the donor.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ __all__ = ["EdgeTransport", "Fluxes"]
 
 
 class Fluxes(NamedTuple):
-    """The fluxes of all edges, and their derivatives.
+    """The effect of the fluxes F of all edges, and their derivatives.
 
     Attributes:
-        rate: minus the divergence of the fluxes, mass per time gained by each node, ``(n,)``.
+        rate: minus the divergence of the fluxes: mass per time gained by each node, ``(n,)``.
         by_difference: dF / d(G_head - G_tail), ``(edges,)``.
-        by_donor: dF / d(mu of the donor).
-        donor: the node that loses mass.
+        by_donor: dF / d(mu of the donor), ``(edges,)``.
+        donor: the node that loses mass, ``(edges,)``.
     """
 
     rate: Array
@@ -45,13 +46,13 @@ class Fluxes(NamedTuple):
 
 
 class EdgeTransport:
-    """The edges of a mesh.
+    """The edges of a mesh, and the fluxes along them.
 
     Args:
-        stiffness: the symmetric matrix of the Laplacian, rows summing to 0, no entry off the
-            diagonal positive but for round-off.
+        stiffness: the matrix of the Laplacian, ``(n, n)``: symmetric, with rows that sum to 0 and,
+            up to round-off, no positive entries off the diagonal.
         points: the nodes, ``(n, ambient)``.
-        manifold: where they lie.
+        manifold: the manifold of the nodes.
     """
 
     def __init__(self, stiffness: sparse.csr_matrix, points: Array, manifold: Manifold) -> None:
@@ -69,8 +70,8 @@ class EdgeTransport:
         self._behind, self._floor = self._upstream(points, manifold)
 
     def _upstream(self, points: Array, manifold: Manifold) -> tuple[sparse.csr_matrix, Array]:
-        """The matrix ``(2 edges, n)`` of the differences behind the donors, first with the tails
-        as donors, and the cubes of the edges' lengths.
+        """The matrix ``(2 edges, n)`` of the differences behind the donors, and the cubes of the
+        edges' lengths; first with the tails as donors, then with the heads.
         """
         donor = np.concatenate([self.tail, self.head])
         other = np.concatenate([self.head, self.tail])
@@ -97,14 +98,20 @@ class EdgeTransport:
         return sparse.csr_matrix(behind), length**3
 
     def reconstruction(self, log_mu: Array) -> Array:
-        """The factors c of all edges, ``(2, edges)``: with the tail and with the head as donor."""
+        """The factors c for log mu ``(n,)``: ``(2, edges)``, for the tail and the head as donor."""
         ahead = self.difference @ log_mu
         a, b = self._behind @ log_mu, np.concatenate([ahead, -ahead])
         slope = (np.maximum(a * b, 0) + self._floor) * (a + b) / (a * a + b * b + 2 * self._floor)
         return np.asarray(np.exp(slope / 2).reshape(2, -1))
 
     def fluxes(self, mu: Array, G: Array, factor: Array) -> Fluxes:
-        """The fluxes of a density and a potential G at the nodes, with the factors c."""
+        """The fluxes of a density and a potential.
+
+        Args:
+            mu: the density at the nodes, ``(n,)``.
+            G: the potential at the nodes, ``(n,)``.
+            factor: the factors c of `reconstruction`, ``(2, edges)``.
+        """
         ahead = self.difference @ G
         onward = ahead > 0
         donor = np.where(onward, self.tail, self.head)
@@ -114,7 +121,9 @@ class EdgeTransport:
         return Fluxes(self._gather @ (by_difference * ahead), by_difference, by_donor, donor)
 
     def divergence(self, flux: Array) -> Array:
-        """What each node gains by fluxes from tail to head, ``(edges,)`` or ``(edges, k)``."""
+        """The gain of each node, ``(n,)`` or ``(n, k)``, by fluxes from tails to heads, of shape
+        ``(edges,)`` or ``(edges, k)``.
+        """
         return np.asarray(self._gather @ flux)
 
 

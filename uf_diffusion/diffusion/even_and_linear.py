@@ -1,14 +1,14 @@
-"""What bias-free ReLU features see of a measure: its even part and its first moments.
+"""The even and linear functions, which are all that ReLU features without bias see of a measure.
 
-The kernel's eigenfunctions with non-zero eigenvalue span V_K = even functions + linear functions
-b.omega on S^1 and S^2. As lambda -> 0 the outer weights u = f*'(w), w in V_K, of a network mu are
-the maximiser of the concave
+On S^1 and S^2 the kernel's eigenfunctions with non-zero eigenvalues span the space V_K of the sums
+of an even function and a linear function b.omega. As lambda -> 0, the outer weights of a network mu
+are u = f*'(w), where w in V_K maximises the concave functional
 
-    Phi(w) = int w dnu - int f*(w) dmu,     w = e + b.omega,  e even,
+    Phi(w) = int w dnu - int f*(w) dmu,     w = e + b.omega,  e even.
 
-and its maximum is the risk L0_K(mu): u mu and nu then agree on V_K. On a mesh whose nodes come in
-antipodal pairs the Newton matrix is diagonal in e, bordered by the few numbers b. It is exact in
-one step for quadratic f.
+The maximum is the risk L0_K(mu), and there u mu and nu have the same integrals against V_K. On a
+mesh whose nodes form antipodal pairs, Newton's matrix is diagonal in e with a border for the few
+numbers b. For quadratic f one step is exact.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ __all__ = ["EvenAndLinear", "Visible", "antipodes"]
 
 @dataclass(frozen=True)
 class Visible:
-    """The maximiser of Phi, n is the number of nodes.
+    """The maximiser of Phi, with n the number of nodes; all is dimensionless.
 
     Attributes:
         potential: w, ``(n,)``.
         outer_weight: u = f*'(w), ``(n,)``, of any sign if f allows it.
-        conjugate: f*(w), ``(n,)``; minus the first variation of the risk.
-        risk: Phi at its maximum.
-        pair_curvature: the second derivative of -Phi in the value of e at the node's pair.
-        moment: m u (omega - mean), ``(n, ambient)``: minus the mixed derivative in mu and b.
-        curvature: the second derivative of -Phi in b, e eliminated, ``(ambient, ambient)``.
+        conjugate: f*(w), ``(n,)``, which is minus the first variation of the risk.
+        risk: the maximum of Phi.
+        pair_curvature: second derivative of -Phi in the value of e at the node's pair, ``(n,)``.
+        moment: m u (omega - mean), ``(n, ambient)``, with the volumes m and the weighted mean of
+            the pair: minus the mixed derivative of Phi in mu and b after elimination of e.
+        curvature: second derivative of -Phi in b after elimination of e, ``(ambient, ambient)``.
     """
 
     potential: Array
@@ -53,10 +54,10 @@ class EvenAndLinear:
     """The space V_K at the nodes of a mesh of a sphere, with a teacher and a divergence.
 
     Args:
-        points: the nodes, ``(n, ambient)`` unit vectors in antipodal pairs.
-        volume: their volumes ``(n,)``, equal within a pair.
-        teacher: nu there.
-        divergence: gives f* and its derivatives.
+        points: the nodes, unit vectors ``(n, ambient)`` in antipodal pairs.
+        volume: the volumes of the nodes, ``(n,)``, equal within a pair.
+        teacher: the density nu at the nodes, ``(n,)``.
+        divergence: f, f* and their derivatives.
 
     Raises:
         InputError: for a mesh that is not antipodally symmetric.
@@ -72,11 +73,15 @@ class EvenAndLinear:
         self._divergence = divergence
 
     def pair(self, values: Array) -> Array:
-        """The sum over each node's pair, at both of its nodes."""
+        """The sum of values ``(n,)`` or ``(n, k)`` at each node and its opposite, at both nodes."""
         return values + values[self.opposite]
 
     def project(self, mu: Array, start: Array | None = None) -> Visible:
-        """The maximiser for a density mu at the nodes, by Newton's method from any ``start``.
+        """The maximiser of Phi for a density, by Newton's method with a line search.
+
+        Args:
+            mu: the density at the nodes, ``(n,)``, positive.
+            start: the first guess of w, ``(n,)``.
 
         Raises:
             StageFailure: when it does not converge.
@@ -84,7 +89,7 @@ class EvenAndLinear:
         f, x, m = self._divergence, self._points, self._volume
         w = np.full_like(mu, f.df(np.ones(1))[0]) if start is None else start
         value = self._objective(w, mu)
-        with np.errstate(all="ignore"):  # what is not finite is refused
+        with np.errstate(all="ignore"):  # the line search rejects values that are not finite
             for _ in range(60):
                 curvature = m * mu * f.d2conjugate(w)
                 total = self.pair(curvature)
@@ -113,10 +118,10 @@ class EvenAndLinear:
 
 
 def antipodes(points: Array) -> Index:
-    """The number of the node opposite to each node.
+    """The number of the opposite node, ``(n,)``, for each node ``(n, ambient)`` of a sphere.
 
     Raises:
-        InputError: when a node has none.
+        InputError: if a node has no opposite.
     """
     found = KDTree(points).query(-points)
     distance, opposite = np.asarray(found[0]), np.asarray(found[1], dtype=np.int64)

@@ -1,13 +1,13 @@
-"""The weak form of the diffusion, nothing else.
+"""The weak form of the diffusion.
 
-Find the potential w with, for all test functions v,
+Find the potential w such that for all test functions v
 
     d/dt int nu h v dx = int nu grad(w) . grad(v) dx,        h = mu / nu = 1 / f*'(w).
 
-(From d mu/dt = -div(nu grad w), by parts on a closed manifold.) With the mass lumped at the nodes,
-h lives at the nodes, for every degree:  c_i dh_i/dt = (K w)_i,  c_i = m_i nu_i.
-K 1 = 0 conserves sum c_i h_i = int mu; where K has no positive entry off its diagonal (degree 1
-without obtuse angles) the maximum principle holds.
+This is d mu/dt = -div(nu grad w), integrated by parts on a closed manifold. With mass lumping the
+unknowns are the values of h at the nodes, for every degree:  c_i dh_i/dt = (K w)_i with
+c_i = m_i nu_i. Since K 1 = 0, the mass sum c_i h_i = int mu is conserved. If K has no positive
+entry off its diagonal (degree 1 without obtuse angles) the maximum principle holds.
 """
 
 from __future__ import annotations
@@ -24,10 +24,14 @@ __all__ = ["lumped_volume", "weighted_stiffness"]
 
 
 def weighted_stiffness(V: fem.FunctionSpace, teacher: fem.Function) -> Any:
-    """K: the bilinear form int nu grad(w) . grad(v) dx.
+    """The bilinear form int nu grad(w) . grad(v) dx, whose matrix is K.
 
-    nu is piecewise linear at degree 1; above, the exponential of the interpolated log nu, which is
-    positive between the nodes as well.
+    At degree 1 nu is interpolated linearly. At higher degrees it is the exponential of the
+    interpolated log nu, which is positive between the nodes as well.
+
+    Args:
+        V: the finite-element space.
+        teacher: nu at the nodes, a function of V.
     """
     w, v = ufl.TrialFunction(V), ufl.TestFunction(V)
     degree = V.ufl_element().embedded_subdegree
@@ -41,6 +45,6 @@ def weighted_stiffness(V: fem.FunctionSpace, teacher: fem.Function) -> Any:
 
 
 def lumped_volume(V: fem.FunctionSpace) -> Any:
-    """m: the linear form int v dx with the nodal rule, the volume that belongs to each node."""
+    """The linear form int v dx with the nodal quadrature rule: the volumes m_i of the nodes."""
     rule = nodal_quadrature(V.mesh.topology.dim, V.ufl_element().embedded_subdegree)
     return fem.form(ufl.TestFunction(V) * ufl.dx(V.mesh, metadata=rule))

@@ -1,4 +1,4 @@
-"""What is recorded of a diffusion: numbers of every step, the ratio at the snapshot times."""
+"""Records of a diffusion: some numbers after every step, and the ratio at the snapshot times."""
 
 from __future__ import annotations
 
@@ -27,11 +27,14 @@ DIFFUSION_SERIES = (
 
 
 class DiffusionHistory:
-    """Every step's numbers, and the ratio h at the snapshot times, on this rank's nodes.
+    """Records numbers after every step, and the ratio h at the snapshot times on this rank's nodes.
 
     Args:
-        solver: interpolates between steps, so that the snapshots do not distort them.
-        times: increasing snapshot times, the last not after the end.
+        solver: the solver; it interpolates between steps, so that snapshots do not change these.
+        times: increasing snapshot times, dimensionless, the last not after the end.
+
+    Attributes:
+        ratios: h at the snapshot times so far, ``(owned,)`` each.
     """
 
     def __init__(self, solver: Evolution, times: Array) -> None:
@@ -42,7 +45,7 @@ class DiffusionHistory:
         self._last: DiffusionState | None = None
 
     def __call__(self, state: DiffusionState) -> None:
-        """Record a state; call it with each in turn, on all ranks."""
+        """Record a state. Call it on all ranks, with every state in turn."""
         while len(self.ratios) < len(self.times):
             t = self.times[len(self.ratios)]
             if t > state.t * (1 + 1e-12):
@@ -56,15 +59,21 @@ class DiffusionHistory:
         self._last = state
 
     def resume(self, series: dict[str, Array], ratios: list[Array], last: DiffusionState) -> None:
-        """Take over what an earlier run had recorded up to ``last``."""
+        """Replace the records by those of an earlier run up to its state ``last``.
+
+        Args:
+            series: each of `DIFFUSION_SERIES`, ``(step,)``.
+            ratios: h at the snapshot times so far, ``(owned,)`` each.
+            last: the state of the last step.
+        """
         self._series = {name: list(series[name]) for name in DIFFUSION_SERIES}
         self.ratios, self._last = ratios, last
 
     @property
     def last(self) -> DiffusionState | None:
-        """The newest state, if any."""
+        """The state that was recorded last; None if there is none."""
         return self._last
 
     def series(self, name: str) -> Array:
-        """One of `DIFFUSION_SERIES` at every step, ``(step,)``."""
+        """The values of one of `DIFFUSION_SERIES` after every step, ``(step,)``."""
         return np.array(self._series[name])

@@ -1,4 +1,4 @@
-"""The inverse of the teacher-weighted Laplacian on a mesh, in this process alone."""
+"""The inverse of the teacher-weighted Laplacian on a mesh, computed in this process alone."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from uf_diffusion.problem.densities import Density
 
 __all__ = ["inverse_laplacian", "lumped_teacher"]
 
-_SHIFT = 1e-6  # of the stiffness by the teacher's mass, in units of the unweighted spectral gap
+_SHIFT = 1e-6  # delta in units of the spectral gap of the manifold
 
 
 def lumped_teacher(grid: Grid, teacher: Density) -> tuple[Array, Array]:
-    """The nodes' lumped volumes, and the teacher there scaled to mass 1, ``(n,)`` each."""
+    """The lumped volumes of the nodes, and the teacher at the nodes, scaled to mass 1; ``(n,)``."""
     V, node = space_on(grid, MPI.COMM_SELF)
     volume, nu = np.empty(len(node)), teacher(grid.nodes)
     volume[node] = assemble_vector(lumped_volume(V)).array_r
@@ -31,16 +31,19 @@ def lumped_teacher(grid: Grid, teacher: Density) -> tuple[Array, Array]:
 
 
 def inverse_laplacian(grid: Grid, volume: Array, teacher: Array) -> Callable[[Array], Array]:
-    """B -> psi with integral of nu grad psi . grad v equal to b . v for all nodal v, for loads b
-    of sum 0; both ``(n,)`` in the grid's numbering.
+    """The map from loads b to psi with int nu grad psi . grad v dx = b . v for all nodal v.
 
-    The stiffness matrix K is singular. K + delta C, C the lumped mass, is not, and corrections
-    with the residual of K take away what the small shift delta does.
+    The stiffness matrix K is singular, but K + delta C with the lumped mass matrix C is not. The
+    effect of the small shift delta is removed by corrections with the residual of K.
 
     Args:
         grid: the mesh.
         volume: the lumped volume of each node, ``(n,)``.
-        teacher: nu there, ``(n,)``, positive.
+        teacher: nu at the nodes, ``(n,)``, positive.
+
+    Returns:
+        A function of b that returns psi, both ``(n,)`` in the grid's numbering. The sum of b must
+        be 0.
     """
     V, node = space_on(grid, MPI.COMM_SELF)
     nu = fem.Function(V)

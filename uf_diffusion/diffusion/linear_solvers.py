@@ -1,13 +1,14 @@
-"""Linear algebra of the implicit stages: K w, and solves with diag(d) + s K for many d and s.
+"""Linear algebra of the implicit stages: K w, and solutions with diag(d) + s K for many d and s.
 
-Only the diagonal changes between solves, so everything that depends on K alone is built once:
+Only d and s change between solutions, so everything that depends on K only is computed once. The
+solvers are
 
-* multigrid, in two and three dimensions: the grid's hierarchy gives prolongations P, the coarse
-  stiffness matrices are the Galerkin products P'KP, and the diagonal is restricted, P'd. One
-  V-cycle with a forward and a backward Gauss-Seidel sweep preconditions conjugate gradients.
-  Gauss-Seidel needs no estimate of eigenvalues and suits every diagonal.
-* a band, on a circle in one process: one node is the border, the others are an open chain.
-* PETSc's sparse Cholesky (MUMPS) otherwise.
+* multigrid in two and three dimensions: the prolongations P are those of the grid's hierarchy, the
+  coarse stiffness matrices are the Galerkin products P'KP, and the coarse diagonals are P'd. One
+  V-cycle with a forward and a backward Gauss-Seidel sweep is the preconditioner of conjugate
+  gradients. Gauss-Seidel needs no estimates of eigenvalues and is suitable for every diagonal.
+* a banded factorisation on a circle in one process, with one node as a border of the matrix.
+* PETSc's sparse Cholesky factorisation (MUMPS) in all other cases.
 """
 
 from __future__ import annotations
@@ -28,44 +29,48 @@ from uf_diffusion.grids.base import Grid, Nesting
 
 __all__ = ["FluxForm", "LinearSolver", "Multigrid", "compressed", "linear_solver", "reduced"]
 
-COARSE = 400  # nodes that a direct solver on the coarsest grid may have
-GAIN = 3.0  # one V-cycle reduces the error so much at least at degree 1 (measured: 5 to 10)
+COARSE = 400  # grids with at most this number of nodes are not coarsened further
+GAIN = 3.0  # assumed factor by which a V-cycle reduces the error at degree 1 (measured: 5 to 10)
 
 
 def reduced(values: Array, comm: MPI.Comm, op: MPI.Op = MPI.SUM) -> Array:
-    """The sums, or another reduction, of a few values over all ranks; in place."""
+    """Reduce values over all ranks in place, by default to their sums; returns the same array."""
     if comm.size > 1:
         comm.Allreduce(MPI.IN_PLACE, values, op)
     return values
 
 
 class LinearSolver(Protocol):
-    """Solves (diag(d) + s K) x = r, for the owned values on each rank."""
+    """Solves (diag(d) + s K) x = r; every rank has the values at its own nodes."""
 
     def set(self, diagonal: Array, shift: float) -> None:
-        """Choose d and s for the next solves."""
+        """Set d ``(owned,)``, positive, and s > 0 for the next solutions."""
         ...
 
     def solve(self, rhs: Array, rtol: float) -> tuple[Array, int]:
-        """The solution to a relative tolerance in the energy norm, and the iterations taken.
+        """The solution ``(owned,)``, and the number of iterations; 0 for direct solvers.
+
+        Args:
+            rhs: r, ``(owned,)``.
+            rtol: relative tolerance in the energy norm.
 
         Raises:
-            StageFailure: with PETSc's reason, on all ranks.
+            StageFailure: on all ranks, if the solver fails.
         """
         ...
 
 
 class FluxForm:
-    """K w as the sum of K_ij (w_j - w_i) over the neighbours j.
+    """The product K w, computed as the sum of K_ij (w_j - w_i) over the neighbours j.
 
-    The differences are exact near equilibrium and where w is small, and the fluxes cancel in
-    pairs, so the mass does not feel the round-off of a plain matrix-vector product.
+    Near equilibrium these differences have smaller round-off than a matrix-vector product, and the
+    fluxes cancel in pairs, so that mass is conserved.
 
     Args:
         K: the stiffness matrix, symmetric with K 1 = 0.
 
     Attributes:
-        monotone: whether no entry off the diagonal is positive.
+        monotone: whether K has no positive entry off the diagonal.
     """
 
     def __init__(self, K: PETSc.Mat) -> None:
@@ -91,7 +96,7 @@ class FluxForm:
         self.monotone = bool(positive <= 1e-12 * largest)
 
     def __call__(self, w: Array) -> Array:
-        """K w for the owned values of w."""
+        """The values of K w at the owned nodes, from those of w, both ``(owned,)``."""
         self._w.array_w[:] = w
         self._difference.mult(self._w, self._flux)
         self._flux.array_w[:] *= self._conductance
@@ -100,7 +105,7 @@ class FluxForm:
 
 
 def compressed(K: PETSc.Mat) -> PETSc.Mat:
-    """K without the entries that are zero up to round-off: every right angle makes a pair."""
+    """K without entries that are zero up to round-off, as for edges opposite to right angles."""
     starts, columns, entries = K.getValuesCSR()
     row = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     kept = np.abs(entries) > 1e-14 * K.getDiagonal().array_r[row]
@@ -113,13 +118,16 @@ def compressed(K: PETSc.Mat) -> PETSc.Mat:
 
 
 def linear_solver(K: PETSc.Mat, grid: Grid, node: Index, dim: int) -> LinearSolver:
-    """The solver that suits a grid; PETSc options with the prefix ``uf_`` go to PETSc's solvers.
+    """The solver for a grid; PETSc options with the prefix ``uf_`` apply to PETSc's solvers.
 
     Args:
         K: the stiffness matrix.
-        grid: the nodes' grid, which may have coarser ones.
-        node: the grid's number of each owned node.
+        grid: the grid, which may have a hierarchy of coarser ones.
+        node: the grid's number of each owned node, ``(owned,)``.
         dim: dimension of the manifold.
+
+    Raises:
+        InputError: for an option that PETSc does not accept.
     """
     if dim == 1 and K.comm.size == 1 and not _chosen():
         return Band(K, np.argsort(grid.manifold.chart(grid.nodes[node])[:, 0], kind="stable"))
@@ -128,7 +136,7 @@ def linear_solver(K: PETSc.Mat, grid: Grid, node: Index, dim: int) -> LinearSolv
 
 
 def _chosen(kind: str = "") -> bool:
-    """Whether the user has given options of some kind for the linear solver."""
+    """Whether the user has set options of the linear solver whose names begin with ``kind``."""
     names = PETSc.Options().getAll()
     return any(n.startswith(PREFIX + kind) and not n.startswith(f"{PREFIX}eps_") for n in names)
 
@@ -140,12 +148,12 @@ def _nestings(grid: Grid) -> Iterator[Nesting]:
 
 
 class Multigrid:
-    """Conjugate gradients, preconditioned by one V-cycle on nested grids.
+    """A `LinearSolver` by conjugate gradients with one V-cycle on nested grids as preconditioner.
 
     Args:
         K: the stiffness matrix of the finest grid.
         nestings: the hierarchy, finest first.
-        node: the finest grid's number of each owned node.
+        node: the finest grid's number of each owned node, ``(owned,)``.
     """
 
     def __init__(self, K: PETSc.Mat, nestings: list[Nesting], node: Index) -> None:
@@ -160,7 +168,7 @@ class Multigrid:
         self._restricted = [matrix.createVecRight() for matrix in stiffness]
         self._sums = [matrix.createVecRight() for matrix in stiffness]
         self._right, self._left = K.createVecs()
-        self._gain = GAIN if nestings[0].parents.shape[1] == 2 else 1.0  # edges were halved
+        self._gain = GAIN if nestings[0].parents.shape[1] == 2 else 1.0  # 2 parents: degree 1
         self._work = [self._left.duplicate() for _ in range(3)]
         self._ksp = self._solver(K.comm)
         self._chosen = _chosen("ksp_")
@@ -207,8 +215,8 @@ class Multigrid:
         return self._conjugate_gradients(rtol)
 
     def _conjugate_gradients(self, rtol: float) -> tuple[Array, int]:
-        """What PETSc's CG does, except that the V-cycle of the last stopping test is not thrown
-        away but added to the solution, as the correction that it is.
+        """As PETSc's CG, except that the V-cycle of the last stopping test is added to the solution
+        as a correction, and not discarded.
         """
         A, cycle, r, x = self._shifted[0], self._ksp.getPC(), self._left, self._right
         z, p, q = self._work
@@ -233,7 +241,7 @@ class Multigrid:
 
 
 def _gauss_seidel(smoother: PETSc.KSP, matrix: PETSc.Mat, sweep: str, level: int) -> None:
-    """One sweep as the smoother; backward after forward makes the V-cycle symmetric."""
+    """One sweep as the smoother; forward before and backward after make the V-cycle symmetric."""
     prefix = f"{PREFIX}{sweep}_{level}_"
     options = PETSc.Options()
     if not options.hasName(f"{prefix}pc_type"):
@@ -249,9 +257,9 @@ def _gauss_seidel(smoother: PETSc.KSP, matrix: PETSc.Mat, sweep: str, level: int
 
 
 def _prolongation(nesting: Nesting, node: Index, comm: PETSc.Comm) -> tuple[PETSc.Mat, Index]:
-    """P, and the coarse grid's number of each owned coarse node.
+    """The prolongation P, and the coarse grid's number of each owned coarse node.
 
-    A coarse node belongs to the rank that owns the fine node at its place.
+    The rank that owns a fine node also owns the coarse node at the same point.
     """
     coarse_count = len(nesting.place)
     coarse = np.full(len(nesting.parents), -1)

@@ -1,4 +1,4 @@
-"""The mass-lumped elements of `uf_diffusion.grids.elements`, as DOLFINx knows them."""
+"""The mass-lumped elements of `uf_diffusion.grids.elements` as elements for DOLFINx."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ from uf_diffusion.grids.elements import LumpedElement, lumped_element
 __all__ = ["lumped", "nodal_quadrature"]
 
 _CELL = {1: basix.CellType.interval, 2: basix.CellType.triangle, 3: basix.CellType.tetrahedron}
-_VOLUME = {1: 1.0, 2: 1 / 2, 3: 1 / 6}  # of the reference simplices
+_VOLUME = {1: 1.0, 2: 1 / 2, 3: 1 / 6}  # volumes of the reference simplices
 
 
 def nodal_quadrature(dim: int, degree: int) -> dict[str, Any]:
-    """UFL metadata of the rule whose points are the element's nodes: it lumps the mass."""
+    """UFL metadata of the quadrature rule at the element's nodes, which lumps the mass.
+
+    Raises:
+        InputError: for a degree without element, as `lumped_element`.
+    """
     element = lumped_element(dim, degree)
     return {
         "quadrature_rule": "custom",
@@ -29,7 +33,7 @@ def nodal_quadrature(dim: int, degree: int) -> dict[str, Any]:
 
 @cache
 def lumped(dim: int, degree: int) -> Any:
-    """The UFL element, with point values at the nodes as degrees of freedom."""
+    """The UFL element whose degrees of freedom are the values at the nodes."""
     element, cell = lumped_element(dim, degree), _CELL[dim]
     highest = int(element.exponents.sum(axis=1).max())
     points, weights = basix.make_quadrature(cell, 2 * highest)

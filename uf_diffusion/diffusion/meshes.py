@@ -1,9 +1,9 @@
 """DOLFINx meshes of grids.
 
-A flat torus (and the circle, on its chart) is genuinely periodic: a DOLFINx mesh is a topology and
-a geometry that need not share a numbering. The topology is built from periodic vertex numbers, the
-geometry from the box cut open at the seam and distributed in the same way, so every cell knows its
-true corners and ordinary spaces and forms apply, without constraints.
+The meshes of flat tori (and of the circle's chart) are periodic without constraints. A DOLFINx mesh
+consists of a topology and a geometry, which may have different numberings. The topology is built
+from periodic vertex numbers, the geometry from the box cut open at its seam, with the same
+partition over the ranks. So every cell has its true corners, and ordinary spaces and forms apply.
 """
 
 from __future__ import annotations
@@ -39,7 +39,14 @@ _CELL = {1: "interval", 2: "triangle", 3: "tetrahedron"}
 def space_on(grid: Grid, comm: MPI.Comm) -> tuple[fem.FunctionSpace, Index]:
     """The distributed finite-element space of a grid, and the grid's number of each owned node.
 
-    The geometry has the degree of the element where the manifold is curved.
+    On curved manifolds the cells have the degree of the element.
+
+    Args:
+        grid: the grid.
+        comm: the ranks over which it is distributed.
+
+    Returns:
+        The space, and the numbers ``(owned,)``.
     """
     base, degree = (grid.base, grid.degree) if isinstance(grid, Curved) else (grid, 1)
     flat = isinstance(base, Lattice)
@@ -64,7 +71,7 @@ def _reference_nodes(V: fem.FunctionSpace, dim: int) -> Array:
 
 
 def _corners(mesh: Mesh, grid: Grid) -> Index:
-    """The grid's numbers of the corners of this rank's cells, for straight cells."""
+    """The grid's numbers of the corners of this rank's cells, for cells of degree 1."""
     geometry = mesh.geometry
     numbers = geometry.input_global_indices[geometry.dofmaps[0]]
     if isinstance(grid, Lattice):
@@ -74,7 +81,7 @@ def _corners(mesh: Mesh, grid: Grid) -> Index:
 
 
 def _curved(mesh: Mesh, degree: int) -> Mesh:
-    """The same topology with cells of a degree, their nodes on the unit sphere."""
+    """The same topology with cells of a higher degree, whose nodes are on the unit sphere."""
     ambient = mesh.geometry.dim
     V = fem.functionspace(mesh, ("Lagrange", degree))
     x = V.tabulate_dof_coordinates()[:, :ambient]
@@ -95,7 +102,7 @@ def _element(cell_dim: int, ambient: int, degree: int = 1) -> Any:
 
 
 def _surface(grid: Grid, comm: MPI.Comm) -> Mesh:
-    """Rank 0 supplies all nodes and triangles; `create_mesh` distributes them."""
+    """The mesh of a sphere; rank 0 supplies all nodes and triangles, `create_mesh` distributes."""
     root = comm.rank == 0
     nodes = grid.nodes if root else np.zeros((0, 3))
     cells = grid.cells if root else np.zeros((0, 3), dtype=np.int64)
@@ -119,7 +126,7 @@ def _glued_lattice(grid: Lattice, comm: MPI.Comm) -> Mesh:
     nodes = grid.chart(np.stack(np.unravel_index(share, opened), axis=-1))
     element = _element(grid.dim, grid.dim)
     partition, replay = _recorded(create_cell_partitioner(GhostMode.none, 2))
-    # the glued mesh fixes topology and partition; the cut-open one supplies the geometry
+    # the glued mesh defines the topology and the partition, the cut-open one the geometry
     glued = create_mesh(comm, topology_cells, element, nodes, partitioner=partition)
     cut = create_mesh(
         comm, geometry_cells, element, nodes, partitioner=replay if comm.size > 1 else None
@@ -136,7 +143,7 @@ def _glued_lattice(grid: Lattice, comm: MPI.Comm) -> Mesh:
 
 
 def _recorded(partitioner: Callable[..., Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """A partitioner, and one that repeats its last answer."""
+    """A partitioner, and another one that returns the partition that the first one computed."""
     answer: list[Any] = []
 
     def record(*args: Any) -> Any:

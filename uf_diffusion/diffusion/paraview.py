@@ -1,4 +1,4 @@
-"""Densities over time for ParaView."""
+"""Output of densities and outer weights over time for ParaView."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ __all__ = ["write_fields"]
 
 
 def write_fields(path: Path, solver: Evolution, snapshots: Sequence[tuple[float, Array]]) -> None:
-    """Write density and outer weight at the snapshot times to an ADIOS2 folder.
+    """Write the density and the outer weight at the snapshot times to an ADIOS2 folder.
 
-    The fields are written element by element (DG1): a continuous field has wrong values in the
-    cells at the seam of a periodic mesh. The folder appears under its name once it is complete.
+    The fields are discontinuous (DG1), because a continuous field would have wrong values in the
+    cells at the seam of a periodic mesh. The folder gets its name when it is complete.
 
     Args:
-        path: ends in ``.bp``.
-        solver: owns the mesh.
-        snapshots: pairs of a time and the ratio h at the owned nodes.
+        path: the folder, ending in ``.bp``.
+        solver: the solver, with the mesh.
+        snapshots: pairs of a time and the ratio h at the owned nodes, ``(owned,)``.
 
     Raises:
-        Unwritable: on all ranks, when there is no room for it.
+        Unwritable: on all ranks, when there is not enough space for it.
     """
     partial = path.with_name(f".{path.name}")
     Q = fem.functionspace(solver.mesh, ("DG", 1))

@@ -1,4 +1,4 @@
-"""What PETSc's solvers share: the user's options, and failures as sentences."""
+"""Common functions for PETSc's solvers: the user's options, and errors with PETSc's reason."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from uf_diffusion.core.errors import InputError, RunFailure
 
 __all__ = ["PREFIX", "StageFailure", "configure", "solved", "told"]
 
-PREFIX = "uf_"  # of the linear solver's options
+PREFIX = "uf_"  # prefix of the linear solver's options
 
 
 class StageFailure(RunFailure):
@@ -21,10 +21,10 @@ class StageFailure(RunFailure):
 
 
 def configure(*solvers: PETSc.Object) -> None:
-    """Give solvers the user's options.
+    """Apply the user's options to solvers.
 
     Raises:
-        InputError: on all ranks, for one that PETSc refuses, with its reason.
+        InputError: on all ranks, for an option that PETSc does not accept, with PETSc's reason.
     """
     try:
         for solver in solvers:
@@ -35,7 +35,7 @@ def configure(*solvers: PETSc.Object) -> None:
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Errors of PETSc, some options' among them, as a `RunFailure` with its reason."""
+    """Turn PETSc's errors, such as those of some options, into a `RunFailure` with the reason."""
     try:
         yield
     except PETSc.Error as error:
@@ -43,15 +43,22 @@ def told() -> Iterator[None]:
 
 
 def _complaint(error: PETSc.Error) -> str:
-    """The last line of PETSc's message, where it says what is wrong, without a full stop."""
+    """The last line of PETSc's message, which has the reason, without the full stop."""
     return str(error).strip().splitlines()[-1].rpartition("] ")[2].rstrip(".")
 
 
 def solved(ksp: PETSc.KSP, left: PETSc.Vec, right: PETSc.Vec, rtol: float) -> tuple[Array, int]:
-    """The solution to a relative tolerance, of which direct solvers know nothing, and iterations.
+    """The solution on this rank, and the number of iterations.
+
+    Args:
+        ksp: the solver.
+        left: the right-hand side.
+        right: receives the solution.
+        rtol: relative tolerance, unless the user has set one; direct solvers ignore it.
 
     Raises:
-        StageFailure, RunFailure: on all ranks, with PETSc's reason.
+        StageFailure: on all ranks, if the solver does not converge.
+        RunFailure: on all ranks, for an error of PETSc.
     """
     if not PETSc.Options().hasName(f"{PREFIX}ksp_rtol"):
         ksp.setTolerances(rtol=rtol, atol=1e-300, max_it=500)

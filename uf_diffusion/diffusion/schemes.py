@@ -1,4 +1,4 @@
-"""Time schemes: diagonally implicit, L-stable, stiffly accurate; and the choice of the step."""
+"""Diagonally implicit, L-stable and stiffly accurate time schemes, and the step control."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ __all__ = ["SCHEMES", "Scheme", "StepControl", "scheme"]
 class Scheme:
     """A singly diagonally implicit Runge-Kutta scheme with an error estimate.
 
-    Stage i solves h_i = h_0 + tau (a_i0 k_0 + ... + a_ii k_i), where k_0 is the derivative at the
-    step's start. The last row of ``a`` gives the step (stiffly accurate). The local error is
-    estimated by tau (e_0 k_0 + e_1 k_1 + ... + e_s k_s).
+    Stage i solves h_i = h_0 + tau (a_i0 k_0 + ... + a_ii k_i), where k_i is its derivative and k_0
+    that at the start of the step. The last stage is the result (stiffly accurate). The local error
+    is estimated by tau (e_0 k_0 + e_1 k_1 + ... + e_s k_s).
 
     Attributes:
+        name: the name in `SCHEMES`.
         order: order of convergence in tau.
+        error_order: order of the error estimate in tau.
         a: rows (a_i0, ..., a_ii) for i = 1, ..., s, with a constant diagonal a_ii.
         error: e_0, ..., e_s, summing to 0.
-        error_order: the estimate is of this order in tau.
     """
 
     name: str
@@ -37,26 +38,33 @@ class Scheme:
 
     @property
     def nodes(self) -> tuple[float, ...]:
-        """The stages' times as fractions of the step."""
+        """The times of the stages 1, ..., s as fractions of the step."""
         return tuple(map(sum, self.a))
 
     def stage_start(self, h: Array, tau: float, row: Sequence[float], k: Sequence[Array]) -> Array:
-        """h_0 + tau (a_i0 k_0 + ... + a_i,i-1 k_(i-1)), the known part of the stage of a row."""
+        """The known part of a stage, h_0 + tau (a_i0 k_0 + ... + a_i,i-1 k_(i-1)), ``(n,)``.
+
+        Args:
+            h: h_0, ``(n,)``.
+            tau: length of the step.
+            row: the stage's row of ``a``.
+            k: the derivatives k_0, ..., k_(i-1), ``(n,)`` each.
+        """
         return sum(
             (tau * a * rate for a, rate in zip(row[:-1], k, strict=True) if a), start=1.0 * h
         )
 
     def error_of(self, tau: float, k: Sequence[Array]) -> Array:
-        """The estimated local error of a step with the derivatives k_0, ..., k_s."""
+        """The estimated local error ``(n,)`` of a step tau with derivatives k_0, ..., k_s."""
         return np.asarray(tau * sum(e * rate for e, rate in zip(self.error, k, strict=True)))
 
 
 def _sdirk2() -> Scheme:
     """Alexander's two-stage scheme (SIAM J. Numer. Anal. 14, 1977), gamma = 1 - 1/sqrt(2).
 
-    The estimate is the second divided difference of k over the nodes 0, gamma, 1, scaled so that
-    it equals the leading local error for linear problems: R(z) - exp(z) ~ C z^3 with
-    C = 3 gamma^2 - 2 gamma^3 - 1/6, and the difference contributes gamma^2 - gamma/2.
+    The estimate is the second divided difference of k at the nodes 0, gamma, 1. It is scaled such
+    that it equals the leading local error for linear problems: R(z) - exp(z) ~ C z^3 with
+    C = 3 gamma^2 - 2 gamma^3 - 1/6, and the unscaled difference has gamma^2 - gamma/2 for C.
     """
     g = 1 - 1 / math.sqrt(2)
     scale = (3 * g**2 - 2 * g**3 - 1 / 6) / (g**2 - g / 2)
@@ -66,8 +74,8 @@ def _sdirk2() -> Scheme:
 def _sdirk3() -> Scheme:
     """Alexander's three-stage scheme (same source), gamma^3 - 3 gamma^2 + 3/2 gamma - 1/6 = 0.
 
-    The estimate compares with the quadrature over the nodes 0, gamma, (1 + gamma)/2, which lacks
-    one condition of order 3: it is of order tau^3, a cautious estimate.
+    The estimate is the difference to the quadrature with the nodes 0, gamma, (1 + gamma)/2. This
+    violates one condition of order 3, so the estimate is of order tau^3: it is pessimistic.
     """
     g = 0.43586652150845900
     c = (1 + g) / 2
@@ -82,7 +90,7 @@ def _sdirk3() -> Scheme:
 def _esdirk4() -> Scheme:
     """The implicit part of ARK4(3)6L[2]SA (Kennedy and Carpenter, Appl. Numer. Math. 44, 2003).
 
-    Five implicit stages of order 2 in themselves, gamma = 1/4, with an embedded scheme of order 3.
+    It has five implicit stages of stage order 2, gamma = 1/4, and an embedded scheme of order 3.
     """
     g = 1 / 4
     last = (82889 / 524892, 0, 15625 / 83664, 69875 / 102672, -2260 / 8211, g)
@@ -111,7 +119,7 @@ SCHEMES: dict[str, Scheme] = {
 
 
 def scheme(name: str) -> Scheme:
-    """The scheme of a name.
+    """The scheme with this name.
 
     Raises:
         InputError: for an unknown name.
@@ -127,6 +135,8 @@ class StepControl:
 
     Attributes:
         error_order: order of the error estimate in tau.
+        safety: factor that makes the next step smaller than the error alone would allow.
+        shrink, grow: smallest and largest factor between two steps.
     """
 
     error_order: int
@@ -135,11 +145,11 @@ class StepControl:
     grow: float = 4.0
 
     def factor(self, error: float, previous: float = 0.0) -> float:
-        """What to multiply the step by.
+        """The factor by which to multiply the step.
 
         Args:
-            error: estimated error as a multiple of the tolerance; <= 1 was accepted.
-            previous: that of the accepted step before; 0 after a rejection or at the start.
+            error: estimated error as a multiple of the tolerance; a step with <= 1 is accepted.
+            previous: the error of the accepted step before; 0 after a rejection or at the start.
         """
         if error == 0.0:
             return self.grow

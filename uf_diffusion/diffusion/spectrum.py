@@ -1,7 +1,7 @@
-"""Eigenvalues of the weighted Laplacian -(1/nu) div(nu grad), which set the diffusion's last rate.
+"""Eigenvalues of the weighted Laplacian -(1/nu) div(nu grad), which determine the late decay rate.
 
-Near equilibrium the potential w decays like exp(-f''(1) lambda_1 t) and the energies twice as fast
-(Iacobelli, Patacchini, Santambrogio, ARMA 2019).
+Near equilibrium the potential w decays like exp(-f''(1) lambda_1 t), and the energies twice as fast
+(Iacobelli, Patacchini, Santambrogio, Arch. Ration. Mech. Anal. 2019).
 """
 
 from __future__ import annotations
@@ -20,13 +20,17 @@ from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
 
 __all__ = ["decay_rate", "spectrum"]
 
-RATE_NODES = 20_000  # the eigenvalue problem is factorised: it would dominate larger runs
+RATE_NODES = 20_000  # with more nodes the eigenvalue problem's factorisation would dominate a run
 
 
 def decay_rate(solver: Evolution) -> float | None:
-    """F''(1) lambda_1, the rate of the potential near equilibrium, f''(1) = 1 / f*''(f'(1)).
+    """The decay rate f''(1) lambda_1 of the potential near equilibrium, 1 / time.
 
-    None for another equation, and where it would take too long to compute.
+    It uses f''(1) = 1 / f*''(f'(1)). The result is None for the constrained equation, and for more
+    than 20 000 nodes, where lambda_1 would take too long to compute.
+
+    Raises:
+        SolverFailure: as `spectrum`.
     """
     if not isinstance(solver, UltraFastDiffusion) or len(solver.grid.nodes) > RATE_NODES:
         return None
@@ -37,16 +41,16 @@ def decay_rate(solver: Evolution) -> float | None:
 def spectrum(solver: UltraFastDiffusion, count: int = 1) -> tuple[Array, Array]:
     """The smallest non-zero eigenvalues and their eigenfunctions, K e = lambda diag(c) e.
 
-    Found by slicing: the inertia of K - x diag(c) counts the eigenvalues below x, so no copy of a
-    multiple eigenvalue is missed.
+    They are computed by spectrum slicing: the inertia of K - x diag(c) is the number of eigenvalues
+    below x, so that no copy of a multiple eigenvalue is missed.
 
     Args:
-        solver: gives the stiffness K and the masses c = m nu.
-        count: how many, at least 1; fewer than there are nodes.
+        solver: the solver, with the stiffness K and the masses c = m nu.
+        count: number of eigenvalues, at least 1 and less than the number of nodes.
 
     Returns:
-        Eigenvalues ``(count,)`` increasing, 1 / time, and eigenfunctions at the owned nodes
-        ``(count, owned)`` with integral of e^2 nu equal to 1.
+        The eigenvalues ``(count,)`` in increasing order, 1 / time, and the eigenfunctions at the
+        owned nodes, ``(count, owned)``, for which the integral of e^2 nu is 1.
 
     Raises:
         SolverFailure: when the eigenvalue solver fails.
@@ -66,7 +70,7 @@ def spectrum(solver: UltraFastDiffusion, count: int = 1) -> tuple[Array, Array]:
 
 
 def _sliced(K: PETSc.Mat, M: PETSc.Mat, top: float) -> SLEPc.EPS:
-    """All eigenvalues from the zero one to ``top``."""
+    """A solver with all eigenvalues from 0, included, to ``top``."""
     for matrix in (K, M):
         matrix.setOption(PETSc.Mat.Option.SYMMETRIC, True)
     eps = SLEPc.EPS().create(K.comm)
@@ -81,7 +85,8 @@ def _sliced(K: PETSc.Mat, M: PETSc.Mat, top: float) -> SLEPc.EPS:
     ksp.setType(PETSc.KSP.Type.PREONLY)
     ksp.getPC().setType(PETSc.PC.Type.CHOLESKY)
     ksp.getPC().setFactorSolverType("mumps")
-    # no ScaLAPACK at the root, which would hide the inertia; room for fill on small problems
+    # no ScaLAPACK at the root, with which MUMPS gives no inertia; more memory for fill-in, which
+    # small problems need
     prefix = ksp.getOptionsPrefix() or ""
     with _options({f"{prefix}mat_mumps_icntl_13": 1, f"{prefix}mat_mumps_icntl_14": 400}):
         configure(eps, ksp)
@@ -96,7 +101,7 @@ def _sliced(K: PETSc.Mat, M: PETSc.Mat, top: float) -> SLEPc.EPS:
 
 @contextmanager
 def _options(values: dict[str, int]) -> Iterator[None]:
-    """PETSc's options with these added, where the user has not chosen them, for a while."""
+    """Inside the context, these options of PETSc are set, unless the user has set them."""
     options = PETSc.Options()
     added = [name for name in values if not options.hasName(name)]
     for name in added:
@@ -109,7 +114,7 @@ def _options(values: dict[str, int]) -> Iterator[None]:
 
 
 def _pairs(eps: SLEPc.EPS, solver: UltraFastDiffusion, count: int) -> tuple[Array, Array]:
-    """The first pairs after the zero eigenvalue."""
+    """The first ``count`` eigenvalues and eigenfunctions after the zero eigenvalue."""
     values = np.array([eps.getEigenvalue(i).real for i in range(eps.getConverged())])
     order = np.argsort(values)[1 : count + 1]
     vector = solver.stiffness.createVecRight()
@@ -118,6 +123,6 @@ def _pairs(eps: SLEPc.EPS, solver: UltraFastDiffusion, count: int) -> tuple[Arra
         eps.getEigenvector(int(i), vector)
         row[:] = vector.array_r
         row /= np.sqrt(solver.comm.allreduce(float(solver.weight @ row**2)))
-    # the Rayleigh quotients: twice as many digits as the vectors have
+    # Rayleigh quotients have twice as many correct digits as the eigenvectors
     local = np.array([row @ solver.stage.stiffness(row) for row in functions])
     return solver.comm.allreduce(local), functions

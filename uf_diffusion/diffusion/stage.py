@@ -1,30 +1,30 @@
-"""One implicit stage: a strictly convex problem, solved by Newton's method with a guarantee.
+"""An implicit stage: a strictly convex problem, solved by Newton's method with guaranteed descent.
 
 Given b with sum c_i b_i > 0 and s > 0, the stage finds
 
     w = argmin  Phi(w) = sum_i c_i [ b_i w_i - G(w_i) ] + (s / 2) w.K w,       G' = 1 / f*',
 
-whose stationarity is c (1/f*'(w) - b) = s K w. The ratio h = 1/f*'(w) is positive by construction:
-u = f*'(w) stays positive because -G is a barrier (for p > 2: has infinite slope there); nothing is
-clipped or regularised.
+whose optimality condition is c (1/f*'(w) - b) = s K w. The ratio h = 1/f*'(w) is positive, because
+u = f*'(w) is: -G is a barrier at u = 0 (for p > 2 it has an infinite slope there). So nothing needs
+to be clipped or regularised.
 
-**Damping.** Let u = f*'(w), f'(t) = t^(p-1) up to an affine map, q = 1/(p-1), and rho the largest
-relative change |u' dw / u| that a Newton direction dw asks for. Along w + t dw the curvature of
-every barrier term, and hence Phi'' =: phi'', obeys
+**Damping.** Let u = f*'(w), f'(t) = t^(p-1) up to an affine map, q = 1/(p-1), and let rho be the
+largest relative change |u' dw / u| for a Newton direction dw. Along w + t dw let phi(t) = Phi. The
+curvature of every barrier term, and hence phi'', obeys
 
     phi''(t) <= phi''(0) (1 - t rho/q)^(-(q+1)),         with phi'(0) = -phi''(0) for a Newton step.
 
-Integrated once: phi' <= 0 up to  t* = (q/rho) (1 - (1 + rho)^(-1/q)), which is 1/(1+rho) for p = 2
-and log(1+rho)/rho for the entropy. So the step t* never leaves the domain and always decreases Phi;
-p = 2 is the damped Newton of self-concordant barriers (Nesterov and Nemirovskii), with the local
-norm taken node by node, free of the small weights c_i. Near the solution rho falls quadratically
-and full steps are taken.
+Integration gives phi' <= 0 up to  t* = (q/rho) (1 - (1 + rho)^(-1/q)), which is 1/(1+rho) for p = 2
+and log(1+rho)/rho for the entropy. So the step t* never leaves the domain and always decreases Phi.
+For p = 2 this is the damped Newton method for self-concordant barriers (Nesterov and Nemirovskii),
+but with a local norm taken node by node, which does not depend on the small weights c_i. Near the
+solution rho decreases quadratically and full steps are taken.
 
 **Accuracy.** After a full step with a linear solver of relative tolerance eta the error is about
-rho (rho + eta), the iteration stops once that meets the tolerance, and eta is never smaller than
-the next step can use (Eisenstat and Walker, SIAM J. Sci. Comput. 17, 1996). At the end Phi is
-minimised exactly along the constants, the null space of K: one number, which makes
-sum c_i h_i = sum c_i b_i hold to round-off whatever the tolerance.
+rho (rho + eta). The iteration stops when this is below the tolerance, and eta is not smaller than
+useful for the next step (Eisenstat and Walker, SIAM J. Sci. Comput. 17, 1996). At the end Phi is
+minimised exactly along the constants, the null space of K. This shifts w by one number, after which
+sum c_i h_i = sum c_i b_i holds to round-off for every tolerance.
 """
 
 from __future__ import annotations
@@ -45,7 +45,12 @@ __all__ = ["Stage", "StageReport", "guaranteed_step"]
 
 @dataclass(frozen=True)
 class StageReport:
-    """Work of one stage, and the relative error of u that Newton's method left, as estimated."""
+    """The work of a stage, and its error.
+
+    Attributes:
+        newton_iterations, linear_iterations: numbers of iterations.
+        error: estimate of the largest relative error of u that Newton's method left.
+    """
 
     newton_iterations: int
     linear_iterations: int
@@ -53,28 +58,29 @@ class StageReport:
 
 
 def guaranteed_step(rho: float, power: float) -> float:
-    """The step t* of the module docstring, or 1 once Newton converges quadratically.
+    """The step length t* of the module, or 1 in the region of quadratic convergence.
 
     Args:
-        rho: largest relative change of the outer weight along the full Newton step.
+        rho: largest relative change of the outer weight in the full Newton step, >= 0.
         power: the divergence's p; 1 for the entropy.
     """
     if rho <= 0.25 * min(1.0, 1 / max(power - 1, 1e-300)):
-        return 1.0  # the region of quadratic convergence
+        return 1.0  # Newton's method converges quadratically
     if power == 1.0:
         return float(np.log1p(rho) / rho)
     return float(-np.expm1(-(power - 1) * np.log1p(rho)) / ((power - 1) * rho))
 
 
 class Stage:
-    """The convex problem of the module docstring, for one K, one c and one divergence.
+    """The convex problem of the module, for given K, c and divergence.
 
     Args:
-        stiffness: K w.
-        linear: solves with diag(d) + s K.
-        weight: c, the teacher's mass at each owned node, positive.
-        divergence: gives f*' and f*''.
-        comm: the ranks that share K.
+        stiffness: the map from w to K w.
+        linear: the solver for diag(d) + s K.
+        weight: c, the teacher's mass at each owned node, ``(owned,)``, positive.
+        divergence: f, with f*' and f*''.
+        comm: the ranks over which K is distributed.
+        max_iterations: largest number of Newton iterations.
     """
 
     def __init__(
@@ -90,24 +96,27 @@ class Stage:
         self.divergence, self._comm, self._max_iterations = divergence, comm, max_iterations
 
     def relative_slope(self, w: Array) -> Array:
-        """D log u / dw = f*''(w) / f*'(w)."""
+        """The derivative of log u with respect to w, f*''(w) / f*'(w), ``(owned,)``."""
         return self.divergence.d2conjugate(w) / self.divergence.dconjugate(w)
 
     def solve(
         self, b: Array, s: float, start: Array, tolerance: float
     ) -> tuple[Array, Array, StageReport]:
-        """The minimiser w and its ratio h, from any ``start`` in the domain (f*'(start) > 0).
+        """Solve the stage.
 
         Args:
-            b, s: of the module docstring.
-            start: first guess of w.
-            tolerance: of the largest relative error of u.
+            b, s: the data of the module, ``(owned,)`` and a positive number.
+            start: first guess of w, ``(owned,)``; any with f*'(start) > 0.
+            tolerance: tolerance for the largest relative error of u.
+
+        Returns:
+            The minimiser w and the ratio h, ``(owned,)`` each, and a report.
 
         Raises:
-            StageFailure: when the iteration does not converge, on all ranks.
+            StageFailure: on all ranks, when the iteration does not converge.
         """
         w, linear, eta = start.copy(), 0, 1e-2
-        with np.errstate(all="ignore"):  # overflow ends in a rho that is not finite, on all ranks
+        with np.errstate(all="ignore"):  # after an overflow rho is not finite, on all ranks
             for newton in range(1, self._max_iterations + 1):
                 direction, slope, its = self._direction(w, b, s, eta)
                 linear += its
@@ -124,7 +133,7 @@ class Stage:
         raise StageFailure(f"Newton's method did not converge in {self._max_iterations} iterations")
 
     def _direction(self, w: Array, b: Array, s: float, rtol: float) -> tuple[Array, Array, int]:
-        """Newton's direction, d log u / dw there, and the linear iterations that it took."""
+        """Newton's direction, `relative_slope` at w, and the number of linear iterations."""
         u = self.divergence.dconjugate(w)
         slope = self.divergence.d2conjugate(w)
         slope /= u
@@ -139,7 +148,7 @@ class Stage:
         return direction, slope, its
 
     def _balanced(self, w: Array, b: Array) -> tuple[Array, Array]:
-        """W shifted by the constant that gives it the mass of b, and its ratio."""
+        """The potential w, shifted by a constant for which sum c_i h_i = sum c_i b_i, and h."""
         for _ in range(3):
             ratio = 1 / self.divergence.dconjugate(w)
             mass = self.weight * ratio
@@ -151,16 +160,23 @@ class Stage:
         return w, ratio
 
     def relative_error(self, error: Array, w: Array) -> Array:
-        """The relative change of u = f*'(w) that an error of b brings about.
+        """The relative change of u = f*'(w) that an error of b causes, ``(owned,)``.
 
-        Solves with the matrix of the last Newton step, which damps the stiff components: they must
-        not steer the step size (Hosea and Shampine, Appl. Numer. Math. 20, 1996).
+        It is the solution with the matrix of the last Newton step. This damps the stiff components,
+        which must not determine the step size (Hosea and Shampine, Appl. Numer. Math. 20, 1996).
+
+        Args:
+            error: the error of b, ``(owned,)``.
+            w: the potential, ``(owned,)``.
+
+        Raises:
+            StageFailure: on all ranks, if the linear solver fails.
         """
         change, _ = self.linear.solve(self.weight * error, 0.1)
         return self.relative_slope(w) * change
 
     def largest(self, values: Array) -> float:
-        """The largest magnitude on all ranks; infinite where one is not a number."""
+        """The largest absolute value over all ranks; infinite if one is NaN."""
         local = float(np.abs(values).max(initial=0.0))
         local = local if local < np.inf else np.inf
         return float(reduced(np.array([local]), self._comm, MPI.MAX)[0])

@@ -1,6 +1,6 @@
-"""The PDE's part of a checkpoint: enough to go on, on any number of ranks.
+"""The PDE's part of a checkpoint, from which a run continues on any number of ranks.
 
-Fields are stored in the grid's own numbering, which does not depend on the ranks.
+Fields are stored in the grid's numbering, which does not depend on the number of ranks.
 """
 
 from __future__ import annotations
@@ -15,11 +15,20 @@ from uf_diffusion.diffusion.time_stepping import Before, DiffusionState, Evoluti
 __all__ = ["pack", "restore"]
 
 NODAL = ("ratio", "potential", "derivative")
-NUMBERS = (*DIFFUSION_SERIES, "dual_energy", "distance")  # beside the count of steps
+NUMBERS = (*DIFFUSION_SERIES, "dual_energy", "distance")  # numbers of the state, with its step
 
 
 def pack(state: DiffusionState, solver: Evolution, history: DiffusionHistory) -> xr.Dataset | None:
-    """A state and what has been recorded, on rank 0; call it on all ranks."""
+    """A state and the records so far. Call it on all ranks.
+
+    Args:
+        state: the state to store.
+        solver: the solver.
+        history: the records so far.
+
+    Returns:
+        The checkpoint's dataset on rank 0, None on the other ranks.
+    """
     before = state.before or Before(0.0, state.potential)
     fields = [*(getattr(state, name) for name in NODAL), before.potential]
     nodal, shots = (solver.gathered(np.array(a)) for a in (fields, history.ratios))
@@ -37,10 +46,15 @@ def pack(state: DiffusionState, solver: Evolution, history: DiffusionHistory) ->
 
 
 def restore(stored: xr.Dataset, solver: Evolution, history: DiffusionHistory) -> DiffusionState:
-    """The state of a checkpoint, on this rank's nodes; the history takes over its records.
+    """The state of a checkpoint, at this rank's nodes; also restores the history's records.
+
+    Args:
+        stored: what `pack` returned.
+        solver: the solver with which to continue.
+        history: receives the stored records.
 
     Raises:
-        InputError: on all ranks, when it belongs to another problem.
+        InputError: on all ranks, when the checkpoint has another number of nodes.
     """
     values = {str(name): variable.values for name, variable in stored.items()}
     nodes = len(solver.grid.nodes)

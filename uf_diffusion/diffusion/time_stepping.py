@@ -1,4 +1,4 @@
-"""What the equations have in common: densities at the nodes, and the loop over accepted steps."""
+"""The common part of the equations' solvers: densities at the nodes, and the loop over steps."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ __all__ = ["Before", "DiffusionState", "Evolution", "Pace", "SolverFailure"]
 
 
 class SolverFailure(RunFailure):
-    """The time loop cannot go on; the message names t, the step and the reason."""
+    """The solver cannot continue; the message has the reason and, in a step, the time."""
 
 
 class Before(NamedTuple):
-    """Of the state before this one: its time and its potential at this rank's nodes."""
+    """The previous state's time, and its potential at this rank's nodes, ``(owned,)``."""
 
     t: float
     potential: Array
 
 
 class Pace(NamedTuple):
-    """What the step control carries on: the next step's length, and the last one's error as a
-    multiple of the tolerance.
+    """The state of the step control: the length of the next step, and the error of the last step as
+    a multiple of the tolerance.
     """
 
     step: float
@@ -54,27 +54,28 @@ class Pace(NamedTuple):
 
 @dataclass(frozen=True)
 class DiffusionState:
-    """The solution at one time, on this rank's nodes, and what the last step cost: all that the
-    next step depends on.
+    """The solution at one time, at this rank's nodes, and the work of the last step.
+
+    It contains everything that the next step depends on. All numbers are dimensionless.
 
     Attributes:
-        t: time, dimensionless.
+        t: time.
         step: number of accepted steps so far.
-        step_size: length of the step that led here; 0 at the start.
+        step_size: length of the last step; 0 at the start.
         ratio: h = mu / nu at the owned nodes, ``(owned,)``, positive.
-        potential: w there, of the divergence's homogeneous form.
-        derivative: dh/dt there.
+        potential: w at the owned nodes, ``(owned,)``, for the homogeneous form of the divergence.
+        derivative: dh/dt at the owned nodes, ``(owned,)``.
         mass: integral of mu over the mesh.
-        risk: L0, whose flow in W_2 the PDE is.
-        dual_energy: the energy whose flow in H^-1(nu) the PDE is; KL(nu | mu) for p = 2. Not a
-            number for the constrained equation, which has none.
-        min_ratio, max_ratio: bounds of h over all ranks.
-        distance: from the teacher: the root mean square over nu of h - 1.
-        newton_iterations, linear_iterations: work of the last step.
-        stage_error: that Newton's method left in its stages, as estimated: the largest relative
-            error of u; of the constrained equation the misplaced mass.
-        pace: how the step control goes on; nothing at the start and with fixed steps.
-        before: the state before, for a first guess by extrapolation; nothing at the start.
+        risk: L0; the PDE is its gradient flow in W_2.
+        dual_energy: the energy whose gradient flow in H^-1(nu) the PDE is, KL(nu | mu) for p = 2;
+            NaN for the constrained equation, which has none.
+        min_ratio, max_ratio: minimum and maximum of h over all ranks.
+        distance: distance from the teacher, the root mean square over nu of h - 1.
+        newton_iterations, linear_iterations: numbers of iterations in the last step.
+        stage_error: estimated error that Newton's method left in the stages of the last step: the
+            largest relative error of u, or, for the constrained equation, the misplaced mass.
+        pace: the state of the step control; None at the start and with fixed steps.
+        before: the previous state, for a first guess by extrapolation; None at the start.
     """
 
     t: float
@@ -103,23 +104,24 @@ class DiffusionState:
 
 
 class Evolution(ABC):
-    """An equation for mu on the nodes of a mesh, advanced by implicit steps.
+    """A base class of solvers: an equation for mu at the nodes of a mesh, with implicit steps.
 
     Args:
-        problem: what to solve. Both densities are normalised to discrete mass 1.
+        problem: the problem. Both densities are scaled to discrete mass 1.
         grid: the mesh, see `uf_diffusion.grids.built_in.grid_on`.
         scheme: the time scheme.
-        rtol: tolerance of the step control, dimensionless.
-        comm: the ranks that share the mesh.
+        rtol: tolerance of the step control, between 0 and 1, dimensionless.
+        comm: the ranks over which the mesh is distributed.
 
     Attributes:
         volume: the lumped volume of each owned node, ``(owned,)``.
-        teacher: nu there.
-        weight: the teacher's mass there.
-        timings: of the solver's parts.
+        teacher: nu at the owned nodes, ``(owned,)``.
+        weight: volume times nu, the teacher's mass at the owned nodes, ``(owned,)``.
+        node: the grid's number of each owned node, ``(owned,)``.
+        timings: times that the parts of the solver took.
 
     Raises:
-        InputError: for a density that is not positive and finite at all nodes.
+        InputError: for a density that is not positive and finite at all nodes, or another rtol.
     """
 
     def __init__(
@@ -146,19 +148,19 @@ class Evolution(ABC):
 
     @abstractmethod
     def first(self, ratio: Array) -> DiffusionState:
-        """The state at t = 0 of a ratio h at this rank's nodes."""
+        """The state at t = 0 for a ratio h at this rank's nodes, ``(owned,)``."""
 
     @abstractmethod
     def outer_weight(self, ratio: Array) -> Array:
-        """The outer weights u of a ratio h, both ``(owned,)``."""
+        """The outer weights u for a ratio h, both ``(owned,)``."""
 
     @abstractmethod
     def step(self, state: DiffusionState, tau: float) -> tuple[DiffusionState, float]:
-        """One step of length ``tau``, and its estimated error as a multiple of the tolerance.
+        """The state after a step, and the step's estimated error as a multiple of the tolerance.
 
         Args:
-            state: where it starts.
-            tau: its length, dimensionless.
+            state: the state at the start of the step.
+            tau: length of the step, dimensionless.
 
         Raises:
             StageFailure: when a stage does not converge.
@@ -167,11 +169,15 @@ class Evolution(ABC):
     @property
     @abstractmethod
     def slack(self) -> float:
-        """What a step may break a principle by, relative, and its stages may be left with."""
+        """The tolerance of the stages, and the relative amount by which a step may violate the
+        principles of `broken`.
+        """
 
     @abstractmethod
     def broken(self, old: DiffusionState, new: DiffusionState) -> str:
-        """Which principle a step broke, beyond the tolerance of a stage; empty when none."""
+        """The principle, such as the decay of the risk, that a step from ``old`` to ``new``
+        violates by more than the tolerance, in words; empty if there is none.
+        """
 
     def _assemble_volume(self) -> Array:
         vector = assemble_vector(lumped_volume(self.V))
@@ -180,14 +186,18 @@ class Evolution(ABC):
 
     @cached_property
     def points(self) -> Array:
-        """``(owned, ambient)`` the owned nodes, on the manifold."""
+        """The owned nodes, points ``(owned, ambient)`` on the manifold."""
         return self.grid.nodes[self.node]
 
     def nodal(self, density: Density, name: str) -> Array:
-        """A density at the owned nodes, scaled to discrete mass 1.
+        """A density at the owned nodes, ``(owned,)``, scaled to discrete mass 1.
+
+        Args:
+            density: the density.
+            name: its name in messages.
 
         Raises:
-            InputError: on all ranks, where it is not positive and finite.
+            InputError: on all ranks, if it is not positive and finite at all nodes.
         """
         values = self._together(lambda: density(self.points))
         lowest = self._reduce(float(values.min(initial=np.inf)), MPI.MIN)
@@ -200,7 +210,7 @@ class Evolution(ABC):
         return values / mass
 
     def _together(self, work: Callable[[], Array]) -> Array:
-        """``work()`` on each rank; where it refuses on one of them, that refusal on all."""
+        """The result of ``work()`` on each rank; an InputError on one rank is raised on all."""
         result, refusal = np.empty(0), None
         try:
             result = work()
@@ -212,19 +222,22 @@ class Evolution(ABC):
         return result
 
     def function(self, values: Array) -> fem.Function:
-        """The finite-element function of values at the owned nodes."""
+        """The finite-element function with these values at the owned nodes, ``(owned,)``."""
         u = fem.Function(self.V)
         u.x.array[: len(values)] = values
         u.x.scatter_forward()
         return u
 
     def gathered(self, values: Array) -> Array | None:
-        """Values ``(..., owned)`` as ``(..., n)`` in the grid's numbering, on rank 0 alone."""
+        """Gather values ``(..., owned)`` to ``(..., n)`` in the grid's numbering, on rank 0 only.
+
+        The other ranks get None.
+        """
         parts = self.comm.gather((self.node, values), root=0)
         return None if parts is None else self._merged(parts)
 
     def everywhere(self, values: Array) -> Array:
-        """The same on all ranks."""
+        """Gather values ``(..., owned)`` to ``(..., n)`` in the grid's numbering, on all ranks."""
         return self._merged(self.comm.allgather((self.node, values)))
 
     def _merged(self, parts: list[tuple[Array, Array]]) -> Array:
@@ -234,12 +247,12 @@ class Evolution(ABC):
         return whole
 
     def state(self, density: Density) -> DiffusionState:
-        """The state at t = 0 of an initial density.
+        """The state at t = 0 for an initial density.
 
         Raises:
-            InputError: for one that is not positive and finite at all nodes, or too far from the
-                teacher for the energies to be numbers.
-            SolverFailure: for one from which the equation cannot start.
+            InputError: if the density is not positive and finite at all nodes, or so far from the
+                teacher that the energies would overflow.
+            SolverFailure: if the derivative at the start cannot be computed.
         """
         mu = self.nodal(density, "initial")
         apart = np.abs(np.log10(mu) - np.log10(self.teacher)).max(initial=0.0)
@@ -258,17 +271,17 @@ class Evolution(ABC):
     def iterate(
         self, t_end: float, step_size: float | None = None, start: DiffusionState | None = None
     ) -> Iterator[DiffusionState]:
-        """The states from t = 0 to ``t_end``, the first and the last included.
+        """Iterate over the states from t = 0 to ``t_end``, both included.
 
         Args:
             t_end: final time, dimensionless.
-            step_size: a fixed step, rounded so that whole steps lead to ``t_end``, for convergence
-                studies; adaptive where it is not given.
-            start: a state to go on from; only those after it are given then.
+            step_size: a fixed step, for convergence studies; it is adjusted so that ``t_end`` is a
+                multiple of it. By default the steps are adaptive.
+            start: a state from which to continue; it is not yielded again.
 
         Raises:
-            SolverFailure: when no step is small enough.
-            InputError: for a final time that is not positive.
+            SolverFailure: when no step is small enough, or a fixed step fails.
+            InputError: for a final time that is not positive, and as `state`.
         """
         if not t_end > 0:
             raise InputError(f"The final time must be positive, not {t_end}.")
@@ -304,7 +317,7 @@ class Evolution(ABC):
     def _controlled_step(
         self, state: DiffusionState, pace: Pace, t_end: float, control: StepControl
     ) -> tuple[DiffusionState, Pace]:
-        """One accepted step, and the pace to go on with."""
+        """The state after an accepted step, and the next state of the step control."""
         tau, last_error, reason = pace.step, pace.error, ""
         while tau > max(1e-30, 1e-14 * state.t):
             left = t_end - state.t
@@ -316,7 +329,7 @@ class Evolution(ABC):
                 continue
             reason = self.broken(state, new)
             if error <= 1 and not reason:
-                # a step shortened only to land on t_end says nothing against the longer one
+                # a step that was shortened only to end at t_end does not shorten the next step
                 longer = length * control.factor(error, last_error)
                 return new, Pace(max(longer, tau if length < tau else 0.0), error)
             tau, last_error = length * min(control.factor(error), 0.5), 0.0
@@ -326,11 +339,11 @@ class Evolution(ABC):
         )
 
     def between(self, old: DiffusionState, new: DiffusionState, t: float) -> Array:
-        """The ratio h ``(owned,)`` at a time between two successive states.
+        """The ratio h ``(owned,)`` at a time t between two successive states.
 
-        Cubic Hermite interpolation conserves mass, as every linear combination of states and rates
-        does. What it adds to the linear interpolant is scaled down where the sum would leave the
-        bounds of h at both states.
+        It is a cubic Hermite interpolant, which conserves mass, as every such combination of states
+        and derivatives does. Its difference to the linear interpolant is scaled down if the result
+        would be outside the bounds of h at the two states.
         """
         tau = new.t - old.t
         s = (t - old.t) / tau

@@ -1,4 +1,4 @@
-"""The diffusion solver: states on the clock t, one after the other."""
+"""The solver of the ultra-fast diffusion equation."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from uf_diffusion.problem import Problem
 
 __all__ = ["DiffusionState", "SolverFailure", "UltraFastDiffusion"]
 
-STAGE = 1e-4  # a stage's error as a fraction of what the step control allows
+STAGE = 1e-4  # tolerance of a stage as a fraction of the step control's tolerance
 
 
 class UltraFastDiffusion(Evolution):
     """Solves d mu/dt = -div(nu grad f'(nu/mu)) with mass-lumped elements and an implicit scheme.
 
-    Mass is conserved and mu positive for every scheme, step and degree. With implicit Euler the
+    Mass is conserved and mu is positive for every scheme, step and degree. With implicit Euler the
     dual energy decreases, and at degree 1 on a mesh without obtuse angles the maximum principle
-    and the decay of the risk hold to round-off as well. With the other schemes the step control
-    enforces them, up to a small fraction of rtol: a step that breaks one is repeated with a
-    smaller step.
+    and the decay of the risk hold up to round-off as well. With the other schemes the step control
+    enforces these principles up to a small fraction of rtol: a step that violates one is repeated
+    with a smaller length.
 
     Args:
         problem, grid, scheme, comm: see `Evolution`.
-        rtol: tolerance of the step control: the local error of log u, in the root mean square over
-            nu, relative to the distance from equilibrium. Dimensionless.
+        rtol: tolerance of the step control for the local error of log u, as a root mean square over
+            nu, relative to the distance from equilibrium (at most 1). Dimensionless.
 
     Raises:
-        InputError: for a density that is not positive and finite at all nodes.
+        InputError: as `Evolution`, and for an option that PETSc does not accept.
     """
 
     def __init__(
@@ -96,15 +96,17 @@ class UltraFastDiffusion(Evolution):
         return max(1e-12, 0.0 if self._exact else STAGE * self.rtol)
 
     def _stage_tolerance(self, state: DiffusionState) -> float:
-        """Of the relative error of u in a stage: round-off where the scheme's principles are exact
-        or the step is fixed, else a small fraction of the step's error.
+        """The tolerance for the relative error of u in a stage: round-off for implicit Euler, whose
+        principles are exact, and for fixed steps; else a small fraction of the step's tolerance.
         """
         if self._exact:
             return 1e-13
         return max(1e-13, STAGE * self.rtol * min(1.0, max(0.01, state.distance)))
 
     def _extrapolation(self, state: DiffusionState) -> Callable[[float], Array]:
-        """The potential a time after ``state``: its tangent, bent to meet the state before."""
+        """Maps a time s to the potential at state.t + s, extrapolated by the parabola with the
+        derivative at ``state`` through the previous state, or linearly if there is none.
+        """
         w = state.potential
         speed = -state.derivative / (state.ratio * self.stage.relative_slope(w))
         if state.before is None:
@@ -114,7 +116,9 @@ class UltraFastDiffusion(Evolution):
         return lambda s: w + s * speed + s * s * bend
 
     def _inside(self, state: DiffusionState, guess: Array) -> Array:
-        """A first guess within half the way to the end of f*'s domain, at every node."""
+        """The guess, moved towards ``state`` if at some node it is more than half the way to the
+        end of the domain of f*.
+        """
         w = state.potential
         change = self.stage.largest(self.stage.relative_slope(w) * (guess - w))
         most = 0.5 / max(1.0, self._flow.power - 1)
@@ -140,7 +144,7 @@ class UltraFastDiffusion(Evolution):
         return ""
 
     def _rate(self, w: Array) -> Array:
-        """dh/dt = K w / c."""
+        """The derivative dh/dt = K w / c."""
         return self.stage.stiffness(w) / self.weight
 
     def _evaluated(
@@ -152,7 +156,7 @@ class UltraFastDiffusion(Evolution):
         derivative: Array,
         reports: Sequence[StageReport] = (),
     ) -> DiffusionState:
-        """The state a time tau after an old one; without that, the first."""
+        """The state a time tau after an old one; the first state if there is no old one."""
         mu, u = self.weight * ratio, 1 / ratio
         sums = np.array(
             [
