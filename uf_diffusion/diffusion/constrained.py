@@ -125,7 +125,7 @@ class ConstrainedDiffusion(Evolution):
         """
         K = assemble_matrix(weighted_stiffness(self.V, self.function(np.ones_like(self.volume))))
         K.assemble()
-        number = np.concatenate(self.comm.allgather(self.node))  # the node of each row of PETSc's
+        number = np.concatenate(self.comm.allgather(self.node))  # the grid's number of each row
         starts, columns, values = K.getValuesCSR()
         rows = np.repeat(self.node, np.diff(starts))
         parts = self.comm.allgather((rows, number[columns], values))

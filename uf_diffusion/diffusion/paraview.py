@@ -34,7 +34,7 @@ def write_fields(path: Path, solver: Evolution, snapshots: Sequence[tuple[float,
     partial = path.with_name(f".{path.name}")
     Q = fem.functionspace(solver.mesh, ("DG", 1))
     density, outer_weight = fem.Function(Q, name="density"), fem.Function(Q, name="outer_weight")
-    values = (2 * len(snapshots) + 4) * Q.dofmap.index_map.size_global  # fields, mesh
+    values = (2 * len(snapshots) + 4) * Q.dofmap.index_map.size_global  # two fields, and the mesh
     on_root(lambda: require_room(path, 8 * values))
     with VTXWriter(solver.comm, partial, [density, outer_weight]) as writer:
         for t, ratio in snapshots:

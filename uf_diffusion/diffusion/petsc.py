@@ -35,7 +35,11 @@ def configure(*solvers: PETSc.Object) -> None:
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Turn PETSc's errors, such as those of some options, into a `RunFailure` with the reason."""
+    """Inside the context, an error of PETSc is raised as a `RunFailure` with its reason.
+
+    Raises:
+        RunFailure: for an error of PETSc, such as that of an option.
+    """
     try:
         yield
     except PETSc.Error as error:

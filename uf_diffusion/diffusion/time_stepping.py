@@ -303,7 +303,7 @@ class Evolution(ABC):
                     f"The diffusion solver stopped at t = {state.t:.6g} with the fixed step "
                     f"{t_end / count:.1e}: {failure}."
                 ) from None
-            state = replace(new, t=t_end * k / count)  # a sum would drift
+            state = replace(new, t=t_end * k / count)  # a sum of steps has round-off
             yield state
 
     def _adaptive(self, state: DiffusionState, t_end: float) -> Iterator[DiffusionState]:

@@ -27,7 +27,7 @@ from uf_diffusion.problem.manifolds import Manifold
 
 __all__ = ["Bracket", "wasserstein"]
 
-_SMALL = 600  # up to this number atoms are not merged, and up to its square all pairs are used
+_SMALL = 600  # atoms are merged above this number; up to its square all pairs are used
 _MERGED = 4  # merging divides the number of atoms at least by this
 _NEAR = 8  # number of pairs of least reduced cost that are added for each atom
 _ROUNDS = 20  # how many times pairs are added at most

@@ -64,6 +64,7 @@ class Curved(Interpolating):
 
     @property
     def element(self) -> LumpedElement:
+        """The finite element whose nodes the grid has."""
         return lumped_element(self.manifold.dim, self.degree)
 
     @cached_property

@@ -54,6 +54,7 @@ class Lattice(Interpolating):
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The number of nodes along each axis."""
         return (self.per_axis,) * self.dim
 
     @property

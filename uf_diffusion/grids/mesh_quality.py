@@ -79,7 +79,7 @@ class MeshReport:
     @property
     def problems(self) -> list[str]:
         """Sentences on the defects that make the mesh unusable; empty if there are none."""
-        x, y, z = (round(coordinate, 6) + 0.0 for coordinate in self.centre)  # no -0
+        x, y, z = (round(coordinate, 6) + 0.0 for coordinate in self.centre)  # avoids -0
         inward = self.inverted_cells == self.cells
         cases = (
             (self.off_sphere > ON_SPHERE,

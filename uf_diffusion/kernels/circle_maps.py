@@ -38,7 +38,9 @@ class CircleKernel(Protocol):
         ...
 
     @property
-    def rank(self) -> int: ...
+    def rank(self) -> int:
+        """The length r of the generators' vectors."""
+        ...
 
     def place(self, omega: Array) -> tuple[Array, Array]:
         """Positions on the line, and signs that tell omega from -omega; ``(n,)`` each."""

@@ -41,6 +41,7 @@ class Fourier:
 
     @property
     def period(self) -> float:
+        """The length of an axis, 2 pi on the circle."""
         return self.manifold.axes[0].length
 
     @cached_property

@@ -82,7 +82,7 @@ def smooth_functions(feature: Feature, teacher: Atoms, candidates: Array) -> Bas
     for _ in range(40):
         try:
             basis = truncated(feature, teacher, dropped, candidates).basis
-        except InputError:  # too many
+        except InputError:  # this takes too many functions
             return None
         if basis.size >= ENOUGH:
             return basis if basis.size <= MOST else None

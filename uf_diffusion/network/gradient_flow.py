@@ -30,12 +30,12 @@ __all__ = ["GradientFlow", "chebyshev"]
 DAMPING = 2 / 13
 STAGES = 200  # the largest number of stages in a step
 DIFFERENCE = 1e-7  # length of the displacements in the finite differences for the spectral radius
-AGE = 25  # steps after which the spectral radius is estimated again
+AGE = 25  # number of steps after which the spectral radius is estimated again
 
 
 @dataclass(frozen=True)
 class Chebyshev:
-    """Coefficients of the s-stage method, with arrays of length s + 1."""
+    """The coefficients of the method with s stages, see `chebyshev`; arrays of length s + 1."""
 
     mu: Array
     nu: Array
@@ -93,7 +93,7 @@ class GradientFlow(Algorithm):
     def start(self, feature: Array) -> NetworkState:
         outer = self.network.project(feature)
         radius, direction, count = self._radius(feature, outer, outer.velocity)
-        # over a step h the velocity changes by at most its own h radius
+        # in a step h the velocity changes by at most about h * radius times its norm
         step = math.sqrt(self.tolerance / (radius * self._norm(outer.velocity) + 1e-300))
         pace = _Pace(min(step, 1 / radius), 0.0, 0.0, radius, 0)
         return NetworkState(0.0, 0, feature, outer, 1 + count, pace.numbers, direction)
