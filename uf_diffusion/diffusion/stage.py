@@ -9,7 +9,7 @@ u = f*'(w) is: -G is a barrier at u = 0 (for p > 2 it has an infinite slope ther
 to be clipped or regularised.
 
 **Damping.** Let u = f*'(w), f'(t) = t^(p-1) up to an affine map, q = 1/(p-1), and let rho be the
-largest relative change |u' dw / u| for a Newton direction dw. Along w + t dw let phi(t) = Phi. The
+largest relative change |u' dw / u| for a Newton direction dw. Write phi(t) = Phi(w + t dw). The
 curvature of every barrier term, and hence phi'', obeys
 
     phi''(t) <= phi''(0) (1 - t rho/q)^(-(q+1)),         with phi'(0) = -phi''(0) for a Newton step.

@@ -28,7 +28,7 @@ __all__ = ["Algorithm", "FixedFeatures", "Network", "NetworkState", "TrainingFai
 
 
 class TrainingFailure(RunFailure):
-    """Training cannot continue, for instance because features are not finite; names the time."""
+    """Training cannot continue, for instance as features are infinite; the message has the time."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Network:
         masses: positive masses of all M neurons, ``(M,)``, summing to 1.
 
     Raises:
-        InputError: for lambda <= 0 or masses that are not such.
+        InputError: for lambda <= 0, or masses that are not positive or do not sum to 1.
     """
 
     manifold: Manifold
@@ -226,7 +226,7 @@ class VarProDescent(_Stepwise):
 
     def outer(self, feature: Array, before: NetworkState | None) -> tuple[OuterLayer, int]:
         start = None
-        # extrapolate u, which is smooth in t; limited to half of |u|, so that u > 0 is kept
+        # extrapolate u, which is smooth in t; it decreases by at most half, so that u > 0 is kept
         if before is not None:
             u, (last, older) = before.outer.outer_weight, before.carried.T
             start = u + np.maximum(2 * (u - last) - (last - older), -np.abs(u) / 2)
