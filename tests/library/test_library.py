@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 
 import uf_diffusion as uf
+from uf_diffusion.core import mpi
 from uf_diffusion.network.training import NetworkState
 from uf_diffusion.problem.divergences import Custom
 from uf_diffusion.runs.config import Config, NetworkConfig, ProblemConfig
@@ -254,3 +255,35 @@ def test_every_public_name_is_documented():
     for name in uf.__all__:
         value = getattr(uf, name)
         assert isinstance(value, str) or inspect.getdoc(value), name
+
+
+def both_sides():
+    problem = uf.Problem(uf.Circle(), teacher=lambda x: np.exp(x[:, 0]))
+    settings = {"width": 32, "kernel": "population", "step": 2.0**-11}
+    network = uf.train(problem, uf.Laplace(), until=0.25, **settings)
+    return uf.compare(network, uf.solve(problem, until=0.25, cells=64))
+
+
+@pytest.mark.parallel(2)
+def test_objects_work_on_several_ranks(tmp_path):
+    fem()
+    folder = mpi.broadcast(tmp_path)
+    found = both_sides()
+    figure = found.plot(folder / "figure.png")
+    found.save(folder / "run")
+    kind = uf.run("relu-circle", "solve", overrides=["problem.t_end=0.1", "diffusion.cells=64"])
+    assert isinstance(kind, uf.Solution)  # on all ranks
+    assert (figure is None) == (mpi.rank() == 1)
+    if mpi.rank() == 1:
+        assert repr(found) == "Comparison(manifold=Circle(dim=1))"
+        with pytest.raises(uf.InputError, match="on ranks other than 0 it has no arrays"):
+            _ = found.w2_diffusion
+        return
+    with mpi.alone():
+        serial = both_sides()
+        stored = uf.load(folder / "run")
+    for name in ("energy_distance_diffusion", "w2_diffusion", "outer_weight_error"):
+        value = getattr(serial, name)
+        assert getattr(found, name) == pytest.approx(value, rel=1e-8, abs=1e-12)
+        assert getattr(stored, name) == pytest.approx(getattr(found, name), rel=0, abs=0)
+    assert (folder / "figure.png").stat().st_size > 10_000

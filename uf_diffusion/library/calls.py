@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from uf_diffusion.core import mpi
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.progress import Watch
@@ -28,14 +29,12 @@ from uf_diffusion.problem import Problem
 from uf_diffusion.results.timings import Timings
 from uf_diffusion.runs import jobs
 from uf_diffusion.runs.checkpoints import Job
-from uf_diffusion.runs.comparing import distances
 from uf_diffusion.runs.config import Config
 from uf_diffusion.runs.describing import features_keys, problem_keys
 from uf_diffusion.runs.reading import changes_of, load_config
 from uf_diffusion.runs.setup import Setup
 from uf_diffusion.runs.solving import equation
 from uf_diffusion.runs.training import training as training_of
-from uf_diffusion.runs.warnings_after import findings
 
 if TYPE_CHECKING:
     from uf_diffusion.diffusion.time_stepping import DiffusionState, Evolution
@@ -187,17 +186,13 @@ def compare(network: TrainedNetwork, limit: Solution) -> Comparison:
             raise InputError(f"compare takes a {kind.__name__} here, not {shown(value)}.")
     if network.problem != limit.problem:
         raise InputError("The network and the diffusion are those of different problems.")
-    rows, columns = _common(network.times, limit.times)
+    rows, columns, times = mpi.from_root(lambda: _common(network.times, limit.times))
+    setup = _joined(network, limit, times)
     trained, solved = network.group("network"), limit.group("diffusion")
-    assert trained is not None and solved is not None
-    trained, solved = trained.isel(snapshot=rows), solved.isel(snapshot=columns)
-    setup = _joined(network, limit, [float(t) for t in network.times[rows]])
-    clock = Timings()
-    with clock.part("distances"):
-        group = distances(setup.manifold, limit.grid, solved, trained, network.teacher)
-        group = group.assign_attrs(jobs.seen_attributes(setup))
-    result = jobs.gathered(setup, clock, diffusion=solved, network=trained, comparison=group)
-    result.warn([*limit.warnings, *network.warnings, *findings(result)])
+    if trained is not None and solved is not None:
+        trained, solved = trained.isel(snapshot=rows), solved.isel(snapshot=columns)
+    before = list(dict.fromkeys([*limit.warnings, *network.warnings]))
+    result = jobs.compared(setup, Timings(), solved, trained, network.teacher, before)
     return Comparison(setup, result.tree)
 
 
@@ -266,7 +261,8 @@ def run(
         work = partial(JOBS[job], setup, folder, watch, cautious=cautious)
     else:
         raise unknown("job", job, [*JOBS, "spectrum"])
-    return object_of(work() if folder is None else complete(Job(job, config), work, folder, force))
+    result = work() if folder is None else complete(Job(job, config), work, folder, force)
+    return object_of(result, job)
 
 
 def load(folder: str | Path) -> Any:
@@ -346,7 +342,7 @@ def _grid(mesh: Any, degree: int) -> Grid | None:
     return with_degree(grid, degree) if grid.degree == 1 else grid
 
 
-def _common(a: Array, b: Array) -> tuple[list[int], list[int]]:
+def _common(a: Array, b: Array) -> tuple[list[int], list[int], list[float]]:
     """The indices of the times that two increasing series have in common; at least two."""
     nearest = [int(np.argmin(np.abs(b - t))) for t in a]
     pairs = [(i, k) for i, k in enumerate(nearest) if abs(b[k] - a[i]) <= TOGETHER * (1 + a[i])]
@@ -355,7 +351,7 @@ def _common(a: Array, b: Array) -> tuple[list[int], list[int]]:
             "The network and the diffusion have fewer than two snapshot times in common; give "
             "both the same until and snapshots, and a training step that divides these times."
         )
-    return [i for i, _ in pairs], [k for _, k in pairs]
+    return [i for i, _ in pairs], [k for _, k in pairs], [float(a[i]) for i, _ in pairs]
 
 
 def _joined(network: Outcome, limit: Outcome, times: list[float]) -> Setup:

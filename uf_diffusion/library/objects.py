@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from uf_diffusion.core import mpi
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.reprs import one_line
@@ -29,19 +30,19 @@ class Outcome(Result):
     that return one raise an `InputError`.
     """
 
-    def plot(self, path: str | Path | None = None, **choices: Any) -> Figure:
-        """Draw the result, and return the matplotlib figure.
+    def plot(self, path: str | Path | None = None, **choices: Any) -> Figure | None:
+        """Draw the result on rank 0, and return the matplotlib figure there.
 
         Args:
             path: a file to which the figure is written, in the format of its suffix.
             choices: the other arguments of `uf_diffusion.draw`.
 
         Raises:
-            InputError: as `uf_diffusion.draw`.
+            InputError: as `uf_diffusion.draw`, on all ranks.
         """
         from uf_diffusion.plots import draw  # matplotlib takes long to load
 
-        return draw(self, path, **choices)
+        return mpi.on_root(lambda: draw(self, path, **choices))
 
     def report(self, path: str | Path) -> Path:
         """Write the report as a single HTML page that works offline, and return its path.
@@ -52,7 +53,7 @@ class Outcome(Result):
         from uf_diffusion.core.files import write_text
         from uf_diffusion.reports.html import report  # plotly takes long to load
 
-        write_text(Path(path), report(self))
+        mpi.on_root(lambda: write_text(Path(path), report(self)))
         return Path(path)
 
     def save(self, folder: str | Path) -> Path:
@@ -67,8 +68,16 @@ class Outcome(Result):
     def _array(self, group: str, name: str) -> Array:
         data = self.group(group)
         if data is None:
-            raise InputError(f"This result has no {group} on this rank.")
+            raise InputError(f"This result has no {group}; on ranks other than 0 it has no arrays.")
         return np.asarray(data[name].values)
+
+    def _numbers(self) -> dict[str, float]:
+        """What the repr says of the arrays."""
+        return {}
+
+    def __repr__(self) -> str:
+        numbers = self._numbers() if self.tree.children else {}  # only rank 0 has arrays
+        return one_line(type(self).__name__, manifold=repr(self.manifold), **numbers)
 
     def _repr_html_(self) -> str:
         table: str = self.config._repr_html_()
@@ -108,11 +117,9 @@ class Solution(Outcome):
         """Times of the steps, beginning with 0, ``(steps,)``, dimensionless."""
         return self._array("diffusion", "time")
 
-    def __repr__(self) -> str:
-        return one_line(
-            "Solution", manifold=repr(self.manifold), nodes=len(self.grid.nodes),
-            snapshots=len(self.times), until=float(self.times[-1]),
-        )  # fmt: skip
+    def _numbers(self) -> dict[str, float]:
+        return {"nodes": len(self.grid.nodes), "snapshots": len(self.times),
+                "until": float(self.times[-1])}  # fmt: skip
 
 
 class TrainedNetwork(Outcome):
@@ -158,11 +165,9 @@ class TrainedNetwork(Outcome):
         """The teacher's neurons, with points ``(k, ambient)`` and weights ``(k,)``."""
         return neurons(self.setup).teacher
 
-    def __repr__(self) -> str:
-        return one_line(
-            "TrainedNetwork", manifold=repr(self.manifold), neurons=len(self.mass),
-            snapshots=len(self.times), until=float(self.times[-1]),
-        )  # fmt: skip
+    def _numbers(self) -> dict[str, float]:
+        return {"neurons": len(self.mass), "snapshots": len(self.times),
+                "until": float(self.times[-1])}  # fmt: skip
 
 
 class Comparison(Outcome):
@@ -209,11 +214,9 @@ class Comparison(Outcome):
         """The diffusion that was compared."""
         return Solution(self.setup, self.tree)
 
-    def __repr__(self) -> str:
-        return one_line(
-            "Comparison", manifold=repr(self.manifold), snapshots=len(self.times),
-            energy_distance=float(self.energy_distance_diffusion[-1]),
-        )  # fmt: skip
+    def _numbers(self) -> dict[str, float]:
+        distance = float(self.energy_distance_diffusion[-1])
+        return {"snapshots": len(self.times), "energy_distance": distance}
 
 
 class Spectrum(Outcome):
@@ -233,16 +236,19 @@ class Spectrum(Outcome):
         """Eigenvalues of the kernel for the uniform probability measure, ``(rows,)``."""
         return self._array("kernel", "eigenvalue")
 
-    def __repr__(self) -> str:
-        known = "spectrum" in self.tree.children
-        first = {"eigenvalue": float(self.eigenvalue[0])} if known else {}
-        return one_line("Spectrum", manifold=repr(self.manifold), **first)
+    def _numbers(self) -> dict[str, float]:
+        known = "spectrum" in self.tree.children  # which needs DOLFINx
+        return {"eigenvalue": float(self.eigenvalue[0])} if known else {}
 
 
-def outcome(result: Result) -> Any:
-    """The `Outcome` of the kind that fits the groups of a result."""
-    groups = set(result.tree.children)
-    kind: type[Outcome] = Solution if "diffusion" in groups else TrainedNetwork
-    if "comparison" in groups or "kernel" in groups:
-        kind = Comparison if "comparison" in groups else Spectrum
-    return kind(result.setup, result.tree)
+KINDS = {"solve": Solution, "train": TrainedNetwork, "compare": Comparison,
+         "compare --budget": Comparison, "spectrum": Spectrum}  # fmt: skip
+
+
+def outcome(result: Result, job: str = "") -> Any:
+    """The `Outcome` of what a job gives; without a job, of the kind that fits the groups."""
+    if not job:
+        groups = set(result.tree.children)
+        job = "solve" if "diffusion" in groups else "train"
+        job = "compare" if "comparison" in groups else "spectrum" if "kernel" in groups else job
+    return KINDS[job](result.setup, result.tree)

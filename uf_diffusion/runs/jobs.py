@@ -18,6 +18,7 @@ from uf_diffusion.core.arguments import whole_number
 from uf_diffusion.core.errors import Caution, Finding, InputError
 from uf_diffusion.core.progress import Watch, watchers
 from uf_diffusion.core.wording import shown
+from uf_diffusion.kernels.feature_maps import Atoms
 from uf_diffusion.kernels.identifiability import Identifiability, identifiability
 from uf_diffusion.results.names import dataset
 from uf_diffusion.results.provenance import run_attributes
@@ -32,8 +33,7 @@ from uf_diffusion.runs.training import trained, training
 from uf_diffusion.runs.warnings_after import findings
 from uf_diffusion.runs.warnings_before import cautions
 
-__all__ = ["Folder", "compare", "follow", "gathered", "seen_attributes", "solve", "spectrum",
-           "train"]  # fmt: skip
+__all__ = ["Folder", "compare", "compared", "follow", "solve", "spectrum", "train"]
 
 type Folder = str | Path | None
 
@@ -71,7 +71,7 @@ def solve(
     with Checkpoints(folder, Job("solve", setup.config)) as checkpoints, clock.part("diffusion"):
         group = solved(solver, setup, setup.times, folder, checkpoints, watch)
     clock.include(solver.timings, "diffusion")
-    return _noted(gathered(setup, clock, diffusion=group), before)
+    return _noted(_gathered(setup, clock, diffusion=group), before)
 
 
 def train(
@@ -100,7 +100,7 @@ def train(
         before = _cautions(cautious, setup, solved=False)
     with Checkpoints(folder, Job("train", setup.config)) as checkpoints, clock.part("network"):
         group = trained(network, checkpoints, watch)
-    return _noted(gathered(setup, clock, network=group), before)
+    return _noted(_gathered(setup, clock, network=group), before)
 
 
 def compare(
@@ -134,15 +134,32 @@ def compare(
         with clock.part("network"):
             particles = trained(network, checkpoints, watch)
     clock.include(solver.timings, "diffusion")
+    return compared(setup, clock, diffusion, particles, network.teacher, before)
+
+
+def compared(
+    setup: Setup, clock: Timings, diffusion: xr.Dataset | None, network: xr.Dataset | None,
+    teacher: Atoms, before: list[str] | None,
+) -> Result:  # fmt: skip
+    """Measure how far a network and a diffusion that are ready are apart. Call it on all ranks.
+
+    Args:
+        setup: the run; its manifold and the grid of the diffusion are used.
+        clock: the times of the parts so far.
+        diffusion, network: the groups /diffusion and /network with the same snapshot times on rank
+            0, and None on other ranks.
+        teacher: the teacher's neurons.
+        before: warnings that have been issued; None: no checks.
+    """
 
     def measured() -> xr.Dataset:
-        assert diffusion is not None and particles is not None
-        compared = distances(setup.manifold, setup.grid, diffusion, particles, network.teacher)
-        return compared.assign_attrs(seen_attributes(setup))
+        assert diffusion is not None and network is not None
+        group = distances(setup.manifold, setup.grid, diffusion, network, teacher)
+        return group.assign_attrs(_seen_attributes(setup))
 
     with clock.part("distances"):
-        compared = mpi.on_root(measured)
-    result = gathered(setup, clock, diffusion=diffusion, network=particles, comparison=compared)
+        comparison = mpi.on_root(measured)
+    result = _gathered(setup, clock, diffusion=diffusion, network=network, comparison=comparison)
     return _noted(result, before)
 
 
@@ -173,7 +190,7 @@ def follow(setup: Setup) -> Result:
         return dataset(**energies(setup.manifold, diffusion, particles, network.teacher))
 
     compared = mpi.on_root(measured)
-    return gathered(setup, clock, network=particles, comparison=compared)
+    return _gathered(setup, clock, network=particles, comparison=compared)
 
 
 def spectrum(setup: Setup, count: int = 6, *, cautious: bool = True) -> Result:
@@ -208,7 +225,7 @@ def spectrum(setup: Setup, count: int = 6, *, cautious: bool = True) -> Result:
         initial_share=(("row",), seen.initial_share),
     ).assign_attrs(seen.attributes)
     if not _installed("dolfinx"):
-        return _noted(gathered(setup, clock, kernel=kernel), before)
+        return _noted(_gathered(setup, clock, kernel=kernel), before)
     require_memory_of_spectrum(setup.grid)
     solver = unconstrained(setup)
     if len(solver.grid.nodes) < 4 * count + 20:
@@ -218,17 +235,17 @@ def spectrum(setup: Setup, count: int = 6, *, cautious: bool = True) -> Result:
     values, functions = eigenpairs(solver, count)
     function, teacher = solver.gathered(functions), solver.gathered(solver.teacher)
     if function is None:
-        return _noted(gathered(setup, clock), before)
+        return _noted(_gathered(setup, clock), before)
     group = dataset(
         eigenvalue=(("mode",), values),
         node_position=(("node", "ambient"), solver.grid.nodes),
         teacher=(("node",), teacher),
         eigenfunction=(("mode", "node"), function),
     )
-    return _noted(gathered(setup, clock, kernel=kernel, spectrum=group), before)
+    return _noted(_gathered(setup, clock, kernel=kernel, spectrum=group), before)
 
 
-def gathered(setup: Setup, clock: Timings, **groups: xr.Dataset | None) -> Result:
+def _gathered(setup: Setup, clock: Timings, **groups: xr.Dataset | None) -> Result:
     """A result with the groups that are not None, and with attributes on how it was made."""
     present: dict[str, Any] = {f"/{k}": v for k, v in groups.items() if v is not None}
     if present:
@@ -239,7 +256,7 @@ def gathered(setup: Setup, clock: Timings, **groups: xr.Dataset | None) -> Resul
     return Result(setup, xr.DataTree.from_dict({"/": root, **present}, name=config.name))
 
 
-def seen_attributes(setup: Setup) -> dict[str, Any]:
+def _seen_attributes(setup: Setup) -> dict[str, Any]:
     """The attributes of `identifiability`; empty if the eigenvalues of the kernel are not known,
     as for a user's own features.
     """
