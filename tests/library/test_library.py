@@ -274,14 +274,12 @@ def test_objects_work_on_several_ranks(tmp_path):
     kind = uf.run("relu-circle", "solve", overrides=["problem.t_end=0.1", "diffusion.cells=64"])
     assert isinstance(kind, uf.Solution)  # on all ranks
     assert (figure is None) == (mpi.rank() == 1)
+    serial, stored = mpi.on_root(lambda: (both_sides(), uf.load(folder / "run"))) or (None, None)
     if mpi.rank() == 1:
         assert repr(found) == "Comparison(manifold=Circle(dim=1))"
         with pytest.raises(uf.InputError, match="on ranks other than 0 it has no arrays"):
             _ = found.w2_diffusion
         return
-    with mpi.alone():
-        serial = both_sides()
-        stored = uf.load(folder / "run")
     for name in ("energy_distance_diffusion", "w2_diffusion", "outer_weight_error"):
         value = getattr(serial, name)
         assert getattr(found, name) == pytest.approx(value, rel=1e-8, abs=1e-12)
