@@ -247,7 +247,9 @@ def _add_plugins() -> None:
     """Add the commands of other installed packages; each is imported when it runs."""
     for found in entry_points(group=PLUGINS):
         app.command(
-            found.value, name=found.name, help=f"Of the package {found.module.partition('.')[0]}."
+            found.value,
+            name=found.name,
+            help=f"A command of the package {found.module.partition('.')[0]}.",
         )
 
 
