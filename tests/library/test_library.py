@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import xarray as xr
+from documents import ROOT
 
 import uf_diffusion as uf
 from uf_diffusion.core import mpi
@@ -207,6 +208,21 @@ def test_meshes_and_times_are_values():
     built = uf.solve(sphere, until=0.01, cells=320, snapshots=2, rtol=1e-3)
     assert given.density[-1] == pytest.approx(built.density[-1], rel=1e-6)
     assert "cell" in given.group("diffusion") and "cell" not in built.group("diffusion")
+
+
+def test_a_mesh_file_is_in_the_configuration(tmp_path):
+    fem()
+    file = ROOT / "meshes" / "fibonacci-500.msh"  # nodes of valence 5, 6 and 7
+    sphere = uf.Problem(uf.Sphere(), teacher=uf.VonMisesFisher(kappa=2.0))
+    limit = uf.solve(sphere, until=0.01, mesh=file, snapshots=2, rtol=1e-3)
+    assert limit.config.diffusion.mesh == str(file)
+    network = uf.train(sphere, until=0.01, snapshots=2, width=16, samples=64, step=0.01)
+    both = uf.compare(network, limit)
+    both.save(tmp_path / "run")
+    again = uf.run(tmp_path / "run" / "run.toml", "solve")
+    assert again.density == pytest.approx(limit.density, rel=1e-12)
+    with pytest.raises(uf.InputError, match="dimension 2 only"):
+        uf.solve(problem(), until=0.01, mesh=file)
 
 
 def test_spectrum_of_objects():

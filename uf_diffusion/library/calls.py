@@ -16,7 +16,6 @@ from uf_diffusion.core.progress import Watch
 from uf_diffusion.core.wording import shown, unknown
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.grids.built_in import with_degree
-from uf_diffusion.grids.mesh_files import read_usable_mesh
 from uf_diffusion.grids.triangulations import Triangulation
 from uf_diffusion.kernels.features import Radial, ReLU
 from uf_diffusion.kernels.own_features import placed_features
@@ -114,9 +113,8 @@ def evolution(problem: Problem, *, until: float = 1.0, **settings: Any) -> Evolu
     Raises:
         InputError: as `solve`.
     """
-    defaults: dict[str, Any] = {"snapshots": 2, "limit": "unconstrained", "cells": 4096,
-                                "mesh": None, "degree": 1, "scheme": "sdirk2", "rtol": 1e-4,
-                                "step": 0.0}  # fmt: skip
+    defaults = dict(solve.__kwdefaults__ or {})
+    del defaults["watch"], defaults["cautious"]
     for name in settings:
         if name not in defaults:
             raise unknown("argument", name, defaults)
@@ -281,12 +279,13 @@ def _diffusion_setup(
     problem: Problem, until: float, snapshots: Any, limit: str, cells: int, mesh: Any, degree: int,
     scheme: str, rtol: float, step: float,
 ) -> Setup:  # fmt: skip
-    grid = _grid(mesh, degree)
+    file = str(mesh) if isinstance(mesh, str | Path) else ""
+    grid = None if file else _grid(mesh, degree)
     sections = {
         "problem": {**_described(problem), "t_end": _until(until), "limit": limit},
         "diffusion": {"snapshots": _times(snapshots), "cells": cells, "scheme": scheme,
                       "degree": degree if grid is None else grid.degree, "rtol": rtol,
-                      "step": step},
+                      "step": step, "mesh": file},
     }  # fmt: skip
     return Setup(Config().changed(**sections), problem, None, grid)
 
@@ -332,8 +331,6 @@ def _grid(mesh: Any, degree: int) -> Grid | None:
     """A mesh that a caller gave, checked and with elements of a degree; None for no mesh."""
     if mesh is None or mesh == "":
         return None
-    if isinstance(mesh, str | Path):
-        return with_degree(read_usable_mesh(Path(mesh)), degree)
     if isinstance(mesh, Triangulation):
         return with_degree(mesh, degree)
     if not hasattr(mesh, "interpolate") or not hasattr(mesh, "coarser"):
@@ -358,7 +355,6 @@ def _joined(network: Outcome, limit: Outcome, times: list[float]) -> Setup:
     """The setup that describes a comparison of two results."""
     c = network.config
     problem = {"t_end": times[-1], "limit": limit.config.problem.limit}
-    diffusion = {f: getattr(limit.config.diffusion, f) for f in ("cells", "degree", "scheme",
-                                                                 "rtol", "step")}  # fmt: skip
-    config = c.changed(problem=problem, diffusion={**diffusion, "snapshots": times})
+    diffusion = {**vars(limit.config.diffusion), "snapshots": times}
+    config = c.changed(problem=problem, diffusion=diffusion)
     return Setup(config, network.setup.given_problem, network.setup.given_features, limit.grid)

@@ -83,7 +83,10 @@ def only_work_of(folder: Path, job: Job, force: bool) -> Iterator[None]:
         yield
     except BaseException:
         if aside is not None:  # only on rank 0; other ranks may have ended
-            aside.unlink() if (folder / CHECKPOINT).exists() else aside.rename(folder / CHECKPOINT)
+            if (folder / CHECKPOINT).exists():
+                aside.unlink()
+            else:
+                aside.rename(folder / CHECKPOINT)
         raise
     if aside is not None:
         aside.unlink()

@@ -189,8 +189,8 @@ def follow(setup: Setup) -> Result:
         assert particles is not None
         return dataset(**energies(setup.manifold, diffusion, particles, network.teacher))
 
-    compared = mpi.on_root(measured)
-    return _gathered(setup, clock, network=particles, comparison=compared)
+    comparison = mpi.on_root(measured)
+    return _gathered(setup, clock, network=particles, comparison=comparison)
 
 
 def spectrum(setup: Setup, count: int = 6, *, cautious: bool = True) -> Result:
