@@ -87,7 +87,8 @@ def _look(series: Series) -> dict[str, Any]:
         marker = {"color": series.colour, **MARKERS[series.kind]}
         return {"mode": "markers", "marker": marker}
     return {"mode": "lines+markers" if series.kind == "marked" else "lines",
-            "line": {"color": series.colour, **LINES[series.kind]},
+            # plotly would otherwise leave out points of thick curves until corners can be seen
+            "line": {"color": series.colour, "simplify": False, **LINES[series.kind]},
             "opacity": 0.5 if series.kind == "thick" else 1}  # fmt: skip
 
 
