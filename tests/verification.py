@@ -7,21 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import ufl
 from basix.ufl import quadrature_element
 from dolfinx import fem
 from scipy.integrate import solve_ivp
+from scipy.spatial import ConvexHull
 
 from uf_diffusion.core.arrays import Array
+from uf_diffusion.diffusion.constrained import ConstrainedDiffusion
 from uf_diffusion.diffusion.schemes import SCHEMES
 from uf_diffusion.diffusion.spectrum import spectrum
 from uf_diffusion.diffusion.time_stepping import DiffusionState
 from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.grids.built_in import grid_on
+from uf_diffusion.grids.icosphere import Icosphere
+from uf_diffusion.grids.triangulations import Triangulation
 from uf_diffusion.kernels.base import Feature
 from uf_diffusion.kernels.feature_maps import FeatureMap
 from uf_diffusion.kernels.projection import OuterLayer, project
@@ -32,13 +36,18 @@ from uf_diffusion.problem.exact import FirstMode, QuantileHeatFlow
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Manifold, Sphere
 
 __all__ = [
+    "ZonalErrors",
+    "constrained_zonal_solution",
     "decay_rate",
     "directional_derivatives",
+    "distorted_sphere",
     "heat_flow_error",
     "kernel_error",
     "late_rate",
     "oblique_error",
+    "random_sphere",
     "zonal_error",
+    "zonal_errors",
     "zonal_solution",
 ]
 
@@ -138,24 +147,13 @@ def zonal_solution(kappa: float, t: float, modes: int = 48) -> Callable[[Array],
 
     For a teacher c exp(kappa z) and a uniform start everything depends on z = x_3 alone:
     nu h_t = -((1 - z^2) nu u_z)_z with h = 1/u (p = 2). Legendre-Gauss collocation in z and a stiff
-    ODE solver at 1e-11, independent of the finite elements.
+    ODE solver, independent of the finite elements.
 
     Returns:
         The polynomial u(z), to be called with z of any shape in [-1, 1].
     """
-    z, weights = np.polynomial.legendre.leggauss(modes)
-    legendre = np.polynomial.legendre.legvander(z, modes - 1)
-    degree = np.arange(modes)
-    analysis = (legendre * weights[:, None]).T * (degree[:, None] + 0.5)
-    slopes = np.stack(
-        [
-            np.polynomial.legendre.legval(z, np.polynomial.legendre.legder(row))
-            for row in np.eye(modes)
-        ],
-        axis=1,
-    )
-    nu = kappa * np.exp(kappa * z) / (4 * np.pi * np.sinh(kappa))
-    derivative = slopes @ analysis
+    z, _, analysis, derivative = _collocation(modes)
+    nu = _zonal_teacher(kappa, z)
 
     def rate(_: float, h: Array) -> Array:
         return np.asarray(-derivative @ ((1 - z**2) * nu * (derivative @ (1 / h))) / nu)
@@ -164,6 +162,93 @@ def zonal_solution(kappa: float, t: float, modes: int = 48) -> Callable[[Array],
     end = solve_ivp(rate, (0, t), start, method="BDF", rtol=1e-10, atol=1e-12).y[:, -1]
     coefficients = analysis @ (1 / end)
     return lambda z: np.asarray(np.polynomial.legendre.legval(z, coefficients))
+
+
+def constrained_zonal_solution(kappa: float, t: float, modes: int = 40) -> Callable[[Array], Array]:
+    """The density mu at time t of the constrained equation, otherwise as `zonal_solution`.
+
+    d mu/dt = -((1 - z^2) mu u u_z)_z with u = e + b z and e even.
+    """
+    z, weights, analysis, derivative = _collocation(modes)
+    nu = _zonal_teacher(kappa, z)
+
+    def rate(_: float, mu: Array) -> Array:
+        both, apart = mu + mu[::-1], mu - mu[::-1]
+        even, odd = (nu + nu[::-1]) / both, z * (1 - apart / both)
+        b = (weights * z) @ (nu - even * mu) / ((weights * z) @ (odd * mu))
+        u = even + b * odd
+        return np.asarray(-derivative @ ((1 - z**2) * mu * u * (derivative @ u)))
+
+    start = np.full(modes, 1 / (4 * np.pi))
+    end = solve_ivp(rate, (0, t), start, method="LSODA", rtol=1e-10, atol=1e-12).y[:, -1]
+    coefficients = analysis @ end
+    return lambda z: np.asarray(np.polynomial.legendre.legval(z, coefficients))
+
+
+def _collocation(modes: int) -> tuple[Array, Array, Array, Array]:
+    """Legendre-Gauss nodes z and weights, ``(n,)``, which are symmetric; the matrix from values to
+    Legendre coefficients, and the one to the values of the derivative, ``(n, n)``.
+    """
+    z, weights = np.polynomial.legendre.leggauss(modes)
+    table = np.polynomial.legendre.legvander(z, modes - 1)
+    analysis = (table * weights[:, None]).T * (np.arange(modes)[:, None] + 0.5)
+    rows = [np.polynomial.legendre.legder(row) for row in np.eye(modes)]
+    slopes = np.stack([np.polynomial.legendre.legval(z, row) for row in rows], axis=1)
+    return z, weights, analysis, slopes @ analysis
+
+
+def _zonal_teacher(kappa: float, z: Array) -> Array:
+    return np.asarray(kappa * np.exp(kappa * z) / (4 * np.pi * np.sinh(kappa)))
+
+
+class ZonalErrors(NamedTuple):
+    """Relative errors of the density at the nodes: root mean square, maximum over all nodes, and
+    maximum over the nodes of S^2 that do not have six neighbours (0 if there are none).
+    """
+
+    mean_square: float
+    maximum: float
+    at_irregular: float
+
+
+def zonal_errors(
+    equation: type[UltraFastDiffusion | ConstrainedDiffusion], grid: Grid, t: float = 0.2
+) -> ZonalErrors:
+    """The errors on a mesh of S^2 for zonal densities about an axis oblique to the mesh."""
+    constrained = issubclass(equation, ConstrainedDiffusion)
+    sphere, kappa, axis = Sphere(2), 1.0, np.array([0.3, -0.7, 0.4]) / np.sqrt(0.74)
+    problem = Problem(sphere, VonMisesFisher(sphere, kappa, [axis]), Uniform(sphere), Unbiased())
+    solver = equation(problem, grid, SCHEMES["sdirk3"], 1e-6)
+    for state in solver.iterate(t):
+        pass
+    z = solver.points @ axis
+    if constrained:
+        exact = constrained_zonal_solution(kappa, t)(z)
+    else:
+        exact = _zonal_teacher(kappa, z) / zonal_solution(kappa, t)(z)
+    error = np.abs(state.ratio * solver.teacher / exact - 1)
+    irregular = np.bincount(grid.cells.ravel(), minlength=len(grid.nodes))[solver.node] != 6
+    irregular &= grid.degree == 1
+    mean_square = float(np.sqrt(solver.volume @ error**2 / solver.volume.sum()))
+    return ZonalErrors(mean_square, float(error.max()), float(error[irregular].max(initial=0.0)))
+
+
+def distorted_sphere(level: int) -> Triangulation:
+    """The built-in mesh of S^2, moved by a smooth map, so that its cells differ in shape."""
+    grid = Icosphere(Sphere(2), level)
+    a, b, _ = grid.nodes.T
+    moved = grid.nodes + 0.25 * np.column_stack([np.sin(2 * b), 0.5 * np.cos(a + 1), np.sin(3 * a)])
+    return Triangulation(Sphere(2), Sphere(2).project(moved), grid.cells)
+
+
+def random_sphere(count: int) -> Triangulation:
+    """The Delaunay triangulation of points drawn uniformly from S^2."""
+    points = Sphere(2).sample(count, np.random.default_rng(1))
+    corners = ConvexHull(points).simplices
+    a, b, c = np.moveaxis(points[corners], 1, 0)
+    inward = np.einsum("ij,ij->i", np.cross(b - a, c - a), a) < 0
+    corners[inward] = corners[inward][:, ::-1]
+    return Triangulation(Sphere(2), points, corners)
 
 
 def zonal_error(cells: int, degree: int, kappa: float = 1.0, t: float = 0.2) -> float:
