@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -212,18 +213,20 @@ def projections():
 def truncations():
     """Compare the truncated projection with the exact one, and with the bound in results."""
     rng, lam, width = np.random.default_rng(0), 1e-3, 300
+    forms = (Unbiased(), Entropy(), Power(1.5), Power(4.0))
     for phi, teacher in ((ReLU(Circle()), Bumps(Circle())), (Laplace(Circle()), Bumps(Circle())),
                          (ReLU(Sphere(2)), VonMisesFisher(Sphere(2)))):  # fmt: skip
         atoms, mass = place(teacher, 500, "random", rng), np.full(width, 1 / width)
         omega = phi.manifold.sample(width, rng)
         exact = feature_map(phi, "population", 0, atoms, rng)
-        for dropped in (1e-2 * lam, 1e-1 * lam):
+        for dropped, form in product((1e-2 * lam, 1e-1 * lam), forms):
             psi = feature_map(phi, "low-rank", 0, atoms, rng, dropped=dropped)
-            u, full = (project(m.at(omega), mass, Unbiased(), lam) for m in (psi, exact))
+            u, full = (project(m.at(omega), mass, form, lam) for m in (psi, exact))
             gap = u.outer_weight - full.outer_weight
             error = float(np.sqrt(np.mean(gap**2)))
-            bound = np.sqrt(psi.dropped_energy(omega, mass * u.outer_weight) / (4 * lam))
-            row(f"{type(phi).__name__} on {phi.manifold}, {psi.size} modes: rms error of u",
+            bound = psi.weight_error(omega, mass, u.potential, form, lam)
+            name = form.name + (f" {form.power:g}" if form.name == "power" else "")
+            row(f"{type(phi).__name__} on {phi.manifold}, {psi.size} modes, {name}: rms error of u",
                 f"{error:.1e}", f"<= bound {bound:.1e}", error <= bound)  # fmt: skip
 
 

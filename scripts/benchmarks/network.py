@@ -180,12 +180,13 @@ def wide_worker(name, width, steps):
             clock = time.perf_counter()
             state = algorithm.step(state, np.inf)
             times.append(time.perf_counter() - clock)
-    u = state.outer.outer_weight
-    energy = network.feature_map.dropped_energy(state.feature, u / width)
+    bound = network.feature_map.weight_error(
+        state.feature, network.mass, state.outer.potential, network.divergence, lam
+    )
     rank = getattr(network.feature_map, "size", 0)
     row = {
         "seconds": float(np.median(times)), "residual": state.outer.residual, "rank": rank,
-        "bound": float(np.sqrt(energy / (4 * lam))),
+        "bound": bound,
         "gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
     }  # fmt: skip
     print(json.dumps(row))

@@ -145,6 +145,17 @@ def test_the_smooth_part_is_nearly_the_kernel(name, rng):
     assert np.linalg.eigvals(np.array(columns).T) == pytest.approx(np.ones(300), abs=0.1)
 
 
+def test_outer_weights_near_zero_are_no_sign_of_round_off():
+    """For p = 4 the residual u - f*'(w) is ill-conditioned at u = 0: it is above the check's bound."""
+    rng = np.random.default_rng(0)
+    psi = feature_map(ReLU(CIRCLE), "sampled", 1000, place(Bumps(CIRCLE), 500, "random", rng), rng)
+    form, mass = Power(4.0), np.full(64, 1 / 64)
+    found = [project(psi.at(CIRCLE.sample(64, rng)), mass, form, 1e-3) for _ in range(20)]
+    gap = [np.abs(o.outer_weight - form.dconjugate(o.potential)).max() for o in found]
+    assert max(gap) > 1e-9
+    assert max(o.residual for o in found) < 1e-11
+
+
 @pytest.mark.parametrize("divergence", DIVERGENCES, ids=lambda d: f"{d.name}-{d.power:g}")
 @pytest.mark.parametrize("name", ["rough torus", "sphere"])
 def test_iterations_instead_of_factors(name, divergence, rng, monkeypatch):

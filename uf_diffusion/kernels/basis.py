@@ -102,5 +102,9 @@ class Remainder(Protocol):
         """An upper bound of sigma.(K - K_R) sigma."""
         ...
 
+    def diagonal(self, omega: Array) -> Array:
+        """An upper bound of K(omega, omega), ``(n,)``, for points ``(n, ambient)``."""
+        ...
+
 
 MODES = 16000  # largest number of modes; their Gram matrix takes 2 GB

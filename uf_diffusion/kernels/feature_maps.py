@@ -23,6 +23,7 @@ from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.mpi import Share, broadcast
 from uf_diffusion.core.threads import blocks_of
 from uf_diffusion.kernels.dense import spd_solver
+from uf_diffusion.problem.divergences import Divergence
 
 __all__ = ["Atoms", "FeatureMap", "FiniteNeurons", "Neurons", "Remembered", "Solver", "pair_blocks"]
 
@@ -95,12 +96,24 @@ class FeatureMap(Protocol):
         """The approximate number of bytes that a projection of this width needs on each rank."""
         ...
 
-    def dropped_energy(self, omega: Array, v: Array, share: Share | None = None) -> float:
-        """An upper bound of the part of |r|^2 in coordinates that a truncation left out.
+    def weight_error(
+        self,
+        omega: Array,
+        mass: Array,
+        potential: Array,
+        divergence: Divergence,
+        regularisation: float,
+        share: Share | None = None,
+    ) -> float:
+        """An upper bound of the error of the optimal outer weights that a truncation causes, as a
+        root mean square over the neurons; 0 if nothing is left out.
 
         Args:
             omega, share: as in `at`.
-            v: coefficients, ``(M,)``.
+            mass: the masses of these neurons, ``(M,)``.
+            potential: w, from which the optimal outer weights are u = f*'(w), ``(M,)``.
+            divergence: f.
+            regularisation: lambda.
         """
         return 0.0
 

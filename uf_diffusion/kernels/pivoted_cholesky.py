@@ -88,6 +88,9 @@ class LandmarkRemainder:
         further = sigma.moments(self.basis) @ self.factor[:, self.kept :]
         return float(further @ further) + sigma.total(self._length) ** 2
 
+    def diagonal(self, omega: Array) -> Array:
+        return _diagonal(self.basis.kernel, omega)
+
     def _length(self, omega: Array) -> Array:
         blocks = self.basis.blocks(omega)
         kept = [np.sum((sections @ self.factor) ** 2, axis=1) for _, sections, _ in blocks]

@@ -43,7 +43,8 @@ class OuterLayer:
             gradient of the reduced risk, divided by the masses.
         potential: w, ``(M,)``.
         risk: |r|^2 / (2 lambda) + sum m f(u), with the neurons of all ranks.
-        residual: largest |u - f*'(w)| relative to the largest |u|, over all ranks.
+        residual: the largest |u - f*'(w)|, or |f'(u) - w| where that is the smooth one (p > 2),
+            relative to the largest |u|, over all ranks.
     """
 
     outer_weight: Array
@@ -80,7 +81,7 @@ def measure(
         velocity=u[:, None] * neurons.potential_gradient(v) / regularisation,
         potential=w,
         risk=neurons.misfit(v) / (2 * regularisation) + float(penalty),
-        residual=_relative(neurons, u - divergence.dconjugate(w), u),
+        residual=_violation(neurons, divergence, u, w),
     )
 
 
@@ -135,14 +136,6 @@ class _Problem:
         """The coefficients v and the potential w, ``(M,)``."""
         return _potential(self.neurons, self.mass, self.regularisation, u)
 
-    def violation(self, u: Array, w: Array) -> float:
-        """The relative violation of the optimality condition: of w = f'(u) or of u = f*'(w),
-        whichever function is smooth.
-        """
-        if self.divergence.power > 2:
-            return _relative(self.neurons, self.divergence.df(u) - w, u)
-        return _relative(self.neurons, u - self.divergence.dconjugate(w), u)
-
     def newton(self, u: Array, w: Array) -> Callable[[float], Array]:
         """Maps a step length to u after Newton's step: a line in u, or in f'(u) if p < 2."""
         f, z = self.divergence, self.divergence.df(u)
@@ -175,7 +168,7 @@ def _newton(problem: _Problem, u: Array) -> tuple[Array, Array, Array]:
     (v, w), last = problem.potential(u), np.inf
     for _ in range(ITERATIONS):
         with np.errstate(over="ignore"):
-            violation = problem.violation(u, w)
+            violation = _violation(problem.neurons, problem.divergence, u, w)
         if violation <= problem.exact or last / 2 < violation <= CONVERGED:
             return u, v, w
         last = violation
@@ -207,6 +200,10 @@ def _potential(
     return v, neurons.potential(v) / regularisation
 
 
-def _relative(neurons: Neurons, gap: Array, scale: Array) -> float:
-    largest = neurons.share.max(np.abs(scale).max())
+def _violation(neurons: Neurons, divergence: Divergence, u: Array, w: Array) -> float:
+    """The relative violation of the optimality condition: of w = f'(u) or of u = f*'(w), whichever
+    function is smooth; f*' has an infinite slope at u = 0 for p > 2.
+    """
+    gap = divergence.df(u) - w if divergence.power > 2 else u - divergence.dconjugate(w)
+    largest = neurons.share.max(np.abs(u).max())
     return neurons.share.max(np.abs(gap).max()) / max(largest, 1e-300)

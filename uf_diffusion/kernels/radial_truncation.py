@@ -40,6 +40,7 @@ class RadialRemainder:
         weight: the Fourier coefficient of phi for each mode, divided by the volume, ``(size,)``.
         ridge: the ridge of the projection.
         tail: bound of the squared norm in L2(rho) of the part of phi(omega, .) beyond ``basis``.
+        most: bound of K(omega, omega), the squared norm of phi(omega, .) in L2(rho).
     """
 
     basis: Fourier
@@ -47,6 +48,10 @@ class RadialRemainder:
     weight: Array
     ridge: float
     tail: float
+    most: float
+
+    def diagonal(self, omega: Array) -> Array:
+        return np.full(len(omega), self.most)
 
     def energy(self, sigma: Discrepancy) -> float:
         c = self.weight * sigma.moments(self.basis)
@@ -110,8 +115,10 @@ def radial(feature: Radial, dropped: float) -> tuple[Fourier, Array, RadialRemai
     C = cholesky(gram[np.ix_(kept, kept)] + ridge * np.eye(int(kept.sum())), lower=True)
     factor = near.lookup(coefficients)[:, None] * solve_triangular(C, gram[kept], lower=True).T
     weight = far.lookup(coefficients)
-    rest = max(float(feature.transform(0, 2).item() - torus.volume * weight @ weight), 0.0)
-    remainder = RadialRemainder(far, far.degree_of <= n, weight, ridge, _peak(torus) * rest)
+    total, peak = feature.transform(0, 2).item(), _peak(torus)
+    rest = max(float(total - torus.volume * weight @ weight), 0.0)
+    inner = far.degree_of <= n
+    remainder = RadialRemainder(far, inner, weight, ridge, peak * rest, peak * total)
     return near, factor, remainder
 
 

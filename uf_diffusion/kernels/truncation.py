@@ -4,12 +4,22 @@ The feature map satisfies Psi.Psi' = K_R, where K - K_R is positive semidefinite
 K(omega, omega) - |Psi(omega)|^2 <= `dropped`. A `Basis` computes all sums over the neurons by fast
 algorithms, so that the projection of a million neurons is a problem in R unknowns.
 
-The error has a bound. Let g be the integral of the omitted coordinates against sigma = teacher -
-network. For quadratic f, let a and a_R be the dual optima with all and with the kept coordinates,
-and u and u_R their outer weights, with the norm of L2(mu). By strong monotonicity
-lambda |a - a_R|^2 + |u - u_R|^2 = g.(a - a_R), and so
+The error of the outer weights has a bound, for every convex f. Let g be the integral of the omitted
+coordinates against sigma = teacher - network, a and a_R the dual optima with all and with the kept
+coordinates, w and w_R their potentials, u = f*'(w) and u_R = f*'(w_R). The difference of the two
+optimality conditions, multiplied by a - a_R, is
 
-    |u - u_R|^2 <= |g|^2 / (4 lambda),     |g|^2 = sigma.(K - K_R) sigma <= `dropped_energy`.
+    lambda |a - a_R|^2 + int (u - u_R)(w - w_R) dmu = g.(a - a_R).
+
+Since f*' increases, the integral is at most E = |g|^2 / (4 lambda), and |a - a_R| <= |g| / lambda.
+So |w - w_R| <= sqrt(K(omega, omega)) |g| / lambda at every neuron. On this interval let C be the
+largest f*'' and D the largest |u - u_R|; then |u - u_R|^2 is at most C (u - u_R)(w - w_R) and at
+most D^2. Let psi be the concave function `most_apart` of f. With Jensen's inequality, for every c,
+
+    int |u - u_R|^2 dmu <= c E + min(int D^2 dmu', q psi(E / q)),    |g|^2 = sigma.(K - K_R) sigma,
+
+where mu' are the neurons with C > c and q is their mass. For quadratic f the bound is E, with
+c = 1. For p > 2 the second term is for the neurons near u = 0, where f*'' is infinite.
 """
 
 from __future__ import annotations
@@ -38,9 +48,12 @@ from uf_diffusion.kernels.spherical_harmonics import (
     rounded,
     zonal,
 )
+from uf_diffusion.problem.divergences import Divergence
 from uf_diffusion.problem.manifolds import Circle
 
 __all__ = ["ModeNeurons", "Modes", "Tail", "own_truncation", "truncated"]
+
+CURVATURES = 2.0 ** (np.arange(-40, 161) / 4)  # the numbers c of which the best is taken
 
 
 @dataclass(frozen=True)
@@ -53,11 +66,16 @@ class Tail:
         rest: K(omega, omega) minus the parts of the kept modes and of ``basis``. It also bounds the
             rest at two different points, as |K(omega, omega')|^2 <= K(omega, omega)
             K(omega', omega').
+        constant: K(omega, omega), which is the same everywhere.
     """
 
     basis: Basis
     eigenvalues: Array
     rest: float
+    constant: float
+
+    def diagonal(self, omega: Array) -> Array:
+        return np.full(len(omega), self.constant)
 
     def energy(self, sigma: Discrepancy) -> float:
         band = self.eigenvalues @ sigma.moments(self.basis) ** 2
@@ -112,6 +130,31 @@ class Modes(FeatureMap):
         """An upper bound of |g|^2 for the coefficients v ``(M,)``; see the module."""
         sigma = Discrepancy(self.teacher, omega, v, share or Share(len(omega)))
         return self.remainder.energy(sigma)
+
+    def weight_error(
+        self,
+        omega: Array,
+        mass: Array,
+        potential: Array,
+        divergence: Divergence,
+        regularisation: float,
+        share: Share | None = None,
+    ) -> float:
+        share, u = share or Share(len(omega)), divergence.dconjugate(potential)
+        energy = self.dropped_energy(omega, mass * u, share)
+        reach = np.sqrt(self.remainder.diagonal(omega) * energy) / regularisation
+        low, high = potential - reach, potential + reach
+        with np.errstate(all="ignore"):  # what overflows is infinite
+            C = divergence.steepest(low, high)
+            D = np.maximum(divergence.dconjugate(high) - u, u - divergence.dconjugate(low))
+            squares = mass * np.where(np.isnan(D), np.inf, D) ** 2
+        E, order = energy / (4 * regularisation), np.argsort(C)
+        first = np.searchsorted(C[order], CURVATURES, side="right")
+        beyond = [np.append(np.cumsum(x[order][::-1])[::-1], 0.0)[first] for x in (squares, mass)]
+        square, q = share.sum(np.array(beyond))
+        apart = divergence.most_apart(E / np.maximum(q, 1e-300))
+        apart = np.where(q > 0, np.maximum(q, 1e-300) * apart, 0.0)
+        return math.sqrt(float((CURVATURES * E + np.minimum(square, apart)).min()))
 
 
 @dataclass(frozen=True)
@@ -205,7 +248,7 @@ def _mercer(kernel: PairFunction, dim: int, teacher: Atoms, dropped: float) -> M
     further = np.arange(n + 1, len(eigenvalues))
     kept, band = _zonal_modes(dim, np.flatnonzero(eigenvalues[: n + 1])), _zonal_modes(dim, further)
     rest = constant - float(eigenvalues @ _squares(dim, len(eigenvalues)))
-    tail = Tail(band, eigenvalues[band.degree_of], max(rest, 0.0))
+    tail = Tail(band, eigenvalues[band.degree_of], max(rest, 0.0), constant)
     return Modes(kept, np.sqrt(eigenvalues[kept.degree_of]), tail, teacher)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -54,8 +53,11 @@ class NetworkHistory:
             everyones = network.share.gathered(rows)
             if mpi.rank() == 0:
                 self._shots[name].append(everyones)
-        energy = network.feature_map.dropped_energy(state.feature, network.mass * u, network.share)
-        self._note("truncation", math.sqrt(energy / (4 * network.regularisation)))
+        error = network.feature_map.weight_error(
+            state.feature, network.mass, state.outer.potential, network.divergence,
+            network.regularisation, network.share,
+        )  # fmt: skip
+        self._note("truncation", error)
 
     def group(self, projections: int) -> xr.Dataset:
         """The group /network of a result, complete on rank 0 only.

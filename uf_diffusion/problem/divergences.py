@@ -61,6 +61,17 @@ class Divergence(Protocol):
         """The second derivative f*''(w)."""
         ...
 
+    def steepest(self, low: Array, high: Array) -> Array:
+        """The largest f*''(w) on each interval from ``low`` to ``high``; infinite if unbounded."""
+        ...
+
+    def most_apart(self, b: Array) -> Array:
+        """A bound of (t - s)^2 that holds for all t and s with (t - s)(f'(t) - f'(s)) <= b.
+
+        It is concave in b, and infinite if there is no bound.
+        """
+        ...
+
     def dual_energy(self, u: Array) -> Array:
         """The integral of f'(s) / s^2 from 1 to u, for `homogeneous` divergences only.
 
@@ -96,6 +107,12 @@ class Unbiased:
     def d2conjugate(self, w: Array) -> Array:
         return np.ones_like(w)
 
+    def steepest(self, low: Array, high: Array) -> Array:
+        return np.ones_like(low)
+
+    def most_apart(self, b: Array) -> Array:
+        return b
+
     def dual_energy(self, u: Array) -> Array:
         return np.asarray(np.log(u) + 1 / u - 1)
 
@@ -125,6 +142,12 @@ class Biased:
 
     def d2conjugate(self, w: Array) -> Array:
         return np.ones_like(w)
+
+    def steepest(self, low: Array, high: Array) -> Array:
+        return np.ones_like(low)
+
+    def most_apart(self, b: Array) -> Array:
+        return b
 
     def dual_energy(self, u: Array) -> Array:
         return np.asarray(np.log(u))
@@ -176,6 +199,17 @@ class Power:
     def d2conjugate(self, w: Array) -> Array:
         return np.asarray(np.abs(self._z(w)) ** (1 / (self.power - 1) - 1))
 
+    def steepest(self, low: Array, high: Array) -> Array:
+        zero = np.clip(-self.shift / (self.power - 1), low, high)  # f*'' is monotone on its sides
+        with np.errstate(divide="ignore"):  # for p > 2 it is infinite there
+            return np.asarray(np.maximum.reduce([self.d2conjugate(w) for w in (low, zero, high)]))
+
+    def most_apart(self, b: Array) -> Array:
+        p = self.power
+        if p < 2:
+            return np.full_like(b, np.inf)
+        return np.asarray(((p - 1) * 2 ** (p - 2) * b) ** (2 / p))  # worst for s = -t
+
     def dual_energy(self, u: Array) -> Array:
         p = self.power
         x = np.log(u)
@@ -212,6 +246,12 @@ class Entropy:
 
     def d2conjugate(self, w: Array) -> Array:
         return np.asarray(np.exp(w))
+
+    def steepest(self, low: Array, high: Array) -> Array:
+        return self.d2conjugate(high)
+
+    def most_apart(self, b: Array) -> Array:
+        return np.full_like(b, np.inf)
 
     def dual_energy(self, u: Array) -> Array:
         return np.asarray(1 - (1 + np.log(u)) / u)
@@ -293,6 +333,16 @@ class Custom:
 
     def d2conjugate(self, w: Array) -> Array:
         return self._call("d2conjugate", w)
+
+    def steepest(self, low: Array, high: Array) -> Array:
+        """The largest of 33 values on each interval; infinite if one is NaN."""
+        with np.errstate(all="ignore"):
+            shares = np.linspace(0, 1, 33)
+            values = [self.d2conjugate((1 - s) * low + s * high) for s in shares]
+        return np.nan_to_num(np.maximum.reduce(values), nan=np.inf, posinf=np.inf)
+
+    def most_apart(self, b: Array) -> Array:
+        return np.full_like(b, np.inf)
 
     def dual_energy(self, u: Array) -> Array:
         """The integral by Gauss quadrature in log s."""
