@@ -81,7 +81,7 @@ class Triangulation(Interpolating):
         """The corners of the triangles that the rays through points ``(k, 3)`` meet, and the
         points' barycentric coordinates there, both ``(k, 3)``.
         """
-        count = min(8, len(self.cells))
+        count = min(4, len(self.cells))
         cell, weights = self._best_of(points, count)
         # if the sizes of triangles vary much, the right one may not be among the nearest centres
         while count < len(self.cells) and (lost := weights.min(axis=1) < -1e-9).any():

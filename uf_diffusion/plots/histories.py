@@ -27,7 +27,9 @@ def time_panels(result: Shown) -> list[Panel]:
         panels.append(_distances(comparison))
     if diffusion is not None or network is not None:
         panels.append(_risks(diffusion, network))
-    return panels + ([] if diffusion is None else [_bounds(diffusion), _equilibrium(diffusion)])
+    if diffusion is None:
+        return panels
+    return [*panels, _bounds(diffusion), _equilibrium(diffusion), *_errors(diffusion)]
 
 
 def budget_panels(budget: xr.Dataset | None) -> list[Panel]:
@@ -81,6 +83,21 @@ def _equilibrium(diffusion: xr.Dataset) -> Panel:
         series.append(Series(*theory, rate, ORANGE, "dashed"))
         said += " Dashed: the theory's last decay."
     return _over_time("equilibrium", "Approach to equilibrium", "range of μ/ν̄", series, said)
+
+
+def _errors(diffusion: xr.Dataset) -> list[Panel]:
+    """The panel of the density's estimated errors; none if they were not estimated."""
+    looks = {"mesh_error": ("mesh, L¹ norm", BLUE), "mesh_error_max": ("mesh, maximum", GREEN),
+             "time_error": ("time steps, L¹ norm", ORANGE),
+             "time_error_max": ("time steps, maximum", GREY)}  # fmt: skip
+    t = diffusion.snapshot_time.values
+    series = [
+        Series(t, np.where(diffusion[name].values > 0, diffusion[name].values, np.nan), *look,
+               "marked") for name, look in looks.items() if name in diffusion
+    ]  # fmt: skip
+    said = "What mesh and time steps leave, estimated from solutions on coarser meshes."
+    title = "Estimated errors of the density"
+    return [_over_time("errors", title, "error of μ", series, said)] if series else []
 
 
 def _last_decay(diffusion: xr.Dataset) -> tuple[Array, Array] | None:

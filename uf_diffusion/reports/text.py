@@ -110,8 +110,21 @@ def _diffusion(d: xr.Dataset) -> list[str]:
     return [
         f"diffusion {d.sizes['node']} nodes, {d.sizes['step'] - 1} steps to t = "
         f"{float(d.time[-1]):g}, {int(d.newton_iterations.sum())} Newton iterations; "
-        f"mass drift {drift:.1e}, risk {float(d.risk[0]):.3g} -> {float(d.risk[-1]):.3g}"
+        f"mass drift {drift:.1e}, risk {float(d.risk[0]):.3g} -> {float(d.risk[-1]):.3g}",
+        *_errors(d),
     ]
+
+
+def _errors(d: xr.Dataset) -> list[str]:
+    """The line on the density's estimated errors; none if they were not estimated."""
+    if "time_error" not in d:
+        return []
+    parts = [
+        f"{source} {float(d[name].max()):.1e} in L1, {float(d[name + '_max'].max()):.1e} at most"
+        if name in d else f"{source} not known, as the mesh has no coarser one"
+        for source, name in (("mesh", "mesh_error"), ("time steps", "time_error"))
+    ]  # fmt: skip
+    return [f"errors    of the density, estimated: {'; '.join(parts)}"]
 
 
 def _network(n: xr.Dataset) -> list[str]:

@@ -34,6 +34,11 @@ LONG_NAMES = {
     "teacher": "teacher density at the node",
     "density": "density mu at the node",
     "outer_weight": "outer weight u: teacher / density without constraint, or u_i of the neuron",
+    "mesh_error": "estimated L1 norm of the density's error that the mesh leaves",
+    "mesh_error_max": "estimated maximum of the density's error that the mesh leaves",
+    "mesh_error_node": "node of the largest error that the mesh leaves",
+    "time_error": "estimated L1 norm of the density's error that the time steps leave",
+    "time_error_max": "estimated maximum of the density's error that the time steps leave",
     "eigenvalue": "eigenvalues: of the weighted Laplacian -(1/nu) div(nu grad), the non-zero ones; "
     "or of the kernel against the uniform probability measure",
     "eigenfunction": "eigenfunctions, integral of e^2 nu equal to 1",

@@ -69,7 +69,7 @@ def solve(
         folder, watch, solver = _path(folder), watchers(watch), equation(setup)
         before = _cautions(cautious, setup, trained=False)
     with Checkpoints(folder, Job("solve", setup.config)) as checkpoints, clock.part("diffusion"):
-        group = solved(solver, setup, setup.times, folder, checkpoints, watch)
+        group = solved(solver, setup, setup.times, folder, checkpoints, watch, cautious)
     clock.include(solver.timings, "diffusion")
     return _noted(_gathered(setup, clock, diffusion=group), before)
 
@@ -130,7 +130,9 @@ def compare(
         before = _cautions(cautious, setup)
     with Checkpoints(folder, Job(job, setup.config)) as checkpoints:
         with clock.part("diffusion"):
-            diffusion = solved(solver, setup, setup.clock_times, folder, checkpoints, watch)
+            diffusion = solved(
+                solver, setup, setup.clock_times, folder, checkpoints, watch, cautious
+            )
         with clock.part("network"):
             particles = trained(network, checkpoints, watch)
     clock.include(solver.timings, "diffusion")
@@ -182,7 +184,7 @@ def follow(setup: Setup) -> Result:
     network = training(setup)
     diffusion, nothing = None, Checkpoints(None, Job("follow", setup.config))
     if setup.problem.teacher.has_values:
-        diffusion = solved(equation(setup), setup, setup.clock_times, None, nothing)
+        diffusion = solved(equation(setup), setup, setup.clock_times, None, nothing, estimate=False)
     particles = trained(network, nothing)
 
     def measured() -> xr.Dataset:

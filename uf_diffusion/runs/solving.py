@@ -77,6 +77,7 @@ def solved(
     folder: Path | None,
     checkpoints: Checkpoints,
     watch: Watch = (),
+    estimate: bool = True,
 ) -> xr.Dataset | None:
     """Solve the PDE to the last of the times, and return the group /diffusion on rank 0.
 
@@ -87,10 +88,12 @@ def solved(
         folder: where to write densities for ParaView; if None, they are not written.
         checkpoints: the checkpoints to write; if they hold a diffusion, it is continued.
         watch: functions to call with each state.
+        estimate: whether to estimate the errors of the density.
 
     Raises:
         SolverFailure, Unwritable, Interrupted: as `uf_diffusion.runs.jobs.solve`.
     """
+    from uf_diffusion.diffusion.error_estimates import estimated_errors
     from uf_diffusion.diffusion.history import DiffusionHistory
     from uf_diffusion.diffusion.stored_state import pack, restore
 
@@ -116,10 +119,16 @@ def solved(
             write_fields(
                 folder / "fields.bp", solver, list(zip(times, history.ratios, strict=True))
             )
-    return _group(solver, setup, history)
+    errors: dict[str, Array] = {}
+    if estimate:
+        with solver.timings.part("error estimates"):
+            errors = estimated_errors(solver, history)
+    return _group(solver, setup, history, errors)
 
 
-def _group(solver: Evolution, setup: Setup, history: DiffusionHistory) -> xr.Dataset | None:
+def _group(
+    solver: Evolution, setup: Setup, history: DiffusionHistory, errors: dict[str, Array]
+) -> xr.Dataset | None:
     from uf_diffusion.diffusion.history import DIFFUSION_SERIES
     from uf_diffusion.diffusion.spectrum import decay_rate
 
@@ -142,4 +151,5 @@ def _group(solver: Evolution, setup: Setup, history: DiffusionHistory) -> xr.Dat
         teacher=(("node",), teacher),
         density=(("snapshot", "node"), ratio * teacher),
         outer_weight=(("snapshot", "node"), u),
+        **{name: (("snapshot",), values) for name, values in errors.items()},
     ).assign_attrs(**({} if rate is None else {"decay_rate": rate}), slack=solver.slack)

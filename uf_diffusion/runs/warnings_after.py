@@ -19,6 +19,9 @@ from uf_diffusion.runs.warnings_before import blindness
 __all__ = ["findings"]
 
 TRUNCATION = 0.1  # tolerated error of the outer weights, which are of order 1
+ERROR = 0.01  # tolerated estimated error of the density in L1
+LOCAL = 0.2  # tolerated largest error as a fraction of the density there
+SLIGHT = 0.05  # a largest error below this fraction of the mean density is tolerated everywhere
 
 
 def findings(result: Any) -> list[str]:
@@ -52,6 +55,26 @@ def _diffusion(config: Config, d: xr.Dataset) -> Iterator[str]:
     if "cell" in d:
         surface = Triangulation(Sphere(2), d.node_position.values, d.cell.values)
         yield from inspect_mesh(surface).warnings
+    if "mesh_error" in d:
+        yield from _mesh_error(config, d)
+    if "time_error" in d and (error := float(d.time_error.max())) > ERROR:
+        yield (
+            f"The time steps leave an error of the density of about {error:.2g} in L1: "
+            f"use a smaller diffusion.{'step' if config.diffusion.step else 'rtol'}."
+        )
+
+
+def _mesh_error(config: Config, d: xr.Dataset) -> Iterator[str]:
+    worst, mean = int(np.argmax(d.mesh_error_max.values)), 1 / float(d.node_measure.sum())
+    there = float(d.density[worst, int(d.mesh_error_node[worst])])
+    error, most = float(d.mesh_error.max()), float(d.mesh_error_max[worst])
+    if error > ERROR or most > max(LOCAL * there, SLIGHT * mean):
+        finer = "a diffusion.mesh that is finer there" if "cell" in d else "more diffusion.cells"
+        yield (
+            f"The mesh leaves an error of the density of about {error:.2g} in L1, and of "
+            f"{most:.2g} at a place where it is {there:.2g} (t = "
+            f"{float(d.snapshot_time[worst]):.3g}): use {finer}."
+        )
 
 
 def _network(config: Config, n: xr.Dataset) -> Iterator[str]:
