@@ -3,8 +3,8 @@
 ``python scripts/benchmarks/errors.py [WORD]`` takes the problems whose names contain WORD. Each
 entry is estimate / true error at the snapshot where it is furthest from 1. The true error is that
 of the function, at 40 000 points, against a solution on a finer mesh with small steps. Errors of
-the mesh below a twentieth of those of the time steps are not counted (nan), and vice versa. The exit
-status is 1 if a ratio is outside 1/5 ... 5.
+the mesh below a twentieth of those of the time steps are not counted (nan), and vice versa. The
+exit status is 1 if a ratio is outside 1/5 ... 5.
 """
 
 from mpi4py import MPI
