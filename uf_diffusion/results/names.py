@@ -50,6 +50,8 @@ LONG_NAMES = {
     "source": "the approximation that an entry of the error budget belongs to",
     "contribution": "energy distance that an approximation adds; tori of two and more dimensions "
     "are products of circles there",
+    "floor": "what a contribution cannot resolve: of neurons their distance to the density they "
+    "stand for at the start, of densities a bound of the modes that are left out",
     "contribution_w2": "2-Wasserstein distance that an approximation adds (one dimension only)",
     "total": "energy distance of the network to the diffusion, measured as the contributions",
     "total_w2": "2-Wasserstein distance of the network to the diffusion (one dimension only)",
