@@ -71,9 +71,13 @@ def test_a_study_from_end_to_end(name, tmp_path, capsys):
         counts = np.isfinite(measured).all(axis=1).sum(axis=1)
         assert counts.tolist() == [min(s.seeds, TINY[name][1] or 1) for s in study.series]
         assert (measured[np.isfinite(measured)] > 0).all()
-    fits = re.findall(r"(?:order|rate) -?\d+\.\d{4}( \+- )?", table)
-    error = " +- " if data.sizes["value"] > 2 else ""  # a line through two points has none
-    assert fits == [error] * data.order.size
+    fits = re.findall(r"(?:order|rate) -?\d+\.\d{4}( \+- |, drifting|, local)?", table)
+    seeds = [s.seeds > 1 for _ in study.quantities for s in study.series]
+    assert [said == " +- " for said in fits] == seeds  # an interval only where seeds scatter
+    assert np.isfinite(data.order_low.values).ravel().tolist() == seeds
+    if data.sizes["value"] > 2:
+        assert all(fits)
+    assert ("floor" in table) == any(q.floor is not None for q in study.quantities)
     expected = data.expected_order.values
     assert np.array_equal(expected, [s.expected for s in study.series], equal_nan=True)
     error = np.abs(data.order.values - expected)[:, np.isfinite(expected)]

@@ -50,8 +50,8 @@ LONG_NAMES = {
     "source": "the approximation that an entry of the error budget belongs to",
     "contribution": "energy distance that an approximation adds; tori of two and more dimensions "
     "are products of circles there",
-    "floor": "what a contribution cannot resolve: of neurons their distance to the density they "
-    "stand for at the start, of densities a bound of the modes that are left out",
+    "floor": "what a distance cannot resolve: of neurons their distance to the density they stand "
+    "for at the start, of densities a bound of the modes that are left out",
     "contribution_w2": "2-Wasserstein distance that an approximation adds (one dimension only)",
     "total": "energy distance of the network to the diffusion, measured as the contributions",
     "total_w2": "2-Wasserstein distance of the network to the diffusion (one dimension only)",
@@ -65,8 +65,10 @@ LONG_NAMES = {
     "value": "values of the swept parameter",
     "abscissa": "horizontal axis: see attribute label",
     "order": "fitted order: of a power of the abscissa, or of an exponential (attribute law)",
-    "order_low": "lower end of the order's 95 % confidence interval",
-    "order_high": "upper end of the order's 95 % confidence interval",
+    "order_low": "lower end of the order's 95 % confidence interval; none with a single seed",
+    "order_high": "upper end of the order's 95 % confidence interval; none with a single seed",
+    "local_order": "order between this value and the one before, of the median over the seeds",
+    "order_limit": "order that the local orders tend to; not a number where that cannot be said",
     "factor": "what the fitted power or exponential is multiplied by",
     "expected_order": "order that the theory predicts, not a number where it predicts none",
     "energy_distance": "energy distance to the reference",

@@ -116,7 +116,7 @@ _ALL = (
         label=r"regularisation $\lambda$ (dimensionless)",
         values=(1e-1, 1e-2, 1e-3, 1e-4, 1e-5),
         quantities=(
-            Quantity("energy_distance", energy_to_density()),
+            Quantity("energy_distance", energy_to_density(), energy_to_density(0.0)),
             Quantity("outer_weight_rms", weight_error),
         ),
         series=(Series("flow"),),
@@ -143,8 +143,8 @@ _ALL = (
         label=r"regularisation $\lambda$ (dimensionless)",
         values=(1e-2, 1e-3, 1e-4, 1e-5, 1e-6),
         quantities=(
-            Quantity("energy_distance_at_one", energy_to_density(1.0)),
-            Quantity("energy_distance", energy_to_density()),
+            Quantity("energy_distance_at_one", energy_to_density(1.0), energy_to_density(0.0)),
+            Quantity("energy_distance", energy_to_density(), energy_to_density(0.0)),
         ),
         series=tuple(
             Series(f"{limit}, {name}", merged({"problem": {"limit": limit}}, own), preset=preset)

@@ -24,7 +24,7 @@ from uf_diffusion.runs.reading import change_of, changes_of, load_config
 from uf_diffusion.runs.result import Result
 from uf_diffusion.studies.cache import Failure, Run
 from uf_diffusion.studies.measurements import Measurement
-from uf_diffusion.studies.orders import Law, fit
+from uf_diffusion.studies.orders import Law, extrapolated, fit, local_orders, spread
 
 __all__ = ["Plan", "Quantity", "Series", "Study", "numbers"]
 
@@ -38,10 +38,13 @@ class Quantity:
     Attributes:
         name: the variable in study.nc, described in `uf_diffusion.results.names.LONG_NAMES`.
         measure: computes it from a run's result, the reference's result and the swept value.
+        floor: what the quantity cannot resolve in a run, measured likewise; for a network and a
+            density their distance at t = 0, where both are the initial density.
     """
 
     name: str
     measure: Measurement
+    floor: Measurement | None = None
 
 
 @dataclass(frozen=True)
@@ -231,6 +234,7 @@ class Plan:
         by_key = dict(zip((run.key for run in self.runs), results, strict=True))
         shape = (len(self.series), len(self.values), seeds)
         values = {q.name: np.full(shape, math.nan) for q in study.quantities}
+        floors = {q.name: np.full(shape, math.nan) for q in study.quantities}
         abscissa = np.full(shape[:2], math.nan)
         for case in self.cases:
             i, k, _ = case.place
@@ -241,13 +245,18 @@ class Plan:
             if not isinstance(result, Failure) and not isinstance(reference, Failure):
                 for q in study.quantities:
                     values[q.name][case.place] = q.measure(result, reference, value)
-        return self._dataset(abscissa, values)
+                    if q.floor is not None:
+                        floors[q.name][case.place] = q.floor(result, reference, value)
+        highest = [[spread(y)[2] for y in floor] for floor in floors.values()]
+        return self._dataset(abscissa, values, highest)
 
-    def _dataset(self, abscissa: np.ndarray[Any, Any], values: dict[str, Any]) -> xr.Dataset:
+    def _dataset(
+        self, abscissa: np.ndarray[Any, Any], values: dict[str, Any], floors: list[Any]
+    ) -> xr.Dataset:
         study, names = self.study, list(values)
-        fits = [
-            [fit(x, y, study.law) for x, y in zip(abscissa, values[n], strict=True)] for n in names
-        ]
+        pairs = [list(zip(abscissa, values[n], strict=True)) for n in names]
+        fits = [[fit(x, y, study.law) for x, y in row] for row in pairs]
+        local = [[local_orders(x, spread(y)[0], study.law) for x, y in row] for row in pairs]
 
         def fitted(name: str) -> tuple[tuple[str, ...], Any]:
             return ("quantity", "series"), [[getattr(f, name) for f in row] for row in fits]
@@ -262,6 +271,9 @@ class Plan:
             order_low=fitted("low"),
             order_high=fitted("high"),
             factor=fitted("factor"),
+            local_order=(("quantity", "series", "value"), local),
+            order_limit=(("quantity", "series"), [[extrapolated(o) for o in row] for row in local]),
+            floor=(("quantity", "series", "value"), floors),
             expected_order=(("series",), [c.expected for c in self.series]),
         ).assign_attrs(
             study=study.name, what=study.what, parameter=study.parameter,
