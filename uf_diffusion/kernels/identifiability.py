@@ -137,7 +137,7 @@ def unseen_sentence(attributes: Mapping[Any, Any]) -> str:
     null_space, teacher, initial = (
         attributes[name] for name in ("null_space", "unseen_teacher", "unseen_initial")
     )
-    if max(teacher, initial) <= NEGLIGIBLE:
+    if teacher <= NEGLIGIBLE and initial <= NEGLIGIBLE:
         return ""
     follows = (
         "the limit lambda -> 0 is the constrained equation, problem.limit = 'constrained'"

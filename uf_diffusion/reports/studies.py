@@ -45,7 +45,9 @@ def _rows(study: xr.Dataset, quantity: str, series: str) -> list[str]:
     one = study.sel(series=series)
     y, law = one[quantity].values, one.sel(quantity=quantity)
     middle, low, high = spread(y)
-    columns = {"median": middle, "lowest": low, "highest": high} if _random(y) else {"value": middle}
+    columns = {"value": middle}
+    if _random(y):
+        columns = {"median": middle, "lowest": low, "highest": high}
     if np.isfinite(law.floor.values).any():
         columns["floor"] = law.floor.values
     name = study.attrs["parameter"] or "value"
