@@ -72,9 +72,10 @@ def _fitted(study: xr.Dataset, quantity: str, series: str) -> str:
     if math.isfinite(half):
         said += f" +- {half:.2g}"
     elif len(local) > 1:
-        drifts = "drifting" if np.ptp(local) > DRIFT else "local"
-        said += f", {drifts} from {local[0]:.3f} to {local[-1]:.3f}"
-        said += f", tends to {limit:.3f}" if math.isfinite(limit) else ""
+        drifts = np.ptp(local) > DRIFT
+        said += f", {'drifting' if drifts else 'local'} from {local[0]:.3f} to {local[-1]:.3f}"
+        unsettled = ", not settled" if drifts else ""
+        said += f", tends to {limit:.3f}" if math.isfinite(limit) else unsettled
     return said + (f" (theory: {theory:g})" if math.isfinite(theory) else "")
 
 

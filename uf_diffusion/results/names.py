@@ -35,10 +35,10 @@ LONG_NAMES = {
     "density": "density mu at the node",
     "outer_weight": "outer weight u: teacher / density without constraint, or u_i of the neuron",
     "eigenvalue": "eigenvalues: of the weighted Laplacian -(1/nu) div(nu grad), the non-zero ones; "
-    "or of the kernel against the uniform probability measure",
+    "or of the kernel of infinitely many inputs against the uniform probability measure",
     "eigenfunction": "eigenfunctions, integral of e^2 nu equal to 1",
     "degree": "degree of the harmonics, or length |k| of the waves",
-    "wave": "degree, or wave k up to signs and order",
+    "wave": "degree, or wave k, up to signs and order, that has the largest part in the function",
     "multiplicity": "number of eigenfunctions",
     "teacher_share": "share in the teacher's squared L2 norm without the constant",
     "initial_share": "share in the initial density's squared L2 norm without the constant",

@@ -243,7 +243,9 @@ _ALL = (
         label=r"sharpness $\gamma$ of the teacher (dimensionless)",
         values=(1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0),
         quantities=(
-            Quantity("energy_distance_diffusion", compared("energy_distance_diffusion")),
+            Quantity(
+                "energy_distance_diffusion", energy_to_density(), energy_to_density(0.0)
+            ),
             Quantity("energy_distance_teacher", compared("energy_distance_teacher")),
             Quantity("decay_rate", decay_rate),
         ),
