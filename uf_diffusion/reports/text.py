@@ -144,8 +144,8 @@ def _comparison(c: xr.Dataset) -> list[str]:
 
 
 def _kernel(k: xr.Dataset) -> list[str]:
-    lines = [f"kernel    of infinitely many inputs: {k.sizes['row']} eigenvalues, and their shares in "
-             "the densities' variance",
+    lines = [f"kernel    of infinitely many inputs: {k.sizes['row']} eigenvalues, and their shares "
+             "in the densities' variance",
              "      wave  multiplicity      eigenvalue     teacher     initial"]  # fmt: skip
     for row in range(min(KERNEL_ROWS, k.sizes["row"])):
         wave = ",".join(map(str, k.wave.values[row]))

@@ -22,7 +22,8 @@ from uf_diffusion.results.names import dataset
 from uf_diffusion.runs.config import Changes, Config, merged
 from uf_diffusion.runs.reading import change_of, changes_of, load_config
 from uf_diffusion.runs.result import Result
-from uf_diffusion.studies.cache import Failure, Run
+from uf_diffusion.runs.setup import Setup
+from uf_diffusion.studies.cache import BEGINNINGS, Failure, Run
 from uf_diffusion.studies.measurements import Measurement
 from uf_diffusion.studies.orders import Law, extrapolated, fit, local_orders, spread
 
@@ -146,6 +147,8 @@ class Study:
                 reference = None
                 if self.reference_job:
                     config = _changed(origin, *own, self.reference(chosen))
+                    if "random" in (config.network.placement, config.network.teacher_placement):
+                        config = config.changed(**seed)  # the neurons of the run
                     reference = Run(self.reference_job, config)
                 for k, value in enumerate(chosen):
                     swept = change_of(self.parameter, value) if self.parameter else {}
@@ -206,8 +209,19 @@ class Plan:
         references = [c.reference for c in self.cases if c.reference is not None]
         return [*references, *(c.run for c in self.cases)]
 
+    def require_possible(self) -> None:
+        """Refuse a plan of which no run can begin. Call it on all ranks.
+
+        Raises:
+            InputError: with the reason why the first run, or its reference, cannot begin.
+        """
+        reasons = (_reason(case) for case in self.cases if case.place[2] == 0)
+        first = next(reasons)
+        if first and all(reasons):
+            raise InputError(f"Study '{self.study.name}' is not possible for this problem: {first}")
+
     def failures(self, results: Results) -> list[str]:
-        """A sentence for each run that failed.
+        """A sentence for each reason why runs failed, with the first of these runs.
 
         Args:
             results: the results of `runs`, in that order.
@@ -221,8 +235,13 @@ class Plan:
             names.setdefault(case.run.key, f"{curve.name}{swept}{drawn}")
             if case.reference is not None:
                 names.setdefault(case.reference.key, f"reference of {curve.name}{drawn}")
-        failed = {r.run.key: r.reason for r in results if isinstance(r, Failure)}
-        return [f"{names[key]}: {reason}" for key, reason in failed.items()]
+        failed: dict[str, list[str]] = {}
+        for key, reason in {r.run.key: r.reason for r in results if isinstance(r, Failure)}.items():
+            failed.setdefault(reason, []).append(names[key])
+        return [
+            f"{first}{f' and {len(others)} more' if others else ''}: {reason}"
+            for reason, (first, *others) in failed.items()
+        ]
 
     def measured(self, results: Results) -> xr.Dataset:
         """The dataset of study.nc: the quantities, NaN where a run failed, and the fits.
@@ -279,6 +298,17 @@ class Plan:
             study=study.name, what=study.what, parameter=study.parameter,
             label=study.label, law=study.law,
         )  # fmt: skip
+
+
+def _reason(case: Case) -> str:
+    """Why a run or its reference cannot begin; empty if both can."""
+    try:
+        for run in (case.reference, case.run):
+            if run is not None:
+                BEGINNINGS[run.job](Setup(run.config))
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def _changed(origin: str, *changes: Changes) -> Config:
