@@ -173,6 +173,12 @@ def identifiability(feature: Feature, teacher: Density, initial: Density) -> Ide
         return _mixed(manifold, convolution, teacher, initial)
     if eigenvalue is None:
         raise InputError(f"The kernel's eigenvalues of {type(feature).__name__} are not known.")
+    wanted = (cutoff + 1,) if curved else (cutoff + 1,) * manifold.dim
+    if np.shape(eigenvalue) != wanted:
+        raise InputError(
+            f"{type(feature).__name__}.eigenvalues({cutoff}) must have shape {wanted}, "
+            f"not {np.shape(eigenvalue)}."
+        )
     if curved:
         degree = np.arange(SPHERE + 1)
         shares = [_sphere_shares(manifold, density) for density in (teacher, initial)]
