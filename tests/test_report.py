@@ -17,8 +17,9 @@ from configured import spectrum
 from uf_diffusion.core.errors import Unwritable
 from uf_diffusion.reports.html import report, write_report
 from uf_diffusion.results.netcdf import read_result, write_result
-from uf_diffusion.runs.checks import checks
+from uf_diffusion.runs.checks import OPTIONAL, Check, checks
 from uf_diffusion.runs.reading import load_config
+from uf_diffusion.studies import error_budget
 
 SMALL = ["network.width=32", "network.samples=64", "network.teacher_width=64",
          "network.step=0.03125", "problem.t_end=0.25", "diffusion.snapshots=3"]  # fmt: skip
@@ -34,6 +35,21 @@ def circle():
     config = _config("matern-circle", "diffusion.cells=256", "network.step=0.0078125",
                      "problem.t_end=1.0", "diffusion.snapshots=5")  # fmt: skip
     return configured.compare(config)
+
+
+@pytest.fixture(scope="module")
+def spectra():
+    return configured.spectrum(_config("matern-circle", "diffusion.cells=64"))
+
+
+@pytest.fixture(scope="module")
+def budget(tmp_path_factory):
+    config = _config("matern-circle", "diffusion.cells=64", "network.step=0.0078125",
+                     "network.width=32", "problem.t_end=0.125", "diffusion.snapshots=2")  # fmt: skip
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(error_budget, "MEAN_FIELD", (100, 100))
+        patched.setattr(error_budget, "TEACHER", 100)
+        return configured.compare_with_budget(config, tmp_path_factory.mktemp("budget"))
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +115,47 @@ def test_a_broken_promise_fails_its_check_and_no_other(circle, name, group, chan
     assert [name in c.name for c in failed] == [True]
     if measured is not None:
         assert failed[0].measured == pytest.approx(measured, rel=1e-6)
+
+
+def _numbers(result):
+    """Each variable with decimals and each decimal attribute of a result's groups."""
+    for group in result.children:
+        if group != "timings":
+            data = result[group].to_dataset()
+            yield from ((group, n) for n, v in data.items() if v.dtype.kind == "f")
+            yield from ((group, n) for n, v in data.attrs.items() if isinstance(v, float))
+
+
+def test_not_a_number_fails_a_check(circle, sphere, spectra, budget):
+    """One NaN in any variable, at the first place or the last, or in any attribute that is checked;
+    only W2 is allowed to be missing.
+    """
+    tried = set()
+    for result in (circle, sphere, spectra, budget):
+        for group, name in set(_numbers(result)) - tried:
+            tried.add((group, name))
+            for k in (0, -1):
+                value = result[group].attrs.get(name, np.nan)
+                if name in result[group]:
+                    value = result[group][name].values.copy()
+                    value.flat[k] = np.nan
+                broken = _with(result, group, **{name: np.nan if np.ndim(value) == 0 else value})
+                failed = [c for c in checks(broken) if c.holds is False]
+                free = name in OPTIONAL or name in {"decay_rate", "unseen_teacher",
+                                                    "unseen_initial"}  # fmt: skip
+                assert bool(failed) != free, (group, name)
+                assert free or any("nan" in c.sentence or name in c.sentence for c in failed)
+    assert {group for group, _ in tried} == {"diffusion", "network", "comparison", "kernel",
+                                             "spectrum", "budget"}  # fmt: skip
+
+
+def test_every_single_check_fails_for_not_a_number():
+    """Also where the theory gives no bound."""
+    for kept in (True, False, None):
+        for value in (np.nan, np.inf, -np.inf):
+            check = Check("what", value, "greater than 0", kept, "stop")
+            assert check.holds is False
+            assert check.sentence == f"What: {value}, not a finite number; stop."
 
 
 def test_what_is_no_principle_is_not_claimed(circle):

@@ -16,7 +16,7 @@ from uf_diffusion.distances.density_estimates import smoothed
 from uf_diffusion.distances.energy_distances import (
     energy_distance,
     energy_distance_series,
-    energy_distances_of_densities,
+    mean_distance,
 )
 from uf_diffusion.distances.measures import Measure
 from uf_diffusion.distances.named import DISTANCES, distance
@@ -203,17 +203,19 @@ def test_single_precision_is_taken(rng):
 
 
 @pytest.mark.parametrize("manifold", MANIFOLDS, ids=str)
-def test_densities_equal_single_distances(manifold, rng):
-    """On different points, and on the same ones, where only the differences of weights count."""
-    X, Y = manifold.sample(30, rng), manifold.sample(50, rng)
-    A, B, C = (rng.dirichlet(np.ones(n), 3) for n in (30, 50, 30))
-    for points, weights in ((Y, B), (X, C)):
-        series = energy_distances_of_densities(X, A, points, weights, manifold)
-        shuffled = rng.permutation(len(points))
-        single = [energy_distance(X, points[shuffled], a, b[shuffled], manifold)
-                  for a, b in zip(A, weights, strict=True)]  # fmt: skip
-        assert series == pytest.approx(single, rel=1e-9, abs=1e-9)
-    assert (energy_distances_of_densities(X, A, X, A, manifold) == 0).all()
+def test_other_weights_of_the_same_points(manifold, rng):
+    """The points are one set then; in another order they are two."""
+    X, mixed = manifold.sample(30, rng), rng.permutation(30)
+    a, b = rng.dirichlet(np.ones(30), 2)
+    one_set = energy_distance(X, X, a, b, manifold)
+    assert one_set == pytest.approx(energy_distance(X, X[mixed], a, b[mixed], manifold), rel=1e-9)
+    assert energy_distance(X, X, a, a, manifold) == 0
+
+
+@pytest.mark.parametrize("manifold", MANIFOLDS, ids=str)
+def test_mean_distance_is_the_sum_over_all_pairs(manifold, rng):
+    X, a = manifold.sample(30, rng), rng.standard_normal(30)
+    assert mean_distance(X, a, manifold) == pytest.approx(a @ manifold.chord(X, X) @ a, rel=1e-10)
 
 
 # --- W_1 and W_2 on every manifold ----------------------------------------------------------------

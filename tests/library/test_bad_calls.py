@@ -17,7 +17,6 @@ from uf_diffusion.distances.circle_wasserstein import wasserstein_circle
 from uf_diffusion.distances.energy_distances import (
     energy_distance,
     energy_distance_series,
-    energy_distances_of_densities,
 )
 from uf_diffusion.distances.measures import Measure
 from uf_diffusion.distances.named import distance, w2
@@ -139,10 +138,6 @@ CALLS = {
     "energy weights infinite": (lambda: energy_distance(X, X, [np.inf, 0.0]), "finite"),
     "energy weights beyond all bounds": (lambda: energy_distance(X, X, [1e308, 1e308]), "Weights must be finite and below 1e+50"),
     "energy weights as words": (lambda: energy_distance(X, X, ["a", "b"]), "must be real numbers"),
-    "densities' shape": (lambda: energy_distances_of_densities(X, HALVES, X, HALVES), "(k, 2)"),
-    "densities' number": (lambda: energy_distances_of_densities(X, [HALVES], X, [HALVES, HALVES]), "(k, 2)"),
-    "densities' masses": (lambda: energy_distances_of_densities(X, [HALVES], X, [[0.5, 0.6]]), "sum to 1"),
-    "densities' lengths": (lambda: energy_distances_of_densities(X, [[1.0]], X, [HALVES]), "shape (2,)"),
     "series' shape": (lambda: energy_distance_series(X, X, [HALVES]), "(k, n, ambient)"),
     "series' weights": (lambda: energy_distance_series(X[None], X, HALVES), "(k, m)"),
     "series' lengths": (lambda: energy_distance_series(X[None], X, [HALVES, HALVES]), "(k, m)"),

@@ -81,14 +81,20 @@ def with_last(value):
         ("diffusion", "risk", with_last(5.0), "Risk of the diffusion: largest rise"),
         ("diffusion", "max_ratio", with_last(50.0), "Maximum principle"),
         ("diffusion", "min_ratio", with_last(1e-9), "Maximum principle"),
-        ("diffusion", "density", with_last(np.nan), "not finite, in density"),
-        ("network", "outer_weight", with_last(np.inf), "not finite, in outer_weight"),
+        ("diffusion", "density", with_last(np.nan), "not finite: 1, not none; do not use density"),
+        (
+            "network",
+            "outer_weight",
+            with_last(np.inf),
+            "not finite: 1, not none; do not use outer_weight",
+        ),
         ("comparison", "w2_diffusion", with_last(np.nan), "W2 to the diffusion was not"),
     ],
 )
 def test_what_is_wrong_with_a_result_is_found(compared, group, variable, change, words):
-    (sentence,) = findings(spoilt(compared, group, variable, change))
-    assert words in sentence
+    first, *others = findings(spoilt(compared, group, variable, change))
+    assert words in first
+    assert all("nan" in sentence for sentence in others)  # what follows from a NaN
 
 
 def test_an_inexact_projection_and_lost_snapshots_are_found(compared):

@@ -10,6 +10,7 @@ from configured import compare_with_budget
 from uf_diffusion.cli import main
 from uf_diffusion.core.errors import InputError, RunFailure
 from uf_diffusion.distances.energy_distances import energy_distance
+from uf_diffusion.grids.built_in import grid_on
 from uf_diffusion.problem.manifolds import Circle, FlatTorus
 from uf_diffusion.reports.html import report
 from uf_diffusion.results.netcdf import read_result
@@ -85,14 +86,47 @@ def test_torus_has_a_metric(tmp_path):
     assert (b.contribution.sum("source") >= b.total).all()
     assert "Energy distance on a product of circles" in report(result)
     network, d = (result[name].to_dataset() for name in ("network", "diffusion"))
-    radius, last = 2 / np.pi, d.density.values[-1] * d.node_measure.values
+    fine = FlatTorus(2, 4.0).even(100**2)
+    last = grid_on(FlatTorus(2, 4.0), 288).interpolate(d.density.values[-1], fine)
+    radius = 2 / np.pi
     circles = [radius * np.hstack([np.cos(x / radius), np.sin(x / radius)])
-               for x in (network.feature.values[-1], d.node_position.values)]  # fmt: skip
-    by_hand = energy_distance(*circles, network.neuron_mass.values, last)
-    assert b.total.values[-1] == pytest.approx(by_hand, rel=1e-9)
-    x = np.array([[-1.9, 0.3], [1.9, 0.4]])
-    near = budget._circles(FlatTorus(2, 4.0), x)
-    assert np.linalg.norm(near[0] - near[1]) == pytest.approx(np.hypot(0.2, 0.1), rel=1e-2)
+               for x in (network.feature.values[-1], fine)]  # fmt: skip
+    by_hand = energy_distance(*circles, network.neuron_mass.values, last / last.sum())
+    assert b.total.values[-1] == pytest.approx(by_hand, rel=1e-3)
+    near = radius * np.array([[np.cos(x / radius), np.sin(x / radius)] for x in (-1.9, 1.9)])
+    assert np.linalg.norm(near[0] - near[1]) == pytest.approx(0.2, rel=1e-2)
+
+
+def of_linear(values):
+    """Fourier coefficients, k = 1 to 100, of a density linear between n even angles from -pi on."""
+    n, k = len(values), np.arange(1, 101)
+    return np.fft.fft(values)[k] / values.sum() * np.sinc(k / n) ** 2 * (-1.0) ** k
+
+
+def test_mesh_and_time_step_are_the_errors_of_the_functions(tmp_path):
+    """Both entries by Fourier series: of the atoms at the nodes they would be a hundred times as
+    large. Neurons have the floor at which they are placed.
+    """
+    settings = ["diffusion.cells=1024", "problem.teacher={kind='bumps', gamma=10.0}"]
+    wanted = config("matern-circle", *settings)
+    result = compare_with_budget(wanted, tmp_path)
+    b, k = result["budget"].to_dataset(), np.arange(1, 101)
+    exact, step = (
+        configured.solve(rung.run.config)["diffusion"].density.values[-1]
+        for rung in ladder(wanted)[-2:]
+    )
+    own, kappa = result["diffusion"].density.values[-1], 4 / np.pi / (4 * k**2 - 1)
+    for name, f, g in (("diffusion's time step", exact, step), ("diffusion's mesh", step, own)):
+        gap = of_linear(f) - of_linear(g)
+        expected = np.sqrt(2 * kappa @ np.abs(gap) ** 2)
+        entry = b.sel(source=name).isel(snapshot=-1)
+        assert float(entry.contribution) == pytest.approx(expected, rel=1e-3)
+        assert float(entry.contribution) < 1e-4
+        assert float(entry.floor) < 0.01 * expected
+    at_start = b.contribution.sel(source="regularisation").values[0]
+    assert 0 < at_start < 2 / 900
+    assert (b.floor.sel(source=["width", "regularisation"]).values == at_start).all()
+    assert (b.floor.sel(source=["training step", "teacher's neurons"]).values == 0).all()
 
 
 def test_more_inputs_and_neurons_make_their_entries_smaller(tmp_path):
@@ -125,7 +159,8 @@ def test_command_prints_and_draws_it(tmp_path, capsys):
     printed = capsys.readouterr().out
     stored = read_result(tmp_path / "run" / "result.nc")["budget"]
     for name, value in zip(stored.source.values, stored.contribution.values[:, -1], strict=True):
-        assert f"{value:.5f}" in next(row for row in printed.splitlines() if name in row)
+        assert f"{value:.4g}" in next(row for row in printed.splitlines() if name in row)
+    assert f"{float(stored.floor[-3, -1]):.1e}" in printed
     assert (tmp_path / "run" / "figure.png").stat().st_size > 10_000
 
 

@@ -19,8 +19,7 @@ from uf_diffusion.core.errors import InputError
 from uf_diffusion.distances.pair_loops import distance_sums, distance_sums_3, over_rows
 from uf_diffusion.problem.manifolds import Manifold
 
-__all__ = ["energy_distance", "energy_distance_series", "energy_distances_of_densities",
-           "negative_type"]  # fmt: skip
+__all__ = ["energy_distance", "energy_distance_series", "mean_distance", "negative_type"]
 
 
 def negative_type(manifold: Manifold) -> bool:
@@ -62,37 +61,10 @@ def energy_distance(
     if X.shape[1] != Y.shape[1]:
         raise InputError(f"X and Y have {X.shape[1]} and {Y.shape[1]} coordinates a point.")
     a, b = arguments.weights(a, len(X)), arguments.weights(b, len(Y))
-    return float(_of_pair(X, a[None], Y, b[None], manifold)[0])
-
-
-def energy_distances_of_densities(
-    X: Array, A: Array, Y: Array, B: Array, manifold: Manifold | None = None
-) -> Array:
-    """`energy_distance` of k pairs of measures on the same points, ``(k,)``.
-
-    The distances of all pairs of points are computed once for all k. Equal arrays X and Y, such as
-    the nodes of one mesh, are treated as one set of points.
-
-    Args:
-        X, Y: points ``(n, ambient)``, ``(m, ambient)``.
-        A, B: weights ``(k, n)``, ``(k, m)``, each row summing to 1.
-        manifold: as in `energy_distance`.
-
-    Raises:
-        InputError: as `energy_distance`.
-    """
-    X = arguments.points(X, 0 if manifold is None else manifold.ambient)
-    Y = arguments.points(Y, X.shape[1])
-    A, B = arguments.reals("A", A), arguments.reals("B", B)
-    if A.ndim != 2 or B.ndim != 2 or len(A) != len(B):
-        raise InputError(
-            f"A and B must have shapes (k, {len(X)}) and (k, {len(Y)}), "
-            f"not {A.shape} and {B.shape}."
-        )
-    for a, b in zip(A, B, strict=True):
-        arguments.weights(a, len(X))
-        arguments.weights(b, len(Y))
-    return _of_pair(X, A, Y, B, manifold)
+    # equal arrays are one set of points, so that equal measures are at distance 0
+    same = X.shape == Y.shape and np.array_equal(X, Y)
+    Z, s = (X, a - b) if same else (np.concatenate([X, Y]), np.concatenate([a, -b]))
+    return _root(-mean_distance(Z, s, manifold))
 
 
 def energy_distance_series(
@@ -135,14 +107,17 @@ def energy_distance_series(
     )
 
 
-def _of_pair(X: Array, A: Array, Y: Array, B: Array, manifold: Manifold | None) -> Array:
-    """The distances ``(k,)`` of k pairs of measures, from the signed measures mu - nu."""
-    same = X.shape == Y.shape and np.array_equal(X, Y)
-    Z = X if same else np.concatenate([X, Y])
-    S = A - B if same else np.hstack([A, -B])
+def mean_distance(X: Array, a: Array, manifold: Manifold | None = None) -> float:
+    """The sum of a_i a_j |x_i - x_j|, which is E|X - X'| if the weights sum to 1.
+
+    Args:
+        X: points ``(n, ambient)``.
+        a: their weights ``(n,)``, of any sign; on a line without a manifold they sum to 0.
+        manifold: as in `energy_distance`.
+    """
     if _is_line(manifold, X):
-        return np.array([_root(_squared_on_line(Z, s, manifold)) for s in S])
-    return np.array([_root(-squared) for squared in _own_pairs(Z, S, manifold)])
+        return -_squared_on_line(X, a, manifold)
+    return float(_own_pairs(X, a[None], manifold)[0])
 
 
 def _root(squared: float) -> float:
@@ -157,7 +132,7 @@ def _is_line(manifold: Manifold | None, X: Array) -> bool:
 
 
 def _squared_on_line(Z: Array, s: Array, manifold: Manifold | None) -> float:
-    """The squared distance of a signed measure of mass 0 on a line, a torus or the circle."""
+    """Minus the double integral of |x - y| against a signed measure; see `mean_distance`."""
     if manifold is None:
         return _by_steps(Z[:, 0], s, 0.0, float(Z.min()), float(Z.max()))
     axis = manifold.axes[0]
@@ -180,22 +155,23 @@ def _by_steps(x: Array, jump: Array, first: float, low: float, high: float) -> f
 
 
 def _wrapped(x: Array, s: Array, length: float) -> float:
-    """The squared distance on the flat circle, for wrapped differences.
+    """Minus the double integral of wrapped differences on the flat circle.
 
-    It is the integral of s(H)^2 over all half circles H = [t, t + length / 2), since the t whose
-    half circle separates two points at distance d have measure 2 d. For t + length / 2 the value
-    s(H) changes its sign only, so t in the first half is enough. As t increases there, s(H) loses
-    the points of the first half and gains those of the second.
+    The t for which the half circle H = [t, t + length / 2) separates two points at distance d have
+    measure 2 d. So the double integral is that of s(H) (s - s(H)) over all t, where s is the whole
+    mass: s^2 / 4 less the square of s(H) - s / 2. For t + length / 2 the latter changes its sign
+    only, so t in the first half is enough. As t increases there, s(H) loses the points of the first
+    half and gains those of the second.
     """
-    half = length / 2
+    half, mass = length / 2, float(s.sum())
     gained = x >= half
-    return _by_steps(
-        np.where(gained, x - half, x), np.where(gained, s, -s), float(s[~gained].sum()), 0.0, half
-    )
+    moved, jumps = np.where(gained, x - half, x), np.where(gained, s, -s)
+    squares = _by_steps(moved, jumps, float(s[~gained].sum()) - mass / 2, 0.0, half)
+    return squares - length * mass**2 / 4
 
 
 def _chords(angle: Array, s: Array) -> float:
-    """The squared distance on the unit circle, for chords, by cumulative sums.
+    """Minus the double integral of the chord on the unit circle, by cumulative sums.
 
     |x - y| = 2 sin((a - b) / 2) for angles 2 pi > a >= b >= 0.
     """

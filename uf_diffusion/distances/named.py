@@ -20,15 +20,14 @@ from uf_diffusion.distances.density_estimates import smoothed
 from uf_diffusion.distances.energy_distances import (
     energy_distance,
     energy_distance_series,
-    energy_distances_of_densities,
 )
 from uf_diffusion.distances.measures import Measure, require_one_manifold
 from uf_diffusion.distances.optimal_transport import wasserstein
 from uf_diffusion.distances.teacher_mesh import TeacherMesh
 
 __all__ = ["DISTANCES", "Estimate", "chi2", "distance", "energy", "energy_distance",
-           "energy_distance_series", "energy_distances_of_densities", "h_minus_1", "kl", "l1",
-           "w1", "w2", "wasserstein_circle"]  # fmt: skip
+           "energy_distance_series", "h_minus_1", "kl", "l1", "w1", "w2",
+           "wasserstein_circle"]  # fmt: skip
 
 
 class Estimate(NamedTuple):

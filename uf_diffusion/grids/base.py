@@ -85,6 +85,12 @@ class Grid(Protocol):
         """
         ...
 
+    def stretch(self, corners: Index, shares: Array) -> Array:
+        """The volume of the manifold by that of barycentric coordinates at the points of `between`,
+        ``(m,)``, up to a factor that is the same for all cells.
+        """
+        ...
+
     def coarser(self) -> Nesting | None:
         """The next coarser grid of the hierarchy; None if there is none."""
         ...
@@ -99,6 +105,9 @@ class Interpolating(ABC):
     @abstractmethod
     def locate(self, points: Array) -> tuple[Index, Array]:
         """See `Grid`."""
+
+    def stretch(self, corners: Index, shares: Array) -> Array:
+        return np.ones(len(corners))
 
     def basis(self, points: Array) -> tuple[Index, Array]:
         return self.locate(points)

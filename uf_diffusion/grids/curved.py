@@ -141,6 +141,9 @@ class Curved(Interpolating):
     def between(self, corners: Index, shares: Array) -> Array:
         return self.base.between(corners, shares)
 
+    def stretch(self, corners: Index, shares: Array) -> Array:
+        return self.base.stretch(corners, shares)
+
     def locate(self, points: Array) -> tuple[Index, Array]:
         return self.base.locate(points)
 

@@ -67,6 +67,9 @@ class Icosphere(Interpolating):
     def between(self, corners: Index, shares: Array) -> Array:
         return self.surface.between(corners, shares)
 
+    def stretch(self, corners: Index, shares: Array) -> Array:
+        return self.surface.stretch(corners, shares)
+
     def coarser(self) -> Nesting | None:
         """The grid of the level below; a node is one of its nodes or halves one of its edges."""
         if self.level == 0:

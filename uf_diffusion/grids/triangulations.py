@@ -77,6 +77,11 @@ class Triangulation(Interpolating):
         points = np.einsum("nk,nka->na", shares, self.nodes[corners])
         return np.asarray(self.manifold.project(points))
 
+    def stretch(self, corners: Index, shares: Array) -> Array:
+        """Twice the solid angle by the share of a triangle's area: the determinant over |x|^3."""
+        flat = np.einsum("nk,nka->na", shares, self.nodes[corners])
+        return np.asarray(np.linalg.det(self.nodes[corners]) / np.linalg.norm(flat, axis=1) ** 3)
+
     def locate(self, points: Array) -> tuple[Index, Array]:
         """The corners of the triangles that the rays through points ``(k, 3)`` meet, and the
         points' barycentric coordinates there, both ``(k, 3)``.

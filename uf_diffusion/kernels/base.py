@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.arrays import Array, Complex
 from uf_diffusion.problem.manifolds import Manifold
 
-__all__ = ["Feature", "PairFunction", "PlainFeature"]
+__all__ = ["Convolution", "Feature", "PairFunction", "PlainFeature"]
 
 Pullback = Callable[[Array], Array]
 
@@ -36,6 +36,21 @@ class PairFunction(Protocol):
             gradients ``(m, ambient)`` of values @ weights with respect to omega.
         """
         ...
+
+
+class Convolution(NamedTuple):
+    """The waves of a feature phi(omega, x) = g(omega - x) on a torus, and those of its inputs.
+
+    Attributes:
+        waves: the integrals of g(x) exp(-i q k.x) over the torus, divided by its volume, real and
+            exactly 0 where they cannot be distinguished from round-off; with d axes of the same
+            length, by (|k_1|, ..., |k_d|).
+        inputs: maps a degree n to the means of exp(i q k.x) over the inputs, for all |k_j| <= n, as
+            a flat array.
+    """
+
+    waves: Array
+    inputs: Callable[[int], Complex]
 
 
 class Feature(PairFunction, Protocol):
@@ -90,7 +105,15 @@ class Feature(PairFunction, Protocol):
 
         Returns:
             On the circle and S^2 an array ``(cutoff + 1,)`` by degree; on a torus of dimension d an
-            array with d axes of length cutoff + 1, by (|k_1|, ..., |k_d|). None if not known.
+            array with d axes of length cutoff + 1, by (|k_1|, ..., |k_d|). None if not known, or if
+            the kernel's eigenfunctions are not the harmonics or the waves.
+        """
+        ...
+
+    def convolution(self, cutoff: int) -> Convolution | None:
+        """The waves up to |k_j| = cutoff of a feature that is a convolution; None if it is none.
+
+        The kernel's eigenfunctions follow from them, also for inputs that are not uniform.
         """
         ...
 
@@ -126,6 +149,9 @@ class PlainFeature(ABC):
         return None
 
     def eigenvalues(self, cutoff: int) -> Array | None:
+        return None
+
+    def convolution(self, cutoff: int) -> Convolution | None:
         return None
 
     @property

@@ -9,6 +9,7 @@ from uf_diffusion.core.mpi import Share
 from uf_diffusion.kernels.base import Feature
 from uf_diffusion.kernels.circle_maps import CircleMap, circle_form, sampled_circle_form
 from uf_diffusion.kernels.feature_maps import Atoms, FeatureMap
+from uf_diffusion.kernels.own_features import drawn_inputs
 from uf_diffusion.kernels.population import Population
 from uf_diffusion.kernels.sampled import Sampled
 from uf_diffusion.kernels.truncation import own_truncation, truncated
@@ -50,7 +51,7 @@ def feature_map(
         return truncated(feature, teacher, dropped, candidates)
     if kernel == "population":
         return _population(feature, teacher)
-    data = feature.inputs(samples, rng)
+    data = drawn_inputs(feature, samples, rng)
     if (form := sampled_circle_form(feature, data)) is not None:
         return CircleMap(form, teacher)
     share = Share(samples, split=width <= samples)

@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
-from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.arrays import Array, Complex
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.wording import shown, unknown
-from uf_diffusion.kernels.base import PlainFeature, Pullback
+from uf_diffusion.kernels.base import Convolution, PlainFeature, Pullback
 from uf_diffusion.kernels.closed_forms import ArcCosine, Matern32, images
 from uf_diffusion.kernels.loops import radial_gradient, radial_values, relu_gradient, relu_values
 from uf_diffusion.kernels.spherical_harmonics import gauss_legendre, rounded
@@ -80,6 +81,9 @@ class ReLU:
 
     def eigenvalues(self, cutoff: int) -> Array | None:
         return self.kernel.eigenvalues(cutoff)
+
+    def convolution(self, cutoff: int) -> None:
+        return None
 
     @property
     def constrained_limit(self) -> bool:
@@ -166,9 +170,18 @@ class Radial:
     def kernel(self) -> None:
         return None
 
-    def eigenvalues(self, cutoff: int) -> Array | None:
-        """The eigenvalues for uniform inputs; Gaussian inputs give the same null space."""
-        return np.asarray((rounded(self.transform(cutoff)) / self.manifold.volume) ** 2)
+    def eigenvalues(self, cutoff: int) -> None:
+        return None
+
+    def convolution(self, cutoff: int) -> Convolution:
+        waves = rounded(self.transform(cutoff)) / self.manifold.volume
+        return Convolution(waves, self.input_waves)
+
+    def input_waves(self, degree: int) -> Complex:
+        """The means of exp(i q k.x) over the inputs for all |k_j| <= degree, as a flat array."""
+        rate = 2 * math.pi / self.manifold.period
+        axis = np.exp(-0.5 * (rate * np.arange(-degree, degree + 1)) ** 2)
+        return reduce(np.multiply.outer, [axis] * self.manifold.dim).ravel().astype(complex)
 
     @property
     def constrained_limit(self) -> bool:

@@ -17,14 +17,12 @@ densities are even, w has no component there for all t.
 Eigenvalues kappa compare with lambda: if mu is uniform, the potential of a harmonic is damped by
 kappa / (kappa + lambda), so in practice harmonics with kappa far below lambda are not seen either.
 
-The eigenvalues are those of infinitely many inputs. Features whose kernel has a closed form have
-its inputs: Gaussian for ReLU, uniform for Laplace. With N sampled inputs the kernel has at most N
-non-zero eigenvalues, and its null space contains that of infinitely many inputs. Radial features
-have Gaussian inputs with density rho. Then K = A rho A, where A is the convolution with g, and the
-eigenfunctions are not waves. But K w = 0 is equivalent to A w = 0, because rho > 0. So the null
-space is that of uniform inputs, and this module gives the eigenvalues of these,
-|g_k|^2 / |Omega|^2, where g_k is the integral of g(|x|) exp(-i q k.x). The eigenvalues of K, in
-order, lie between these times the minimum and these times the maximum of |Omega| rho.
+The eigenvalues are those of the population kernel, that of infinitely many inputs with the law that
+the network's have: Gaussian for ReLU and for radial features, uniform for Laplace. With N sampled
+inputs the kernel has at most N non-zero eigenvalues, and its null space contains this one. If the
+inputs of radial features have the density rho, then K = A rho A, where A is the convolution with g,
+and the eigenfunctions are mixtures of waves: those of A C C^T A with a Cholesky factor C of the
+integrals of two waves against rho. Waves without any part in g are in the null space.
 """
 
 from __future__ import annotations
@@ -35,14 +33,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.linalg import cholesky, svd
 
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.errors import InputError
-from uf_diffusion.kernels.base import Feature
-from uf_diffusion.kernels.spherical_harmonics import (
-    Harmonics,
-    gauss_legendre,
-)
+from uf_diffusion.kernels.base import Convolution, Feature
+from uf_diffusion.kernels.fourier import Fourier, ball
+from uf_diffusion.kernels.spherical_harmonics import Harmonics, gauss_legendre, rounded
 from uf_diffusion.problem.densities import Density
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 
@@ -52,6 +49,8 @@ __all__ = ["Identifiability", "identifiability", "unseen_sentence"]
 DEGREES = {1: 512, 2: 48, 3: 16}  # largest |k_j| on the circle and on tori, by dimension
 LATTICE = {1: 8192, 2: 256, 3: 64}  # points along each axis, for the densities' coefficients
 SPHERE = 128  # largest degree on S^2
+MODES = 700  # largest number of waves in the eigenfunctions on a torus
+RIDGE = 1e-13  # relative, of the waves' integrals against the inputs' density
 # share of the variance (0.1 % of the amplitude) below which the effect of the null space is smaller
 # than that of a positive lambda
 NEGLIGIBLE = 1e-6
@@ -61,12 +60,13 @@ NEGLIGIBLE = 1e-6
 class Identifiability:
     """A table of a kernel's eigenvalues and of two densities' shares of their eigenspaces.
 
-    Each of the n rows is a degree on the circle and on S^2; on a torus it is a set of waves k that
-    differ only in the signs and the order of their components. The rows are sorted by |k|; the
-    first is the constant. All numbers are dimensionless.
+    Each of the n rows is a degree on the circle and on S^2, sorted by degree. On a torus it is an
+    eigenfunction, sorted by eigenvalue, and after these a set of waves k of the null space that
+    differ only in the signs and the order of their components. All numbers are dimensionless.
 
     Attributes:
-        wave: the degree, or the wave with k_1 >= ... >= k_d >= 0, ``(n, axes)``.
+        wave: the degree, or the wave with k_1 >= ... >= k_d >= 0 that has the largest part in the
+            eigenfunction, ``(n, axes)``.
         multiplicity: number of eigenfunctions in the row, ``(n,)``.
         eigenvalue: with respect to the uniform probability measure, ``(n,)``; exactly 0 if it
             cannot be distinguished from round-off.
@@ -103,7 +103,7 @@ class Identifiability:
         if self.even_and_linear:
             return "odd degrees >= 3"
         first = ", ".join(map(str, null[0]))
-        return f"{len(null)} of {len(self.wave)} wave numbers, from ({first}) on"
+        return f"{len(null)} wave numbers, from ({first}) on"
 
     @property
     def unseen_teacher(self) -> float:
@@ -137,7 +137,7 @@ def unseen_sentence(attributes: Mapping[Any, Any]) -> str:
     null_space, teacher, initial = (
         attributes[name] for name in ("null_space", "unseen_teacher", "unseen_initial")
     )
-    if max(teacher, initial) <= NEGLIGIBLE:
+    if teacher <= NEGLIGIBLE and initial <= NEGLIGIBLE:
         return ""
     follows = (
         "the limit lambda -> 0 is the constrained equation, problem.limit = 'constrained'"
@@ -167,9 +167,18 @@ def identifiability(feature: Feature, teacher: Density, initial: Density) -> Ide
             "dimension 1 to 3."
         )
     curved = manifold.dim > 1 and not manifold.period
-    eigenvalue = feature.eigenvalues(SPHERE if curved else DEGREES[manifold.dim])
+    cutoff = SPHERE if curved else DEGREES[manifold.dim]
+    eigenvalue = feature.eigenvalues(cutoff)
+    if eigenvalue is None and (convolution := feature.convolution(cutoff)) is not None:
+        return _mixed(manifold, convolution, teacher, initial)
     if eigenvalue is None:
         raise InputError(f"The kernel's eigenvalues of {type(feature).__name__} are not known.")
+    wanted = (cutoff + 1,) if curved else (cutoff + 1,) * manifold.dim
+    if np.shape(eigenvalue) != wanted:
+        raise InputError(
+            f"{type(feature).__name__}.eigenvalues({cutoff}) must have shape {wanted}, "
+            f"not {np.shape(eigenvalue)}."
+        )
     if curved:
         degree = np.arange(SPHERE + 1)
         shares = [_sphere_shares(manifold, density) for density in (teacher, initial)]
@@ -190,6 +199,45 @@ def _rows(dim: int) -> tuple[Index, Index, Index]:
     wave, row, count = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
     order = np.argsort((wave**2).sum(axis=1), kind="stable")
     return wave[order], np.argsort(order)[row.ravel()], count[order]
+
+
+def _mixed(
+    torus: FlatTorus, convolution: Convolution, teacher: Density, initial: Density
+) -> Identifiability:
+    """The table of a convolution whose inputs need not be uniform."""
+    basis = _largest(torus, convolution.waves)
+    waves = basis.lookup(convolution.waves)
+    gram = basis.gram_of(convolution.inputs(2 * basis.degree))
+    root = cholesky(gram + RIDGE * np.trace(gram) * np.eye(basis.size), lower=True)
+    functions, singular, _ = svd(waves[:, None] * root)
+    wave, row, count = _rows(torus.dim)
+    null = convolution.waves[tuple(wave.T)] == 0
+    label = np.sort(np.abs(basis.waves[basis.wave_of]), axis=1)[:, ::-1]
+    shares = []
+    for density in (teacher, initial):
+        x = torus.even(LATTICE[torus.dim] ** torus.dim)
+        values = density(x)
+        varying = values - values.mean()
+        energy = (basis.moments(varying / len(x), x) @ functions) ** 2
+        total = float(varying @ varying) / len(x)
+        lost = _lattice_shares(torus, density, row)[null]
+        seen = energy / total if total > _nothing(values) else np.zeros_like(energy)
+        shares.append(np.concatenate([seen, lost]))
+    return Identifiability(
+        np.concatenate([label[np.argmax(functions**2, axis=0)], wave[null]]),
+        np.concatenate([np.ones(basis.size, dtype=np.int64), count[null]]),
+        np.concatenate([rounded(singular) ** 2, np.zeros(int(null.sum()))]),
+        *shares,
+    )
+
+
+def _largest(torus: FlatTorus, table: Array) -> Fourier:
+    """The waves of the largest coefficients, at most `MODES` cosines and sines."""
+    waves = ball(torus.dim, 0, len(table) - 1)
+    size = np.abs(table[tuple(np.abs(waves).T)])
+    order = np.argsort(-size, kind="stable")
+    least = size[order[MODES // 2]] if len(order) > MODES // 2 else 0.0
+    return Fourier(torus, waves[size > least * (1 + 1e-9)])  # all waves of a size or none
 
 
 def _lattice_shares(manifold: Circle | FlatTorus, density: Density, row: Index) -> Array:
@@ -220,7 +268,12 @@ def _sphere_shares(sphere: Sphere, density: Density) -> Array:
 
 def _shares(energy: Array, total: float, values: Array) -> Array:
     """Energies divided by their total; zeros for a constant, whose energies are round-off."""
-    if total <= (1e-12 * np.abs(values).max()) ** 2:
+    if total <= _nothing(values):
         return np.zeros_like(energy)
     energy[0] = 0.0
     return energy / total
+
+
+def _nothing(values: Array) -> float:
+    """The variance up to which values count as constant."""
+    return float((1e-12 * np.abs(values).max()) ** 2)

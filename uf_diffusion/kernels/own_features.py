@@ -14,9 +14,10 @@ from uf_diffusion.core.wording import cause, shown
 from uf_diffusion.kernels.base import Feature
 from uf_diffusion.problem.manifolds import NOWHERE, Manifold
 
-__all__ = ["placed_features"]
+__all__ = ["drawn_inputs", "placed_features"]
 
 TRIED = (32, 4)  # number of points and of inputs in the test of a user's features
+MORE = 7  # another number of inputs
 NEAR = 1e-4  # step of the central differences with which their gradients are compared
 
 
@@ -45,6 +46,29 @@ def placed_features(features: Any, manifold: Manifold, name: str = "") -> Featur
     return _tried(name, manifold, (lambda _: features) if value else features)
 
 
+def drawn_inputs(feature: Feature, n: int, rng: np.random.Generator) -> Array:
+    """n inputs of a feature, ``(n, d)``.
+
+    Raises:
+        InputError: if the feature fails to draw them, or gives another number of rows.
+    """
+    call = f"{type(feature).__qualname__}.inputs({n}, rng)"
+    try:
+        x = np.asarray(feature.inputs(n, rng))
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{call} failed with {cause(error)}.") from error
+    if x.ndim != 2 or len(x) != n:
+        raise InputError(
+            f"{call} must draw {n} inputs, an array ({n}, d), but gave shape {x.shape}; "
+            "of stored data return rows at rng.integers(len(data), size=n)."
+        )
+    if x.dtype.kind not in "biuf" or not np.isfinite(x).all():
+        raise InputError(f"{call} must give finite real numbers.")
+    return x
+
+
 def _complete(features: Any) -> bool:
     """Whether this is a `Feature`, and not something that makes one."""
     return all(hasattr(features, member) for member in ("manifold", "inputs", "kernel"))
@@ -70,7 +94,8 @@ def _tried(name: str, manifold: Manifold, make: Callable[[Manifold], Any]) -> Fe
 def _wrong(found: Feature, rng: np.random.Generator) -> str:
     """What is wrong with the values and gradients of features; empty if nothing is."""
     manifold, (m, n) = found.manifold, TRIED
-    omega, x, one = manifold.sample(m, rng), found.inputs(n, rng), np.ones(n)
+    drawn_inputs(found, MORE, rng)
+    omega, x, one = manifold.sample(m, rng), drawn_inputs(found, n, rng), np.ones(n)
     values, pullback = found(omega, x)
     slope, again = np.asarray(pullback(one)), np.full((m, n), np.nan)
     if (np.shape(values), slope.shape) != ((m, n), omega.shape):
@@ -86,6 +111,13 @@ def _wrong(found: Feature, rng: np.random.Generator) -> str:
         return "have a `gradient` that is not that of the call"
     if np.abs(manifold.tangent(omega, slope) - slope).max() > small:
         return "have gradients that are not tangent to the manifold"
+    if (kernel := found.kernel) is not None:
+        values, pullback = kernel(omega, omega[:n])
+        shapes = np.shape(values), np.shape(pullback(one))
+        if shapes != ((m, n), omega.shape):
+            return "have a `kernel` with values {} and gradients {}, not {} and {}".format(
+                *shapes, (m, n), omega.shape
+            )
     return _unlike_differences(found, omega, x, slope, rng)
 
 

@@ -6,7 +6,6 @@ see `radial`.
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 
-from uf_diffusion.core.arrays import Array, Complex
+from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.kernels.basis import MODES, Discrepancy, too_many
 from uf_diffusion.kernels.features import Radial
@@ -110,7 +109,7 @@ def radial(feature: Radial, dropped: float) -> tuple[Fourier, Array, RadialRemai
     near = Fourier(torus, ball(d, 0, n + width))
     coefficients = feature.transform(far.degree) / torus.volume
     kept = near.degree_of <= n
-    gram = near.gram_of(_gaussian(torus, 2 * near.degree))
+    gram = near.gram_of(feature.input_waves(2 * near.degree))
     ridge = RIDGE * _peak(torus) * torus.volume
     C = cholesky(gram[np.ix_(kept, kept)] + ridge * np.eye(int(kept.sum())), lower=True)
     factor = near.lookup(coefficients)[:, None] * solve_triangular(C, gram[kept], lower=True).T
@@ -140,9 +139,3 @@ def _degree(feature: Radial, dropped: float) -> int:
 def _peak(torus: FlatTorus) -> float:
     """The largest value of rho, which is at 0."""
     return float(_density(torus.period, 1)[0] / torus.period) ** torus.dim
-
-
-def _gaussian(torus: FlatTorus, degree: int) -> Complex:
-    """The integrals of exp(i q k.x) against rho for all |k_j| <= degree, as a flat array."""
-    axis = np.exp(-0.5 * (2 * math.pi / torus.period * np.arange(-degree, degree + 1)) ** 2)
-    return functools.reduce(np.multiply.outer, [axis] * torus.dim).ravel().astype(complex)

@@ -120,11 +120,11 @@ def study(
         RunFailure: if some of the runs failed.
     """
     from uf_diffusion.studies.cache import Runs
-    from uf_diffusion.studies.catalogue import study_named
+    from uf_diffusion.studies.catalogue import possible_plan
     from uf_diffusion.studies.plans import numbers
 
     clock = Timings()
-    plan = study_named(name).plan(source, overrides, numbers(values), seeds)
+    plan = possible_plan(name, source, overrides, numbers(values), seeds)
     folder, text = out or Path("runs") / f"study-{name}", plan.base.to_toml()
     with verbosity.applied(), run_folder(folder):
         with only_work_of(folder, Job("study", plan.base), force):
@@ -158,7 +158,7 @@ def tell_failures(failures: Sequence[str], loss: str, verbosity: Verbosity) -> N
     """Print the failures of runs, and raise an error if there are any.
 
     Args:
-        failures: one sentence for each run that failed.
+        failures: sentences on the runs that failed.
         loss: the consequence, which ends the sentence of the error.
         verbosity: if it is quiet, the failures are printed on stderr.
 
@@ -168,7 +168,7 @@ def tell_failures(failures: Sequence[str], loss: str, verbosity: Verbosity) -> N
     if failures:
         lines = "\n".join(f"failed    {sentence}" for sentence in failures)
         print(lines, file=sys.stderr if verbosity.quiet else sys.stdout)
-        raise RunFailure(f"{len(failures)} run(s) failed; {loss}.")
+        raise RunFailure(f"Some runs failed; {loss}.")
 
 
 def report(folder: Path) -> None:

@@ -44,7 +44,7 @@ class NetworkHistory:
             self._take(state)
 
     def _note(self, name: str, value: float) -> None:
-        self._largest[name] = max(self._largest[name], value)
+        self._largest[name] = float(np.maximum(self._largest[name], value))  # NaN stays
 
     def _take(self, state: NetworkState) -> None:
         network, u = self._network, state.outer.outer_weight
@@ -77,7 +77,7 @@ class NetworkHistory:
             projection_residual=self._largest["residual"],
             truncation_error=self._largest["truncation"],
             projections=projections,
-            risk_rises=int((np.diff(risk) > 1e-9 * np.abs(risk[:-1])).sum()),
+            risk_rises=int((~(np.diff(risk) <= 1e-9 * np.abs(risk[:-1]))).sum()),  # NaN is one
         )
 
     def packed(self) -> dict[str, tuple[tuple[str, ...], Array]]:

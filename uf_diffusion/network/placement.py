@@ -34,6 +34,10 @@ def place(density: Density, n: int, placement: str, rng: np.random.Generator) ->
         raise unknown("placement", placement, PLACEMENTS)
     if placement == "random":
         points = density.sample(n, rng)
+        if np.shape(points) != (wanted := (n, density.manifold.ambient)):
+            raise InputError(
+                f"The sample of density {density} must have shape {wanted}, not {np.shape(points)}."
+            )
         if len(density.manifold.axes) == 1:  # sorted, so that neighbours are close in memory
             points = points[np.argsort(density.manifold.chart(points)[:, 0])]
         return Atoms(points, np.full(n, 1 / n))

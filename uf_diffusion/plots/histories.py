@@ -137,5 +137,8 @@ def _budget_end(budget: xr.Dataset) -> Panel:
     ends = np.maximum(np.append(part[:, -1], total[-1]), LEAST)
     axis = Axis("energy distance (dimensionless)", "log", ends.min() / 2, 1.3 * ends.max())
     bars = Bars((*names, WHOLE), ends, (*colours, DARK))
+    said = "The same at the last time, and the whole distance."
+    if "floor" in budget:
+        said += f" No entry resolves less than {float(budget.floor[:, -1].max()):.0e}."
     return Panel("budget-end", f"Error budget, t = {float(budget.time[-1]):.3g}", axis, Axis(""),
-                 (bars,), "The same at the last time, and the whole distance.")  # fmt: skip
+                 (bars,), said)  # fmt: skip

@@ -10,6 +10,7 @@ from uf_diffusion.core.wording import shown
 from uf_diffusion.problem.densities import UNIFORM, Density, placed
 from uf_diffusion.problem.divergences import UNBIASED, Divergence, checked
 from uf_diffusion.problem.manifolds import Manifold
+from uf_diffusion.problem.own_manifolds import tried
 
 __all__ = ["Problem"]
 
@@ -45,7 +46,7 @@ class Problem:
     ) -> None:  # fmt: skip
         if isinstance(manifold, type) or not isinstance(manifold, Manifold):
             raise InputError(f"A Problem begins with a manifold, not {shown(manifold)}.")
-        object.__setattr__(self, "manifold", manifold)
+        object.__setattr__(self, "manifold", tried(manifold, type(manifold).__qualname__))
         object.__setattr__(self, "teacher", placed(teacher, manifold, "teacher"))
         object.__setattr__(self, "initial", placed(initial, manifold, "initial"))
         object.__setattr__(self, "divergence", checked(divergence))

@@ -23,16 +23,8 @@ from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.wording import cause, shown
 from uf_diffusion.problem.manifolds import NOWHERE, Circle, Manifold, Sphere
 
-__all__ = [
-    "UNIFORM",
-    "Bumps",
-    "Density",
-    "Diracs",
-    "Function",
-    "Uniform",
-    "VonMisesFisher",
-    "placed",
-]
+__all__ = ["UNIFORM", "Bumps", "Density", "Diracs", "Function", "Uniform", "VonMisesFisher",
+           "placed"]  # fmt: skip
 
 _DRAWS = 1000  # rounds of rejection sampling, at most
 
@@ -76,7 +68,12 @@ class Density:
         return True
 
     def __call__(self, x: Array) -> Array:
-        return np.asarray(self.formula(points(x, self.manifold.ambient).T, np))
+        x = points(x, self.manifold.ambient)
+        values = np.asarray(self.formula(x.T, np))
+        if values.shape != (len(x),):
+            gave = f"gave shape {values.shape} for n = {len(x)}"
+            raise InputError(f"Density {self} must map n points to values (n,), but {gave}.")
+        return values
 
 
 @dataclass(frozen=True)
@@ -304,6 +301,7 @@ class Function(Density):
             x = manifold.even(side**manifold.dim)
         except InputError:  # there is no lattice on this manifold
             x = manifold.sample(200_000, np.random.default_rng(0))
+        self._checked(x[:7])  # a trial
         values = self._checked(x)
         with np.errstate(over="ignore"):
             mass = float(values.mean() * manifold.volume)
@@ -365,10 +363,12 @@ def placed(density: Any, manifold: Manifold, name: str) -> Density:
         name: "teacher" or "initial", used in messages.
 
     Raises:
-        InputError: for anything else, and as `Density.on` and `Function`.
+        InputError: for anything else, and as `Density.on`, its call and `Function`.
     """
     if isinstance(density, Density):
-        return density.on(manifold)
+        if (there := density.on(manifold)).has_values:
+            there(manifold.sample(7, np.random.default_rng(0)))  # a trial
+        return there
     if isinstance(density, type) or not callable(density):
         raise InputError(
             f"The {name} must be a density such as Uniform() or a function of points, "

@@ -179,8 +179,13 @@ def _budget(result: Result) -> Section:
     part = budget.contribution.values
     columns = dict(zip(map(str, budget.source.values), part, strict=True))
     columns |= {"sum": part.sum(axis=0), "network to diffusion": budget.total.values}
-    table = _series(budget.attrs["distance"].capitalize(), budget.time.values, columns)
-    return Section("budget", title, budget_panels(budget), tables=[table])
+    tables = [_series(budget.attrs["distance"].capitalize(), budget.time.values, columns)]
+    if "floor" in budget:
+        rows = [[str(name), f"{floor:.1e}"] for name, floor in
+                zip(budget.source.values, budget.floor.values[:, -1], strict=True)]  # fmt: skip
+        tables.append(Table("What an entry cannot resolve, at the last time", ["entry", "floor"],
+                            rows))  # fmt: skip
+    return Section("budget", title, budget_panels(budget), tables=tables)
 
 
 def _series(caption: str, times: Any, columns: dict[str, Any]) -> Table:

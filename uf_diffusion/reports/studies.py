@@ -15,18 +15,19 @@ from matplotlib.figure import Figure
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.plots.matplotlib_renderer import legend_below, log_ticks
 from uf_diffusion.plots.style import BLUE, GREEN, GREY, ORANGE, STYLE, NotebookFigure, save
-from uf_diffusion.studies.orders import local_orders
+from uf_diffusion.studies.orders import spread
 
 __all__ = ["draw_study", "study_table"]
 
+DRIFT = 0.05  # local orders that differ by more are said to drift
 MARKS = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (GREY, "D"))
 
 
 def study_table(study: xr.Dataset) -> str:
     """The results of a study as text.
 
-    For each quantity and series it lists the values, their spread over the seeds, the local orders
-    and the fitted order.
+    For each quantity and series it lists the values, their spread over the seeds, what they cannot
+    resolve where that is known, the local orders and the fitted order.
 
     Args:
         study: the result of `Plan.measured`, or the dataset of a study.nc.
@@ -42,43 +43,45 @@ def study_table(study: xr.Dataset) -> str:
 
 def _rows(study: xr.Dataset, quantity: str, series: str) -> list[str]:
     one = study.sel(series=series)
-    middle, low, high = _spread(one[quantity].values)
-    orders = local_orders(one.abscissa.values, middle, study.attrs["law"])
-    random = _random(one[quantity].values)
-    head = ["median", "lowest", "highest"] if random else ["value"]
-    columns = (middle, low, high) if random else (middle,)
+    y, law = one[quantity].values, one.sel(quantity=quantity)
+    middle, low, high = spread(y)
+    columns = {"value": middle}
+    if _random(y):
+        columns = {"median": middle, "lowest": low, "highest": high}
+    if np.isfinite(law.floor.values).any():
+        columns["floor"] = law.floor.values
     name = study.attrs["parameter"] or "value"
-    lines = [f"{name:>24}" + "".join(f"{h:>13}" for h in head) + f"{'order':>9}"]
+    lines = [f"{name:>24}" + "".join(f"{head:>13}" for head in columns) + f"{'order':>9}"]
     for k, value in enumerate(one["value"].values):
-        numbers = "".join(f"{column[k]:13.4e}" for column in columns)
-        order = f"{orders[k]:9.3f}" if math.isfinite(orders[k]) else ""
-        lines.append(f"{value:24.8g}{numbers}{order}")
+        numbers = "".join(f"{column[k]:13.4e}" for column in columns.values())
+        order = float(law.local_order[k])
+        lines.append(f"{value:24.8g}{numbers}" + (f"{order:9.3f}" if math.isfinite(order) else ""))
     return lines
 
 
 def _fitted(study: xr.Dataset, quantity: str, series: str) -> str:
-    """The fitted order in words, plus or minus half the length of its 95 % confidence interval."""
+    """The fitted order in words. With several seeds it has half the length of its 95 % confidence
+    interval, with one the range of the local orders and what they tend to.
+    """
     one = study.sel(quantity=quantity, series=series)
     order, half = float(one.order), float(one.order_high - one.order)
-    theory = float(one.expected_order)
+    theory, limit = float(one.expected_order), float(one.order_limit)
+    local = one.local_order.values[np.isfinite(one.local_order.values)]
     word = "order" if study.attrs["law"] == "power" else "rate"
-    predicted = f" (theory: {theory:g})" if math.isfinite(theory) else ""
-    if not math.isfinite(half):  # a line through two points has no error
-        return f"{word} {order:.4f}{predicted}" if math.isfinite(order) else f"no {word}{predicted}"
-    return f"{word} {order:.4f} +- {half:.2g}{predicted}"
+    said = f"{word} {order:.4f}" if math.isfinite(order) else f"no {word}"
+    if math.isfinite(half):
+        said += f" +- {half:.2g}"
+    elif len(local) > 1:
+        drifts = np.ptp(local) > DRIFT
+        said += f", {'drifting' if drifts else 'local'} from {local[0]:.3f} to {local[-1]:.3f}"
+        unsettled = ", not settled" if drifts else ""
+        said += f", tends to {limit:.3f}" if math.isfinite(limit) else unsettled
+    return said + (f" (theory: {theory:g})" if math.isfinite(theory) else "")
 
 
 def _random(y: Array) -> bool:
     """Whether values ``(k, seeds)`` have more than one seed."""
     return bool(np.isfinite(y).sum(axis=1).max() > 1)
-
-
-def _spread(y: Array) -> tuple[Array, Array, Array]:
-    """Median, minimum and maximum ``(k,)`` over the finite values of ``(k, seeds)``."""
-    rows = [row[np.isfinite(row)] for row in y]
-    good = [row if len(row) else np.array([math.nan]) for row in rows]
-    median, low, high = (np.array([f(row) for row in good]) for f in (np.median, np.min, np.max))
-    return median, low, high
 
 
 def draw_study(study: xr.Dataset, path: str | Path | None = None) -> Figure:
@@ -110,7 +113,7 @@ def _panel(ax: Axes, study: xr.Dataset, quantity: str) -> None:
     for i, series in enumerate(map(str, study["series"].values)):
         colour, mark = MARKS[i % len(MARKS)]
         one = study.sel(series=series)
-        x, (middle, low, high) = one.abscissa.values, _spread(one[quantity].values)
+        x, (middle, low, high) = one.abscissa.values, spread(one[quantity].values)
         seen = np.isfinite(middle) & (middle > 0)
         label = f"{series}: {_fitted(study, quantity, series)}".replace("+-", r"$\pm$")
         ax.plot(x[seen], middle[seen], mark, ms=4, color=colour, label=label)

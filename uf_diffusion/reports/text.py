@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -156,7 +157,8 @@ def _comparison(c: xr.Dataset) -> list[str]:
 
 
 def _kernel(k: xr.Dataset) -> list[str]:
-    lines = [f"kernel    {k.sizes['row']} eigenvalues and their shares in the densities' variance",
+    lines = [f"kernel    of infinitely many inputs: {k.sizes['row']} eigenvalues, and their shares "
+             "in the densities' variance",
              "      wave  multiplicity      eigenvalue     teacher     initial"]  # fmt: skip
     for row in range(min(KERNEL_ROWS, k.sizes["row"])):
         wave = ",".join(map(str, k.wave.values[row]))
@@ -173,16 +175,18 @@ def _kernel(k: xr.Dataset) -> list[str]:
 
 
 def _budget(b: xr.Dataset) -> list[str]:
-    """Lines with the entries of the error budget, at no more than four times after the start."""
+    """Lines with the entries of the error budget, at no more than four times after the start, and
+    with the floor of each at the last time.
+    """
     later = np.arange(1, b.sizes["snapshot"])
     steps = later[np.unique(np.rint(np.linspace(0, len(later) - 1, 4)).astype(int))]
     rows = [(str(name), b.contribution.values[k]) for k, name in enumerate(b.source.values)]
     rows += [("sum", b.contribution.values.sum(axis=0)), ("network to diffusion", b.total.values)]
-    lines = [
-        f"budget    {b.attrs['distance']}",
-        " " * 23 + "".join(f"{f't = {float(b.time[k]):.4g}':>12}" for k in steps),
-    ]
-    return lines + [f"{name:>23}" + "".join(f"{v[k]:12.5f}" for k in steps) for name, v in rows]
+    floors = [f"{f:12.1e}" for f in b.floor.values[:, -1]] if "floor" in b else []
+    head = "".join(f"{f't = {float(b.time[k]):.4g}':>12}" for k in steps)
+    lines = [f"budget    {b.attrs['distance']}", " " * 23 + head + f"{'floor':>12}"]
+    columns = [f"{name:>23}" + "".join(f"{v[k]:12.4g}" for k in steps) for name, v in rows]
+    return lines + [a + f for a, f in itertools.zip_longest(columns, floors, fillvalue="")]
 
 
 def _spectrum(s: xr.Dataset) -> list[str]:

@@ -30,6 +30,7 @@ from uf_diffusion.problem.divergences import (
     Power,
 )
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Manifold, Sphere
+from uf_diffusion.problem.own_manifolds import tried
 
 __all__ = ["DENSITIES", "DIVERGENCES", "FEATURES", "MANIFOLDS", "density", "divergence", "feature",
            "manifold"]  # fmt: skip
@@ -83,7 +84,7 @@ def _own_manifold(name: str, dim: int, folder: str) -> Manifold:
         raise InputError(f"'{name}' is not a manifold: it has no {missing}.")
     if dim not in (0, found.dim):
         raise InputError(f"problem.dim must be {found.dim} on manifold '{name}', not {dim}.")
-    return found
+    return tried(found, name)
 
 
 def density(spec: str | Mapping[str, Any], manifold: Manifold, folder: str = ".") -> Density:

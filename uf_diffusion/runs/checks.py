@@ -22,6 +22,7 @@ __all__ = ["Check", "checks"]
 MASS = 1e-10  # allowed drift of the diffusion's mass
 RESIDUAL = 1e-10  # allowed relative residual of the equation for the outer weights
 ROUND_OFF = 1e-12
+OPTIONAL = ("w2_diffusion", "contribution_w2", "total_w2")  # NaN where it would take too long
 
 
 @dataclass(frozen=True)
@@ -32,21 +33,27 @@ class Check:
         name: what is measured.
         measured: the measured value, dimensionless.
         bound: the bound in words, or the reason why there is none.
-        holds: whether the value keeps the bound; None if there is no bound.
+        kept: whether the value keeps the bound; None if there is no bound.
         remedy: what to do if it does not, in words.
     """
 
     name: str
     measured: float
     bound: str
-    holds: bool | None
+    kept: bool | None
     remedy: str = ""
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the value keeps the bound, which NaN never does; None if there is no bound."""
+        return self.kept if math.isfinite(self.measured) else False
 
     @property
     def sentence(self) -> str:
         """A sentence that says which bound is violated and what to do about it."""
         name, remedy = self.name[0].upper() + self.name[1:], self.remedy and f"; {self.remedy}"
-        return f"{name}: {self.measured:.2g}, not {self.bound}{remedy}."
+        bound = self.bound if math.isfinite(self.measured) else "a finite number"
+        return f"{name}: {self.measured:.2g}, not {bound}{remedy}."
 
 
 def checks(result: Any) -> list[Check]:
@@ -61,11 +68,23 @@ def checks(result: Any) -> list[Check]:
     result = result_of(result)
     config, found = result.config, list[Check]()
     for name, measured in (("diffusion", _diffusion), ("network", _network),
-                           ("budget", _budget), ("kernel", _kernel),
-                           ("spectrum", _spectrum)):  # fmt: skip
+                           ("comparison", _comparison), ("budget", _budget),
+                           ("kernel", _kernel), ("spectrum", _spectrum)):  # fmt: skip
         if (group := result.group(name)) is not None:
-            found += measured(group, config)
+            with np.errstate(all="ignore"):  # what becomes NaN keeps no bound
+                found += [_finite(name, group), *measured(group, config)]
     return found
+
+
+def _finite(name: str, group: xr.Dataset) -> Check:
+    """The check of all numbers of a group, except those that are NaN where they cost too much."""
+    bad = [
+        str(key)
+        for key, variable in group.items()
+        if key not in OPTIONAL and variable.dtype.kind == "f" and not np.isfinite(variable).all()
+    ]
+    what = f"variables of /{name} with numbers that are not finite"
+    return Check(what, len(bad), "none", not bad, f"do not use {', '.join(bad)}")
 
 
 def _at_most(
@@ -81,7 +100,8 @@ def _diffusion(d: xr.Dataset, config: Config) -> list[Check]:
     if "slack" not in d.attrs:
         raise InputError("An older version of uf_diffusion wrote this result: run it again.")
     drift = float(np.abs(d.mass.values - 1).max())
-    lowest = min(float(d.min_ratio.min()), float((d.density / d.teacher).min()))
+    ratios = (d.min_ratio.values, d.density.values / d.teacher.values)
+    lowest = float(np.min([ratio.min() for ratio in ratios]))  # NaN if there is one, unlike min
     constrained = config.problem.limit == "constrained"
     slack, free = float(d.attrs["slack"]), _unprincipled(d, config)
     ratio = "not a principle of the constrained equation" if constrained else free
@@ -99,8 +119,9 @@ def _diffusion(d: xr.Dataset, config: Config) -> list[Check]:
         _at_most("risk of the diffusion: largest rise in a step, relative",
                  _rise(d.risk.values), slack, risk, finer),
         _at_most("error that Newton's method left in a stage, relative",
-                 float(d.stage_error.max()), slack, remedy=finer),
-        *(Check(f"{kind} iterations of a step, the most", float(d[name].max()), "no bound", None)
+                 float(d.stage_error.values.max()), slack, remedy=finer),
+        *(Check(f"{kind} iterations of a step, the most", float(d[name].max(skipna=False)),
+                "no bound", None)
           for kind, name in (("Newton", "newton_iterations"), ("linear", "linear_iterations"))),
     ]  # fmt: skip
 
@@ -137,7 +158,7 @@ def _largest(changes: Array) -> float:
 
 
 def _network(n: xr.Dataset, config: Config) -> list[Check]:
-    rises, residual = int(n.attrs["risk_rises"]), float(n.attrs["projection_residual"])
+    rises, residual = float(n.attrs["risk_rises"]), float(n.attrs["projection_residual"])
     truncation = float(n.attrs["truncation_error"])
     free = "" if n.attrs["projections"] else "no bound: the outer weights are not projected"
     kernel = "a bound itself, of root mean square" if truncation else "exact kernel"
@@ -145,7 +166,7 @@ def _network(n: xr.Dataset, config: Config) -> list[Check]:
     key = "rtol" if chosen.algorithm == "flow" else "step"
     less = f"network.{key} is too large for network.lambda = {chosen.regularisation:g}"
     lost = "network.lambda is lost in round-off: use a larger one"
-    masses = math.fabs(float(n.neuron_mass.sum()) - 1)
+    masses = math.fabs(float(n.neuron_mass.values.sum()) - 1)
     return [
         Check("steps in which the network's risk rose", rises, "none", rises == 0, less),
         _at_most("residual of the outer weights, relative", residual, RESIDUAL, free, lost),
@@ -154,17 +175,22 @@ def _network(n: xr.Dataset, config: Config) -> list[Check]:
     ]
 
 
+def _comparison(c: xr.Dataset, config: Config) -> list[Check]:
+    """Nothing but that its numbers are finite."""
+    return []
+
+
 def _budget(b: xr.Dataset, config: Config) -> list[Check]:
-    spare = float((b.contribution.sum("source") - b.total).min())
+    spare = float((b.contribution.values.sum(axis=0) - b.total.values).min())
     name = "error budget: sum of the entries less the whole distance, smallest"
     return [Check(name, spare, "at least 0", spare >= -ROUND_OFF)]
 
 
 def _kernel(k: xr.Dataset, config: Config) -> list[Check]:
-    lowest = float(k.eigenvalue.min())
+    lowest = float(k.eigenvalue.values.min())
     return [Check("smallest eigenvalue of the kernel", lowest, "at least 0", lowest >= 0)]
 
 
 def _spectrum(s: xr.Dataset, config: Config) -> list[Check]:
-    lowest = float(s.eigenvalue.min())
+    lowest = float(s.eigenvalue.values.min())
     return [Check("smallest eigenvalue of the Laplacian", lowest, "greater than 0", lowest > 0)]

@@ -39,16 +39,8 @@ def findings(result: Any) -> list[str]:
         ("diffusion", _diffusion), ("network", _network), ("comparison", _comparison),
     ):  # fmt: skip
         if (group := result.group(name)) is not None:
-            parts += [*_broken(name, group), *look(result.config, group)]
+            parts += look(result.config, group)
     return parts
-
-
-def _broken(name: str, group: xr.Dataset) -> Iterator[str]:
-    """A sentence about values that are infinite or NaN; W2 may be NaN, if it was not computed."""
-    bad = [str(key) for key, variable in group.items() if key != "w2_diffusion"
-           and variable.dtype.kind == "f" and not np.isfinite(variable.values).all()]  # fmt: skip
-    if bad:
-        yield f"/{name} has numbers that are not finite, in {', '.join(bad)}: do not use them."
 
 
 def _diffusion(config: Config, d: xr.Dataset) -> Iterator[str]:
@@ -79,7 +71,7 @@ def _mesh_error(config: Config, d: xr.Dataset) -> Iterator[str]:
 
 def _network(config: Config, n: xr.Dataset) -> Iterator[str]:
     error = n.attrs["truncation_error"]
-    if error > TRUNCATION:
+    if not error <= TRUNCATION:  # also NaN
         yield (
             f"The truncated kernel may move the outer weights by {error:.2g} (root mean square); "
             "use a smaller network.truncation."

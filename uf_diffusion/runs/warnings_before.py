@@ -89,7 +89,7 @@ def _mesh(setup: Setup) -> Iterator[str]:
     for name in ("teacher", "initial"):
         density = getattr(setup.problem, name)
         error = interpolation_error(density, grid)
-        if error > COARSE:
+        if not error <= COARSE:  # also NaN
             yield (
                 f"The mesh does not resolve the {name} density: interpolation between its nodes "
                 f"is {_percent(error)} off in L1, and the diffusion will be about as far off; "

@@ -25,8 +25,9 @@ from uf_diffusion.runs.config import Config, DiffusionConfig, NetworkConfig
 from uf_diffusion.runs.jobs import compare, follow, solve, spectrum, train
 from uf_diffusion.runs.result import Result
 from uf_diffusion.runs.setup import Setup
+from uf_diffusion.runs.training import training
 
-__all__ = ["WORK", "Failure", "Run", "Runs"]
+__all__ = ["BEGINNINGS", "WORK", "Failure", "Run", "Runs"]
 
 # the job of a run, by its name
 WORK: dict[str, Callable[[Setup], Result]] = {
@@ -35,6 +36,32 @@ WORK: dict[str, Callable[[Setup], Result]] = {
     "compare": partial(compare, cautious=False),
     "follow": follow,
     "spectrum": partial(spectrum, cautious=False),
+}
+
+
+def _can_solve(setup: Setup) -> None:
+    _ = setup.problem.teacher, setup.grid
+
+
+def _can_train(setup: Setup) -> None:
+    """Everything but a truncation, which takes long."""
+    kernel = "sampled" if setup.config.network.kernel == "low-rank" else setup.config.network.kernel
+    config = setup.config
+    training(setup.described_by(replace(config, network=replace(config.network, kernel=kernel))))
+
+
+def _can_compare(setup: Setup) -> None:
+    _can_solve(setup)
+    _can_train(setup)
+
+
+# what each job does at first: an InputError tells that its run cannot begin
+BEGINNINGS: dict[str, Callable[[Setup], None]] = {
+    "solve": _can_solve,
+    "train": _can_train,
+    "compare": _can_compare,
+    "follow": _can_train,
+    "spectrum": _can_solve,
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.wording import unknown
 from uf_diffusion.runs.config import Changes, merged
 from uf_diffusion.runs.setup import Setup
@@ -19,9 +20,9 @@ from uf_diffusion.studies.measurements import (
     slowest_mode,
     weight_error,
 )
-from uf_diffusion.studies.plans import Quantity, Series, Study
+from uf_diffusion.studies.plans import Plan, Quantity, Series, Study
 
-__all__ = ["STUDIES", "study_named"]
+__all__ = ["STUDIES", "possible_plan", "study_named"]
 
 # a network without sampling noise, unless a study adds some
 _NOISELESS: Changes = {
@@ -116,7 +117,7 @@ _ALL = (
         label=r"regularisation $\lambda$ (dimensionless)",
         values=(1e-1, 1e-2, 1e-3, 1e-4, 1e-5),
         quantities=(
-            Quantity("energy_distance", energy_to_density()),
+            Quantity("energy_distance", energy_to_density(), energy_to_density(0.0)),
             Quantity("outer_weight_rms", weight_error),
         ),
         series=(Series("flow"),),
@@ -143,8 +144,8 @@ _ALL = (
         label=r"regularisation $\lambda$ (dimensionless)",
         values=(1e-2, 1e-3, 1e-4, 1e-5, 1e-6),
         quantities=(
-            Quantity("energy_distance_at_one", energy_to_density(1.0)),
-            Quantity("energy_distance", energy_to_density()),
+            Quantity("energy_distance_at_one", energy_to_density(1.0), energy_to_density(0.0)),
+            Quantity("energy_distance", energy_to_density(), energy_to_density(0.0)),
         ),
         series=tuple(
             Series(f"{limit}, {name}", merged({"problem": {"limit": limit}}, own), preset=preset)
@@ -243,7 +244,7 @@ _ALL = (
         label=r"sharpness $\gamma$ of the teacher (dimensionless)",
         values=(1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0),
         quantities=(
-            Quantity("energy_distance_diffusion", compared("energy_distance_diffusion")),
+            Quantity("energy_distance_diffusion", energy_to_density(), energy_to_density(0.0)),
             Quantity("energy_distance_teacher", compared("energy_distance_teacher")),
             Quantity("decay_rate", decay_rate),
         ),
@@ -288,6 +289,37 @@ _ALL = (
 )
 
 STUDIES = {s.name: s for s in _ALL}
+
+
+# on manifolds without even placement
+_RANDOM = ("network.placement=random", "network.teacher_placement=random")
+
+
+def possible_plan(
+    name: str, source: str, overrides: Sequence[str], values: Sequence[float], seeds: int | None
+) -> Plan:
+    """`Study.plan` of a study, if at least one of its runs can begin. Call it on all ranks.
+
+    Raises:
+        InputError: as `study_named` and `Study.plan`; or if no run can begin, with the studies that
+            are possible for the problem.
+    """
+    plan = study_named(name).plan(source, overrides, values, seeds)
+    try:
+        plan.require_possible()
+    except InputError as error:
+        others = [s for s in STUDIES if _possible(s, source, [*overrides, *_RANDOM])]
+        there = f"there are {', '.join(others)}" if others else "there is none"
+        raise InputError(f"{error} With {' and '.join(_RANDOM)} {there}.") from None
+    return plan
+
+
+def _possible(name: str, source: str, overrides: Sequence[str]) -> bool:
+    try:
+        STUDIES[name].plan(source, overrides).require_possible()
+    except InputError:
+        return False
+    return True
 
 
 def study_named(name: str) -> Study:

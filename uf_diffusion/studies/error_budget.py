@@ -17,7 +17,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -26,14 +26,11 @@ from uf_diffusion.core import mpi
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError, RunFailure
 from uf_diffusion.core.progress import Watch
-from uf_diffusion.distances.energy_distances import (
-    energy_distance,
-    energy_distance_series,
-    energy_distances_of_densities,
-    negative_type,
-)
+from uf_diffusion.distances.density_quantiles import Quantiles
+from uf_diffusion.distances.energy_modes import EnergyModes
 from uf_diffusion.distances.measures import Measure
 from uf_diffusion.distances.named import distance
+from uf_diffusion.grids.base import Grid
 from uf_diffusion.problem.manifolds import Manifold
 from uf_diffusion.results.names import dataset
 from uf_diffusion.results.timings import Timings
@@ -158,6 +155,10 @@ def budget(
 ) -> xr.Dataset:
     """The group /budget of a result.
 
+    Densities are compared as functions, see `distances.energy_modes`. An entry cannot resolve less
+    than its floor. That of "width" and "regularisation" is the distance at t = 0 of the last
+    network's neurons to the density in which they are placed.
+
     Args:
         compared: the result of the comparison.
         rungs: the ladder of its configuration.
@@ -167,16 +168,34 @@ def budget(
         RunFailure: when one of these runs failed.
     """
     tree = compared.tree
-    steps = [tree["network"], *map(_last_group, results), tree["diffusion"]]
-    removed = [rung.removed for rung in rungs] + ["diffusion's mesh"]
-    return _measured(compared.manifold, [s.to_dataset() for s in steps], removed)
+    steps = [(compared, tree["network"].to_dataset())]
+    steps += [(result, _last_group(result)) for result in map(_succeeded, results)]
+    steps += [(compared, tree["diffusion"].to_dataset())]
+    times = _common_times([group for _, group in steps])
+    networks = [_Neurons(g, _rows(g, times)) for _, g in steps if "feature" in g]
+    densities = [_Density(r.grid, g, _rows(g, times)) for r, g in steps if "density" in g]
+    energy, floor, name = _energies(networks, densities)
+    w2 = _all_w2(compared.manifold, networks, densities)
+    return dataset(
+        source=(("source",), np.array([rung.removed for rung in rungs] + ["diffusion's mesh"])),
+        time=(("snapshot",), times),
+        contribution=(("source", "snapshot"), energy[:-1]),
+        floor=(("source", "snapshot"), floor),
+        total=(("snapshot",), energy[-1]),
+        contribution_w2=(("source", "snapshot"), w2[:-1]),
+        total_w2=(("snapshot",), w2[-1]),
+    ).assign_attrs(distance=name)
 
 
-def _last_group(result: Result | Failure) -> xr.DataTree:
-    """The group of a reference problem's network or diffusion."""
+def _succeeded(result: Result | Failure) -> Result:
     if isinstance(result, Failure):
         raise RunFailure(f"No error budget: a reference problem failed. {result.reason}")
-    return next(iter(result.tree.children.values()))
+    return result
+
+
+def _last_group(result: Result) -> xr.Dataset:
+    """The group of a reference problem's network or diffusion."""
+    return next(iter(result.tree.children.values())).to_dataset()
 
 
 def _on_clock(config: Config) -> Config:
@@ -185,86 +204,70 @@ def _on_clock(config: Config) -> Config:
     return replace(config, problem=replace(config.problem, t_end=end))
 
 
-def _measured(manifold: Manifold, steps: list[xr.Dataset], removed: list[str]) -> xr.Dataset:
-    """The distances between neighbours and between the two ends, at the times common to all."""
-    clocks = [step.snapshot_time.values for step in steps]
-    times = [t for t in clocks[0] if all(np.isclose(c, t, atol=1e-9).any() for c in clocks)]
-    series = [_series(step, times) for step in steps]
-    w2 = np.array([_w2(manifold, *pair) for pair in _pairs(series)])
-    metric = negative_type(manifold)
-    if not metric:
-        series = [_Series(_circles(manifold, s.points), s.weights) for s in series]
-    space = manifold if metric else None
-    energy = np.array([_energies(space, *pair) for pair in _pairs(series)])
-    return dataset(
-        source=(("source",), np.array(removed)),
-        time=(("snapshot",), times),
-        contribution=(("source", "snapshot"), energy[:-1]),
-        total=(("snapshot",), energy[-1]),
-        contribution_w2=(("source", "snapshot"), w2[:-1]),
-        total_w2=(("snapshot",), w2[-1]),
-    ).assign_attrs(distance="energy distance" + ("" if metric else " on a product of circles"))
+def _common_times(groups: Sequence[xr.Dataset]) -> list[float]:
+    clocks = [group.snapshot_time.values for group in groups]
+    return [t for t in clocks[0] if all(np.isclose(c, t, atol=1e-9).any() for c in clocks)]
 
 
-def _pairs(series: list[_Series]) -> Iterator[tuple[_Series, _Series]]:
-    """All pairs of neighbours, then the pair of the first and the last."""
-    yield from itertools.pairwise(series)
-    yield series[0], series[-1]
+def _rows(group: xr.Dataset, times: Sequence[float]) -> list[int]:
+    """The snapshots at these times."""
+    return [int(np.argmin(np.abs(group.snapshot_time.values - t))) for t in times]
 
 
-class _Series(NamedTuple):
-    """Measures at k times: for a network the points depend on time, for a diffusion the weights do.
+class _Neurons:
+    """The neurons of a network at k times: features ``(k, n, ambient)`` and masses ``(n,)``."""
 
-    Attributes:
-        points: ``(k, n, ambient)`` or ``(n, ambient)``.
-        weights: ``(n,)`` or ``(k, n)``.
-    """
-
-    points: Array
-    weights: Array
-
-    @property
-    def moves(self) -> bool:
-        return self.points.ndim == 3
-
-    def at(self, k: int) -> tuple[Array, Array]:
-        return (self.points[k], self.weights) if self.moves else (self.points, self.weights[k])
+    def __init__(self, group: xr.Dataset, rows: list[int]) -> None:
+        self.features, self.masses = group.feature.values[rows], group.neuron_mass.values
 
 
-def _series(step: xr.Dataset, times: Sequence[float]) -> _Series:
-    """The measures of a network or a diffusion at these times."""
-    rows = [int(np.argmin(np.abs(step.snapshot_time.values - t))) for t in times]
-    if "feature" in step:
-        return _Series(step.feature.values[rows], step.neuron_mass.values)
-    return _Series(step.node_position.values, step.density.values[rows] * step.node_measure.values)
+class _Density:
+    """A density at the nodes of a mesh at k times, ``(k, nodes)``."""
+
+    def __init__(self, grid: Grid, group: xr.Dataset, rows: list[int]) -> None:
+        self.grid, self.values = grid, group.density.values[rows]
 
 
-def _energies(manifold: Manifold | None, mu: _Series, nu: _Series) -> Array:
-    """Energy distances ``(k,)``; terms that do not depend on time are computed once.
+def _energies(
+    networks: Sequence[_Neurons], densities: Sequence[_Density]
+) -> tuple[Array, Array, str]:
+    """The distances of neighbours and of the two ends, the floors, and the distance's name."""
+    energy = EnergyModes(max((d.grid for d in densities), key=lambda grid: grid.cell_count))
+    of_networks = [
+        [energy.between_atoms(x, y, a.masses, b.masses)
+         for x, y in zip(a.features, b.features, strict=True)]
+        for a, b in itertools.pairwise(networks)
+    ]  # fmt: skip
+    first, last = ([energy.atoms(x, n.masses) for x in n.features]
+                   for n in (networks[0], networks[-1]))  # fmt: skip
+    images = [energy.densities(d.grid, d.values) for d in densities]
+    pairs = [(last, images[0]), *itertools.pairwise(images), (first, images[-1])]
+    found = [[energy.between(*pair) for pair in zip(*both, strict=True)] for both in pairs]
+    neurons = np.where(np.arange(len(networks)) < len(networks) - 2, 0.0, found[0][0])
+    floor = [np.full(len(first), f) for f in neurons]
+    floor += [np.array([energy.left_out(*pair) for pair in zip(*both, strict=True)])
+              for both in pairs[1:-1]]  # fmt: skip
+    return np.array([*of_networks, *found]), np.array(floor), energy.name
 
-    If only one of the two is a network, it must be ``mu``.
-    """
-    if mu.moves and nu.moves:
-        return np.array([energy_distance(x, y, mu.weights, nu.weights, manifold)
-                         for x, y in zip(mu.points, nu.points, strict=True)])  # fmt: skip
-    if mu.moves:
-        return energy_distance_series(mu.points, nu.points, nu.weights, manifold, mu.weights)
-    return energy_distances_of_densities(mu.points, mu.weights, nu.points, nu.weights, manifold)
 
-
-def _circles(torus: Manifold, points: Array) -> Array:
-    """Embeds points ``(..., dim)`` of a torus in a product of circles, ``(..., 2 dim)``."""
-    radius = torus.axes[0].length / (2 * math.pi)
-    angle = points / radius
-    return radius * np.concatenate([np.cos(angle), np.sin(angle)], axis=-1)
-
-
-def _w2(manifold: Manifold, mu: _Series, nu: _Series) -> Array:
-    """W_2 ``(k,)`` in one dimension, NaN in more."""
-    count = len(mu.points) if mu.moves else len(mu.weights)
+def _all_w2(
+    manifold: Manifold, networks: Sequence[_Neurons], densities: Sequence[_Density]
+) -> Array:
+    """W_2 of neighbours and of the two ends in one dimension, NaN in more; ``(pairs, k)``."""
+    count = len(networks[0].features)
     if manifold.dim > 1:
-        return np.full(count, math.nan)
+        return np.full((len(networks) + len(densities), count), math.nan)
+    atoms = [[Measure(manifold, x, n.masses) for x in n.features] for n in networks]
+    limits = [[Quantiles.of(d.grid, row) for row in d.values] for d in densities]
+    mixed = [(atoms[-1], limits[0]), (atoms[0], limits[-1])]
+    beside, whole = ([_w2(x, y.atoms()) for x, y in zip(*both, strict=True)] for both in mixed)
     return np.array([
-        distance("w2", Measure(manifold, *mu.at(k)), Measure(manifold, *nu.at(k))).value
-        for k in range(count)
+        *([_w2(*pair) for pair in zip(*both, strict=True)] for both in itertools.pairwise(atoms)),
+        beside,
+        *([x.w2(y) for x, y in zip(*both, strict=True)] for both in itertools.pairwise(limits)),
+        whole,
     ])  # fmt: skip
+
+
+def _w2(mu: Measure, nu: Measure) -> float:
+    return distance("w2", mu, nu).value

@@ -14,6 +14,7 @@ import numpy as np
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.threads import blocks_of
 from uf_diffusion.distances.energy_distances import energy_distance
+from uf_diffusion.distances.energy_modes import EnergyModes
 from uf_diffusion.runs.result import Result
 
 __all__ = [
@@ -43,7 +44,9 @@ def energy_to_network(run: Result, reference: Result, value: float) -> float:
 
 
 def energy_to_density(t: float = math.inf) -> Measurement:
-    """Measures the energy distance between a network and the reference's diffusion.
+    """Measures the energy distance between a network and the reference's density as a function.
+
+    On tori of two and more dimensions it is that of a product of circles, see `EnergyModes`.
 
     Args:
         t: time, dimensionless; the snapshot nearest to it is taken.
@@ -53,14 +56,9 @@ def energy_to_density(t: float = math.inf) -> Measurement:
         a, b = run.tree["network"], reference.tree["diffusion"]
         times = b.snapshot_time.values
         k = int(np.argmin(np.abs(times - min(t, times[-1]))))
-        mass = b.density.values[k] * b.node_measure.values
-        return energy_distance(
-            a.feature.values[k],
-            b.node_position.values,
-            a.neuron_mass.values,
-            mass,
-            manifold=run.manifold,
-        )
+        energy = EnergyModes(reference.grid)
+        [density] = energy.densities(reference.grid, b.density.values[[k]])
+        return energy.between(energy.atoms(a.feature.values[k], a.neuron_mass.values), density)
 
     return measure
 

@@ -1,4 +1,9 @@
-"""Orders and rates of convergence, fitted to measured errors, with confidence intervals."""
+"""Orders and rates of convergence, fitted to measured errors.
+
+Errors that scatter with a seed give the order a confidence interval. An error without noise has
+none: that its local orders drift says how far it is from the law, and no statistics tells more.
+Then there are the local orders, and what they tend to.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +17,10 @@ from scipy.special import stdtrit
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
 
-__all__ = ["Fit", "Law", "fit", "local_orders"]
+__all__ = ["Fit", "Law", "extrapolated", "fit", "local_orders", "spread"]
 
 Law = Literal["power", "exponential"]
+SHRINKS = 0.75
 
 
 @dataclass(frozen=True)
@@ -23,8 +29,7 @@ class Fit:
 
     Attributes:
         order: the exponent.
-        low, high: the confidence interval of the order; infinite when there are too few data to
-            estimate it.
+        low, high: the confidence interval of the order; NaN with fewer than two seeds.
         factor: the constant of the law for the geometric mean of y over the seeds.
     """
 
@@ -37,10 +42,9 @@ class Fit:
 def fit(x: Array, y: Array, law: Law = "power", level: float = 0.95) -> Fit:
     """Fit a straight line to log y as a function of log x (power) or of x (exponential).
 
-    With several seeds, one least-squares line is fitted to each. Their slopes are independent, so
-    the t-interval of the mean slope is valid even if the errors of one seed are correlated. With
-    one seed, the interval is the t-interval of the regression, which takes the deviations from the
-    law for independent noise: for a deterministic error it measures how straight the line is.
+    One least-squares line is fitted to each seed. The slopes are independent, so the t-interval of
+    the mean slope is valid even if the errors of one seed are correlated. A single seed has no
+    interval: the deviations from its line may be curvature, which is not noise.
 
     Args:
         x: abscissae ``(k,)``, positive for a power.
@@ -60,22 +64,18 @@ def fit(x: Array, y: Array, law: Law = "power", level: float = 0.95) -> Fit:
     lines = [_line(*column) for column in columns if len(np.unique(column[0])) > 1]
     if not lines:
         return Fit(math.nan, math.nan, math.nan, math.nan)
-    slopes, intercepts, errors, freedoms = np.array(lines).T
-    order, error, freedom = float(slopes.mean()), float(errors[0]), int(freedoms[0])
-    if len(lines) > 1:
-        error, freedom = float(slopes.std(ddof=1)) / math.sqrt(len(lines)), len(lines) - 1
-    half = error * float(stdtrit(freedom, (1 + level) / 2)) if freedom > 0 else math.inf
+    slopes, intercepts = np.array(lines).T
+    order, half, n = float(slopes.mean()), math.nan, len(lines)
+    if n > 1:
+        half = float(slopes.std(ddof=1) * stdtrit(n - 1, (1 + level) / 2)) / math.sqrt(n)
     return Fit(order, order - half, order + half, math.exp(float(intercepts.mean())))
 
 
-def _line(s: Array, z: Array) -> tuple[float, float, float, int]:
-    """Slope, intercept, the slope's standard error and the degrees of freedom of the residual."""
-    centred, freedom = s - s.mean(), len(s) - 2
-    spread = float(centred @ centred)
-    slope = float(centred @ z) / spread
-    residual = z - z.mean() - slope * centred
-    error = math.sqrt(float(residual @ residual) / (max(freedom, 1) * spread))
-    return slope, float(z.mean() - slope * s.mean()), error, freedom
+def _line(s: Array, z: Array) -> tuple[float, float]:
+    """Slope and intercept."""
+    centred = s - s.mean()
+    slope = float(centred @ z) / float(centred @ centred)
+    return slope, float(z.mean() - slope * s.mean())
 
 
 def local_orders(x: Array, y: Array, law: Law = "power") -> Array:
@@ -91,6 +91,34 @@ def local_orders(x: Array, y: Array, law: Law = "power") -> Array:
     s, z = _logarithms(x, y, law)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.concatenate([[math.nan], np.diff(z[:, 0]) / np.diff(s)])
+
+
+def extrapolated(orders: Array) -> float:
+    """The order to which local orders tend, from the last three by Aitken's method.
+
+    It is exact if the error is a power and a power of the abscissa times a much smaller one, and
+    the abscissae form a geometric sequence.
+
+    Args:
+        orders: as `local_orders` returns them, ``(k,)``.
+
+    Returns:
+        The limit; NaN unless the last difference is at most `SHRINKS` times the one before.
+    """
+    if len(orders) < 4:
+        return math.nan
+    before, last = np.diff(orders[-3:])
+    if not abs(last) <= SHRINKS * abs(before):
+        return math.nan
+    return float(orders[-1] + (last**2 / (before - last) if last else 0.0))
+
+
+def spread(y: Array) -> tuple[Array, Array, Array]:
+    """Median, minimum and maximum ``(k,)`` over the finite values of ``(k, seeds)``, else NaN."""
+    rows = [row[np.isfinite(row)] for row in y]
+    good = [row if len(row) else np.array([math.nan]) for row in rows]
+    median, low, high = (np.array([f(row) for row in good]) for f in (np.median, np.min, np.max))
+    return median, low, high
 
 
 def _logarithms(x: Array, y: Array, law: Law) -> tuple[Array, Array]:

@@ -22,9 +22,10 @@ from uf_diffusion.results.names import dataset
 from uf_diffusion.runs.config import Changes, Config, merged
 from uf_diffusion.runs.reading import change_of, changes_of, load_config
 from uf_diffusion.runs.result import Result
-from uf_diffusion.studies.cache import Failure, Run
+from uf_diffusion.runs.setup import Setup
+from uf_diffusion.studies.cache import BEGINNINGS, Failure, Run
 from uf_diffusion.studies.measurements import Measurement
-from uf_diffusion.studies.orders import Law, fit
+from uf_diffusion.studies.orders import Law, extrapolated, fit, local_orders, spread
 
 __all__ = ["Plan", "Quantity", "Series", "Study", "numbers"]
 
@@ -38,10 +39,13 @@ class Quantity:
     Attributes:
         name: the variable in study.nc, described in `uf_diffusion.results.names.LONG_NAMES`.
         measure: computes it from a run's result, the reference's result and the swept value.
+        floor: what the quantity cannot resolve in a run, measured likewise; for a network and a
+            density their distance at t = 0, where both are the initial density.
     """
 
     name: str
     measure: Measurement
+    floor: Measurement | None = None
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,8 @@ class Study:
                 reference = None
                 if self.reference_job:
                     config = _changed(origin, *own, self.reference(chosen))
+                    if "random" in (config.network.placement, config.network.teacher_placement):
+                        config = config.changed(**seed)  # the neurons of the run
                     reference = Run(self.reference_job, config)
                 for k, value in enumerate(chosen):
                     swept = change_of(self.parameter, value) if self.parameter else {}
@@ -203,8 +209,19 @@ class Plan:
         references = [c.reference for c in self.cases if c.reference is not None]
         return [*references, *(c.run for c in self.cases)]
 
+    def require_possible(self) -> None:
+        """Refuse a plan of which no run can begin. Call it on all ranks.
+
+        Raises:
+            InputError: with the reason why the first run, or its reference, cannot begin.
+        """
+        reasons = (_reason(case) for case in self.cases if case.place[2] == 0)
+        first = next(reasons)
+        if first and all(reasons):
+            raise InputError(f"Study '{self.study.name}' is not possible for this problem: {first}")
+
     def failures(self, results: Results) -> list[str]:
-        """A sentence for each run that failed.
+        """A sentence for each reason why runs failed, with the first of these runs.
 
         Args:
             results: the results of `runs`, in that order.
@@ -218,8 +235,13 @@ class Plan:
             names.setdefault(case.run.key, f"{curve.name}{swept}{drawn}")
             if case.reference is not None:
                 names.setdefault(case.reference.key, f"reference of {curve.name}{drawn}")
-        failed = {r.run.key: r.reason for r in results if isinstance(r, Failure)}
-        return [f"{names[key]}: {reason}" for key, reason in failed.items()]
+        failed: dict[str, list[str]] = {}
+        for key, reason in {r.run.key: r.reason for r in results if isinstance(r, Failure)}.items():
+            failed.setdefault(reason, []).append(names[key])
+        return [
+            f"{first}{f' and {len(others)} more' if others else ''}: {reason}"
+            for reason, (first, *others) in failed.items()
+        ]
 
     def measured(self, results: Results) -> xr.Dataset:
         """The dataset of study.nc: the quantities, NaN where a run failed, and the fits.
@@ -231,6 +253,7 @@ class Plan:
         by_key = dict(zip((run.key for run in self.runs), results, strict=True))
         shape = (len(self.series), len(self.values), seeds)
         values = {q.name: np.full(shape, math.nan) for q in study.quantities}
+        floors = {q.name: np.full(shape, math.nan) for q in study.quantities}
         abscissa = np.full(shape[:2], math.nan)
         for case in self.cases:
             i, k, _ = case.place
@@ -241,13 +264,18 @@ class Plan:
             if not isinstance(result, Failure) and not isinstance(reference, Failure):
                 for q in study.quantities:
                     values[q.name][case.place] = q.measure(result, reference, value)
-        return self._dataset(abscissa, values)
+                    if q.floor is not None:
+                        floors[q.name][case.place] = q.floor(result, reference, value)
+        highest = [[spread(y)[2] for y in floor] for floor in floors.values()]
+        return self._dataset(abscissa, values, highest)
 
-    def _dataset(self, abscissa: np.ndarray[Any, Any], values: dict[str, Any]) -> xr.Dataset:
+    def _dataset(
+        self, abscissa: np.ndarray[Any, Any], values: dict[str, Any], floors: list[Any]
+    ) -> xr.Dataset:
         study, names = self.study, list(values)
-        fits = [
-            [fit(x, y, study.law) for x, y in zip(abscissa, values[n], strict=True)] for n in names
-        ]
+        pairs = [list(zip(abscissa, values[n], strict=True)) for n in names]
+        fits = [[fit(x, y, study.law) for x, y in row] for row in pairs]
+        local = [[local_orders(x, spread(y)[0], study.law) for x, y in row] for row in pairs]
 
         def fitted(name: str) -> tuple[tuple[str, ...], Any]:
             return ("quantity", "series"), [[getattr(f, name) for f in row] for row in fits]
@@ -262,11 +290,25 @@ class Plan:
             order_low=fitted("low"),
             order_high=fitted("high"),
             factor=fitted("factor"),
+            local_order=(("quantity", "series", "value"), local),
+            order_limit=(("quantity", "series"), [[extrapolated(o) for o in row] for row in local]),
+            floor=(("quantity", "series", "value"), floors),
             expected_order=(("series",), [c.expected for c in self.series]),
         ).assign_attrs(
             study=study.name, what=study.what, parameter=study.parameter,
             label=study.label, law=study.law,
         )  # fmt: skip
+
+
+def _reason(case: Case) -> str:
+    """Why a run or its reference cannot begin; empty if both can."""
+    try:
+        for run in (case.reference, case.run):
+            if run is not None:
+                BEGINNINGS[run.job](Setup(run.config))
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def _changed(origin: str, *changes: Changes) -> Config:
