@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -94,6 +95,11 @@ class Result:
     def attributes(self) -> dict[Any, Any]:
         """How the result was made: configuration, versions, seed, ranks, commit, seconds taken."""
         return self.tree.attrs
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The `fingerprint` of what the run read; empty if it is not known."""
+        return dict(json.loads(self.attributes.get("inputs", "{}")))
 
     def to_xarray(self) -> xr.DataTree:
         """The groups as an xarray tree, the same as in result.nc."""
