@@ -58,9 +58,9 @@ def extended(job: Job, reached: float, asked: Config) -> Config:
     times, wanted = before.times(), asked.times()
     if np.array_equal(times, wanted):
         return asked
+    if wanted[-1] < times[-1]:
+        raise InputError(f"problem.t_end = {wanted[-1]:g}, and it was {times[-1]:g}")
     on_clock = _Clock(job, reached)
-    if on_clock.at(wanted[-1:])[0] < on_clock.now * (1 - TOGETHER):
-        raise InputError(f"problem.t_end = {wanted[-1]:g}, and it has reached t = {reached:g}")
     kept, new = times[on_clock.passed(times)], wanted[~on_clock.passed(wanted)]
     listed = not isinstance(asked.diffusion.snapshots, int)
     for t in wanted[on_clock.passed(wanted)]:

@@ -228,16 +228,7 @@ def spectrum(setup: Setup, count: int = 6, *, cautious: bool = True) -> Result:
     clock = Timings()
     before: list[str] | None = [] if cautious else None
     whole_number("The number of eigenvalues", count, 1, 100)
-    seen = _seen(setup)
-    kernel = dataset(
-        degree=(("row",), seen.degree),
-        wave=(("row", "axis"), seen.wave),
-        multiplicity=(("row",), seen.multiplicity),
-        eigenvalue=(("row",), seen.eigenvalue),
-        teacher_share=(("row",), seen.teacher_share),
-        initial_share=(("row",), seen.initial_share),
-    ).assign_attrs(seen.attributes)
-    job = f"spectrum --count {count}"
+    kernel, job = _kernel(setup), f"spectrum --count {count}"
     if not _installed("dolfinx"):
         return _noted(_gathered(setup, job, clock, {}, kernel=kernel), before)
     require_memory_of_spectrum(setup.grid)
@@ -258,6 +249,19 @@ def spectrum(setup: Setup, count: int = 6, *, cautious: bool = True) -> Result:
         eigenfunction=(("mode", "node"), function),
     )
     return _noted(_gathered(setup, job, clock, inputs, kernel=kernel, spectrum=group), before)
+
+
+def _kernel(setup: Setup) -> xr.Dataset:
+    """The group /kernel: what the features see."""
+    seen = _seen(setup)
+    return dataset(
+        degree=(("row",), seen.degree),
+        wave=(("row", "axis"), seen.wave),
+        multiplicity=(("row",), seen.multiplicity),
+        eigenvalue=(("row",), seen.eigenvalue),
+        teacher_share=(("row",), seen.teacher_share),
+        initial_share=(("row",), seen.initial_share),
+    ).assign_attrs(seen.attributes)
 
 
 def _gathered(
