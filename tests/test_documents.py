@@ -238,6 +238,7 @@ def test_a_command_of_a_document_runs(line, workplace, monkeypatch):
     assert reduction is not None, f"'{line}' ({ALL[line]}) is in no table of this test"
     words += [*(reduction(words[1:]) if callable(reduction) else reduction), *petsc]
     monkeypatch.chdir(workplace)
+    shutil.rmtree(workplace / "runs", ignore_errors=True)  # another line's command has been there
     for module, name, value in SMALLER:
         monkeypatch.setattr(module, name, value)
     if words[0] == "uf-diffusion" and not launcher and not petsc:

@@ -10,7 +10,7 @@ from processes import refusal
 
 import uf_diffusion as uf
 from uf_diffusion.cli import main
-from uf_diffusion.library import saving
+from uf_diffusion.library import commands, saving
 from uf_diffusion.reports import html
 from uf_diffusion.results.netcdf import read_result
 from uf_diffusion.runs.stored import CHECKPOINT, STATE, job_of
@@ -23,7 +23,8 @@ SMALL = ["problem.t_end=0.0625", "network.width=16", "network.samples=40",
 @pytest.fixture
 def no_pictures(monkeypatch):
     """They take longest."""
-    monkeypatch.setattr(saving, "save_figure", lambda *result: None)
+    for module in (saving, commands):
+        monkeypatch.setattr(module, "save_figure", lambda *result: None)
     monkeypatch.setattr(html, "write_report", lambda *result: None)
 
 
