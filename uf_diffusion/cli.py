@@ -192,9 +192,7 @@ def export(
 
 @app.command
 def resume(
-    run_dir: Annotated[
-        Path, cyclopts.Parameter(help="The folder of an interrupted or complete run.")
-    ],
+    run_dir: Annotated[Path, cyclopts.Parameter(help="An interrupted or complete run's folder.")],
     /,
     *,
     verbosity: Verbose = USUAL,

@@ -12,7 +12,8 @@ from processes import refusal
 
 from uf_diffusion.cli import main
 from uf_diffusion.core import mpi
-from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.errors import Caution, InputError
+from uf_diffusion.runs import checkpoints
 from uf_diffusion.runs import fingerprint as fingerprints
 from uf_diffusion.runs.fingerprint import fingerprint
 from uf_diffusion.runs.reading import load_config
@@ -243,6 +244,17 @@ def test_a_fingerprint_does_not_see_round_off():
     plain, other = (fingerprints._sketch(teacher(x) * (1 + e)) for e in (0.0, 3e-16))
     assert plain == other
     assert plain != fingerprints._sketch(teacher(x) * (1 + 1e-7))
+
+
+def test_another_version_of_the_code_goes_on_with_a_warning(tmp_path, monkeypatch):
+    """The result keeps it: its numbers are from two versions."""
+    file, out = written(tmp_path, {}), tmp_path / "out"
+    stopped("train", file, out)
+    monkeypatch.setattr(checkpoints, "code", lambda: "0.0.0+another")
+    with pytest.warns(Caution, match=r"up to t = 0.0234375; its numbers are from both"):
+        result = configured.train(load_config(file), out)
+    assert "its numbers are from both" in result.attrs["warnings"]
+    assert "from both" not in configured.train(load_config(file)).attrs["warnings"]
 
 
 @pytest.mark.parallel(2)

@@ -82,6 +82,8 @@ def read_result(path: str | Path) -> xr.DataTree:
 
 def read_attributes(path: Path) -> dict[str, Any]:
     """The attributes of a result, without its arrays; empty if there is no file to read."""
+    if not path.is_file():
+        return {}
     try:
         with h5netcdf.File(path, "r") as file:
             return dict(file.attrs)

@@ -52,6 +52,8 @@ class Checkpoints:
         folder: the run's folder. If None, nothing is written and signals take effect at once.
         job: the job that is run.
         inputs: the `fingerprint` of what the job reads.
+        said: the warnings so far, to which rank 0 adds that another version of this package has
+            begun the run; None for no warnings.
 
     Raises:
         InputError: on all ranks, on entering: if no checkpoint can be read, or it belongs to
@@ -60,9 +62,10 @@ class Checkpoints:
     """
 
     def __init__(
-        self, folder: Path | None, job: Job, inputs: Mapping[str, str] | None = None
-    ) -> None:
-        self._folder, self._job, self._inputs = folder, job, inputs or {}
+        self, folder: Path | None, job: Job, inputs: Mapping[str, str] | None = None,
+        said: list[str] | None = None,
+    ) -> None:  # fmt: skip
+        self._folder, self._job, self._inputs, self._said = folder, job, inputs or {}, said
         self._seconds = job.config.diffusion.checkpoint
         self._last = time.monotonic()
         self._inside, self._heard = ExitStack(), list[int]()
@@ -103,17 +106,19 @@ class Checkpoints:
 
     def _say(self, found: Stored) -> None:
         """Warn if the run does not go on from the last checkpoint, or with another code."""
-        said = []
         if found.damage:
-            said.append(f"{found.damage.partition(';')[0]}; the checkpoint before it is used, and "
-                        f"the run goes on from t = {found.reached:.6g}.")  # fmt: skip
-        if found.groups and found.code != code():
-            said.append(
+            damage = found.damage.partition(";")[0]
+            warnings.warn(
+                f"{damage}; the checkpoint before it is used, and the run goes on from "
+                f"t = {found.reached:.6g}.",
+                Caution, stacklevel=2,
+            )  # fmt: skip
+        if found.groups and found.code != code() and self._said is not None:
+            self._said.append(
                 f"Another version of uf_diffusion ({found.code}) computed this run up to "
                 f"t = {found.reached:.6g}; its numbers are from both."
             )
-        for sentence in said:
-            warnings.warn(sentence, Caution, stacklevel=2)
+            warnings.warn(self._said[-1], Caution, stacklevel=2)
 
     def stored(self, side: str) -> xr.Dataset | None:
         """What the checkpoint holds of "diffusion" or "network"; None if it holds nothing.

@@ -74,7 +74,7 @@ def solve(
         before = _cautions(cautious, setup, trained=False)
         inputs = fingerprint(setup, "solve")
     job = Job("solve", setup.config)
-    with Checkpoints(folder, job, inputs) as checkpoints, clock.part("diffusion"):
+    with Checkpoints(folder, job, inputs, before) as checkpoints, clock.part("diffusion"):
         group = solved(solver, setup, setup.times, folder, checkpoints, watch)
     clock.include(solver.timings, "diffusion")
     return _noted(_gathered(setup, job.name, clock, inputs, diffusion=group), before)
@@ -106,7 +106,7 @@ def train(
         before = _cautions(cautious, setup, solved=False)
         inputs = fingerprint(setup, "train")
     job = Job("train", setup.config)
-    with Checkpoints(folder, job, inputs) as checkpoints, clock.part("network"):
+    with Checkpoints(folder, job, inputs, before) as checkpoints, clock.part("network"):
         group = trained(network, checkpoints, watch)
     return _noted(_gathered(setup, job.name, clock, inputs, network=group), before)
 
@@ -137,7 +137,7 @@ def compare(
         solver = equation(setup)
         before = _cautions(cautious, setup)
         inputs = fingerprint(setup, job)
-    with Checkpoints(folder, Job(job, setup.config), inputs) as checkpoints:
+    with Checkpoints(folder, Job(job, setup.config), inputs, before) as checkpoints:
         with clock.part("diffusion"):
             diffusion = solved(solver, setup, setup.clock_times, folder, checkpoints, watch)
         with clock.part("network"):
