@@ -8,7 +8,9 @@ import pytest
 import xarray as xr
 from processes import refusal
 
+import uf_diffusion as uf
 from uf_diffusion.cli import main
+from uf_diffusion.core import mpi
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.library import saving
 from uf_diffusion.reports import html
@@ -280,3 +282,24 @@ def test_the_state_at_the_end_is_in_the_folder_alone(tmp_path):
     assert isinstance(read_result(out / STATE), xr.DataTree)
     run("spectrum", "relu-circle", *sets(SMALL), "--out", out, "--force")
     assert not (out / STATE).exists()
+
+
+@pytest.mark.parallel(2)
+def test_two_ranks_extend_a_run(shared_folder):
+    """The bits of a single long run on two ranks; a refusal is raised on both."""
+    pytest.importorskip("dolfinx")
+
+    def on_two(folder, t_end, snapshots, *more):
+        times = (f"problem.t_end={t_end}", f"diffusion.snapshots={snapshots}")
+        return uf.run("relu-circle", "compare", out=shared_folder / folder,
+                      overrides=[*SMALL, *FIXED, *times, *more])  # fmt: skip
+
+    on_two("short", 0.125, 3)
+    longer, whole = on_two("short", 0.25, 3), on_two("whole", 0.25, 3)
+    for more in (["network.seed=1"], ["network.width=17"]):
+        with pytest.raises(InputError, match=f"another configuration .{more[0].split('=')[0]}"):
+            on_two("short", 0.25, 3, *more)
+    if mpi.rank() == 0:
+        times = np.array([0, 0.125, 0.25])
+        for name in ("diffusion", "network", "comparison"):
+            same(at(whole.group(name), times), at(longer.group(name), times), 0)
