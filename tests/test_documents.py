@@ -43,8 +43,9 @@ SMALL = [word for setting in (
 
 def study(words):
     """A study's own small sizes."""
-    small = small_studies.arguments(words[1], "study")[2:]
-    return [word for word in small if word not in ("--out", "study")] if "--out" in words else small
+    folder = f"small-{words[1]}"
+    small = small_studies.arguments(words[1], folder)[2:]
+    return [word for word in small if word not in ("--out", folder)] if "--out" in words else small
 
 
 def figures(words):
