@@ -125,7 +125,7 @@ def edit(folder, key, value):
     text, count = re.subn(rf"^{key} = .*$", f"{key} = {value}", (folder / "run.toml").read_text(),
                           flags=re.MULTILINE)  # fmt: skip
     assert count
-    (folder / "run.toml").write_text(text)
+    (folder / "run.toml").write_text(text, errors="surrogateescape")
 
 
 def test_a_complete_run_says_so(tmp_path, capsys):
@@ -177,6 +177,7 @@ REFUSED = {
     "passed": ("snapshots", [0, 0.03125, 0.125], "diffusion.snapshots has t = 0.03125"),
     "more of the past": ("snapshots", 9, "diffusion.snapshots = 9"),
     "no TOML": ("width", "[", "not valid TOML"),
+    "no text": ("width", "\udcff", "Cannot read"),
     "no number": ("width", '"many"', "network.width must be a whole number"),
 }
 

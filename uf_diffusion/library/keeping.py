@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.wording import cause
 from uf_diffusion.results.netcdf import read_attributes
 from uf_diffusion.runs.checkpoints import continued
 from uf_diffusion.runs.config import Config
@@ -21,6 +21,7 @@ from uf_diffusion.runs.stored import (
     STATE,
     Job,
     Stored,
+    inputs_of,
     job_of,
     last_checkpoint,
     state_at_end,
@@ -87,8 +88,8 @@ def require_own_inputs(folder: Path, now: Mapping[str, str]) -> None:
     Raises:
         InputError: with the name of what has changed.
     """
-    before = read_attributes(folder / RESULT).get("inputs", "{}")
-    if subject := changed(json.loads(before), now):
+    before = inputs_of(read_attributes(folder / RESULT))
+    if subject := changed(before, now):
         raise InputError(
             f"{subject} of the result in '{folder}': choose another folder with --out, or replace "
             "what is there with --force."
@@ -122,7 +123,7 @@ def _asked(folder: Path, found: Stored) -> Config:
     path, before = folder / "run.toml", found.job.config
     if not path.exists():
         return before
-    asked = config_from_toml(path.read_text(encoding="utf-8"), (), before.name, before.folder)
+    asked = config_from_toml(_text(path), (), before.name, before.folder)
     try:
         return extended(found.job, found.reached, asked)
     except InputError as reason:
@@ -141,12 +142,19 @@ def require_own_toml(folder: Path) -> None:
     path, done = folder / "run.toml", job_of(folder / RESULT)
     if done is None or not path.exists():
         return
-    config = config_from_toml(path.read_text(encoding="utf-8"), (), "run")
+    config = config_from_toml(_text(path), (), "run")
     if other := difference(done.config, config):
         raise InputError(
             f"'{path}' is not the configuration of the result beside it ({other}): go on with "
             f"'uf-diffusion resume {folder}', or undo this change."
         )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"Cannot read '{path}': {cause(error)}.") from None
 
 
 def require_free(folder: Path, job: Job, inputs: Mapping[str, str]) -> None:

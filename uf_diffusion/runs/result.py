@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +18,7 @@ from uf_diffusion.problem.manifolds import Manifold, Sphere
 from uf_diffusion.runs.config import Config
 from uf_diffusion.runs.reading import config_from_toml
 from uf_diffusion.runs.setup import Setup
+from uf_diffusion.runs.stored import inputs_of
 
 __all__ = ["Result", "result_of"]
 
@@ -99,7 +99,7 @@ class Result:
     @property
     def inputs(self) -> dict[str, str]:
         """The `fingerprint` of what the run read; empty if it is not known."""
-        return dict(json.loads(self.attributes.get("inputs", "{}")))
+        return inputs_of(self.attributes)
 
     def to_xarray(self) -> xr.DataTree:
         """The groups as an xarray tree, the same as in result.nc."""

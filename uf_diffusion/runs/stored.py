@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import xarray as xr
 
@@ -22,8 +22,8 @@ from uf_diffusion.runs.config import Config
 from uf_diffusion.runs.fingerprint import code
 from uf_diffusion.runs.reading import config_from_toml
 
-__all__ = ["BEFORE", "CHECKPOINT", "STATE", "Job", "Stored", "job_of", "last_checkpoint",
-           "state_at_end", "write_checkpoint"]  # fmt: skip
+__all__ = ["BEFORE", "CHECKPOINT", "STATE", "Job", "Stored", "inputs_of", "job_of",
+           "last_checkpoint", "state_at_end", "write_checkpoint"]  # fmt: skip
 
 CHECKPOINT, BEFORE = "checkpoint.nc", "checkpoint-before.nc"
 STATE = "state.nc"
@@ -116,6 +116,14 @@ def job_of(path: Path) -> Job | None:
         return None
 
 
+def inputs_of(attributes: Mapping[Any, Any]) -> dict[str, str]:
+    """The `fingerprint` in the attributes of a result; empty if they have none."""
+    try:
+        return dict(json.loads(str(attributes.get("inputs", "{}"))))
+    except (TypeError, ValueError):
+        return {}
+
+
 def _read(path: Path, damage: str = "") -> Stored:
     advice = "begin the run anew with its command and --force"
     try:
@@ -127,5 +135,5 @@ def _read(path: Path, damage: str = "") -> Stored:
         raise InputError(f"Another version of uf_diffusion wrote this checkpoint; {advice}.")
     config = config_from_toml(about["config"], (), about["name"], about["folder"])
     groups = {name: node.to_dataset() for name, node in tree.children.items()}
-    inputs = json.loads(about["inputs"])
-    return Stored(Job(about["command"], config), groups, inputs, about["code"], path, damage)
+    job, inputs = Job(about["command"], config), inputs_of(about)
+    return Stored(job, groups, inputs, about["code"], path, damage)
