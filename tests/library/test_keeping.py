@@ -76,7 +76,7 @@ def test_what_something_else_left_is_kept(case, tmp_path, capsys, no_pictures):
     before = contents(out)
     arguments = words(second, *settings, out=out)
     assert re.search(said, error := refusal(arguments, capsys).err), error
-    assert "choose another folder with --out, or replace what is there with --force" in error
+    assert "choose another folder, or replace what is there with --force" in error
     assert contents(out) == before
     run([*arguments, "--force"])
     shutil.copytree(out, tmp_path / "forced")

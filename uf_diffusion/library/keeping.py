@@ -73,8 +73,8 @@ def settled(folder: Path, job: Job) -> Job:
 
 def _kept(folder: Path, what: str) -> InputError:
     return InputError(
-        f"'{folder}' holds {what}: choose another folder with --out, or replace what is there with "
-        "--force."
+        f"'{folder}' holds {what}: choose another folder, or replace what is there with --force "
+        "(in Python force=True)."
     )
 
 
@@ -91,8 +91,8 @@ def require_own_inputs(folder: Path, now: Mapping[str, str]) -> None:
     before = inputs_of(read_attributes(folder / RESULT))
     if subject := changed(before, now):
         raise InputError(
-            f"{subject} of the result in '{folder}': choose another folder with --out, or replace "
-            "what is there with --force."
+            f"{subject} of the result in '{folder}': choose another folder, or replace what is "
+            "there with --force (in Python force=True)."
         )
 
 

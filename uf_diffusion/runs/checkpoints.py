@@ -200,7 +200,7 @@ def work_of(folder: Path, job: Job, inputs: Mapping[str, str] | None = None) -> 
     if subject := changed(found.inputs, inputs or {}):
         raise InputError(
             f"{subject} that the run in '{folder}' began with: undo this change, choose another "
-            "folder, or begin anew with --force."
+            "folder, or begin anew with --force (in Python force=True)."
         )
     return found
 

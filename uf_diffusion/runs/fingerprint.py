@@ -141,8 +141,7 @@ def _features(features: Feature) -> str:
     rng = np.random.default_rng(0)
     omega, x = features.manifold.sample(64, rng), features.inputs(32, rng)
     values, pullback = features(omega, x)
-    kernel = () if features.kernel is None else (features.kernel(omega, omega[::-2])[0],)
-    return _sketch(x, values, pullback(np.ones(len(x))), *kernel)
+    return _sketch(x, values, pullback(np.ones(len(x))))
 
 
 def _manifold(manifold: Manifold) -> str:
