@@ -35,6 +35,12 @@ def figures(
     out: Annotated[
         Path | None, cyclopts.Parameter(name="--out", help="Default runs/figures or runs/quick.")
     ] = None,
+    force: Annotated[
+        bool,
+        cyclopts.Parameter(
+            negative="", show_default=False, help="Replace figures of other --seeds or --widest."
+        ),
+    ] = False,
     verbosity: Annotated[
         Verbosity, cyclopts.Parameter(name="*", negative="", show_default=False)
     ] = USUAL,
@@ -43,4 +49,4 @@ def figures(
     from paper_figures.work import draw_figures
 
     seeds = (1 if quick else 6) if seeds is None else seeds
-    draw_figures(names, quick, widest, seeds, out, verbosity)
+    draw_figures(names, quick, widest, seeds, out, verbosity, force)

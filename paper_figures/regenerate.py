@@ -97,8 +97,13 @@ def regenerate(names: Sequence[str], scale: Scale, folder: Path) -> Report:
     """
     drawings = {name: FIGURES[name](scale) for name in names}
     runs = sorted((r for d in drawings.values() for r in d.runs), key=_work, reverse=True)
-    outcome = dict(zip((r.key for r in runs), Runs(folder / "runs").results(runs), strict=False))
-    return mpi.on_root(lambda: _drawn(drawings, outcome, folder)) or Report({}, {}, 0.0, "", [])
+    results = Runs(folder / "runs").results(runs)
+
+    def drawn() -> Report:
+        outcome = dict(zip((run.key for run in runs), results, strict=True))
+        return _drawn(drawings, outcome, folder)
+
+    return mpi.on_root(drawn) or Report({}, {}, 0.0, "", [])
 
 
 def _work(run: Run) -> float:

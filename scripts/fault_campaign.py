@@ -31,7 +31,7 @@ from PIL import Image
 
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.results.netcdf import read_result, read_sealed
-from uf_diffusion.runs.checkpoints import CHECKPOINT
+from uf_diffusion.runs.stored import CHECKPOINT
 
 RUN = [sys.executable, "-m", "uf_diffusion"]
 MPIEXEC = shutil.which("mpiexec") or str(Path(sys.executable).parent / "mpiexec")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from uf_diffusion.runs import jobs
-from uf_diffusion.runs.checkpoints import Checkpoints, Job
+from uf_diffusion.runs.checkpoints import Checkpoints
 from uf_diffusion.runs.setup import Setup
 from uf_diffusion.runs.solving import equation
+from uf_diffusion.runs.stored import Job
 from uf_diffusion.runs.training import trained
 from uf_diffusion.runs.training import training as training_of
 from uf_diffusion.studies.error_budget import compare_with_budget as with_budget

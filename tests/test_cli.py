@@ -24,10 +24,11 @@ from uf_diffusion.core import progress
 from uf_diffusion.reports.keys import DENSITY_KEYS, key_rows
 from uf_diffusion.results.netcdf import read_result
 from uf_diffusion.runs.building import DENSITIES
-from uf_diffusion.runs.checkpoints import CHECKPOINT, Checkpoints, Job, interrupted
+from uf_diffusion.runs.checkpoints import Checkpoints, interrupted
 from uf_diffusion.runs.config import Config
 from uf_diffusion.runs.jobs import train
 from uf_diffusion.runs.setup import Setup
+from uf_diffusion.runs.stored import BEFORE, CHECKPOINT, Job
 
 FAST = ["--set", "problem.t_end=0.0625", "--set", "network.width=16", "--set", "network.samples=40",
         "--set", "network.teacher_width=40", "--set", "diffusion.cells=64",
@@ -44,7 +45,7 @@ def test_compare_writes_the_whole_run_folder(tmp_path):
     assert all(line in done.stdout for line in done.stderr.splitlines())
     names = {p.name for p in folder.iterdir()}
     assert names == {"run.toml", "result.nc", "figure.png", "figure.pdf", "report.html",
-                     "fields.bp"}  # fmt: skip
+                     "fields.bp", "state.nc"}  # fmt: skip
     assert str(folder / "figure.png") in done.stdout
     again = cli("compare", folder / "run.toml", "--out", tmp_path / "again")
     assert again.returncode == 0
@@ -121,12 +122,12 @@ def test_an_interrupted_run_leaves_nothing_half_written(tmp_path):
     assert running.returncode == 130
     assert without_warnings(stderr).startswith("uf-diffusion: Interrupted at t = ")
     assert stderr.endswith(f". Go on with: uf-diffusion resume {folder}\n")
-    assert {p.name for p in folder.glob("[!.]*")} == {"run.toml", "checkpoint.nc"}
+    names = {p.name for p in folder.glob("[!.]*")}
+    assert names == {"run.toml", "checkpoint.nc", "checkpoint-before.nc"}
     other = cli("train", *FAST, "--out", folder)
     assert other.returncode == 1
-    assert f"remove the file '{folder / 'checkpoint.nc'}'" in other.stderr
-    (folder / "checkpoint.nc").unlink()
-    assert cli("train", *FAST, "--out", folder).returncode == 0
+    assert "or give it up with --force" in other.stderr
+    assert cli("train", *FAST, "--out", folder, "--force").returncode == 0
 
 
 def test_quiet_says_nothing_but_warnings(tmp_path):
@@ -194,19 +195,21 @@ def test_force_gives_up_another_run(command, tmp_path, capsys):
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
     run([*arguments, "--force"])
     names = {p.name for p in tmp_path.iterdir()}
-    assert names == {"run.toml", "result.nc", "figure.png", "figure.pdf"}
+    state = {"state.nc"} if command == "train" else set()
+    assert names == {"run.toml", "result.nc", "figure.png", "figure.pdf"} | state
     config = tomllib.loads((tmp_path / "run.toml").read_text())
     assert config["diffusion"]["checkpoint"] == 60.0
 
 
 def test_force_takes_what_cannot_be_read(tmp_path, capsys):
-    """A damaged checkpoint is given up, too."""
-    begun(tmp_path)
-    (tmp_path / CHECKPOINT).write_bytes(b"nonsense")
+    """Damaged checkpoints are given up, too."""
+    assert begun(tmp_path).keys() >= {CHECKPOINT, BEFORE}
+    for name in (CHECKPOINT, BEFORE):
+        (tmp_path / name).write_bytes(b"nonsense")
     arguments = ["train", *FAST, "--out", str(tmp_path)]
     assert "is damaged" in refusal(arguments, capsys).err
     run([*arguments, "--force"])
-    assert not (tmp_path / CHECKPOINT).exists()
+    assert not {CHECKPOINT, BEFORE} & {p.name for p in tmp_path.iterdir()}
 
 
 def test_force_goes_on_with_its_own_run(tmp_path, monkeypatch):

@@ -43,8 +43,9 @@ SMALL = [word for setting in (
 
 def study(words):
     """A study's own small sizes."""
-    small = small_studies.arguments(words[1], "study")[2:]
-    return [word for word in small if word not in ("--out", "study")] if "--out" in words else small
+    folder = f"small-{words[1]}"
+    small = small_studies.arguments(words[1], folder)[2:]
+    return [word for word in small if word not in ("--out", folder)] if "--out" in words else small
 
 
 def figures(words):
@@ -238,6 +239,7 @@ def test_a_command_of_a_document_runs(line, workplace, monkeypatch):
     assert reduction is not None, f"'{line}' ({ALL[line]}) is in no table of this test"
     words += [*(reduction(words[1:]) if callable(reduction) else reduction), *petsc]
     monkeypatch.chdir(workplace)
+    shutil.rmtree(workplace / "runs", ignore_errors=True)  # another line's command has been there
     for module, name, value in SMALLER:
         monkeypatch.setattr(module, name, value)
     if words[0] == "uf-diffusion" and not launcher and not petsc:

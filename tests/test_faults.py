@@ -25,10 +25,11 @@ from uf_diffusion.core.errors import InputError, Interrupted, Unwritable
 from uf_diffusion.core.files import appearing
 from uf_diffusion.distances.pair_loops import over_rows
 from uf_diffusion.results.netcdf import read_result, read_sealed, write_result
-from uf_diffusion.runs import checkpoints
 from uf_diffusion.runs import jobs as runs_jobs
-from uf_diffusion.runs.checkpoints import CHECKPOINT, Checkpoints, Job, interrupted
+from uf_diffusion.runs import stored
+from uf_diffusion.runs.checkpoints import Checkpoints, interrupted
 from uf_diffusion.runs.folders import run_folder
+from uf_diffusion.runs.stored import BEFORE, CHECKPOINT, Job
 from uf_diffusion.studies.cache import Run, Runs
 
 SHORT = ["problem.t_end=0.125", "network.step=0.0078125", "diffusion.rtol=1e-3",
@@ -109,7 +110,8 @@ def test_another_job_waits_until_it_is_given_up(tmp_path):
     assert (tmp_path / CHECKPOINT).read_bytes() == before
     (tmp_path / "run.toml").write_text("nonsense")
     assert interrupted(tmp_path).config == config
-    (tmp_path / CHECKPOINT).unlink()
+    for name in (CHECKPOINT, BEFORE):
+        (tmp_path / name).unlink()
     seen = []
     result = train(other, tmp_path, [lambda state: seen.append(state.step)])
     assert seen[0] == 0
@@ -175,7 +177,7 @@ def test_a_full_disk_loses_nothing(tmp_path):
         f"uf-diffusion: Cannot write '{path}': File too large. "
         f"Go on with: uf-diffusion resume {folder}\n"
     )
-    assert {p.name for p in folder.iterdir()} == {"run.toml", CHECKPOINT}
+    assert {p.name for p in folder.iterdir()} == {"run.toml", CHECKPOINT, BEFORE}
     assert read_sealed(path)["network"].attrs["step"] > 0
     assert cli("resume", folder).returncode == 0
     whole = train(load_config(folder / "run.toml"))
@@ -227,7 +229,7 @@ def test_every_bit_of_a_sealed_file_counts(tmp_path, rng):
 
 def test_checkpoints_of_other_versions_are_refused(tmp_path, monkeypatch, capsys):
     config = load_config("relu-circle", OFTEN)
-    monkeypatch.setattr(checkpoints, "LAYOUT", 1)
+    monkeypatch.setattr(stored, "LAYOUT", 1)
     with Checkpoints(tmp_path, Job("train", config)):
         pass
     monkeypatch.undo()
@@ -235,7 +237,7 @@ def test_checkpoints_of_other_versions_are_refused(tmp_path, monkeypatch, capsys
         with pytest.raises(SystemExit):
             main(args)
         said = capsys.readouterr().err
-        assert "Another version of uf_diffusion wrote this checkpoint; remove the file" in said
+        assert "Another version of uf_diffusion wrote this checkpoint; begin the run anew" in said
         assert said.count("\n") == 1
 
 

@@ -55,7 +55,7 @@ Force = Annotated[
     cyclopts.Parameter(
         negative="",
         show_default=False,
-        help="Give up an interrupted run of something else in the folder, and replace its files.",
+        help="Replace what something else has left in the folder: results, or an interrupted run.",
     ),
 ]
 Verbose = Annotated[Verbosity, cyclopts.Parameter(name="*", negative="", show_default=False)]
@@ -192,12 +192,12 @@ def export(
 
 @app.command
 def resume(
-    run_dir: Annotated[Path, cyclopts.Parameter(help="An interrupted run's folder.")],
+    run_dir: Annotated[Path, cyclopts.Parameter(help="An interrupted or complete run's folder.")],
     /,
     *,
     verbosity: Verbose = USUAL,
 ) -> None:
-    """Continue an interrupted run, on any number of ranks."""
+    """Continue an interrupted run, or a complete one to the later times of its run.toml."""
     from uf_diffusion.library import commands
 
     commands.resume(run_dir, verbosity)

@@ -254,6 +254,23 @@ def test_mistakes_are_one_sentence(words, tmp_path, capsys):
     assert not any(tmp_path.iterdir())
 
 
+def test_figures_of_another_scale_are_kept(tmp_path, capsys):
+    """One sentence and the same picture; other figures can be added, and --force replaces."""
+    common = ["--quick", "--out", tmp_path]
+    assert figures("relu-teachers", *common) == 0
+    path = tmp_path / "relu-teachers.png"
+    before, _ = path.stat().st_mtime_ns, capsys.readouterr()
+    assert figures("relu-teachers", "torus-teacher", "--seeds", "2", *common) == 1
+    said = capsys.readouterr().err
+    assert "holds the figure relu-teachers of Scale(seeds=1, quick=True, widest=1024)" in said
+    assert said.count("\n") == 1
+    assert path.stat().st_mtime_ns == before
+    assert not (tmp_path / "torus-teacher.png").exists()
+    assert figures("torus-teacher", "--seeds", "2", *common) == 0
+    assert figures("relu-teachers", "--seeds", "2", "--force", *common) == 0
+    assert path.stat().st_mtime_ns > before
+
+
 # --- what was added for them ----------------------------------------------------------------------
 
 

@@ -117,7 +117,7 @@ def test_a_second_call_computes_nothing(tmp_path, monkeypatch):
 
 
 def test_the_key_is_all_that_decides(monkeypatch):
-    """The job, every setting that it reads, and the version; not the name of the file."""
+    """The job, every setting that it reads, and the code; not the name of the file."""
     config = load_config("relu-circle")
     keys = {Run(job, config).key for job in ("train", "solve", "compare")}
     for override in ("network.seed=1", "problem.teacher.gamma=99.0", "diffusion.snapshots=5"):
@@ -129,7 +129,7 @@ def test_the_key_is_all_that_decides(monkeypatch):
     assert len(keys) == 10
     other = load_config("relu-circle", ["network.seed=1"])
     assert Run("solve", other).key == Run("solve", config).key
-    monkeypatch.setattr(runs_module, "__version__", "another")
+    monkeypatch.setattr(runs_module, "code", lambda: "another")
     assert Run("train", config).key not in keys
 
 

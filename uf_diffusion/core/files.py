@@ -21,8 +21,12 @@ __all__ = ["appearing", "require_room", "write_text"]
 
 
 @contextmanager
-def appearing(path: Path) -> Iterator[Path]:
+def appearing(path: Path, before: Path | None = None) -> Iterator[Path]:
     """Give a hidden path to write to, and rename it to ``path`` when the context ends.
+
+    Args:
+        path: the file.
+        before: a further name for the file that was there before, which keeps it.
 
     Raises:
         Unwritable: if the file cannot be written; a file that was there before is kept.
@@ -32,12 +36,25 @@ def appearing(path: Path) -> Iterator[Path]:
         yield partial
         with partial.open("rb") as file:
             os.fsync(file.fileno())
+        if before is not None and path.exists():
+            _keep(path, before)
         os.replace(partial, path)
     except OSError as error:
         raise _unwritable(path, error) from None
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def _keep(path: Path, before: Path) -> None:
+    """Let ``before`` be a name of the file ``path``, whatever had this name."""
+    before.unlink(missing_ok=True)
+    try:
+        os.link(path, before)
+    except (
+        OSError
+    ):  # a file system without links: until the next file is there, this is the only one
+        os.replace(path, before)
 
 
 def write_text(path: Path, text: str) -> None:

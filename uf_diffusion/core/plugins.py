@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.wording import cause, shown
 
-__all__ = ["load"]
+__all__ = ["load", "source"]
 
 _OURS = "__uf_diffusion_plugin__"  # attribute of the modules that this module has loaded
 
@@ -39,6 +40,23 @@ def load(name: str, folder: Path, what: str) -> Any:
         raise InputError(f"Cannot import {what} {shown(name)}: {cause(error)}.") from error
     finally:
         sys.path[:] = path
+
+
+def source(name: str, folder: Path) -> str:
+    """The code of the module of a "module:name" without its comments; "" if there is none to read.
+
+    Args:
+        name: the name.
+        folder: as in `load`.
+    """
+    module = name.partition(":")[0]
+    file = folder.resolve() / f"{module}.py"
+    try:
+        if not file.is_file():
+            file = Path(str(sys.modules[module].__file__))
+        return ast.unparse(ast.parse(file.read_text(encoding="utf-8")))
+    except (KeyError, AttributeError, OSError, ValueError, SyntaxError):
+        return ""
 
 
 def _module(name: str, folder: Path) -> Any:

@@ -292,18 +292,23 @@ class Evolution(ABC):
         if step_size is None:
             yield from self._adaptive(state, t_end)
         else:
-            yield from self._fixed(state, t_end, max(1, round(t_end / step_size)))
+            yield from self._fixed(state, t_end, step_size)
 
-    def _fixed(self, state: DiffusionState, t_end: float, count: int) -> Iterator[DiffusionState]:
+    def _fixed(
+        self, state: DiffusionState, t_end: float, step_size: float
+    ) -> Iterator[DiffusionState]:
+        count = max(1, round(t_end / step_size))
+        # the very same number for every final time that is a multiple of it
+        tau = step_size if math.isclose(count * step_size, t_end, rel_tol=1e-12) else t_end / count
         for k in range(state.step + 1, count + 1):
             try:
-                new, _ = self.step(state, t_end / count)
+                new, _ = self.step(state, tau)
             except StageFailure as failure:
                 raise SolverFailure(
                     f"The diffusion solver stopped at t = {state.t:.6g} with the fixed step "
-                    f"{t_end / count:.1e}: {failure}."
+                    f"{tau:.1e}: {failure}."
                 ) from None
-            state = replace(new, t=t_end * k / count)  # a sum of steps has round-off
+            state = replace(new, t=tau * k)  # a sum of steps has round-off
             yield state
 
     def _adaptive(self, state: DiffusionState, t_end: float) -> Iterator[DiffusionState]:

@@ -68,9 +68,11 @@ class UltraFastDiffusion(Evolution):
     def outer_weight(self, ratio: Array) -> Array:
         return 1 / ratio
 
-    def _fixed(self, state: DiffusionState, t_end: float, count: int) -> Iterator[DiffusionState]:
+    def _fixed(
+        self, state: DiffusionState, t_end: float, step_size: float
+    ) -> Iterator[DiffusionState]:
         before, self._exact = self._exact, True
-        yield from super()._fixed(state, t_end, count)
+        yield from super()._fixed(state, t_end, step_size)
         self._exact = before
 
     def step(self, state: DiffusionState, tau: float) -> tuple[DiffusionState, float]:

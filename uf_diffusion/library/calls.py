@@ -27,12 +27,12 @@ from uf_diffusion.network.run import Training
 from uf_diffusion.problem import Problem
 from uf_diffusion.results.timings import Timings
 from uf_diffusion.runs import jobs
-from uf_diffusion.runs.checkpoints import Job
 from uf_diffusion.runs.config import Config
 from uf_diffusion.runs.describing import features_keys, problem_keys
 from uf_diffusion.runs.reading import changes_of, load_config
 from uf_diffusion.runs.setup import Setup
 from uf_diffusion.runs.solving import equation
+from uf_diffusion.runs.stored import Job
 from uf_diffusion.runs.training import training as training_of
 
 if TYPE_CHECKING:
@@ -190,7 +190,8 @@ def compare(network: TrainedNetwork, limit: Solution) -> Comparison:
     if trained is not None and solved is not None:
         trained, solved = trained.isel(snapshot=rows), solved.isel(snapshot=columns)
     before = list(dict.fromkeys([*limit.warnings, *network.warnings]))
-    result = jobs.compared(setup, Timings(), solved, trained, network.teacher, before)
+    result = jobs.compared(setup, Timings(), solved, trained, network.teacher, before, "compare",
+                           {**limit.inputs, **network.inputs})  # fmt: skip
     return Comparison(setup, result.tree)
 
 
@@ -233,11 +234,12 @@ def run(
         source: the name of a preset, a TOML file, or a `Config`.
         job: "solve", "train", "compare", "compare --budget" or "spectrum".
         out: the run's folder, which gets checkpoints and all files of the complete run. If it holds
-            a checkpoint of this job, that run is continued. If None, nothing is written.
+            a checkpoint of this job, or its result up to an earlier time, that run is continued.
+            If None, nothing is written.
         overrides: strings "section.key=value" that change the configuration.
         watch: functions to call with each state.
         cautious: whether to check if the numbers can be trusted, and to warn if not.
-        force: whether to discard a checkpoint of another run in the folder.
+        force: whether to discard the checkpoint or the result of something else in the folder.
 
     Returns:
         A `Solution`, a `TrainedNetwork`, a `Comparison` or a `Spectrum`, according to the job.
@@ -250,16 +252,20 @@ def run(
     config = source if isinstance(source, Config) else load_config(source, overrides)
     if isinstance(source, Config) and overrides:
         config = source.changed(**changes_of(overrides))
-    setup, folder = Setup(config), None if out is None else Path(out)
+    folder = None if out is None else Path(out)
     if job == "compare --budget" and folder is None:
         raise InputError("An error budget keeps its reference problems: it needs a folder out.")
     if job == "spectrum":
-        work = partial(jobs.spectrum, setup, cautious=cautious)
+        work, name = partial(jobs.spectrum, cautious=cautious), "spectrum --count 6"
     elif job in JOBS:
-        work = partial(JOBS[job], setup, folder, watch, cautious=cautious)
+        work = partial(JOBS[job], folder=folder, watch=watch, cautious=cautious)
+        name = job
     else:
         raise unknown("job", job, [*JOBS, "spectrum"])
-    result = work() if folder is None else complete(Job(job, config), work, folder, force)
+    if folder is None:
+        result = work(Setup(config))
+    else:
+        result = complete(Job(name, config), work, folder, force)
     return object_of(result, job)
 
 

@@ -16,6 +16,7 @@ from uf_diffusion.core import mpi
 from uf_diffusion.core.errors import InputError, RunFailure
 from uf_diffusion.core.files import write_text
 from uf_diffusion.core.version import __version__
+from uf_diffusion.library.keeping import remove_others, require_own_toml, settled, to_continue
 from uf_diffusion.library.running import JOBS, complete, only_work_of
 from uf_diffusion.library.saving import load_result, save_figure
 from uf_diffusion.reports.terminal import Verbosity
@@ -23,11 +24,11 @@ from uf_diffusion.reports.text import print_summary, provenance_lines, time_line
 from uf_diffusion.results.provenance import run_attributes, version_of
 from uf_diffusion.results.timings import Timings
 from uf_diffusion.runs import jobs, presets
-from uf_diffusion.runs.checkpoints import Job, interrupted
+from uf_diffusion.runs.fingerprint import code
 from uf_diffusion.runs.folders import run_folder
 from uf_diffusion.runs.reading import load_config
 from uf_diffusion.runs.result import Result
-from uf_diffusion.runs.setup import Setup
+from uf_diffusion.runs.stored import Job
 
 __all__ = ["export", "info", "keys", "open_report", "report", "resume", "run", "spectrum",
            "study", "tell_failures"]  # fmt: skip
@@ -49,7 +50,7 @@ def run(
         overrides: strings "section.key=value".
         out: the run's folder; None chooses runs/<name>.
         verbosity: how much to print.
-        force: whether to discard a checkpoint of another run in the folder.
+        force: whether to discard the checkpoint or the result of another run in the folder.
 
     Raises:
         InputError, RunFailure, Interrupted: as `complete` and the job.
@@ -59,12 +60,17 @@ def run(
 
 
 def resume(folder: Path, verbosity: Verbosity) -> None:
-    """Continue the run whose checkpoint lies in a folder.
+    """Continue the run in a folder, to the times that its run.toml asks for now.
 
     Raises:
-        InputError: if there is no checkpoint that can be used, and as `run`.
+        InputError: if there is nothing to go on with, or run.toml has other changes, and as `run`.
     """
-    job = interrupted(folder)
+    job = mpi.from_root(lambda: to_continue(folder))
+    if job is None:
+        mpi.on_root(
+            lambda: None if verbosity.quiet else print(f"The run in '{folder}' is complete.")
+        )
+        return
     if job.name not in JOBS:
         raise InputError(f"The checkpoint in '{folder}' is of an unknown job, '{job.name}'.")
     _run(job, folder, verbosity)
@@ -72,7 +78,7 @@ def resume(folder: Path, verbosity: Verbosity) -> None:
 
 def _run(job: Job, folder: Path, verbosity: Verbosity, force: bool = False) -> None:
     with verbosity.applied():
-        work = partial(JOBS[job.name], Setup(job.config), folder)
+        work = partial(JOBS[job.name], folder=folder)
         complete(job, work, folder, force, partial(_summarise, folder, verbosity))
 
 
@@ -96,9 +102,9 @@ def spectrum(
     config = load_config(source, overrides)
     folder = out or Path("runs") / f"spectrum-{config.name}"
     with verbosity.applied():
-        work = partial(jobs.spectrum, Setup(config), count)
+        work = partial(jobs.spectrum, count=count)
         summarise = partial(_summarise, folder, verbosity)
-        complete(Job("spectrum", config), work, folder, force, summarise)
+        complete(Job(f"spectrum --count {count}", config), work, folder, force, summarise)
 
 
 def study(
@@ -126,11 +132,18 @@ def study(
     clock = Timings()
     plan = possible_plan(name, source, overrides, numbers(values), seeds)
     folder, text = out or Path("runs") / f"study-{name}", plan.base.to_toml()
+    swept = ",".join(f"{value:g}" for value in plan.values)
+    drawn = max(series.seeds for series in plan.series)
+    words = ["study", name, *[source] * bool(source), "--values", swept, "--seeds", str(drawn)]
+    job = Job(" ".join(words), plan.base)
     with verbosity.applied(), run_folder(folder):
-        with only_work_of(folder, Job("study", plan.base), force):
+        if not force:
+            mpi.on_root(lambda: settled(folder, job))
+        with only_work_of(folder, job, force):
             mpi.on_root(lambda: write_text(folder / "run.toml", text))
         results = Runs(folder / "runs").results(plan.runs)
         attributes = run_attributes(text, plan.base.network.seed, clock.total)
+        attributes |= {"command": job.name, "code": code()}
         mpi.on_root(lambda: _finish_study(plan, results, folder, attributes, verbosity))
 
 
@@ -145,6 +158,7 @@ def _finish_study(
     data = plan.measured(results).assign_attrs(attributes)
     write_result(folder / "study.nc", xr.DataTree(data))
     save_figure(draw_study(data), folder)
+    remove_others(folder, Job(attributes["command"], plan.base), ())
     if not verbosity.quiet:
         print(f"{study_table(data)}\n")
         if verbosity.verbose:
@@ -187,21 +201,28 @@ def _written_report(folder: Path) -> Path:
 
 
 def open_report(folder: Path) -> None:
-    """Show the report of a run in a browser; write it first if it is missing.
+    """Show the report of a run in a browser; write it first if it is missing or old.
 
     Raises:
         InputError: as `load_result`.
     """
 
     def shown() -> None:
-        path = folder / "report.html"
-        path = (path if path.exists() else _written_report(folder)).resolve()
+        require_own_toml(folder)
+        path, result = folder / "report.html", folder / "result.nc"
+        if not path.exists() or (result.exists() and _older(path, result)):
+            path = _written_report(folder)
+        path = path.resolve()
         if webbrowser.open(path.as_uri()):
             print(f"report    {path}")
         else:
             print(f"There is no browser here that could be started; the report is '{path}'.")
 
     mpi.on_root(shown)
+
+
+def _older(path: Path, than: Path) -> bool:
+    return path.stat().st_mtime < than.stat().st_mtime
 
 
 def export(folder: Path, file: Path, time: float | None, network: bool) -> None:

@@ -56,14 +56,19 @@ class Outcome(Result):
         mpi.on_root(lambda: write_text(Path(path), report(self)))
         return Path(path)
 
-    def save(self, folder: str | Path) -> Path:
+    def save(self, folder: str | Path, force: bool = False) -> Path:
         """Write run.toml, result.nc, the figure and, for a comparison, the report into a folder.
 
+        Args:
+            folder: the folder.
+            force: whether to replace the result or the interrupted run of something else.
+
         Raises:
-            InputError: if the folder holds other files, or is in use.
+            InputError: if the folder holds other files, or is in use, or without ``force`` holds
+                another result or an interrupted run.
             Unwritable: if a file cannot be written.
         """
-        return save(self, Path(folder))
+        return save(self, Path(folder), force)
 
     def _array(self, group: str, name: str) -> Array:
         data = self.group(group)

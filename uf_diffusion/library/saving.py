@@ -2,34 +2,59 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from pathlib import Path
 
 from uf_diffusion.core import mpi
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.files import write_text
+from uf_diffusion.library.keeping import (
+    finished_job,
+    remove,
+    remove_others,
+    require_free,
+    require_own_toml,
+)
 from uf_diffusion.results.netcdf import read_result, write_result
-from uf_diffusion.runs.checkpoints import CHECKPOINT
 from uf_diffusion.runs.folders import run_folder
 from uf_diffusion.runs.result import Result, result_of
+from uf_diffusion.runs.stored import CHECKPOINT, STATE, Job, job_of
 
 __all__ = ["load_result", "publish", "save", "save_figure"]
 
 
-def save(result: Result, folder: Path) -> Path:
+def save(result: Result, folder: Path, force: bool = False) -> Path:
     """Write all files of a complete run into a folder, and return it. Call it on all ranks.
 
+    Args:
+        result: the result.
+        folder: the folder.
+        force: whether to replace the result or the interrupted run of something else.
+
     Raises:
-        InputError: if the folder holds other files, or is in use.
+        InputError: if the folder holds other files, or is in use, or without ``force`` holds
+            another result or an interrupted run.
         Unwritable: if a file cannot be written.
     """
+
+    def write() -> None:
+        job = Job(str(result.attributes["command"]), result.config)
+        own = finished_job(folder) == job
+        if not force:
+            require_free(folder, job, result.inputs)
+        publish(result, folder)
+        if not own:
+            remove(folder / "fields.bp")
+
     with run_folder(folder):
-        mpi.on_root(lambda: publish(result, folder))
+        mpi.on_root(write)
     return folder
 
 
 def publish(result: Result, folder: Path) -> None:
-    """Write all files of a complete run into its folder, and delete those of an earlier run.
+    """Write all files of a complete run into its folder, and delete those of earlier runs.
+
+    The last checkpoint of the run becomes the state from which a longer run goes on.
 
     Raises:
         Unwritable: if a file cannot be written.
@@ -39,15 +64,14 @@ def publish(result: Result, folder: Path) -> None:
     write_text(folder / "run.toml", result.attributes["config"])
     write_result(folder / "result.nc", result.tree)
     save_figure(draw(result), folder)
-    if result.group("diffusion") is None:
-        shutil.rmtree(folder / "fields.bp", ignore_errors=True)
     if result.group("comparison") is not None:
         from uf_diffusion.reports.html import write_report  # plotly takes long to load
 
         write_report(result, folder)
-    else:
-        (folder / "report.html").unlink(missing_ok=True)
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+    job = Job(str(result.attributes["command"]), result.config)
+    if job_of(folder / CHECKPOINT) == job:
+        os.replace(folder / CHECKPOINT, folder / STATE)
+    remove_others(folder, job, list(result.tree.children))
 
 
 def save_figure(figure: object, folder: Path) -> None:
@@ -66,7 +90,8 @@ def load_result(folder: Path) -> Result:
     """Read the result in a run's folder, or in a file result.nc.
 
     Raises:
-        InputError: if there is no result, or it cannot be read.
+        InputError: if there is no result, or it cannot be read, or run.toml is not its
+            configuration.
     """
     path = folder / "result.nc" if folder.is_dir() or not folder.suffix else folder
     if not path.exists():
@@ -79,4 +104,6 @@ def load_result(folder: Path) -> Result:
                 f"'{folder}' holds a study, which has a table, study.nc, and a figure, but no "
                 "result of a run."
             )
+    if folder.is_dir():
+        require_own_toml(folder)
     return result_of(read_result(path))

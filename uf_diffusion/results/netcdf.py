@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
-import h5netcdf  # noqa: F401 (its HDF5 must be loaded before DOLFINx loads another one)
+import h5netcdf  # (its HDF5 must be loaded before DOLFINx loads another one)
 import xarray as xr
 
 from uf_diffusion.core.errors import InputError
@@ -16,10 +17,12 @@ try:
 except ImportError:  # not POSIX: folders are not locked
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["read_result", "read_sealed", "write_result"]
+__all__ = ["read_attributes", "read_result", "read_sealed", "write_result"]
 
 
-def write_result(path: Path, tree: xr.DataTree, sealed: bool = False) -> None:
+def write_result(
+    path: Path, tree: xr.DataTree, sealed: bool = False, before: Path | None = None
+) -> None:
     """Write a result as a NetCDF-4 file, which appears only when it is complete.
 
     Args:
@@ -27,12 +30,13 @@ def write_result(path: Path, tree: xr.DataTree, sealed: bool = False) -> None:
         tree: the groups that are stored.
         sealed: whether to append the SHA-256 of the file, which `read_sealed` checks and other
             readers of NetCDF ignore.
+        before: a further name for the file that was there before, which keeps it.
 
     Raises:
         Unwritable: as `appearing`.
     """
     require_room(path, tree.nbytes + tree.nbytes // 8 + 2**16)
-    with appearing(path) as partial:
+    with appearing(path, before) as partial:
         tree.to_netcdf(partial, engine="h5netcdf")
         if sealed:
             seal = _seal(partial.read_bytes())
@@ -74,6 +78,17 @@ def read_result(path: str | Path) -> xr.DataTree:
     except Exception as error:  # HDF5 raises exceptions of many types for a damaged file
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(f"Cannot read the result '{path}': {reason}.") from None
+
+
+def read_attributes(path: Path) -> dict[str, Any]:
+    """The attributes of a result, without its arrays; empty if there is no file to read."""
+    if not path.is_file():
+        return {}
+    try:
+        with h5netcdf.File(path, "r") as file:
+            return dict(file.attrs)
+    except Exception:  # as in `read_result`
+        return {}
 
 
 def _renamed(tree: xr.DataTree) -> xr.DataTree:

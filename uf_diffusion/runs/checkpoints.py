@@ -1,43 +1,41 @@
 """Checkpoints: files from which an interrupted run can continue, written at regular intervals.
 
-A new checkpoint replaces the old one only when it is complete, so a process that is killed leaves a
-usable file. The diffusion and the network decide what is stored; this module decides when, and
-handles signals.
+The diffusion and the network decide what is stored; this module decides when, and handles signals.
 """
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Self
 
 import xarray as xr
 
 from uf_diffusion.core import mpi
-from uf_diffusion.core.errors import InputError, Interrupted
+from uf_diffusion.core.errors import Caution, InputError, Interrupted
 from uf_diffusion.core.files import write_text
 from uf_diffusion.core.progress import Timed
 from uf_diffusion.core.signals import delayed_signals
-from uf_diffusion.results.netcdf import read_sealed, write_result
-from uf_diffusion.runs.config import Config
+from uf_diffusion.runs.extending import extended
+from uf_diffusion.runs.fingerprint import changed, code
 from uf_diffusion.runs.folders import run_folder
-from uf_diffusion.runs.reading import config_from_toml
 from uf_diffusion.runs.resources import require_disk, result_bytes
+from uf_diffusion.runs.stored import (
+    BEFORE,
+    CHECKPOINT,
+    Job,
+    Stored,
+    last_checkpoint,
+    state_at_end,
+    write_checkpoint,
+)
 
-__all__ = ["CHECKPOINT", "Checkpoints", "Job", "has_begun", "interrupted", "work_of"]
-
-CHECKPOINT = "checkpoint.nc"
-LAYOUT = 3  # version of the file's contents; increase it when they change
-
-
-class Job(NamedTuple):
-    """What a run does: the name of the job, such as "compare", and its configuration."""
-
-    name: str
-    config: Config
+__all__ = ["Checkpoints", "continued", "has_begun", "interrupted", "work_of"]
 
 
 class Checkpoints:
@@ -45,21 +43,29 @@ class Checkpoints:
 
     Use it as a context manager around the computation, after the input has been checked. Entering
     it locks the folder and writes a first checkpoint, so that the run can be resumed from then on.
-    If the folder already has a checkpoint of the same job, the run continues from it; work of
-    another job is never overwritten. Inside, the two signals take effect at the end of the current
-    step; a second Ctrl-C takes effect at once.
+    If the folder already has a checkpoint of the same job, the run continues from it, and if it has
+    the state at the end of a shorter run, from that; work of another job is never overwritten.
+    Inside, the two signals take effect at the end of the current step; a second Ctrl-C takes effect
+    at once.
 
     Args:
         folder: the run's folder. If None, nothing is written and signals take effect at once.
         job: the job that is run.
+        inputs: the `fingerprint` of what the job reads.
+        said: the warnings so far, to which rank 0 adds that another version of this package has
+            begun the run; None for no warnings.
 
     Raises:
-        InputError: on all ranks, on entering: if a checkpoint cannot be read or belongs to another
-            job, if the result does not fit on the disk, or as `run_folder`.
+        InputError: on all ranks, on entering: if no checkpoint can be read, or it belongs to
+            another job or to one that read something else, if the result does not fit on the disk,
+            or as `run_folder`.
     """
 
-    def __init__(self, folder: Path | None, job: Job) -> None:
-        self._folder, self._job = folder, job
+    def __init__(
+        self, folder: Path | None, job: Job, inputs: Mapping[str, str] | None = None,
+        said: list[str] | None = None,
+    ) -> None:  # fmt: skip
+        self._folder, self._job, self._inputs, self._said = folder, job, inputs or {}, said
         self._seconds = job.config.diffusion.checkpoint
         self._last = time.monotonic()
         self._inside, self._heard = ExitStack(), list[int]()
@@ -70,11 +76,9 @@ class Checkpoints:
             if (folder := self._folder) is not None:
                 inside.enter_context(run_folder(folder))
                 require_disk(folder, result_bytes(self._job.config, self._job.name))
-                found = mpi.from_root(lambda: work_of(folder, self._job))
-                if found is None:
-                    self._begin(folder)
-                else:
-                    self._groups = dict(found)
+                found = mpi.from_root(lambda: work_of(folder, self._job, self._inputs))
+                self._groups = {} if found is None else dict(found.groups)
+                mpi.on_root(lambda: self._prepare(folder, found))
                 self._heard = inside.enter_context(delayed_signals())
             self._inside = inside.pop_all()
         return self
@@ -87,10 +91,34 @@ class Checkpoints:
     ) -> None:
         self._inside.close()
 
-    def _begin(self, folder: Path) -> None:
-        config = self._job.config.to_toml()
-        mpi.on_root(lambda: write_text(folder / "run.toml", config))
-        self._write()
+    def _prepare(self, folder: Path, found: Stored | None) -> None:
+        """Make the last checkpoint in the folder one of this job, with what has been found."""
+        if found is None:
+            for name in (CHECKPOINT, BEFORE):  # of a job that had done nothing yet
+                (folder / name).unlink(missing_ok=True)
+        else:
+            self._say(found)
+            if found.path == folder / BEFORE:
+                os.replace(folder / BEFORE, folder / CHECKPOINT)
+        if found is None or found.path != folder / CHECKPOINT or found.job != self._job:
+            write_text(folder / "run.toml", self._job.config.to_toml())
+            self._store(folder)
+
+    def _say(self, found: Stored) -> None:
+        """Warn if the run does not go on from the last checkpoint, or with another code."""
+        if found.damage:
+            damage = found.damage.partition(";")[0]
+            warnings.warn(
+                f"{damage}; the checkpoint before it is used, and the run goes on from "
+                f"t = {found.reached:.6g}.",
+                Caution, stacklevel=2,
+            )  # fmt: skip
+        if found.groups and found.code != code() and self._said is not None:
+            self._said.append(
+                f"Another version of uf_diffusion ({found.code}) computed this run up to "
+                f"t = {found.reached:.6g}; its numbers are from both."
+            )
+            warnings.warn(self._said[-1], Caution, stacklevel=2)
 
     def stored(self, side: str) -> xr.Dataset | None:
         """What the checkpoint holds of "diffusion" or "network"; None if it holds nothing.
@@ -139,36 +167,73 @@ class Checkpoints:
             self._write()
 
     def _write(self) -> None:
-        if (folder := self._folder) is None:
-            return
-        name, config = self._job
-        root = xr.Dataset(
-            attrs={"job": name, "config": config.to_toml(), "name": config.name,
-                   "folder": config.folder, "layout": LAYOUT}
-        )  # fmt: skip
-        groups: dict[str, Any] = {k: v for k, v in self._groups.items() if v is not None}
-        tree = xr.DataTree.from_dict({"/": root, **groups})
-        mpi.on_root(lambda: write_result(folder / CHECKPOINT, tree, sealed=True))
-        self._last = time.monotonic()
+        if (folder := self._folder) is not None:
+            mpi.on_root(lambda: self._store(folder))
+            self._last = time.monotonic()
+
+    def _store(self, folder: Path) -> None:
+        write_checkpoint(folder, Stored(self._job, self._groups, self._inputs))
 
 
-def work_of(folder: Path, job: Job) -> dict[str, xr.Dataset] | None:
-    """The groups of the checkpoint that a job left in a folder; None if it has not begun there.
+def work_of(folder: Path, job: Job, inputs: Mapping[str, str] | None = None) -> Stored | None:
+    """What a job goes on from in a folder; None if it has to begin.
+
+    Args:
+        folder: the run's folder.
+        job: the job.
+        inputs: the `fingerprint` of what the job reads.
 
     Raises:
-        InputError: if the folder holds work of another job, or the checkpoint cannot be read.
+        InputError: if the folder holds work of another job or of this job with other inputs, or
+            its checkpoints cannot be read.
     """
-    found = _read(folder)
-    if found is None or (found[0] != job and not found[1]):
-        return None
-    (name, config), groups = found
-    if found[0] != job:
+    found = last_checkpoint(folder)
+    if found is not None and found.job != job and not found.groups:
+        found = None
+    if found is not None:
+        if continued(folder, found, job) != job:
+            raise _other(folder, found, "problem.t_end or diffusion.snapshots")
+    else:
+        found = state_at_end(folder)
+        if found is None or found.job == job or not _extends(found, job):
+            return None
+    if subject := changed(found.inputs, inputs or {}):
         raise InputError(
-            f"'{folder}' holds the checkpoint of another configuration or command ({name} "
-            f"{config.name}); choose another folder, go on with that by 'uf-diffusion resume "
-            f"{folder}', or remove the file '{folder / CHECKPOINT}' to give it up."
+            f"{subject} that the run in '{folder}' began with: undo this change, choose another "
+            "folder, or begin anew with --force (in Python force=True)."
         )
-    return groups
+    return found
+
+
+def continued(folder: Path, found: Stored, job: Job) -> Job:
+    """The job that goes on from a checkpoint when another one is asked for, see `extended`.
+
+    Raises:
+        InputError: if the checkpoint is not one of this job.
+    """
+    if found.job.name != job.name:
+        raise _other(folder, found)
+    try:
+        return Job(job.name, extended(found.job, found.reached, job.config))
+    except InputError as reason:
+        raise _other(folder, found, str(reason)) from None
+
+
+def _extends(found: Stored, job: Job) -> bool:
+    try:
+        config = extended(found.job, found.reached, job.config)
+    except InputError:
+        return False
+    return found.job.name == job.name and config == job.config
+
+
+def _other(folder: Path, found: Stored, reason: str = "") -> InputError:
+    name = f"{found.job.name} {found.job.config.name}"
+    return InputError(
+        f"'{folder}' holds the checkpoint of another configuration or command ({name}"
+        f"{': ' * bool(reason)}{reason}); choose another folder, go on with that by 'uf-diffusion "
+        f"resume {folder}', or give it up with --force."
+    )
 
 
 def interrupted(folder: Path) -> Job:
@@ -179,14 +244,10 @@ def interrupted(folder: Path) -> Job:
     """
 
     def read() -> Job:
-        found = _read(folder)
+        found = last_checkpoint(folder)
         if found is None:
-            done = (folder / "result.nc").exists()
-            raise InputError(
-                f"'{folder}' holds no checkpoint: "
-                + ("the run is complete." if done else "there is nothing to go on with.")
-            )
-        return found[0]
+            raise InputError(f"'{folder}' holds no checkpoint: there is nothing to go on with.")
+        return found.job
 
     return mpi.from_root(read)
 
@@ -194,29 +255,7 @@ def interrupted(folder: Path) -> Job:
 def has_begun(folder: Path, job: Job) -> bool:
     """Whether the checkpoint in a folder belongs to a job. Each rank reads the file itself."""
     try:
-        found = _read(folder)
+        found = last_checkpoint(folder)
     except InputError:
         return False
-    return found is not None and found[0] == job
-
-
-def _read(folder: Path) -> tuple[Job, dict[str, xr.Dataset]] | None:
-    """The job and the groups of the checkpoint in a folder; None if there is no checkpoint.
-
-    Raises:
-        InputError: if it cannot be read, or another version of this package wrote it.
-    """
-    path = folder / CHECKPOINT
-    if not path.exists():
-        return None
-    advice = f"remove the file '{path}' to begin the run anew"
-    try:
-        tree = read_sealed(path)
-    except InputError as error:
-        raise InputError(f"{str(error).rstrip('.')}; {advice}.") from None
-    about = tree.attrs
-    if about.get("layout") != LAYOUT:
-        raise InputError(f"Another version of uf_diffusion wrote this checkpoint; {advice}.")
-    config = config_from_toml(about["config"], (), about["name"], about["folder"])
-    groups = {name: node.to_dataset() for name, node in tree.children.items()}
-    return Job(about["job"], config), groups
+    return found is not None and found.job == job

@@ -7,7 +7,9 @@ the same names and shapes as in the file result.nc of a run's folder.
 from __future__ import annotations
 
 import importlib.util
+import json
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +25,14 @@ from uf_diffusion.kernels.identifiability import Identifiability, identifiabilit
 from uf_diffusion.results.names import dataset
 from uf_diffusion.results.provenance import run_attributes
 from uf_diffusion.results.timings import Timings
-from uf_diffusion.runs.checkpoints import Checkpoints, Job
+from uf_diffusion.runs.checkpoints import Checkpoints
 from uf_diffusion.runs.comparing import distances, energies
+from uf_diffusion.runs.fingerprint import code, fingerprint
 from uf_diffusion.runs.resources import require_memory_of_spectrum
 from uf_diffusion.runs.result import Result
 from uf_diffusion.runs.setup import Setup
 from uf_diffusion.runs.solving import equation, solved, unconstrained
+from uf_diffusion.runs.stored import Job
 from uf_diffusion.runs.training import trained, training
 from uf_diffusion.runs.warnings_after import findings
 from uf_diffusion.runs.warnings_before import cautions
@@ -68,10 +72,12 @@ def solve(
     with clock.part("set-up"):
         folder, watch, solver = _path(folder), watchers(watch), equation(setup)
         before = _cautions(cautious, setup, trained=False)
-    with Checkpoints(folder, Job("solve", setup.config)) as checkpoints, clock.part("diffusion"):
+        inputs = fingerprint(setup, "solve")
+    job = Job("solve", setup.config)
+    with Checkpoints(folder, job, inputs, before) as checkpoints, clock.part("diffusion"):
         group = solved(solver, setup, setup.times, folder, checkpoints, watch, cautious)
     clock.include(solver.timings, "diffusion")
-    return _noted(_gathered(setup, clock, diffusion=group), before)
+    return _noted(_gathered(setup, job.name, clock, inputs, diffusion=group), before)
 
 
 def train(
@@ -98,9 +104,11 @@ def train(
     with clock.part("set-up"):
         folder, watch, network = _path(folder), watchers(watch), training(setup)
         before = _cautions(cautious, setup, solved=False)
-    with Checkpoints(folder, Job("train", setup.config)) as checkpoints, clock.part("network"):
+        inputs = fingerprint(setup, "train")
+    job = Job("train", setup.config)
+    with Checkpoints(folder, job, inputs, before) as checkpoints, clock.part("network"):
         group = trained(network, checkpoints, watch)
-    return _noted(_gathered(setup, clock, network=group), before)
+    return _noted(_gathered(setup, job.name, clock, inputs, network=group), before)
 
 
 def compare(
@@ -128,7 +136,8 @@ def compare(
         network = training(setup)  # first, as checking its input is cheap
         solver = equation(setup)
         before = _cautions(cautious, setup)
-    with Checkpoints(folder, Job(job, setup.config)) as checkpoints:
+        inputs = fingerprint(setup, job)
+    with Checkpoints(folder, Job(job, setup.config), inputs, before) as checkpoints:
         with clock.part("diffusion"):
             diffusion = solved(
                 solver, setup, setup.clock_times, folder, checkpoints, watch, cautious
@@ -136,12 +145,13 @@ def compare(
         with clock.part("network"):
             particles = trained(network, checkpoints, watch)
     clock.include(solver.timings, "diffusion")
-    return compared(setup, clock, diffusion, particles, network.teacher, before)
+    return compared(setup, clock, diffusion, particles, network.teacher, before, job, inputs)
 
 
 def compared(
     setup: Setup, clock: Timings, diffusion: xr.Dataset | None, network: xr.Dataset | None,
-    teacher: Atoms, before: list[str] | None,
+    teacher: Atoms, before: list[str] | None, job: str = "compare",
+    inputs: Mapping[str, str] | None = None,
 ) -> Result:  # fmt: skip
     """Measure how far a network and a diffusion that are ready are apart. Call it on all ranks.
 
@@ -152,6 +162,8 @@ def compared(
             0, and None on other ranks.
         teacher: the teacher's neurons.
         before: warnings that have been issued; None: no checks.
+        job: the name of the job.
+        inputs: the `fingerprint` of what the two sides have read.
     """
 
     def measured() -> xr.Dataset:
@@ -161,7 +173,8 @@ def compared(
 
     with clock.part("distances"):
         comparison = mpi.on_root(measured)
-    result = _gathered(setup, clock, diffusion=diffusion, network=network, comparison=comparison)
+    result = _gathered(setup, job, clock, inputs or {}, diffusion=diffusion, network=network,
+                       comparison=comparison)  # fmt: skip
     return _noted(result, before)
 
 
@@ -192,7 +205,7 @@ def follow(setup: Setup) -> Result:
         return dataset(**energies(setup.manifold, diffusion, particles, network.teacher))
 
     comparison = mpi.on_root(measured)
-    return _gathered(setup, clock, network=particles, comparison=comparison)
+    return _gathered(setup, "follow", clock, {}, network=particles, comparison=comparison)
 
 
 def spectrum(setup: Setup, count: int = 6, *, cautious: bool = True) -> Result:
@@ -217,17 +230,9 @@ def spectrum(setup: Setup, count: int = 6, *, cautious: bool = True) -> Result:
     clock = Timings()
     before: list[str] | None = [] if cautious else None
     whole_number("The number of eigenvalues", count, 1, 100)
-    seen = _seen(setup)
-    kernel = dataset(
-        degree=(("row",), seen.degree),
-        wave=(("row", "axis"), seen.wave),
-        multiplicity=(("row",), seen.multiplicity),
-        eigenvalue=(("row",), seen.eigenvalue),
-        teacher_share=(("row",), seen.teacher_share),
-        initial_share=(("row",), seen.initial_share),
-    ).assign_attrs(seen.attributes)
+    kernel, job = _kernel(setup), f"spectrum --count {count}"
     if not _installed("dolfinx"):
-        return _noted(_gathered(setup, clock, kernel=kernel), before)
+        return _noted(_gathered(setup, job, clock, {}, kernel=kernel), before)
     require_memory_of_spectrum(setup.grid)
     solver = unconstrained(setup)
     if len(solver.grid.nodes) < 4 * count + 20:
@@ -235,25 +240,42 @@ def spectrum(setup: Setup, count: int = 6, *, cautious: bool = True) -> Result:
     from uf_diffusion.diffusion.spectrum import spectrum as eigenpairs
 
     values, functions = eigenpairs(solver, count)
+    inputs = fingerprint(setup, job)
     function, teacher = solver.gathered(functions), solver.gathered(solver.teacher)
     if function is None:
-        return _noted(_gathered(setup, clock), before)
+        return _noted(_gathered(setup, job, clock, inputs), before)
     group = dataset(
         eigenvalue=(("mode",), values),
         node_position=(("node", "ambient"), solver.grid.nodes),
         teacher=(("node",), teacher),
         eigenfunction=(("mode", "node"), function),
     )
-    return _noted(_gathered(setup, clock, kernel=kernel, spectrum=group), before)
+    return _noted(_gathered(setup, job, clock, inputs, kernel=kernel, spectrum=group), before)
 
 
-def _gathered(setup: Setup, clock: Timings, **groups: xr.Dataset | None) -> Result:
+def _kernel(setup: Setup) -> xr.Dataset:
+    """The group /kernel: what the features see."""
+    seen = _seen(setup)
+    return dataset(
+        degree=(("row",), seen.degree),
+        wave=(("row", "axis"), seen.wave),
+        multiplicity=(("row",), seen.multiplicity),
+        eigenvalue=(("row",), seen.eigenvalue),
+        teacher_share=(("row",), seen.teacher_share),
+        initial_share=(("row",), seen.initial_share),
+    ).assign_attrs(seen.attributes)
+
+
+def _gathered(
+    setup: Setup, job: str, clock: Timings, inputs: Mapping[str, str], **groups: xr.Dataset | None
+) -> Result:
     """A result with the groups that are not None, and with attributes on how it was made."""
     present: dict[str, Any] = {f"/{k}": v for k, v in groups.items() if v is not None}
     if present:
         present["/timings"] = clock.group()
     config = setup.config
     attributes = run_attributes(config.to_toml(), config.network.seed, clock.total)
+    attributes |= {"command": job, "inputs": json.dumps(dict(inputs)), "code": code()}
     root = xr.Dataset(attrs=attributes)
     return Result(setup, xr.DataTree.from_dict({"/": root, **present}, name=config.name))
 

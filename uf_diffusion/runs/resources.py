@@ -123,7 +123,7 @@ def require_memory_of_spectrum(grid: Grid) -> None:
 
 
 def result_bytes(config: Config, job: str) -> int:
-    """Approximate size in bytes of a run's folder: the result, the fields and a checkpoint.
+    """Approximate size in bytes of a run's folder: the result, the fields and two checkpoints.
 
     Args:
         config: the configuration. A diffusion on a mesh from a file is not counted, because its
@@ -136,10 +136,10 @@ def result_bytes(config: Config, job: str) -> int:
     numbers = 0
     if job != "train" and not d.mesh:
         nodes = grid_on(space, d.cells, d.degree).node_count
-        numbers += nodes * (4 * shots + space.ambient + 8)
+        numbers += nodes * (5 * shots + space.ambient + 12)
     if job != "solve":
         steps = 0 if n.algorithm == "flow" else math.ceil(p.t_end / n.step)
-        numbers += n.width * (2 * shots + 4) * (space.ambient + 1) + 4 * steps
+        numbers += n.width * (3 * shots + 8) * (space.ambient + 1) + 6 * steps
     return 8 * numbers
 
 

@@ -18,6 +18,7 @@ from uf_diffusion.problem.manifolds import Manifold, Sphere
 from uf_diffusion.runs.config import Config
 from uf_diffusion.runs.reading import config_from_toml
 from uf_diffusion.runs.setup import Setup
+from uf_diffusion.runs.stored import inputs_of
 
 __all__ = ["Result", "result_of"]
 
@@ -94,6 +95,11 @@ class Result:
     def attributes(self) -> dict[Any, Any]:
         """How the result was made: configuration, versions, seed, ranks, commit, seconds taken."""
         return self.tree.attrs
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The `fingerprint` of what the run read; empty if it is not known."""
+        return inputs_of(self.attributes)
 
     def to_xarray(self) -> xr.DataTree:
         """The groups as an xarray tree, the same as in result.nc."""

@@ -74,6 +74,11 @@ class Setup:
             return with_degree(read_usable_mesh(Path(d.mesh)), d.degree)
         return grid_on(self.manifold, d.cells, d.degree)
 
+    @cached_property
+    def fingerprints(self) -> dict[str, dict[str, str]]:
+        """Fingerprints of what jobs read, by their names; `fingerprint` keeps them here."""
+        return {}
+
     @property
     def times(self) -> Array:
         """The snapshot times ``(snapshots,)`` of a diffusion without a network, dimensionless."""

@@ -1,12 +1,15 @@
 """A cache of runs: each run is done once, stored in a file, and the runs are spread over the ranks.
 
-The name of a run's file is a hash of everything that determines the result. So a study that was
-killed continues with the results that it already has, and a changed study does only the new runs.
+The name of a run's file is a hash of everything that determines the result: the settings, the
+values of a user's own densities, features and other parts, and the code of this package. So a study
+that was killed continues with the results that it already has, and a changed study does only the
+new runs.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import nullcontext, suppress
@@ -19,9 +22,9 @@ from uf_diffusion.core import mpi
 from uf_diffusion.core.errors import InputError, Interrupted, RunFailure, Unwritable
 from uf_diffusion.core.progress import progress, progress_as
 from uf_diffusion.core.signals import delayed_signals
-from uf_diffusion.core.version import __version__
 from uf_diffusion.results.netcdf import read_sealed, write_result
 from uf_diffusion.runs.config import Config, DiffusionConfig, NetworkConfig
+from uf_diffusion.runs.fingerprint import code, fingerprint, own_parts
 from uf_diffusion.runs.jobs import compare, follow, solve, spectrum, train
 from uf_diffusion.runs.result import Result
 from uf_diffusion.runs.setup import Setup
@@ -79,11 +82,14 @@ class Run:
 
     @cached_property
     def key(self) -> str:
-        """A hash of the job, the settings that the job reads, and the version of this package.
-
-        A setting "module:name" enters with its name only: the code that it names is not hashed.
+        """A hash of the job, the settings that the job reads, the code of this package, and the
+        `fingerprint` of what the user can edit. Built-in parts are determined by settings and code.
         """
-        text = "\n".join([self.job, __version__, _read(self.job, self.config).to_toml()])
+        config, inputs = _read(self.job, self.config), dict[str, str]()
+        if own_parts(config):
+            with suppress(InputError):  # which the run will report
+                inputs = fingerprint(Setup(config), self.job)
+        text = "\n".join([self.job, code(), config.to_toml(), json.dumps(inputs)])
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
