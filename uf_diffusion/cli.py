@@ -276,7 +276,7 @@ def main(argv: list[str] | None = None) -> None:
     except KeyboardInterrupt as interrupt:
         _fail_alone(str(interrupt) or "Interrupted before the work began.", 130)
     except MemoryError as error:
-        _fail_alone(f"The run does not fit into memory: {error or 'too little is free'}.", 1)
+        _fail_alone(f"The run does not fit into memory: {str(error) or 'too little is free'}.", 1)
     except BrokenPipeError:  # the reader has ended, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 __all__ = ["mend_environment"]
@@ -12,13 +13,18 @@ THREADS = ("OMP_NUM_THREADS", "DUCC0_NUM_THREADS")
 
 
 def mend_environment() -> None:
-    """Give this process a HOME and numbers of threads that every library can read.
+    """Give this process a HOME, numbers of threads and a backend that every library accepts.
 
     ADIOS2 crashes without HOME. ducc0 refuses a number of threads that is no whole number, such as
-    OpenMP's list "4,2", of which the first number is kept. Other texts are removed.
+    OpenMP's list "4,2", of which the first number is kept. Other texts are removed. matplotlib
+    refuses a backend that is not installed, such as that of Jupyter in processes that a notebook
+    starts.
     """
     if "HOME" not in os.environ:
         os.environ["HOME"] = _home()
+    scheme, colon, module = os.environ.get("MPLBACKEND", "").partition("://")
+    if colon and not find_spec(module.partition(".")[0] or scheme):
+        del os.environ["MPLBACKEND"]
     for name in THREADS:
         if name in os.environ:
             first = os.environ[name].partition(",")[0].strip()

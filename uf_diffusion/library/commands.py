@@ -16,8 +16,9 @@ from uf_diffusion.core import mpi
 from uf_diffusion.core.errors import InputError, RunFailure
 from uf_diffusion.core.files import write_text
 from uf_diffusion.core.version import __version__
+from uf_diffusion.library.outputs import save_figure
 from uf_diffusion.library.running import JOBS, complete, only_work_of
-from uf_diffusion.library.saving import load_result, save_figure
+from uf_diffusion.library.saving import load_result
 from uf_diffusion.reports.terminal import Verbosity
 from uf_diffusion.reports.text import print_summary, provenance_lines, time_line
 from uf_diffusion.results.provenance import run_attributes, version_of

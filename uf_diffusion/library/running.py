@@ -8,6 +8,7 @@ from pathlib import Path
 
 from uf_diffusion.core import mpi
 from uf_diffusion.core.errors import InputError, Unwritable
+from uf_diffusion.library.outputs import try_outputs
 from uf_diffusion.library.saving import publish
 from uf_diffusion.runs import jobs
 from uf_diffusion.runs.checkpoints import CHECKPOINT, Job, has_begun, work_of
@@ -48,10 +49,11 @@ def complete(
     """
 
     def write(result: Result) -> None:
-        publish(result, folder)
+        publish(result, folder, fields=result.group("diffusion") is not None)
         finish(result)
 
     with run_folder(folder), only_work_of(folder, job, force):
+        mpi.on_root(lambda: try_outputs(folder, report=job.name.startswith("compare")))
         try:
             result = work()
             mpi.on_root(lambda: write(result))

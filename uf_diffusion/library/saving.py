@@ -8,12 +8,14 @@ from pathlib import Path
 from uf_diffusion.core import mpi
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.files import write_text
+from uf_diffusion.library.outputs import FIGURES, Outputs, save_figure
 from uf_diffusion.results.netcdf import read_result, write_result
 from uf_diffusion.runs.checkpoints import CHECKPOINT
 from uf_diffusion.runs.folders import run_folder
 from uf_diffusion.runs.result import Result, result_of
+from uf_diffusion.runs.solving import FIELDS
 
-__all__ = ["load_result", "publish", "save", "save_figure"]
+__all__ = ["load_result", "publish", "save"]
 
 
 def save(result: Result, folder: Path) -> Path:
@@ -28,38 +30,41 @@ def save(result: Result, folder: Path) -> Path:
     return folder
 
 
-def publish(result: Result, folder: Path) -> None:
+def publish(result: Result, folder: Path, fields: bool = False) -> None:
     """Write all files of a complete run into its folder, and delete those of an earlier run.
 
+    Where one cannot be written the others are written all the same, and the checkpoint is kept.
+
+    Args:
+        result: the result of the run.
+        folder: its folder.
+        fields: whether the run should have written fields for ParaView.
+
     Raises:
-        Unwritable: if a file cannot be written.
+        Unwritable: if a file cannot be written, after the others have been.
     """
     from uf_diffusion.plots import draw
 
-    write_text(folder / "run.toml", result.attributes["config"])
-    write_result(folder / "result.nc", result.tree)
-    save_figure(draw(result), folder)
+    outputs = Outputs(folder)
+    outputs.write(lambda: write_text(folder / "run.toml", result.attributes["config"]), "run.toml")
+    outputs.write(lambda: write_result(folder / "result.nc", result.tree), "result.nc")
+    outputs.write(lambda: save_figure(draw(result), folder), *FIGURES)
     if result.group("diffusion") is None:
-        shutil.rmtree(folder / "fields.bp", ignore_errors=True)
+        shutil.rmtree(folder / FIELDS, ignore_errors=True)
+    if fields:
+        outputs.expect(FIELDS)
     if result.group("comparison") is not None:
-        from uf_diffusion.reports.html import write_report  # plotly takes long to load
-
-        write_report(result, folder)
+        outputs.write(lambda: _write_report(result, folder), "report.html")
     else:
         (folder / "report.html").unlink(missing_ok=True)
+    outputs.require_all()
     (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
-def save_figure(figure: object, folder: Path) -> None:
-    """Write a matplotlib figure as figure.pdf and figure.png into a folder.
+def _write_report(result: Result, folder: Path) -> None:
+    from uf_diffusion.reports.html import write_report  # plotly takes long to load
 
-    Raises:
-        Unwritable: if a file cannot be written.
-    """
-    from uf_diffusion.plots import save as save_picture
-
-    for suffix in ("pdf", "png"):
-        save_picture(figure, folder / f"figure.{suffix}")  # type: ignore[arg-type]
+    write_report(result, folder)
 
 
 def load_result(folder: Path) -> Result:

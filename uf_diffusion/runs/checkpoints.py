@@ -25,7 +25,7 @@ from uf_diffusion.results.netcdf import read_sealed, write_result
 from uf_diffusion.runs.config import Config
 from uf_diffusion.runs.folders import run_folder
 from uf_diffusion.runs.reading import config_from_toml
-from uf_diffusion.runs.resources import require_disk, result_bytes
+from uf_diffusion.runs.resources import folder_bytes, require_disk
 
 __all__ = ["CHECKPOINT", "Checkpoints", "Job", "has_begun", "interrupted", "work_of"]
 
@@ -69,7 +69,7 @@ class Checkpoints:
         with self._inside as inside:
             if (folder := self._folder) is not None:
                 inside.enter_context(run_folder(folder))
-                require_disk(folder, result_bytes(self._job.config, self._job.name))
+                require_disk(folder, folder_bytes(self._job.config, self._job.name))
                 found = mpi.from_root(lambda: work_of(folder, self._job))
                 if found is None:
                     self._begin(folder)
