@@ -18,6 +18,7 @@ from typing import Annotated
 
 import cyclopts
 
+from uf_diffusion.core.environment import require_mpi4py
 from uf_diffusion.core.errors import InputError, Interrupted, RunFailure
 from uf_diffusion.core.paths import require_text
 from uf_diffusion.core.version import __version__
@@ -284,6 +285,7 @@ def main(argv: list[str] | None = None) -> None:
         for word in argv:
             require_text(word)
         _require_working_folder()
+        require_mpi4py()
         if petsc := argv[end + 1 :]:
             _petsc_options(petsc)
         with warnings_at_once():

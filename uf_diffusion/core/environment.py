@@ -7,9 +7,12 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-__all__ = ["mend_environment"]
+from uf_diffusion.core.errors import InputError
+
+__all__ = ["mend_environment", "require_mpi4py"]
 
 THREADS = ("OMP_NUM_THREADS", "DUCC0_NUM_THREADS")
+PROCESSES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")  # their number, from MPICH and Open MPI
 
 
 def mend_environment() -> None:
@@ -40,3 +43,17 @@ def _home() -> str:
         return str(Path.home())
     except RuntimeError:
         return tempfile.gettempdir()
+
+
+def require_mpi4py() -> None:
+    """Refuse to be one of several processes of a launcher without mpi4py, each for itself.
+
+    Raises:
+        InputError: in this case.
+    """
+    several = any(os.environ.get(name, "1") != "1" for name in PROCESSES)
+    if several and find_spec("mpi4py") is None:
+        raise InputError(
+            "Several processes were started, but they need mpi4py to work together: install it "
+            "with `pip install 'uf-diffusion[fem]'`, or start one process."
+        )

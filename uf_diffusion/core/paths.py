@@ -18,7 +18,7 @@ def user_path(path: str | Path) -> Path:
             `require_text`.
     """
     if not isinstance(path, str | Path):
-        raise InputError(f"A path is needed here, not {shown(path)}.")
+        raise InputError(f"A file or folder is a path, not {shown(path)}.")
     require_text(str(path))
     try:
         return Path(path).expanduser()

@@ -7,6 +7,8 @@ folder of its own, in which it is put when it is complete.
 
 from __future__ import annotations
 
+from mpi4py import MPI
+
 import hashlib
 import os
 import shutil
@@ -21,7 +23,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import ufl
 from dolfinx import default_scalar_type, fem, jit
+from dolfinx.mesh import create_unit_interval
 from ffcx.naming import compute_signature
 from ffcx.options import get_options
 
@@ -30,7 +34,7 @@ from uf_diffusion.core.errors import Caution, InputError, Unwritable
 from uf_diffusion.core.files import require_room
 from uf_diffusion.core.wording import cause
 
-__all__ = ["compiled_form"]
+__all__ = ["compiled_form", "require_compiler"]
 
 SEAL = "seal"  # the file with the checksum of the others
 PRIVATE = "unfinished-"  # what the name of a folder begins with while a form is compiled in it
@@ -56,6 +60,16 @@ def compiled_form(form: Any) -> fem.Form:
         if mpi.rank() == 0:
             shutil.rmtree(private, ignore_errors=True)
     return compiled
+
+
+def require_compiler() -> None:
+    """Compile a small form, unless it is stored. Call it on all ranks.
+
+    Raises:
+        InputError: on all ranks, if forms cannot be compiled.
+    """
+    mesh = create_unit_interval(MPI.COMM_SELF, 1)
+    compiled_form(ufl.TestFunction(fem.functionspace(mesh, ("Lagrange", 1))) * ufl.dx(mesh))
 
 
 def _place_of(form: Any) -> Path:

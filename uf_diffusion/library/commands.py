@@ -246,8 +246,8 @@ def info() -> None:
         rows["PDE side"] = str(error)
     else:
         rows |= describe()
-    beside = Path(sys.executable).parent / "mpiexec"
-    rows["mpiexec"] = shutil.which("mpiexec") or (str(beside) if beside.exists() else "none")
+    beside = shutil.which("mpiexec", path=str(Path(sys.executable).parent))
+    rows["mpiexec"] = shutil.which("mpiexec") or beside or "not installed"
     rows["presets"] = ", ".join(presets())
     if mpi.rank() == 0:
         for name, value in rows.items():
