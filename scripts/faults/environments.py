@@ -64,6 +64,7 @@ def disk(at: Path, options: str) -> Iterator[Path]:
         yield place
     finally:
         subprocess.run(["umount", place], check=True)
+        place.rmdir()
 
 
 def mountable(where: Path) -> bool:
