@@ -45,7 +45,7 @@ for command in "compare" "study mesh" "figures --quick" "mesh make a.off" "expor
     || { echo "$command: $(cat refusal)" >&2; exit 1; }
 done
 mpiexec=$(PATH=/nowhere plain/bin/python -m uf_diffusion info | sed -n 's/^mpiexec *//p')
-[[ $mpiexec == "not installed" || -x $mpiexec ]]
+[[ $mpiexec == none || -x $mpiexec ]]
 seconds "trains, and says what the other commands need"
 
 new_environment whole "$wheel[fem]"

@@ -103,13 +103,6 @@ def test_every_call(case, without_fem, tmp_path, monkeypatch):
     assert "\n" not in str(refused.value)
 
 
-def test_info_names_no_mpiexec_that_is_not_there(without_fem, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    commands.info()
-    assert "mpiexec       not installed\n" in capsys.readouterr().out
-
-
 def test_several_processes_need_mpi4py(without_fem, monkeypatch):
     """Otherwise each would do the whole work, and they would write the same files."""
     require_mpi4py()

@@ -247,7 +247,7 @@ def info() -> None:
     else:
         rows |= describe()
     beside = shutil.which("mpiexec", path=str(Path(sys.executable).parent))
-    rows["mpiexec"] = shutil.which("mpiexec") or beside or "not installed"
+    rows["mpiexec"] = shutil.which("mpiexec") or beside or "none"
     rows["presets"] = ", ".join(presets())
     if mpi.rank() == 0:
         for name, value in rows.items():
