@@ -8,7 +8,7 @@ from typing import Annotated
 import cyclopts
 
 from paper_figures import GROUP_NAMES
-from uf_diffusion.reports.terminal import Verbosity
+from uf_diffusion.reports.terminal import Verbosity, path_argument
 
 __all__ = ["figures"]
 
@@ -33,7 +33,10 @@ def figures(
         cyclopts.Parameter(help="Runs of each network; 1 with --quick, else the paper's 6."),
     ] = None,
     out: Annotated[
-        Path | None, cyclopts.Parameter(name="--out", help="Default runs/figures or runs/quick.")
+        Path | None,
+        cyclopts.Parameter(
+            name="--out", converter=path_argument, help="Default runs/figures or runs/quick."
+        ),
     ] = None,
     force: Annotated[
         bool,

@@ -35,7 +35,18 @@ if plain/bin/uf-diffusion solve relu-circle "${small[@]}" --out plain-solve 2>re
 fi
 cat refusal
 [[ $(wc -l <refusal) == 1 ]] && grep -q "needs DOLFINx: install it" refusal
-seconds "trains, and says what solve needs"
+for command in "compare" "study mesh" "figures --quick" "mesh make a.off" "export plain-run a.vtu --network"; do
+  # shellcheck disable=SC2086 # several words
+  if plain/bin/uf-diffusion $command >/dev/null 2>refusal; then
+    echo "$command succeeded without the extra" >&2
+    exit 1
+  fi
+  [[ $(grep -cv '^warning ' refusal) == 1 ]] && grep -q "install it with" refusal \
+    || { echo "$command: $(cat refusal)" >&2; exit 1; }
+done
+mpiexec=$(PATH=/nowhere plain/bin/python -m uf_diffusion info | sed -n 's/^mpiexec *//p')
+[[ $mpiexec == none || -x $mpiexec ]]
+seconds "trains, and says what the other commands need"
 
 new_environment whole "$wheel[fem]"
 seconds "installed with [fem]"

@@ -120,4 +120,4 @@ def test_the_wheel_says_what_it_is(wheel):
     assert "\nRequires-Python: >=3.12\n" in text
     assert "Provides-Extra: fem\n" in text
     (scripts,) = (n for n in wheel.namelist() if n.endswith("entry_points.txt"))
-    assert "uf-diffusion = uf_diffusion.cli:main" in wheel.read(scripts).decode()
+    assert "uf-diffusion = uf_diffusion.__main__:main" in wheel.read(scripts).decode()

@@ -15,4 +15,8 @@ used.
 
 import lazy_loader
 
+from uf_diffusion.core.environment import mend_environment
+
+mend_environment()
+
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -12,14 +12,17 @@ import os
 import sys
 import traceback
 from importlib.metadata import entry_points
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
 import cyclopts
 
+from uf_diffusion.core.environment import require_mpi4py
 from uf_diffusion.core.errors import InputError, Interrupted, RunFailure
+from uf_diffusion.core.paths import require_text
 from uf_diffusion.core.version import __version__
-from uf_diffusion.reports.terminal import Verbosity, warnings_at_once
+from uf_diffusion.reports.terminal import Verbosity, path_argument, warnings_at_once
 from uf_diffusion.runs import presets
 from uf_diffusion.studies import NAMES as STUDIES
 
@@ -48,7 +51,10 @@ Set = Annotated[
     ),
 ]
 Out = Annotated[
-    Path | None, cyclopts.Parameter(name="--out", help="The run's folder; default runs/<name>.")
+    Path | None,
+    cyclopts.Parameter(
+        name="--out", converter=path_argument, help="The run's folder; default runs/<name>."
+    ),
 ]
 Force = Annotated[
     bool,
@@ -59,7 +65,8 @@ Force = Annotated[
     ),
 ]
 Verbose = Annotated[Verbosity, cyclopts.Parameter(name="*", negative="", show_default=False)]
-Folder = Annotated[Path, cyclopts.Parameter(help="A run's folder.")]
+Folder = Annotated[Path, cyclopts.Parameter(converter=path_argument, help="A run's folder.")]
+File = Annotated[Path, cyclopts.Parameter(converter=path_argument)]
 USUAL = Verbosity()
 
 
@@ -172,8 +179,13 @@ def open_(run_dir: Folder, /) -> None:
 
 @app.command
 def export(
-    run_dir: Annotated[Path, cyclopts.Parameter(help="A run's folder, or its result.nc.")],
-    file: Annotated[Path, cyclopts.Parameter(help="Ends in .xdmf, .vtu, .csv or .npz.")],
+    run_dir: Annotated[
+        Path, cyclopts.Parameter(converter=path_argument, help="A run's folder, or its result.nc.")
+    ],
+    file: Annotated[
+        Path,
+        cyclopts.Parameter(converter=path_argument, help="Ends in .xdmf, .vtu, .csv or .npz."),
+    ],
     /,
     *,
     time: Annotated[
@@ -192,7 +204,12 @@ def export(
 
 @app.command
 def resume(
-    run_dir: Annotated[Path, cyclopts.Parameter(help="An interrupted or complete run's folder.")],
+    run_dir: Annotated[
+        Path,
+        cyclopts.Parameter(
+            converter=path_argument, help="An interrupted or complete run's folder."
+        ),
+    ],
     /,
     *,
     verbosity: Verbose = USUAL,
@@ -220,7 +237,7 @@ def info() -> None:
 
 
 @mesh.command
-def check(file: Path, /) -> None:
+def check(file: File, /) -> None:
     """Print the properties of a mesh file and whether the PDE can be solved on it."""
     from uf_diffusion.library import mesh_commands
 
@@ -228,7 +245,7 @@ def check(file: Path, /) -> None:
 
 
 @mesh.command
-def make(file: Path, /, *, cells: int = 4096) -> None:
+def make(file: File, /, *, cells: int = 4096) -> None:
     """Write the built-in mesh of the sphere, an icosphere with at least --cells triangles."""
     from uf_diffusion.library import mesh_commands
 
@@ -236,7 +253,7 @@ def make(file: Path, /, *, cells: int = 4096) -> None:
 
 
 @mesh.command
-def convert(source: Path, target: Path, /) -> None:
+def convert(source: File, target: File, /) -> None:
     """Write the triangles of one mesh file to another, whose suffix chooses the format."""
     from uf_diffusion.library import mesh_commands
 
@@ -264,7 +281,14 @@ def main(argv: list[str] | None = None) -> None:
     """
     argv = sys.argv[1:] if argv is None else argv
     end = argv.index("--") if "--" in argv else len(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # letters that the encoding lacks are no error
+            stream.reconfigure(errors="backslashreplace")
     try:
+        for word in argv:
+            require_text(word)
+        _require_working_folder()
+        require_mpi4py()
         if petsc := argv[end + 1 :]:
             _petsc_options(petsc)
         with warnings_at_once():
@@ -276,7 +300,7 @@ def main(argv: list[str] | None = None) -> None:
     except KeyboardInterrupt as interrupt:
         _fail_alone(str(interrupt) or "Interrupted before the work began.", 130)
     except MemoryError as error:
-        _fail_alone(f"The run does not fit into memory: {error or 'too little is free'}.", 1)
+        _fail_alone(f"The run does not fit into memory: {str(error) or 'too little is free'}.", 1)
     except BrokenPipeError:  # the reader has ended, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
@@ -287,6 +311,13 @@ def main(argv: list[str] | None = None) -> None:
         traceback.print_exc()
         _abort(1)
         raise SystemExit(1) from None
+
+
+def _require_working_folder() -> None:
+    try:
+        Path.cwd()
+    except OSError:
+        raise InputError("The working folder was deleted: change to another folder.") from None
 
 
 def _petsc_options(options: list[str]) -> None:

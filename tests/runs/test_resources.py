@@ -131,7 +131,7 @@ def test_a_result_that_does_not_fit_on_the_disk_is_refused(tmp_path, monkeypatch
     monkeypatch.setattr(memory.shutil, "disk_usage", disk_usage)
     require_disk(tmp_path / "a" / "b", 2**20)
     with pytest.raises(
-        InputError, match=r"The result needs about 1\.0 GiB and .* has 0\.0 GiB free"
+        InputError, match=r"The result needs about 1\.0 GiB and .* has 1\.0 MiB free"
     ):
         require_disk(tmp_path / "a" / "b", 2**30)
     assert asked == [tmp_path, tmp_path]

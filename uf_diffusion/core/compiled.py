@@ -1,15 +1,23 @@
-"""Compiles functions by numba. The machine code is cached beside the source file."""
+"""Compiles functions by numba. The machine code is cached beside the source file.
+
+Where that folder cannot be written it is in the user's folder of caches, see NUMBA_CACHE_DIR.
+"""
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
 from typing import Any, cast
 
 from numba import njit, types
+from numba.core.caching import FunctionCache
 from numba.extending import intrinsic
 
 from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.errors import Caution
 
 __all__ = ["add_squares", "compiled", "exponential", "reordered", "vectorised"]
 
@@ -39,8 +47,37 @@ def reordered[F: Callable[..., Any]](function: F) -> F:
 
 
 def _machine_code[F: Callable[..., Any]](function: F, fastmath: bool | set[str]) -> F:
-    jit = njit(cache=True, nogil=True, error_model="numpy", fastmath=fastmath)
-    return cast(F, jit(function))
+    jitted = njit(nogil=True, error_model="numpy", fastmath=fastmath)(function)
+    try:
+        jitted._cache = _Cache(function)
+    except RuntimeError:  # no folder can be written
+        _tell_that_nothing_is_cached()
+    return cast(F, jitted)
+
+
+class _Cache(FunctionCache):  # type: ignore[misc]
+    """numba's cache of a function, which a damaged file or a full disk does not stop."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # unpickling a damaged file raises exceptions of many types
+            with suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with suppress(OSError):
+            super().save_overload(sig, data)
+
+
+@cache
+def _tell_that_nothing_is_cached() -> None:
+    warnings.warn(
+        "No folder for compiled functions can be written, so each run compiles them anew; set "
+        "NUMBA_CACHE_DIR to a folder that can be written.",
+        Caution, stacklevel=2,
+    )  # fmt: skip
 
 
 @intrinsic  # type: ignore[untyped-decorator]

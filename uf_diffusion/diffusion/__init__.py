@@ -4,18 +4,22 @@ from itertools import pairwise
 
 import h5netcdf  # noqa: F401 (its HDF5 must be loaded before DOLFINx loads another one)
 
+from uf_diffusion.core.address_space import require_address_space
 from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.signals import undisturbed
 from uf_diffusion.core.threads import one_blas_thread
 
+require_address_space(3 * 2**28, "DOLFINx")
 try:
     from mpi4py import MPI
 except ImportError:
     pass
 try:
-    import petsc4py
+    with undisturbed():
+        import petsc4py
 
-    petsc4py.init(["uf-diffusion", "-no_signal_handler"])  # Python handles the signals
-    import dolfinx  # noqa: F401
+        petsc4py.init(["uf-diffusion", "-no_signal_handler"])  # Python handles the signals
+        import dolfinx  # noqa: F401
 except ImportError as error:
     raise InputError(
         "The PDE side needs DOLFINx: install it with `pip install 'uf-diffusion[fem]'`, or "

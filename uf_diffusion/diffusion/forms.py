@@ -18,6 +18,7 @@ import numpy as np
 import ufl
 from dolfinx import fem
 
+from uf_diffusion.diffusion.compilation import compiled_form
 from uf_diffusion.diffusion.lumped import nodal_quadrature
 
 __all__ = ["lumped_volume", "weighted_stiffness"]
@@ -41,10 +42,10 @@ def weighted_stiffness(V: fem.FunctionSpace, teacher: fem.Function) -> Any:
         logarithm.x.array[:] = np.log(teacher.x.array)
         nu = ufl.exp(logarithm)
     dx = ufl.dx(V.mesh, metadata={"quadrature_degree": 3 * degree - 2 + 2 * (degree > 1)})
-    return fem.form(nu * ufl.inner(ufl.grad(w), ufl.grad(v)) * dx)
+    return compiled_form(nu * ufl.inner(ufl.grad(w), ufl.grad(v)) * dx)
 
 
 def lumped_volume(V: fem.FunctionSpace) -> Any:
     """The linear form int v dx with the nodal quadrature rule: the volumes m_i of the nodes."""
     rule = nodal_quadrature(V.mesh.topology.dim, V.ufl_element().embedded_subdegree)
-    return fem.form(ufl.TestFunction(V) * ufl.dx(V.mesh, metadata=rule))
+    return compiled_form(ufl.TestFunction(V) * ufl.dx(V.mesh, metadata=rule))

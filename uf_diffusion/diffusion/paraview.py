@@ -8,20 +8,45 @@ from pathlib import Path
 
 from dolfinx import fem
 from dolfinx.io import VTXWriter
+from dolfinx.mesh import create_unit_interval
 
+from uf_diffusion.core.address_space import require_address_space
 from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.errors import InputError, Unwritable
 from uf_diffusion.core.files import require_room
 from uf_diffusion.core.mpi import on_root
 from uf_diffusion.diffusion.time_stepping import Evolution
+from uf_diffusion.results.sizes import fields_bytes
 
-__all__ = ["write_fields"]
+__all__ = ["try_fields", "write_fields"]
+
+BUFFER = 2**28  # bytes of ADIOS2's buffers
+
+
+def try_fields(path: Path, solver: Evolution) -> None:
+    """Write fields on a mesh of one cell and delete them, to find out whether it is possible.
+
+    Args:
+        path: the folder that `write_fields` is to write; it is not touched.
+        solver: the solver, for its ranks.
+
+    Raises:
+        Unwritable: on all ranks, as `write_fields`.
+    """
+    partial = _emptied(path, fields_bytes(2 * solver.comm.size, 1))
+    mesh = create_unit_interval(solver.comm, solver.comm.size)
+    with VTXWriter(solver.comm, partial, [fem.Function(fem.functionspace(mesh, ("DG", 1)))]) as one:
+        one.write(0.0)
+    solver.comm.barrier()
+    on_root(lambda: shutil.rmtree(partial))
 
 
 def write_fields(path: Path, solver: Evolution, snapshots: Sequence[tuple[float, Array]]) -> None:
     """Write the density and the outer weight at the snapshot times to an ADIOS2 folder.
 
     The fields are discontinuous (DG1), because a continuous field would have wrong values in the
-    cells at the seam of a periodic mesh. The folder gets its name when it is complete.
+    cells at the seam of a periodic mesh. The folder gets its name when it is complete; one that was
+    there before is deleted first.
 
     Args:
         path: the folder, ending in ``.bp``.
@@ -31,20 +56,51 @@ def write_fields(path: Path, solver: Evolution, snapshots: Sequence[tuple[float,
     Raises:
         Unwritable: on all ranks, when there is not enough space for it.
     """
-    partial = path.with_name(f".{path.name}")
+    on_root(lambda: _remove(path))
     Q = fem.functionspace(solver.mesh, ("DG", 1))
     density, outer_weight = fem.Function(Q, name="density"), fem.Function(Q, name="outer_weight")
-    values = (2 * len(snapshots) + 4) * Q.dofmap.index_map.size_global  # two fields, and the mesh
-    on_root(lambda: require_room(path, 8 * values))
+    partial = _emptied(path, fields_bytes(Q.dofmap.index_map.size_global, len(snapshots)))
     with VTXWriter(solver.comm, partial, [density, outer_weight]) as writer:
         for t, ratio in snapshots:
             density.interpolate(solver.function(ratio * solver.teacher))
             outer_weight.interpolate(solver.function(solver.outer_weight(ratio)))
             writer.write(t)
-
-    def publish() -> None:
-        shutil.rmtree(path, ignore_errors=True)
-        partial.rename(path)
-
     solver.comm.barrier()
-    on_root(publish)
+    on_root(lambda: partial.rename(path))
+
+
+def _emptied(path: Path, needed: int) -> Path:
+    """A hidden path to write to, for which there is room on the disk and in memory.
+
+    ADIOS2 ends the process where there is none.
+
+    Raises:
+        Unwritable: on all ranks, if there is none.
+    """
+    partial = path.with_name(f".{path.name}")
+
+    def prepare() -> None:
+        _remove(partial)
+        require_room(path, needed)
+
+    on_root(prepare)
+    try:
+        require_address_space(BUFFER, f"Writing '{path}'")
+    except InputError as error:
+        raise Unwritable(str(error)) from None
+    return partial
+
+
+def _remove(path: Path) -> None:
+    """Delete a folder of fields; of a symbolic link only the link.
+
+    Raises:
+        Unwritable: if it cannot be deleted.
+    """
+    try:
+        if path.is_symlink() or path.is_file():
+            path.unlink()
+        elif path.exists():
+            shutil.rmtree(path)
+    except OSError as error:
+        raise Unwritable(f"Cannot replace '{path}': {error.strerror}.") from None

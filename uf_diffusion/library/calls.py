@@ -12,6 +12,7 @@ import numpy as np
 from uf_diffusion.core import mpi
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.paths import user_path
 from uf_diffusion.core.progress import Watch
 from uf_diffusion.core.wording import shown, unknown
 from uf_diffusion.grids.base import Grid
@@ -252,7 +253,7 @@ def run(
     config = source if isinstance(source, Config) else load_config(source, overrides)
     if isinstance(source, Config) and overrides:
         config = source.changed(**changes_of(overrides))
-    folder = None if out is None else Path(out)
+    folder = None if out is None else user_path(out)
     if job == "compare --budget" and folder is None:
         raise InputError("An error budget keeps its reference problems: it needs a folder out.")
     if job == "spectrum":
@@ -278,7 +279,7 @@ def load(folder: str | Path) -> Any:
     Raises:
         InputError: if there is no result, or it cannot be read.
     """
-    return object_of(load_result(Path(folder)))
+    return object_of(load_result(user_path(folder)))
 
 
 def _diffusion_setup(

@@ -17,8 +17,9 @@ from uf_diffusion.core.errors import InputError, RunFailure
 from uf_diffusion.core.files import write_text
 from uf_diffusion.core.version import __version__
 from uf_diffusion.library.keeping import remove_others, require_own_toml, settled, to_continue
+from uf_diffusion.library.outputs import save_figure
 from uf_diffusion.library.running import JOBS, complete, only_work_of
-from uf_diffusion.library.saving import load_result, save_figure
+from uf_diffusion.library.saving import load_result
 from uf_diffusion.reports.terminal import Verbosity
 from uf_diffusion.reports.text import print_summary, provenance_lines, time_line
 from uf_diffusion.results.provenance import run_attributes, version_of
@@ -266,8 +267,8 @@ def info() -> None:
         rows["PDE side"] = str(error)
     else:
         rows |= describe()
-    beside = Path(sys.executable).parent / "mpiexec"
-    rows["mpiexec"] = shutil.which("mpiexec") or (str(beside) if beside.exists() else "none")
+    beside = shutil.which("mpiexec", path=str(Path(sys.executable).parent))
+    rows["mpiexec"] = shutil.which("mpiexec") or beside or "none"
     rows["presets"] = ", ".join(presets())
     if mpi.rank() == 0:
         for name, value in rows.items():

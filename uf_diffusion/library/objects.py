@@ -10,6 +10,7 @@ import numpy as np
 from uf_diffusion.core import mpi
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.paths import user_path
 from uf_diffusion.core.reprs import one_line
 from uf_diffusion.kernels.base import Feature
 from uf_diffusion.kernels.feature_maps import Atoms
@@ -53,8 +54,9 @@ class Outcome(Result):
         from uf_diffusion.core.files import write_text
         from uf_diffusion.reports.html import report  # plotly takes long to load
 
-        mpi.on_root(lambda: write_text(Path(path), report(self)))
-        return Path(path)
+        file = user_path(path)
+        mpi.on_root(lambda: write_text(file, report(self)))
+        return file
 
     def save(self, folder: str | Path, force: bool = False) -> Path:
         """Write run.toml, result.nc, the figure and, for a comparison, the report into a folder.
@@ -68,7 +70,7 @@ class Outcome(Result):
                 another result or an interrupted run.
             Unwritable: if a file cannot be written.
         """
-        return save(self, Path(folder), force)
+        return save(self, user_path(folder), force)
 
     def _array(self, group: str, name: str) -> Array:
         data = self.group(group)

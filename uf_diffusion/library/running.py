@@ -9,6 +9,7 @@ from pathlib import Path
 from uf_diffusion.core import mpi
 from uf_diffusion.core.errors import InputError, Unwritable
 from uf_diffusion.library.keeping import finished_job, require_own_inputs, settled
+from uf_diffusion.library.outputs import try_outputs
 from uf_diffusion.library.saving import publish
 from uf_diffusion.runs import jobs
 from uf_diffusion.runs.checkpoints import has_begun, work_of
@@ -55,7 +56,7 @@ def complete(
     """
 
     def write(result: Result) -> None:
-        publish(result, folder)
+        publish(result, folder, fields=result.group("diffusion") is not None)
         finish(result)
 
     with run_folder(folder):
@@ -63,6 +64,7 @@ def complete(
         job = asked if force else mpi.from_root(lambda: settled(folder, asked))
         setup = Setup(job.config)
         with only_work_of(folder, job, force, _inputs(folder, setup, job, force)):
+            mpi.on_root(lambda: try_outputs(folder, report=job.name.startswith("compare")))
             try:
                 result = work(setup)
                 mpi.on_root(lambda: write(result))

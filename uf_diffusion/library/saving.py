@@ -15,12 +15,14 @@ from uf_diffusion.library.keeping import (
     require_free,
     require_own_toml,
 )
+from uf_diffusion.library.outputs import FIGURES, Outputs, save_figure
 from uf_diffusion.results.netcdf import read_result, write_result
 from uf_diffusion.runs.folders import run_folder
 from uf_diffusion.runs.result import Result, result_of
+from uf_diffusion.runs.solving import FIELDS
 from uf_diffusion.runs.stored import CHECKPOINT, STATE, Job, job_of
 
-__all__ = ["load_result", "publish", "save", "save_figure"]
+__all__ = ["load_result", "publish", "save"]
 
 
 def save(result: Result, folder: Path, force: bool = False) -> Path:
@@ -44,46 +46,48 @@ def save(result: Result, folder: Path, force: bool = False) -> Path:
             require_free(folder, job, result.inputs)
         publish(result, folder)
         if not own:
-            remove(folder / "fields.bp")
+            remove(folder / FIELDS)
 
     with run_folder(folder):
         mpi.on_root(write)
     return folder
 
 
-def publish(result: Result, folder: Path) -> None:
+def publish(result: Result, folder: Path, fields: bool = False) -> None:
     """Write all files of a complete run into its folder, and delete those of earlier runs.
 
-    The last checkpoint of the run becomes the state from which a longer run goes on.
+    The last checkpoint of the run becomes the state from which a longer run goes on. Where a file
+    cannot be written the others are written all the same, and the checkpoint is kept.
+
+    Args:
+        result: the result of the run.
+        folder: its folder.
+        fields: whether the run should have written fields for ParaView.
 
     Raises:
-        Unwritable: if a file cannot be written.
+        Unwritable: if a file cannot be written, after the others have been.
     """
     from uf_diffusion.plots import draw
 
-    write_text(folder / "run.toml", result.attributes["config"])
-    write_result(folder / "result.nc", result.tree)
-    save_figure(draw(result), folder)
+    outputs = Outputs(folder)
+    outputs.write(lambda: write_text(folder / "run.toml", result.attributes["config"]), "run.toml")
+    outputs.write(lambda: write_result(folder / "result.nc", result.tree), "result.nc")
+    outputs.write(lambda: save_figure(draw(result), folder), *FIGURES)
+    if fields:
+        outputs.expect(FIELDS)
     if result.group("comparison") is not None:
-        from uf_diffusion.reports.html import write_report  # plotly takes long to load
-
-        write_report(result, folder)
+        outputs.write(lambda: _write_report(result, folder), "report.html")
+    outputs.require_all()
     job = Job(str(result.attributes["command"]), result.config)
     if job_of(folder / CHECKPOINT) == job:
         os.replace(folder / CHECKPOINT, folder / STATE)
     remove_others(folder, job, list(result.tree.children))
 
 
-def save_figure(figure: object, folder: Path) -> None:
-    """Write a matplotlib figure as figure.pdf and figure.png into a folder.
+def _write_report(result: Result, folder: Path) -> None:
+    from uf_diffusion.reports.html import write_report  # plotly takes long to load
 
-    Raises:
-        Unwritable: if a file cannot be written.
-    """
-    from uf_diffusion.plots import save as save_picture
-
-    for suffix in ("pdf", "png"):
-        save_picture(figure, folder / f"figure.{suffix}")  # type: ignore[arg-type]
+    write_report(result, folder)
 
 
 def load_result(folder: Path) -> Result:

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.paths import user_path
 from uf_diffusion.core.wording import shown, unknown
 from uf_diffusion.plots.densities import density_panels
 from uf_diffusion.plots.histories import budget_panels, time_panels
@@ -60,7 +61,7 @@ def draw(
             draw_panel(ax, *rows[-1][-1])
             figure = cast(Figure, ax.get_figure(root=True))
         if path is not None:
-            save(figure, Path(path))
+            save(figure, user_path(path))
     return figure
 
 

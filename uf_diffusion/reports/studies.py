@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.paths import user_path
 from uf_diffusion.plots.matplotlib_renderer import legend_below, log_ticks
 from uf_diffusion.plots.style import BLUE, GREEN, GREY, ORANGE, STYLE, NotebookFigure, save
 from uf_diffusion.studies.orders import spread
@@ -103,7 +104,7 @@ def draw_study(study: xr.Dataset, path: str | Path | None = None) -> Figure:
         lines = textwrap.wrap(study.attrs["what"], int(14 * figure.get_figwidth()))
         figure.suptitle("\n".join(lines))
     if path is not None:
-        save(figure, Path(path))
+        save(figure, user_path(path))
     return figure
 
 

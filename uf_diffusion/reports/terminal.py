@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TextIO
+from pathlib import Path
+from typing import Any, TextIO
 
 from uf_diffusion.core.errors import Caution, Finding, InputError
+from uf_diffusion.core.paths import user_path
 
-__all__ = ["Verbosity", "process_seconds", "warnings_at_once"]
+__all__ = ["Verbosity", "path_argument", "process_seconds", "warnings_at_once"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,15 @@ def warnings_at_once(findings: bool = False) -> Iterator[None]:
 
         warnings.showwarning = show
         yield
+
+
+def path_argument(kind: Any, tokens: Sequence[Any]) -> Path:
+    """The path that an argument of the command line means: a converter of cyclopts.
+
+    Raises:
+        InputError: as `user_path`.
+    """
+    return user_path(tokens[0].value)
 
 
 def process_seconds() -> float:

@@ -60,7 +60,9 @@ def _git_commit() -> str:
     here = Path(__file__).parents[1]
     if not (here.parent / ".git").exists():
         return "not a git checkout"
-    done = subprocess.run(
-        ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
+    command = ["git", "-C", str(here), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.SubprocessError):  # there is no git, or it hangs
+        return "unknown"
     return done.stdout.strip() or "unknown"

@@ -24,7 +24,7 @@ from uf_diffusion.core.signals import delayed_signals
 from uf_diffusion.runs.extending import extended
 from uf_diffusion.runs.fingerprint import changed, code
 from uf_diffusion.runs.folders import run_folder
-from uf_diffusion.runs.resources import require_disk, result_bytes
+from uf_diffusion.runs.resources import folder_bytes, require_disk
 from uf_diffusion.runs.stored import (
     BEFORE,
     CHECKPOINT,
@@ -75,7 +75,7 @@ class Checkpoints:
         with self._inside as inside:
             if (folder := self._folder) is not None:
                 inside.enter_context(run_folder(folder))
-                require_disk(folder, result_bytes(self._job.config, self._job.name))
+                require_disk(folder, folder_bytes(self._job.config, self._job.name))
                 found = mpi.from_root(lambda: work_of(folder, self._job, self._inputs))
                 self._groups = {} if found is None else dict(found.groups)
                 mpi.on_root(lambda: self._prepare(folder, found))

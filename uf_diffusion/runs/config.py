@@ -16,6 +16,7 @@ import numpy as np
 from uf_diffusion.core.arguments import LARGEST
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.paths import user_path
 from uf_diffusion.core.reprs import html_table, one_line
 from uf_diffusion.core.wording import shown, unknown
 from uf_diffusion.network.placement import PLACEMENTS
@@ -260,7 +261,7 @@ class Config:
                     "diffusion.mesh is for problem.manifold = 'sphere' of dimension 2 only."
                 )
             # absolute, so that run.toml can be run from anywhere
-            path = os.path.abspath(os.path.join(self.folder, self.diffusion.mesh))
+            path = os.path.abspath(os.path.join(self.folder, user_path(self.diffusion.mesh)))
             diffusion = replace(self.diffusion, mesh=path)
             object.__setattr__(self, "diffusion", diffusion)
 

@@ -12,6 +12,7 @@ import h5netcdf  # noqa: F401 (its HDF5 must be loaded before DOLFINx loads anot
 
 from uf_diffusion.core import mpi
 from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.signals import interruptible
 
 try:
     import fcntl
@@ -33,20 +34,21 @@ def run_folder(folder: Path, mark: str = "run.toml") -> Iterator[Path]:
     Args:
         folder: the run's folder.
         mark: a file that marks a folder of a run; a folder with other files but without this one
-            is refused.
+            is refused. Hidden files do not count, since a killed run may have left them.
 
     Raises:
         InputError: on all ranks, if the folder cannot be written, holds other files, or is in use.
     """
-    lock = mpi.on_root(lambda: _taken(folder, mark))
-    try:
-        yield folder
-    finally:
-        if lock is not None:
-            _held.discard(folder.resolve())
-            with suppress(OSError):  # usually the folder is not empty and stays
-                folder.rmdir()
-            os.close(lock)
+    with interruptible():
+        lock = mpi.on_root(lambda: _taken(folder, mark))
+        try:
+            yield folder
+        finally:
+            if lock is not None:
+                _held.discard(folder.resolve())
+                with suppress(OSError):  # usually the folder is not empty and stays
+                    folder.rmdir()
+                os.close(lock)
 
 
 def _taken(folder: Path, mark: str) -> int | None:
@@ -60,7 +62,7 @@ def _taken(folder: Path, mark: str) -> int | None:
             if not _locked(lock, folder):  # another run has just removed the folder
                 os.close(lock)
                 return _taken(folder, mark)
-            if any(folder.iterdir()) and not (folder / mark).exists():
+            if any(folder.glob("[!.]*")) and not (folder / mark).exists():
                 raise InputError(
                     f"'{folder}' holds other files and is not a run's folder; choose another --out."
                 )

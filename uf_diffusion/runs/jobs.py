@@ -18,8 +18,8 @@ import xarray as xr
 from uf_diffusion.core import mpi
 from uf_diffusion.core.arguments import whole_number
 from uf_diffusion.core.errors import Caution, Finding, InputError
+from uf_diffusion.core.paths import user_path
 from uf_diffusion.core.progress import Watch, watchers
-from uf_diffusion.core.wording import shown
 from uf_diffusion.kernels.feature_maps import Atoms
 from uf_diffusion.kernels.identifiability import Identifiability, identifiability
 from uf_diffusion.results.names import dataset
@@ -295,9 +295,7 @@ def _seen(setup: Setup) -> Identifiability:
 
 
 def _path(folder: Folder) -> Path | None:
-    if not isinstance(folder, str | Path | None):
-        raise InputError(f"A run's folder is a path, not {shown(folder)}.")
-    return None if folder is None else Path(folder)
+    return None if folder is None else user_path(folder)
 
 
 def _cautions(

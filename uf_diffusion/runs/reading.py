@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.paths import require_text, user_path
 from uf_diffusion.core.wording import shown, unknown
 from uf_diffusion.runs import presets
 from uf_diffusion.runs.config import SECTIONS, Changes, Config
@@ -101,17 +102,17 @@ def _source(path_or_preset: str) -> tuple[str, str, str]:
             resources.files("uf_diffusion.runs") / "presets" / f"{path_or_preset}.toml"
         ).read_text()
         return text, path_or_preset, "."
-    path = Path(path_or_preset)
-    if path.suffix != ".toml":
+    path = user_path(path_or_preset)
+    if not path.name.endswith(".toml"):
         raise unknown("preset (and not a .toml file)", path_or_preset, presets())
+    name, folder = path.name.removesuffix(".toml").strip(".") or "run", str(path.resolve().parent)
+    require_text(folder)
     try:
-        return path.read_text(encoding="utf-8"), path.stem, str(path.resolve().parent)
+        return path.read_text(encoding="utf-8"), name, folder
     except OSError as error:
         raise InputError(f"Cannot read {shown(str(path))}: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise InputError(f"Cannot read {shown(str(path))}: it is not UTF-8 text.") from None
-    except ValueError:  # the path has a zero byte
-        raise InputError(f"Cannot read {shown(path_or_preset)}: there is no such path.") from None
 
 
 def _apply(tables: dict[str, Any], override: str) -> None:

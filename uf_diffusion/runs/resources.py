@@ -12,12 +12,14 @@ from pathlib import Path
 import psutil
 
 from uf_diffusion.core import mpi
+from uf_diffusion.core.address_space import free_address_space
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.grids.built_in import grid_on
+from uf_diffusion.results.sizes import FIGURES, REPORT, fields_bytes
 from uf_diffusion.runs.config import Config
 
-__all__ = ["diffusion_bytes", "free_memory", "require_disk", "require_memory",
+__all__ = ["diffusion_bytes", "folder_bytes", "free_memory", "require_disk", "require_memory",
            "require_memory_of_diffusion", "require_memory_of_spectrum", "result_bytes",
            "spectrum_bytes"]  # fmt: skip
 
@@ -35,8 +37,8 @@ _SPECTRUM = {1: 2100, 2: 2000, 3: 4000}
 
 
 def free_memory() -> int:
-    """Free memory in bytes of this machine, or of the container in which this process runs."""
-    free = int(psutil.virtual_memory().available)
+    """Free memory in bytes of this machine, or what limits of container and process leave."""
+    free = int(min(psutil.virtual_memory().available, free_address_space()))
     try:
         limit = int((CGROUP / "memory.max").read_text())
         used = int((CGROUP / "memory.current").read_text())
@@ -123,7 +125,7 @@ def require_memory_of_spectrum(grid: Grid) -> None:
 
 
 def result_bytes(config: Config, job: str) -> int:
-    """Approximate size in bytes of a run's folder: the result, the fields and two checkpoints.
+    """Approximate size in bytes of a run's result and its two checkpoints.
 
     Args:
         config: the configuration. A diffusion on a mesh from a file is not counted, because its
@@ -136,11 +138,26 @@ def result_bytes(config: Config, job: str) -> int:
     numbers = 0
     if job != "train" and not d.mesh:
         nodes = grid_on(space, d.cells, d.degree).node_count
-        numbers += nodes * (5 * shots + space.ambient + 12)
+        numbers += nodes * (4 * shots + space.ambient + 12)
     if job != "solve":
         steps = 0 if n.algorithm == "flow" else math.ceil(p.t_end / n.step)
         numbers += n.width * (3 * shots + 8) * (space.ambient + 1) + 6 * steps
     return 8 * numbers
+
+
+def folder_bytes(config: Config, job: str) -> int:
+    """Approximate size in bytes of all files in a run's folder.
+
+    Args:
+        config, job: as for `result_bytes`.
+    """
+    needed = result_bytes(config, job) + FIGURES + (REPORT if job.startswith("compare") else 0)
+    d = config.diffusion
+    if job != "train" and not d.mesh:
+        grid = grid_on(config.space(), d.cells, d.degree)
+        shots = len(config.times() if job == "solve" else config.clock_times())
+        needed += fields_bytes(grid.cell_count * (grid.manifold.dim + 1), shots)
+    return needed
 
 
 def require_disk(folder: Path, needed: int) -> None:
@@ -161,9 +178,12 @@ def require_disk(folder: Path, needed: int) -> None:
         free = shutil.disk_usage(place).free
         if needed > free:
             raise InputError(
-                f"The result needs about {needed / GIB:.1f} GiB and '{place}' has "
-                f"{free / GIB:.1f} GiB free; use fewer diffusion.cells or diffusion.snapshots, "
-                "or a smaller network.width."
+                f"The result needs about {_size(needed)} and '{place}' has {_size(free)} free; "
+                "use fewer diffusion.cells or diffusion.snapshots, or a smaller network.width."
             )
 
     mpi.on_root(check)
+
+
+def _size(number: int) -> str:
+    return f"{number / GIB:.1f} GiB" if number > GIB / 20 else f"{number / 2**20:.1f} MiB"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import xarray as xr
 
 from uf_diffusion.core import mpi
 from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.errors import Caution, Unwritable
 from uf_diffusion.core.progress import Watch, with_progress
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.results.names import dataset
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
     from uf_diffusion.diffusion.time_stepping import DiffusionState, Evolution
     from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
 
-__all__ = ["equation", "solved", "unconstrained"]
+__all__ = ["FIELDS", "equation", "solved", "unconstrained"]
+
+FIELDS = "fields.bp"  # densities and outer weights for ParaView
 
 
 def equation(setup: Setup) -> Evolution:
@@ -91,7 +95,8 @@ def solved(
         estimate: whether to estimate the errors of the density.
 
     Raises:
-        SolverFailure, Unwritable, Interrupted: as `uf_diffusion.runs.jobs.solve`.
+        SolverFailure, Unwritable, Interrupted: as `uf_diffusion.runs.jobs.solve`. Where the fields
+            cannot be written after the work, there is only a `Caution`.
     """
     from uf_diffusion.diffusion.error_estimates import estimated_errors
     from uf_diffusion.diffusion.history import DiffusionHistory
@@ -104,6 +109,10 @@ def solved(
     def packed(state: DiffusionState) -> xr.Dataset | None:
         return pack(state, solver, history)
 
+    if folder is not None:
+        from uf_diffusion.diffusion.paraview import try_fields
+
+        try_fields(folder / FIELDS, solver)
     lookers: Watch = [history, *watch, checkpoints.watch("diffusion", packed)]
     states = solver.iterate(times[-1], setup.config.diffusion.step or None, start)
     for state in with_progress(states, times[-1], "diffusion"):
@@ -113,17 +122,24 @@ def solved(
     if last is not None:  # store it, as later parts of the run may take long
         checkpoints.write("diffusion", lambda: packed(last))
     if folder is not None:
-        from uf_diffusion.diffusion.paraview import write_fields
-
         with solver.timings.part("fields for ParaView"):
-            write_fields(
-                folder / "fields.bp", solver, list(zip(times, history.ratios, strict=True))
-            )
+            _write_fields(folder, solver, list(zip(times, history.ratios, strict=True)))
     errors: dict[str, Array] = {}
     if estimate:
         with solver.timings.part("error estimates"):
             errors = estimated_errors(solver, history)
     return _group(solver, setup, history, errors)
+
+
+def _write_fields(folder: Path, solver: Evolution, snapshots: list[tuple[float, Array]]) -> None:
+    """Write the densities for ParaView; where that fails the run goes on without them."""
+    from uf_diffusion.diffusion.paraview import write_fields
+
+    try:
+        write_fields(folder / FIELDS, solver, snapshots)
+    except Unwritable as error:
+        sentence = str(error)
+        mpi.on_root(lambda: warnings.warn(sentence, Caution, stacklevel=2))
 
 
 def _group(

@@ -92,6 +92,13 @@ class Run:
         text = "\n".join([self.job, code(), config.to_toml(), json.dumps(inputs)])
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
+    @property
+    def solves(self) -> bool:
+        """Whether the run solves the PDE, which needs DOLFINx."""
+        if self.job == "follow":
+            return Setup(self.config).problem.teacher.has_values
+        return self.job != "train"
+
 
 def _read(job: str, config: Config) -> Config:
     """The configuration with all settings that the job does not read set to their defaults."""
@@ -145,9 +152,14 @@ class Runs:
             Interrupted: on all ranks, after Ctrl-C or SIGTERM, once the runs in progress have
                 ended (a second Ctrl-C does not wait for them); the message says how to continue.
             Unwritable: on all ranks, when a result cannot be written.
-            InputError: on all ranks, when the folder cannot be made.
+            InputError: on all ranks, when the folder cannot be made, or when a missing run needs
+                the PDE side and that is not usable.
         """
         mpi.on_root(self._make_folder)
+        if mpi.from_root(lambda: any(r.solves and not self._path(r).exists() for r in runs)):
+            from uf_diffusion.diffusion.compilation import require_compiler
+
+            require_compiler()  # for all of them, instead of a failure of each
         found: list[Result | Failure] = []
         stop = None
         with delayed_signals(ignored=mpi.rank() > 0) as heard:
