@@ -98,16 +98,23 @@ def test_short_and_longer_is_the_long_run(case, tmp_path):
             at(one, whole_times := np.array([0, 0.125, 0.25, 0.375])),
             at(new, whole_times),
             promised,
+            ESTIMATES if promised else (),
         )
         if not promised and name != "comparison":
             for record in ("time", "risk"):
                 assert one[record].equals(new[record]), record
 
 
-def same(one, other, promised):
-    """All arrays over snapshots: the very numbers, or as close as is promised."""
+ESTIMATES = {"mesh_error", "mesh_error_max", "mesh_error_node", "time_error", "time_error_max"}
+
+
+def same(one, other, promised, without=ESTIMATES):
+    """All arrays over snapshots: the very numbers, or as close as is promised.
+
+    Errors are estimated anew for the whole run, with steps that are made of several of its steps.
+    """
     for name, values in one.data_vars.items():
-        if "snapshot" in values.dims:
+        if "snapshot" in values.dims and name not in without:
             a, b = values.values, other[name].values
             if not promised:
                 assert np.array_equal(a, b, equal_nan=True), name

@@ -4,7 +4,7 @@ Let mu be the computed density on a mesh of spacing h, with the steps that the s
 The equation is solved three times more, on coarser meshes and with steps that are made of those of
 mu, so that the errors have the same structure:
 
-    A  on spacing s h, with steps of `LONG` steps of mu,
+    A  on spacing s h, with steps of L = `LONG` steps of mu,
     B  on spacing s^2 h, with the same long steps,
     C  on spacing s^2 h, with the steps of mu.
 
@@ -12,7 +12,7 @@ The time error hardly depends on the mesh. So the steps of mu would give about A
 spacing s h. Let d_1 be a norm of mu - (A + C - B), as a function, and d_2 that of A - B. Then
 
     mesh error of mu ~ d_1 / (s^p - 1),      where p = log(d_2 / d_1) / log s is the observed order,
-    time error of mu ~ |C - B| / (LONG^q - 1),     where q is the order of the scheme.
+    time error of mu ~ |C - B| / (L^q - 1),     where q is the order of the scheme.
 
 This is Richardson's extrapolation. The order p is limited to `LEAST_ORDER` and to that of smooth
 solutions. If one of the errors is below a twentieth of the other, its estimate is mostly too large.
@@ -44,6 +44,8 @@ from uf_diffusion.grids.built_in import grid_on
 __all__ = ["estimated_errors", "interpolation_surplus"]
 
 LONG = 4  # number of steps of the solution that are one step of a coarser one
+SHORT = 2  # the same on meshes of at most `FEW` nodes, where accuracy costs less than a second
+FEW = 5000
 LOOSER = 10  # factor between the tolerances of the stages
 LEAST_ORDER = 1.0
 MANY = 20_000  # nodes in one dimension beyond which s = 4 instead of 2, to save time
@@ -64,7 +66,8 @@ def estimated_errors(solver: Evolution, history: DiffusionHistory) -> dict[str, 
         missing, as where the coarser meshes would have too few cells. Empty on other ranks.
     """
     own = history.series("t")
-    long = np.append(own[:-1:LONG], own[-1])
+    stride = SHORT if len(solver.grid.nodes) <= FEW else LONG
+    long = np.append(own[:-1:stride], own[-1])
     dim = solver.problem.manifold.dim
     shrink = 4 if dim == 1 and len(solver.grid.nodes) > MANY else 2
     try:
@@ -78,7 +81,9 @@ def estimated_errors(solver: Evolution, history: DiffusionHistory) -> dict[str, 
     volume, coarse = (each.gathered(each.volume) for each in (solver, far))
     if mu is None or volume is None or coarse is None or A is None or B is None or C is None:
         return {}
-    time = np.array([_norms(each, coarse)[:2] for each in C - B]) / (LONG**solver.scheme.order - 1)
+    time = np.array([_norms(each, coarse)[:2] for each in C - B]) / (
+        stride**solver.scheme.order - 1
+    )
     found = {"time_error": time[:, 0], "time_error_max": time[:, 1]}
     if solver.grid.built_in:
         on_near, on_far = (_at(each.grid, solver.grid.nodes) for each in (near, far))
