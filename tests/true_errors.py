@@ -24,7 +24,7 @@ from uf_diffusion.problem.divergences import UNBIASED, Divergence, Entropy, Powe
 from uf_diffusion.problem.exact import QuantileHeatFlow
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 
-__all__ = ["CASES", "Case", "Measured", "measured"]
+__all__ = ["CASES", "COSTLY", "Case", "Measured", "measured", "timed"]
 
 CIRCLE, SPHERE, T2, T3 = Circle(), Sphere(2), FlatTorus(2, 4.0), FlatTorus(3, 4.0)
 POINTS = 40_000  # at which a function's error is measured
@@ -110,6 +110,16 @@ def measured(case: Case) -> Measured:
     return Measured(estimated, np.array(true), middle - clock, end - middle)
 
 
+def timed(case: Case) -> tuple[float, float]:
+    """The seconds of a case's solution, and of the estimates."""
+    grid = grid_on(case.teacher.manifold, case.cells, case.degree)
+    clock = time.perf_counter()
+    _, history = case.solution(grid, case.scheme, case.rtol)
+    middle = time.perf_counter()
+    assert estimated_errors(history._solver, history)
+    return middle - clock, time.perf_counter() - middle
+
+
 def _points(grid: Grid) -> Array:
     """Random points in all cells."""
     rng, cells = np.random.default_rng(0), grid.cells
@@ -147,4 +157,15 @@ CASES = {
                                     times=(0.1, 0.2, 0.4), constrained=True),
     "S2, constrained": Case(_sphere(1.0), _sphere(0.3), 1280, 20480, times=(0.1, 0.3, 0.5),
                             constrained=True),
+}  # fmt: skip
+
+# solutions that take longer than 2 seconds
+COSTLY = {
+    "S1, 262144 cells": Case(Bumps(CIRCLE, 100.0), _ON[CIRCLE], 262144, 0, rtol=1e-4),
+    "S2, 81920 cells": Case(_TWO, _ON[SPHERE], 81920, 0, times=(0.25, 1.0, 2.0)),
+    "S2, 20480 cells, degree 2": Case(_TWO, _ON[SPHERE], 20480, 0, 2, times=(0.25, 1.0, 2.0)),
+    "T2, 131072 cells": Case(Bumps(T2, 100.0), _ON[T2], 131072, 0, rtol=1e-4),
+    "T3, 196608 cells": Case(Bumps(T3, 10.0), _ON[T3], 6 * 32**3, 0, rtol=1e-4),
+    "S2, constrained, 20480 cells": Case(_sphere(3.0), _sphere(1.0), 20480, 0,
+                                         times=(0.1, 0.5, 1.0), constrained=True),
 }  # fmt: skip

@@ -5,6 +5,9 @@ entry is estimate / true error at the snapshot where it is furthest from 1. The 
 of the function, at 40 000 points, against a solution on a finer mesh with small steps. Errors of
 the mesh below a twentieth of those of the time steps are not counted (nan), and vice versa. The
 exit status is 1 if a ratio is outside 1/5 ... 5.
+
+``python scripts/benchmarks/errors.py --cost`` prints the time that the estimates take, as a
+fraction of that of the solution, where this takes longer than 2 seconds.
 """
 
 from mpi4py import MPI
@@ -15,9 +18,15 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
-from true_errors import CASES, measured
+from true_errors import CASES, COSTLY, measured, timed
 
 assert MPI.COMM_WORLD.size == 1
+if sys.argv[1:] == ["--cost"]:
+    print(f"{'problem':30} {'seconds':>8} {'estimate':>9}")
+    for name, case in COSTLY.items():
+        seconds, more = timed(case)
+        print(f"{name:30} {seconds:8.2f} {more / seconds:9.0%}", flush=True)
+    raise SystemExit
 far = 0
 print(f"{'estimate / true error':30} {'mesh L1':>9} {'max':>7} {'time L1':>9} {'max':>7} "
       f"{'true mesh L1':>13} {'max':>9} {'seconds':>8} {'estimate':>9}")  # fmt: skip

@@ -19,9 +19,7 @@ solutions. If one of the errors is below a twentieth of the other, its estimate 
 The work is a seventh of that of mu in two dimensions, and less in three
 (`python scripts/benchmarks/errors.py`).
 
-A mesh without coarser ones gets the time error from meshes of its own kind, and at degree 1 the
-error of linear interpolation, with gradients recovered from the neighbouring triangles (Zienkiewicz
-and Zhu, Int. J. Numer. Meth. Eng. 33, 1992): along an edge e it is (g_i - g_j).e / 8 in the middle.
+A mesh from a file has no coarser ones. It gets the time error, from coarser built-in meshes.
 """
 
 from __future__ import annotations
@@ -41,7 +39,7 @@ from uf_diffusion.diffusion.time_stepping import DiffusionState, Evolution
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.grids.built_in import grid_on
 
-__all__ = ["estimated_errors", "interpolation_surplus"]
+__all__ = ["estimated_errors"]
 
 LONG = 4  # number of steps of the solution that are one step of a coarser one
 SHORT = 2  # the same on meshes of at most `FEW` nodes, where accuracy costs less than a second
@@ -63,7 +61,8 @@ def estimated_errors(solver: Evolution, history: DiffusionHistory) -> dict[str, 
         On rank 0, arrays ``(snapshots,)``: ``mesh_error`` and ``time_error`` are L1 norms,
         dimensionless; ``mesh_error_max`` and ``time_error_max`` are maxima, per unit volume;
         ``mesh_error_node`` is the node with the largest error. Those that cannot be estimated are
-        missing, as where the coarser meshes would have too few cells. Empty on other ranks.
+        missing: the first three for a mesh from a file, all where the coarser meshes would have too
+        few cells. Empty on other ranks.
     """
     own = history.series("t")
     stride = SHORT if len(solver.grid.nodes) <= FEW else LONG
@@ -85,17 +84,14 @@ def estimated_errors(solver: Evolution, history: DiffusionHistory) -> dict[str, 
         stride**solver.scheme.order - 1
     )
     found = {"time_error": time[:, 0], "time_error_max": time[:, 1]}
-    if solver.grid.built_in:
-        on_near, on_far = (_at(each.grid, solver.grid.nodes) for each in (near, far))
-        first = mu - on_near(A) - on_far(C - B)
-        mesh = [_extrapolated(*pair, volume, shrink, solver.grid.degree + 1)
-                for pair in zip(first, on_near(A) - on_far(B), strict=True)]  # fmt: skip
-    elif solver.grid.degree == 1:
-        mesh = [interpolation_surplus(solver.grid, values) for values in mu]
-    else:
+    if not solver.grid.built_in:
         return found
+    onto, onto_near = _onto(solver.grid, near.grid), _onto(near.grid, far.grid)
+    first, second = mu - onto(A + onto_near(C - B)), onto(A - onto_near(B))
+    mesh = [_extrapolated(*pair, volume, shrink, solver.grid.degree + 1)
+            for pair in zip(first, second, strict=True)]  # fmt: skip
     error, most, node = np.array(mesh).T
-    return found | {"mesh_error": error, "mesh_error_max": most, "mesh_error_node": node}
+    return found | {"mesh_error": error, "mesh_error_max": most, "mesh_error_node": np.rint(node)}
 
 
 def _coarser(solver: Evolution, factor: int) -> Evolution:
@@ -128,9 +124,15 @@ def _stepped(solver: Evolution, steps: Array) -> Iterator[DiffusionState]:
         yield state
 
 
-def _at(grid: Grid, points: Array) -> Callable[[Array], Array]:
-    """Maps nodal values ``(snapshots, nodes)`` to values at points, ``(snapshots, points)``."""
-    numbers, basis = grid.basis(points)
+def _onto(fine: Grid, coarse: Grid) -> Callable[[Array], Array]:
+    """Maps nodal values on a coarse grid to interpolated ones on a finer grid, both with the shape
+    ``(snapshots, nodes)``.
+    """
+    nesting = fine.coarser() if fine.degree == 1 else None
+    if nesting is not None and nesting.grid.node_count == coarse.node_count:
+        numbers, basis = nesting.parents, nesting.shares
+    else:
+        numbers, basis = coarse.basis(fine.nodes)
     return lambda values: np.asarray(np.einsum("mk,smk->sm", basis, values[:, numbers]))
 
 
@@ -154,32 +156,3 @@ def _extrapolated(
         return float(a / (shrink ** min(max(order, LEAST_ORDER), smooth) - 1))
 
     return remaining(d1[0], d2[0]), remaining(d1[1], d2[1]), d1[2]
-
-
-def interpolation_surplus(grid: Grid, values: Array) -> tuple[float, float, int]:
-    """The estimated error of linear interpolation on triangles, as `estimated_errors` needs it.
-
-    Args:
-        grid: triangles of degree 1 on S^2.
-        values: a function at the nodes, ``(n,)``.
-
-    Returns:
-        The L1 norm, the maximum, and a node of the cell where it is.
-    """
-    cells, corners = grid.cells, grid.nodes[grid.cells]
-    edges = np.roll(corners, -1, axis=1) - corners  # from corner k to the next one
-    normal = np.cross(edges[:, 0], edges[:, 1])
-    squared = np.einsum("ca,ca->c", normal, normal)
-    opposite = np.roll(edges, -1, axis=1)  # the edge opposite to each corner
-    hats = np.cross(normal[:, None], opposite) / squared[:, None, None]
-    gradient = np.einsum("cka,ck->ca", hats, values[cells])
-    weight = np.repeat(np.sqrt(squared), 3)  # twice the area
-    total = np.zeros((len(values), 3))
-    np.add.at(total, cells.ravel(), weight[:, None] * np.repeat(gradient, 3, axis=0))
-    recovered = total / np.bincount(cells.ravel(), weight, len(values))[:, None]
-    bend = recovered[np.roll(cells, -1, axis=1)] - recovered[cells]
-    middle = np.einsum("cka,cka->ck", bend, edges) / 8
-    most = np.maximum(np.abs(middle).max(axis=1), np.abs(middle.sum(axis=1)) * 4 / 9)
-    worst = int(np.argmax(most))
-    mean = np.abs(middle).mean(axis=1)
-    return float(np.sqrt(squared) @ mean / 2), float(most[worst]), int(cells[worst, 0])

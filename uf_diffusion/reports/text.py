@@ -122,7 +122,7 @@ def _errors(d: xr.Dataset) -> list[str]:
         return []
     parts = [
         f"{source} {float(d[name].max()):.1e} in L1, {float(d[name + '_max'].max()):.1e} at most"
-        if name in d else f"{source} not known, as the mesh has no coarser one"
+        if name in d else f"{source} not known, as it is no built-in one: compare with a finer one"
         for source, name in (("mesh", "mesh_error"), ("time steps", "time_error"))
     ]  # fmt: skip
     return [f"errors    of the density, estimated: {'; '.join(parts)}"]
