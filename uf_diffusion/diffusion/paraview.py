@@ -10,8 +10,8 @@ from dolfinx import fem
 from dolfinx.io import VTXWriter
 
 from uf_diffusion.core.arrays import Array
-from uf_diffusion.core.files import require_room
-from uf_diffusion.core.mpi import on_root
+from uf_diffusion.core.files import private_folder, require_room
+from uf_diffusion.core.mpi import from_root, on_root, rank
 from uf_diffusion.diffusion.time_stepping import Evolution
 
 __all__ = ["write_fields"]
@@ -31,20 +31,25 @@ def write_fields(path: Path, solver: Evolution, snapshots: Sequence[tuple[float,
     Raises:
         Unwritable: on all ranks, when there is not enough space for it.
     """
-    partial = path.with_name(f".{path.name}")
     Q = fem.functionspace(solver.mesh, ("DG", 1))
     density, outer_weight = fem.Function(Q, name="density"), fem.Function(Q, name="outer_weight")
     values = (2 * len(snapshots) + 4) * Q.dofmap.index_map.size_global  # two fields, and the mesh
     on_root(lambda: require_room(path, 8 * values))
-    with VTXWriter(solver.comm, partial, [density, outer_weight]) as writer:
-        for t, ratio in snapshots:
-            density.interpolate(solver.function(ratio * solver.teacher))
-            outer_weight.interpolate(solver.function(solver.outer_weight(ratio)))
-            writer.write(t)
+    private = from_root(lambda: private_folder(path))
+    partial = private / path.name
+    try:
+        with VTXWriter(solver.comm, partial, [density, outer_weight]) as writer:
+            for t, ratio in snapshots:
+                density.interpolate(solver.function(ratio * solver.teacher))
+                outer_weight.interpolate(solver.function(solver.outer_weight(ratio)))
+                writer.write(t)
+        solver.comm.barrier()
+        on_root(lambda: _publish(partial, path))
+    finally:
+        if rank() == 0:
+            shutil.rmtree(private, ignore_errors=True)
 
-    def publish() -> None:
-        shutil.rmtree(path, ignore_errors=True)
-        partial.rename(path)
 
-    solver.comm.barrier()
-    on_root(publish)
+def _publish(partial: Path, path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    partial.rename(path)

@@ -1,32 +1,35 @@
-"""Writes and reads results as NetCDF-4 files, which are either complete or not written."""
+"""Writes and reads results as NetCDF-4 files, which are either complete or not written.
+
+A file ends with a checksum, so that damage is noticed before HDF5 trips over it. Other readers of
+NetCDF ignore it.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import math
+import warnings
 from pathlib import Path
+from typing import Any
 
 import h5netcdf  # noqa: F401 (its HDF5 must be loaded before DOLFINx loads another one)
+import h5py
+import numpy as np
 import xarray as xr
 
 from uf_diffusion.core.errors import InputError
-from uf_diffusion.core.files import appearing, require_room
-
-try:
-    import fcntl
-except ImportError:  # not POSIX: folders are not locked
-    fcntl = None  # type: ignore[assignment]
+from uf_diffusion.core.files import appearing, require_file, require_room
+from uf_diffusion.core.wording import cause
 
 __all__ = ["read_result", "read_sealed", "write_result"]
 
+MARK = b"\nsealed\n"  # the end of a file with a checksum, which is before it
+SEAL = hashlib.sha256().digest_size + len(MARK)  # bytes
+DEFLATED = 1032  # at most how many times deflate makes data smaller
 
-def write_result(path: Path, tree: xr.DataTree, sealed: bool = False) -> None:
-    """Write a result as a NetCDF-4 file, which appears only when it is complete.
 
-    Args:
-        path: the file.
-        tree: the groups that are stored.
-        sealed: whether to append the SHA-256 of the file, which `read_sealed` checks and other
-            readers of NetCDF ignore.
+def write_result(path: Path, tree: xr.DataTree) -> None:
+    """Write a result as a NetCDF-4 file with a checksum, which appears only when it is complete.
 
     Raises:
         Unwritable: as `appearing`.
@@ -34,46 +37,101 @@ def write_result(path: Path, tree: xr.DataTree, sealed: bool = False) -> None:
     require_room(path, tree.nbytes + tree.nbytes // 8 + 2**16)
     with appearing(path) as partial:
         tree.to_netcdf(partial, engine="h5netcdf")
-        if sealed:
-            seal = _seal(partial.read_bytes())
-            with partial.open("ab") as file:
-                file.write(seal)
+        seal = _digest(partial, partial.stat().st_size) + MARK
+        with partial.open("ab") as file:
+            file.write(seal)
 
 
 def read_sealed(path: Path) -> xr.DataTree:
-    """Read a file that `write_result` has written with ``sealed``.
-
-    Raises:
-        InputError: if it cannot be read, or its checksum is wrong.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"Cannot read '{path}': {error.strerror}.") from None
-    size = hashlib.sha256().digest_size
-    if _seal(content[:-size]) != content[-size:]:
-        raise InputError(f"'{path}' is damaged: its checksum does not fit.")
+    """As `read_result`, for a file that must still have the checksum of `write_result`."""
+    require_file(path)
+    if not _sealed(path):
+        raise InputError(f"'{path}' is damaged: its checksum is missing.")
     return read_result(path)
-
-
-def _seal(content: bytes) -> bytes:
-    return hashlib.sha256(content).digest()
 
 
 def read_result(path: str | Path) -> xr.DataTree:
     """Read a result into memory.
 
+    A file without a checksum, which other programs and earlier versions write, is read as well.
+
     Raises:
-        InputError: if the file does not exist or cannot be read.
+        InputError: if the file does not exist, its checksum is wrong, it cannot be read, or it
+            refers to something outside of it.
     """
-    if not Path(path).exists():
+    path = Path(path)
+    if not path.exists():
         raise InputError(f"There is no file '{path}'.")
+    require_file(path)
+    if _sealed(path):
+        _require_intact(path)
     try:
-        with xr.open_datatree(path, engine="h5netcdf") as tree:
-            return _renamed(tree.load())
+        with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
+            with h5py.File(path) as file:
+                _require_plain(file, DEFLATED * path.stat().st_size)
+            with xr.open_datatree(path, engine="h5netcdf", decode_times=False) as tree:
+                return _renamed(tree.load())
+    except InputError as error:
+        raise InputError(f"Cannot read the result '{path}': {error}") from None
     except Exception as error:  # HDF5 raises exceptions of many types for a damaged file
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else cause(error)
         raise InputError(f"Cannot read the result '{path}': {reason}.") from None
+
+
+def _sealed(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-min(SEAL, path.stat().st_size), 2)
+        return file.read().endswith(MARK)
+
+
+def _require_intact(path: Path) -> None:
+    size = path.stat().st_size - SEAL
+    with path.open("rb") as file:
+        file.seek(max(size, 0))
+        stored = file.read()
+    if size < 0 or stored != _digest(path, size) + MARK:
+        raise InputError(f"'{path}' is damaged: its checksum does not fit.")
+
+
+def _digest(path: Path, size: int) -> bytes:
+    """The SHA-256 of the first ``size`` bytes of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(min(size, 2**20)):
+            digest.update(part)
+            size -= len(part)
+    return digest.digest()
+
+
+def _require_plain(file: Any, room: int) -> None:
+    """Refuse an HDF5 file that refers to others or to itself, or claims more data than it can hold.
+
+    Raises:
+        InputError: for such a file.
+    """
+    claimed = 0
+    for group in (file, *(file[name] for name in file if _is_group(file, name))):
+        for name in group:
+            if group is not file and _is_group(group, name):
+                raise InputError(f"a result has no group '{group.name}/{name}'.")
+            item = group[name]
+            if isinstance(item, h5py.Dataset):
+                if item.external or item.is_virtual:
+                    raise InputError(f"the numbers of '{item.name}' are in another file.")
+                claimed += math.prod(item.shape or ()) * item.dtype.itemsize
+    if claimed > room:
+        raise InputError(f"it claims to hold {claimed:.3g} bytes, more than fit into it.")
+
+
+def _is_group(group: Any, name: str) -> bool:
+    """Whether a member of an HDF5 group is a group.
+
+    Raises:
+        InputError: if it is a link.
+    """
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        raise InputError(f"'{group.name.rstrip('/')}/{name}' is a link.")
+    return bool(group.get(name, getclass=True) is h5py.Group)
 
 
 def _renamed(tree: xr.DataTree) -> xr.DataTree:

@@ -148,7 +148,7 @@ class Checkpoints:
         )  # fmt: skip
         groups: dict[str, Any] = {k: v for k, v in self._groups.items() if v is not None}
         tree = xr.DataTree.from_dict({"/": root, **groups})
-        mpi.on_root(lambda: write_result(folder / CHECKPOINT, tree, sealed=True))
+        mpi.on_root(lambda: write_result(folder / CHECKPOINT, tree))
         self._last = time.monotonic()
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.files import require_file
 from uf_diffusion.core.wording import shown, unknown
 from uf_diffusion.runs import presets
 from uf_diffusion.runs.config import SECTIONS, Changes, Config
@@ -104,14 +105,11 @@ def _source(path_or_preset: str) -> tuple[str, str, str]:
     path = Path(path_or_preset)
     if path.suffix != ".toml":
         raise unknown("preset (and not a .toml file)", path_or_preset, presets())
+    require_file(path)
     try:
         return path.read_text(encoding="utf-8"), path.stem, str(path.resolve().parent)
-    except OSError as error:
-        raise InputError(f"Cannot read {shown(str(path))}: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise InputError(f"Cannot read {shown(str(path))}: it is not UTF-8 text.") from None
-    except ValueError:  # the path has a zero byte
-        raise InputError(f"Cannot read {shown(path_or_preset)}: there is no such path.") from None
 
 
 def _apply(tables: dict[str, Any], override: str) -> None:
