@@ -77,8 +77,9 @@ def private_folder(path: Path) -> Path:
 
 def remove_partial(folder: Path) -> None:
     """Remove what processes that were killed left unfinished in a folder that is locked."""
-    for private in folder.glob(f"{PARTIAL}*"):
-        shutil.rmtree(private, ignore_errors=True)
+    for place in (folder, folder / "runs", folder / "budget"):
+        for private in place.glob(f"{PARTIAL}*"):
+            shutil.rmtree(private, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from uf_diffusion.core.arguments import undamaged
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.diffusion.history import DIFFUSION_SERIES, DiffusionHistory
 from uf_diffusion.diffusion.time_stepping import Before, DiffusionState, Evolution, Pace
@@ -45,6 +46,7 @@ def pack(state: DiffusionState, solver: Evolution, history: DiffusionHistory) ->
     )
 
 
+@undamaged("The checkpoint")
 def restore(stored: xr.Dataset, solver: Evolution, history: DiffusionHistory) -> DiffusionState:
     """The state of a checkpoint, at this rank's nodes; also restores the history's records.
 

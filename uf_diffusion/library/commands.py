@@ -58,13 +58,18 @@ def run(
     _run(Job(job, config), out or Path("runs") / config.name, verbosity, force)
 
 
-def resume(folder: Path, verbosity: Verbosity) -> None:
+def resume(folder: Path, verbosity: Verbosity, trust: bool) -> None:
     """Continue the run whose checkpoint lies in a folder.
+
+    Args:
+        folder: the run's folder.
+        verbosity: how much to print.
+        trust: whether code that the checkpoint names may be imported.
 
     Raises:
         InputError: if there is no checkpoint that can be used, and as `run`.
     """
-    job = interrupted(folder)
+    job = interrupted(folder, trust)
     if job.name not in JOBS:
         raise InputError(f"The checkpoint in '{folder}' is of an unknown job, '{job.name}'.")
     _run(job, folder, verbosity)
@@ -171,23 +176,25 @@ def tell_failures(failures: Sequence[str], loss: str, verbosity: Verbosity) -> N
         raise RunFailure(f"{len(failures)} run(s) failed; {loss}.")
 
 
-def report(folder: Path) -> None:
+def report(folder: Path, trust: bool) -> None:
     """Write the report of a run, and print its path.
+
+    With ``trust``, code that the result names may be imported.
 
     Raises:
         InputError: as `load_result`.
     """
-    mpi.on_root(lambda: print(f"report    {_written_report(folder)}"))
+    mpi.on_root(lambda: print(f"report    {_written_report(folder, trust)}"))
 
 
-def _written_report(folder: Path) -> Path:
+def _written_report(folder: Path, trust: bool) -> Path:
     from uf_diffusion.reports.html import write_report
 
-    return write_report(load_result(folder), folder)
+    return write_report(load_result(folder, trust), folder)
 
 
-def open_report(folder: Path) -> None:
-    """Show the report of a run in a browser; write it first if it is missing.
+def open_report(folder: Path, trust: bool) -> None:
+    """Show the report of a run in a browser; write it first if it is missing, as `report`.
 
     Raises:
         InputError: as `load_result`.
@@ -195,7 +202,7 @@ def open_report(folder: Path) -> None:
 
     def shown() -> None:
         path = folder / "report.html"
-        path = (path if path.exists() else _written_report(folder)).resolve()
+        path = (path if path.exists() else _written_report(folder, trust)).resolve()
         if webbrowser.open(path.as_uri()):
             print(f"report    {path}")
         else:
@@ -204,8 +211,10 @@ def open_report(folder: Path) -> None:
     mpi.on_root(shown)
 
 
-def export(folder: Path, file: Path, time: float | None, network: bool) -> None:
+def export(folder: Path, file: Path, time: float | None, network: bool, trust: bool) -> None:
     """Write the fields or the neurons of a run to a file that other programs can read.
+
+    With ``trust``, code that the result names may be imported.
 
     Raises:
         InputError, Unwritable: as `load_result` and `export_result`.
@@ -215,7 +224,7 @@ def export(folder: Path, file: Path, time: float | None, network: bool) -> None:
         from uf_diffusion.library.export import export_result, require_known
 
         require_known(file)
-        for line in export_result(load_result(folder), file, time, network):
+        for line in export_result(load_result(folder, trust), file, time, network):
             print(line)
 
     mpi.on_root(written)

@@ -11,7 +11,7 @@ from uf_diffusion.core.files import write_text
 from uf_diffusion.results.netcdf import read_result, write_result
 from uf_diffusion.runs.checkpoints import CHECKPOINT
 from uf_diffusion.runs.folders import run_folder
-from uf_diffusion.runs.result import Result, result_of
+from uf_diffusion.runs.result import Result, result_from
 
 __all__ = ["load_result", "publish", "save", "save_figure"]
 
@@ -62,8 +62,12 @@ def save_figure(figure: object, folder: Path) -> None:
         save_picture(figure, folder / f"figure.{suffix}")  # type: ignore[arg-type]
 
 
-def load_result(folder: Path) -> Result:
+def load_result(folder: Path, trust: bool = False) -> Result:
     """Read the result in a run's folder, or in a file result.nc.
+
+    Args:
+        folder: the folder or the file.
+        trust: whether code that the result names as "module:name" may be imported.
 
     Raises:
         InputError: if there is no result, or it cannot be read.
@@ -79,4 +83,5 @@ def load_result(folder: Path) -> Result:
                 f"'{folder}' holds a study, which has a table, study.nc, and a figure, but no "
                 "result of a run."
             )
-    return result_of(read_result(path))
+    tree = read_result(path)
+    return result_from(tree, f"'{path}'", trust=trust, complete=True)

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from uf_diffusion.core import mpi
+from uf_diffusion.core.arguments import undamaged
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.kernels.projection import OuterLayer
 from uf_diffusion.network.history import NetworkHistory
@@ -49,6 +50,7 @@ def pack(state: NetworkState, training: Training, history: NetworkHistory) -> xr
     return xr.Dataset({**variables, **pace, **kept, **history.packed()}, attrs=numbers)
 
 
+@undamaged("The checkpoint")
 def restore(stored: xr.Dataset, training: Training, history: NetworkHistory) -> NetworkState:
     """The state of a checkpoint, with this rank's neurons; also restores the history's records.
 

@@ -171,15 +171,17 @@ def work_of(folder: Path, job: Job) -> dict[str, xr.Dataset] | None:
     return groups
 
 
-def interrupted(folder: Path) -> Job:
+def interrupted(folder: Path, trust: bool = False) -> Job:
     """The job whose checkpoint lies in a run's folder.
+
+    With ``trust``, code that the checkpoint names may be imported.
 
     Raises:
         InputError: on all ranks, if there is no checkpoint or it cannot be read.
     """
 
     def read() -> Job:
-        found = _read(folder)
+        found = _read(folder, trust)
         if found is None:
             done = (folder / "result.nc").exists()
             raise InputError(
@@ -200,7 +202,7 @@ def has_begun(folder: Path, job: Job) -> bool:
     return found is not None and found[0] == job
 
 
-def _read(folder: Path) -> tuple[Job, dict[str, xr.Dataset]] | None:
+def _read(folder: Path, trust: bool = False) -> tuple[Job, dict[str, xr.Dataset]] | None:
     """The job and the groups of the checkpoint in a folder; None if there is no checkpoint.
 
     Raises:
@@ -217,6 +219,6 @@ def _read(folder: Path) -> tuple[Job, dict[str, xr.Dataset]] | None:
     about = tree.attrs
     if about.get("layout") != LAYOUT:
         raise InputError(f"Another version of uf_diffusion wrote this checkpoint; {advice}.")
-    config = config_from_toml(about["config"], (), about["name"], about["folder"])
+    config = config_from_toml(about["config"], (), about["name"], about["folder"], trust)
     groups = {name: node.to_dataset() for name, node in tree.children.items()}
     return Job(about["job"], config), groups

@@ -42,12 +42,16 @@ def load_config(path_or_preset: str | Path, overrides: Sequence[str] = ()) -> Co
 
 
 def config_from_toml(
-    text: str, overrides: Sequence[str] = (), name: str = "run", folder: str = "."
+    text: str,
+    overrides: Sequence[str] = (),
+    name: str = "run",
+    folder: str = ".",
+    trusted: bool = True,
 ) -> Config:
     """As `load_config`, for TOML text such as the attribute ``config`` of a result.
 
     The densities are not built, because the module of a kind "python" may not be importable.
-    ``name`` and ``folder`` are those of `Config`.
+    ``name``, ``folder`` and ``trusted`` are those of `Config`.
     """
     try:
         tables = tomllib.loads(text)
@@ -62,7 +66,7 @@ def config_from_toml(
         if section not in SECTIONS:
             raise unknown("section", section, SECTIONS)
     sections = {key: _section(key, tables.get(key, {})) for key in SECTIONS}
-    return Config(**sections, name=name, folder=folder)
+    return Config(**sections, name=name, folder=folder, trusted=trusted)
 
 
 def changes_of(overrides: Sequence[str]) -> Changes:
