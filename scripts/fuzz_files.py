@@ -16,17 +16,19 @@ import random
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
+import webbrowser
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5netcdf  # noqa: F401 (its HDF5 must be loaded before DOLFINx loads another one)
 import h5py
 import numpy as np
+import psutil
 
 from uf_diffusion.results.netcdf import MARK, SEAL, _digest
 
@@ -59,39 +61,45 @@ def command_of(name: str) -> list[str]:
 
 
 def prepare(place: Path) -> dict[str, Path]:
-    """The undamaged files, by their kinds."""
-    uf = [sys.executable, "-m", "uf_diffusion"]
-    subprocess.run([*uf, "mesh", "make", "mesh.msh", "--cells", "80"], cwd=place, check=True)
-    for name in RUNS:
-        done = subprocess.run([*uf, *command_of(name)], cwd=place, capture_output=True, text=True)
-        assert done.returncode == 0, f"{name}: {done.stderr}"
+    """The undamaged files, by their kinds; what is there already is not made again."""
+    place.mkdir(exist_ok=True)
+    made(["mesh", "make", "mesh.msh", "--cells", "80"], place)
     files = {name: place / name / ("study.nc" if name == "study" else "result.nc") for name in RUNS}
-    for name, run in CHECKPOINTS.items():
-        folder = place / name
-        words = [*command_of(run)[:-1], str(folder)]
-        code = INTERRUPT.format(words=words)
-        subprocess.run([sys.executable, "-c", code], cwd=place, capture_output=True, text=True)
-        files[name] = folder / "checkpoint.nc"
-        assert files[name].exists(), f"{name}: nothing was interrupted"
+    files |= {name: place / name / "checkpoint.nc" for name in CHECKPOINTS}
+    for name, file in files.items():
+        if not file.exists():
+            words = command_of(CHECKPOINTS.get(name, name))
+            made([*words[:-1], name], place, interrupted if name in CHECKPOINTS else None)
+    assert all(file.exists() for file in files.values()), files
     return files
 
 
-INTERRUPT = """
-import signal
-import uf_diffusion.runs.checkpoints as c
-from uf_diffusion.cli import main
-watch = c.Checkpoints.watch
-def stopping(self, side, pack):
-    look, steps = watch(self, side, pack), [0]
-    def both(state):
-        steps[0] += 1
-        if steps[0] == 4 and side == ("network" if {words!r}[0] != "solve" else "diffusion"):
-            signal.raise_signal(signal.SIGINT)
-        look(state)
-    return both
-c.Checkpoints.watch = stopping
-main({words!r})
-"""
+def made(words: list[str], place: Path, call: Callable[[list[str]], None] | None = None) -> None:
+    """Run a command to its end in a folder, without damage."""
+    found, text = outcome(words, place, place / "said.txt", 600, call)
+    assert found == "readable" or call, f"{words}: {found}: {text}"
+
+
+def interrupted(words: list[str]) -> None:
+    """Run a command that gets a signal at its fourth step, on the side that it does last."""
+    from uf_diffusion.cli import main
+    from uf_diffusion.runs.checkpoints import Checkpoints
+
+    watch, last = Checkpoints.watch, "diffusion" if words[0] == "solve" else "network"
+
+    def stopping(self: Any, side: str, pack: Any) -> Callable[[Any], None]:
+        look, steps = watch(self, side, pack), [0]
+
+        def both(state: Any) -> None:
+            steps[0] += side == last
+            if steps[0] == 4:
+                signal.raise_signal(signal.SIGINT)
+            look(state)
+
+        return both
+
+    Checkpoints.watch = stopping  # type: ignore[assignment, method-assign]
+    main(words)
 
 
 # --- damage of bytes
@@ -300,31 +308,41 @@ def commands(file: Path, rng: random.Random) -> list[str]:
     return rng.choice([["report", "."], ["open", "."], ["export", file.name, out]])
 
 
-def outcome(words: list[str], folder: Path) -> tuple[str, str]:
-    """How a command ends in a process of its own, and what it says."""
-    said = folder.parent / "said.txt"
+def outcome(
+    words: list[str], folder: Path, said: Path, seconds: float = SECONDS,
+    call: Callable[[list[str]], None] | None = None,
+) -> tuple[str, str]:  # fmt: skip
+    """How a command ends in a process of its own, and what it says.
+
+    On a machine that is busy, ten seconds of work may last longer: a process hangs if it takes more
+    than this time of a processor, or four times as long by the clock.
+    """
+    said.unlink(missing_ok=True)
     child = os.fork()
     if child == 0:
-        run(words, folder, said)
-    end, status = time.monotonic() + SECONDS, 0
-    while (ended := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < end:
+        run(words, folder, said, call)
+    watched, end = psutil.Process(child), time.monotonic() + 4 * seconds
+    while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
         time.sleep(0.01)
-    text = said.read_text(errors="replace") if said.exists() else ""
-    if ended[0] == 0:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        return "hang", text
-    status = ended[1]
+        if time.monotonic() > end or sum(watched.cpu_times()[:2]) > seconds:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return "hang", said.read_text(errors="replace")
+    text, status = said.read_text(errors="replace"), ended[1]
     if os.WIFSIGNALED(status):
         return "crash", f"signal {os.WTERMSIG(status)}: {text}"
+    if "Traceback" in text:
+        return "traceback", text
     if os.WEXITSTATUS(status) == 0:
-        return ("traceback" if "Traceback" in text else "readable"), text
+        return "readable", text
     lines = [line for line in text.splitlines() if not line.startswith("warning ")]
     one = len(lines) == 1 and re.match(r"uf-diffusion: .*\S$", lines[0])
     return ("sentence" if one else "traceback"), text
 
 
-def run(words: list[str], folder: Path, said: Path) -> None:
+def run(
+    words: list[str], folder: Path, said: Path, call: Callable[[list[str]], None] | None
+) -> None:
     """The child: run a command in a folder, and write what it prints to a file."""
     code = 99
     try:
@@ -332,12 +350,10 @@ def run(words: list[str], folder: Path, said: Path) -> None:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
         os.chdir(folder)
-        import webbrowser
-
+        webbrowser.open = lambda *address: True  # type: ignore[assignment]
         from uf_diffusion.cli import main
 
-        webbrowser.open = lambda *address: True  # type: ignore[assignment]
-        main(words)
+        (call or main)(words)
         code = 0
     except SystemExit as stopped:
         code = int(stopped.code or 0)
@@ -353,6 +369,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])  # type: ignore[union-attr]
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--files", type=Path, help="a folder that keeps the undamaged files")
     options = parser.parse_args()
     import uf_diffusion.library.commands
     import uf_diffusion.library.export
@@ -361,7 +378,7 @@ def main() -> None:
     rng, table = random.Random(options.seed), {}
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as place:
-        files = prepare(Path(place))
+        files = prepare(options.files or Path(place))
         print(f"{len(files)} files were made in {time.monotonic() - begun:.0f} s", flush=True)
         for case in range(options.count):
             name = rng.choice(list(files))
@@ -372,7 +389,7 @@ def main() -> None:
                 shutil.copy(files[name].with_name("run.toml"), folder)
             what = damage(files[name], folder / files[name].name, rng)
             words = commands(files[name], rng)
-            found, text = outcome(words, folder)
+            found, text = outcome(words, folder, Path(place) / "said.txt")
             table.setdefault(name, Counter())[found] += 1
             if found in OUTCOMES[2:]:
                 print(f"case {case}: {name}, {what}, {' '.join(words)}: {found}\n{text[-2000:]}")
