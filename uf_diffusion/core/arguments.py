@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,16 @@ import numpy as np
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.wording import cause, shown
 
-__all__ = ["LARGEST", "finite_number", "points", "reals", "undamaged", "weights", "whole_number"]
+__all__ = [
+    "LARGEST",
+    "finite_number",
+    "points",
+    "reals",
+    "stored_numbers",
+    "undamaged",
+    "weights",
+    "whole_number",
+]
 
 LARGEST = 1e50  # the fourth power of a number below it does not overflow
 
@@ -33,6 +42,19 @@ def undamaged(what: str) -> Iterator[None]:
         raise
     except (LookupError, TypeError, ValueError) as error:
         raise InputError(f"{what} is damaged: {cause(error)}.") from None
+
+
+def stored_numbers(variables: Mapping[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    """The arrays of stored variables by their names.
+
+    Raises:
+        TypeError: if one does not hold real numbers.
+    """
+    arrays = {str(name): variable.values for name, variable in variables.items()}
+    for name, array in arrays.items():
+        if array.dtype.kind not in "iuf":
+            raise TypeError(f"'{name}' must hold real numbers, not {array.dtype}")
+    return arrays
 
 
 def reals(name: str, values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from uf_diffusion.core import mpi
-from uf_diffusion.core.arguments import undamaged
+from uf_diffusion.core.arguments import stored_numbers, undamaged
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.kernels.projection import OuterLayer
 from uf_diffusion.network.history import NetworkHistory
@@ -63,7 +63,7 @@ def restore(stored: xr.Dataset, training: Training, history: NetworkHistory) -> 
         InputError: on all ranks, when the checkpoint belongs to another network or its random
             numbers differ from those of this version of numpy.
     """
-    values, numbers = {str(k): v.values for k, v in stored.items()}, stored.attrs
+    values, numbers = stored_numbers(stored.data_vars), stored.attrs
     rows = training.network.share.rows
     if values["feature"].shape[0] != len(training.network.masses):
         raise InputError("The checkpoint is not one of this network.")

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Self
 import xarray as xr
 
 from uf_diffusion.core import mpi
+from uf_diffusion.core.arguments import undamaged
 from uf_diffusion.core.errors import InputError, Interrupted
 from uf_diffusion.core.files import write_text
 from uf_diffusion.core.progress import Timed
@@ -217,8 +218,10 @@ def _read(folder: Path, trust: bool = False) -> tuple[Job, dict[str, xr.Dataset]
     except InputError as error:
         raise InputError(f"{str(error).rstrip('.')}; {advice}.") from None
     about = tree.attrs
-    if about.get("layout") != LAYOUT:
-        raise InputError(f"Another version of uf_diffusion wrote this checkpoint; {advice}.")
-    config = config_from_toml(about["config"], (), about["name"], about["folder"], trust)
-    groups = {name: node.to_dataset() for name, node in tree.children.items()}
-    return Job(about["job"], config), groups
+    with undamaged(f"'{path}'"):
+        if int(about["layout"]) != LAYOUT:
+            raise InputError(f"Another version of uf_diffusion wrote this checkpoint; {advice}.")
+        name, home = str(about["name"]), str(about["folder"])
+        config = config_from_toml(str(about["config"]), (), name, home, trust)
+        groups = {name: node.to_dataset() for name, node in tree.children.items()}
+        return Job(str(about["job"]), config), groups

@@ -36,7 +36,7 @@ def load_config(path_or_preset: str | Path, overrides: Sequence[str] = ()) -> Co
         InputError: if the file cannot be read, a name is unknown, or a value is out of range.
     """
     text, name, folder = _source(str(path_or_preset))
-    config = config_from_toml(text, overrides, name, folder)
+    config = config_from_toml(text, overrides, name, folder, trusted=True)
     config.build()  # manifold, densities and divergence check their own values
     return config
 
@@ -46,12 +46,12 @@ def config_from_toml(
     overrides: Sequence[str] = (),
     name: str = "run",
     folder: str = ".",
-    trusted: bool = True,
+    trusted: bool = False,
 ) -> Config:
     """As `load_config`, for TOML text such as the attribute ``config`` of a result.
 
     The densities are not built, because the module of a kind "python" may not be importable.
-    ``name``, ``folder`` and ``trusted`` are those of `Config`.
+    ``name``, ``folder`` and ``trusted`` are those of `Config`; what a file says of itself is not.
     """
     try:
         tables = tomllib.loads(text)
