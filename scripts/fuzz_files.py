@@ -2,8 +2,8 @@
 
     python scripts/fuzz_files.py --count 500 --seed 0
 
-Small results and checkpoints of several kinds are made first. Then each case damages one of them,
-and a command reads it in a process of its own. It must end within ten seconds, either with one
+Small results and checkpoints of several kinds are made. Then each case damages one of them, and a
+command reads it in a process of its own. It must end within ten seconds, either with one
 sentence or with the work done. Damage of bytes is found by the checksum; other damage is sealed
 with a new checksum, as if a program had written it, or left without one.
 """
@@ -60,18 +60,17 @@ def command_of(name: str) -> list[str]:
     return [*RUNS[name], *sets, "--quiet", "--out", name]
 
 
-def prepare(place: Path) -> dict[str, Path]:
-    """The undamaged files, by their kinds; what is there already is not made again."""
-    place.mkdir(exist_ok=True)
-    made(["mesh", "make", "mesh.msh", "--cells", "80"], place)
-    files = {name: place / name / ("study.nc" if name == "study" else "result.nc") for name in RUNS}
-    files |= {name: place / name / "checkpoint.nc" for name in CHECKPOINTS}
-    for name, file in files.items():
-        if not file.exists():
-            words = command_of(CHECKPOINTS.get(name, name))
-            made([*words[:-1], name], place, interrupted if name in CHECKPOINTS else None)
-    assert all(file.exists() for file in files.values()), files
-    return files
+def undamaged(name: str, place: Path) -> Path:
+    """The file of a kind, which is made when it is first needed."""
+    file = place / name / ("study.nc" if name == "study" else "result.nc")
+    file = place / name / "checkpoint.nc" if name in CHECKPOINTS else file
+    if not file.exists():
+        place.mkdir(exist_ok=True)
+        made(["mesh", "make", "mesh.msh", "--cells", "80"], place)
+        words = command_of(CHECKPOINTS.get(name, name))
+        made([*words[:-1], name], place, interrupted if name in CHECKPOINTS else None)
+    assert file.exists(), file
+    return file
 
 
 def made(words: list[str], place: Path, call: Callable[[list[str]], None] | None = None) -> None:
@@ -365,6 +364,19 @@ def run(
         os._exit(code)
 
 
+def tried(source: Path, folder: Path, rng: random.Random) -> tuple[str, str]:
+    """Damage a file and let a command read it: how that ends, and what is to be told of it."""
+    folder.mkdir()
+    os.mkfifo(folder / "pipe")
+    if source.name == "checkpoint.nc":
+        shutil.copy(source.with_name("run.toml"), folder)
+    what = damage(source, folder / source.name, rng)
+    words = commands(source, rng)
+    found, text = outcome(words, folder, folder.with_name("said.txt"))
+    shutil.rmtree(folder)
+    return found, f"{what}, {' '.join(words)}: {found}\n{text[-2000:]}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])  # type: ignore[union-attr]
     parser.add_argument("--count", type=int, default=500)
@@ -375,25 +387,16 @@ def main() -> None:
     import uf_diffusion.library.export
     import uf_diffusion.reports.html  # noqa: F401 (loaded once, not in every child)
 
-    rng, table = random.Random(options.seed), {}
+    rng, table = random.Random(options.seed), dict[str, Counter[str]]()
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as place:
-        files = prepare(options.files or Path(place))
-        print(f"{len(files)} files were made in {time.monotonic() - begun:.0f} s", flush=True)
         for case in range(options.count):
-            name = rng.choice(list(files))
-            folder = Path(place) / "case"
-            folder.mkdir()
-            os.mkfifo(folder / "pipe")
-            if files[name].name == "checkpoint.nc":
-                shutil.copy(files[name].with_name("run.toml"), folder)
-            what = damage(files[name], folder / files[name].name, rng)
-            words = commands(files[name], rng)
-            found, text = outcome(words, folder, Path(place) / "said.txt")
+            name = rng.choice([*RUNS, *CHECKPOINTS])
+            source = undamaged(name, options.files or Path(place) / "files")
+            found, told = tried(source, Path(place) / "case", rng)
             table.setdefault(name, Counter())[found] += 1
             if found in OUTCOMES[2:]:
-                print(f"case {case}: {name}, {what}, {' '.join(words)}: {found}\n{text[-2000:]}")
-            shutil.rmtree(folder)
+                print(f"case {case}: {name}, {told}", flush=True)
     print(f"{'':20}{'cases':>7}" + "".join(f"{o:>11}" for o in OUTCOMES))
     total = sum(table.values(), Counter())
     for name, counts in [*sorted(table.items()), ("all", total)]:

@@ -31,6 +31,7 @@ class Contents:
         variables: the dimensions of each variable that it always has.
         optional: the dimensions of further variables.
         attributes: the types of the attributes that it always has.
+        further: the types of further attributes.
         texts: the variables that are texts; the others are numbers.
         times: the variables that are times, which increase from 0 on.
         points: the variables that are points of the manifold.
@@ -40,6 +41,7 @@ class Contents:
     variables: dict[str, tuple[str, ...]]
     optional: dict[str, tuple[str, ...]] = field(default_factory=dict)
     attributes: dict[str, str] = field(default_factory=dict)
+    further: dict[str, str] = field(default_factory=dict)
     texts: tuple[str, ...] = ()
     times: tuple[str, ...] = ()
     points: tuple[str, ...] = ()
@@ -58,6 +60,7 @@ GROUPS = {
             "teacher": NODES, "density": ("snapshot", "node"), "outer_weight": ("snapshot", "node"),
         },
         optional={"cell": ("cell", "corner")},
+        further={"slack": NUMBER, "decay_rate": NUMBER},
         times=("time", "snapshot_time"),
         points=("node_position",),
         masses=("node_measure", "teacher"),
@@ -188,6 +191,9 @@ def _shapes(name: str, group: xr.Dataset, complete: bool) -> Iterator[str]:
     if complete:
         yield from (f"/{name} lacks '{key}'." for key in contents.variables if key not in group)
         yield from _about(group.attrs, contents.attributes, f"/{name}/")
+    further = SEEN if "null_space" in group.attrs else {}  # which belong together
+    further = {**{k: v for k, v in contents.further.items() if k in group.attrs}, **further}
+    yield from _about(group.attrs, further, f"/{name}/")
     for key, dims in {**contents.variables, **contents.optional}.items():
         if key not in group:
             continue
