@@ -102,10 +102,7 @@ class ProblemConfig:
         return manifold(self.manifold, self.dim, self.period, folder)
 
     def build(self, folder: str | None = ".") -> Problem:
-        """The manifold, the densities and the divergence that this section names.
-
-        Args:
-            folder: the folder in which the module of a "module:name" is searched for first.
+        """The manifold, the densities and the divergence that this section names, as `space`.
 
         Raises:
             InputError: for a name that is unknown or a value out of range.
@@ -352,10 +349,9 @@ class Config:
 
     def _repr_html_(self) -> str:
         """A table of all keys by section; those that differ from the defaults are bold."""
-        plain = Config()
 
         def rows(name: str, cls: Any) -> Iterator[tuple[str, str, bool]]:
-            section, usual = getattr(self, name), getattr(plain, name)
+            section, usual = getattr(self, name), getattr(Config(), name)
             for f in fields(cls):
                 value = getattr(section, f.name)
                 yield key_of(f), toml_of(value), value != getattr(usual, f.name)
