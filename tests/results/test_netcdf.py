@@ -1,6 +1,7 @@
 """Results as files: the checksum, other programs, and HDF5 that refers to what is not in it."""
 
 import os
+import subprocess
 
 import h5netcdf  # noqa: F401 (its HDF5 must be loaded before DOLFINx loads another one)
 import h5py
@@ -9,6 +10,7 @@ import pytest
 import xarray as xr
 
 from uf_diffusion.core.errors import InputError
+from uf_diffusion.results import hdf5
 from uf_diffusion.results.netcdf import SEAL, read_result, write_result
 
 TREE = xr.DataTree.from_dict({
@@ -38,10 +40,26 @@ def test_a_flipped_bit_or_a_lost_end_is_noticed(path, rng):
         path.write_bytes(wrong)
         with pytest.raises(InputError, match=r"is damaged: its checksum does not fit"):
             read_result(path)
-    for end in rng.integers(len(content) - SEAL, size=20):
+    for end in rng.integers(len(content) - SEAL, size=5):
         path.write_bytes(content[:end])
         with pytest.raises(InputError, match="Cannot read the result"):
             read_result(path)
+
+
+@pytest.mark.parametrize("what, said", [
+    ("import time; time.sleep(60)", "reading it does not end"),
+    ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "HDF5 crashes on it"),
+])  # fmt: skip
+def test_a_file_on_which_hdf5_crashes_or_hangs_is_refused(what, said, path, monkeypatch):
+    """Another process reads files without a checksum first; here it does what HDF5 might do."""
+    real = subprocess.run
+    monkeypatch.setattr(hdf5, "PATIENCE", 1.0)
+    monkeypatch.setattr(
+        hdf5.subprocess, "run", lambda words, **more: real([words[0], "-c", what], **more)
+    )
+    assert read_result(path).identical(TREE)  # a checksum is enough
+    with pytest.raises(InputError, match=said):
+        read_result(unsealed(path))
 
 
 def test_other_programs_read_and_write_results(path):

@@ -7,25 +7,22 @@ NetCDF ignore it.
 from __future__ import annotations
 
 import hashlib
-import math
 import warnings
 from pathlib import Path
-from typing import Any
 
 import h5netcdf  # noqa: F401 (its HDF5 must be loaded before DOLFINx loads another one)
-import h5py
 import numpy as np
 import xarray as xr
 
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.files import appearing, require_file, require_room
 from uf_diffusion.core.wording import cause
+from uf_diffusion.results.hdf5 import require_harmless, require_plain
 
 __all__ = ["read_result", "read_sealed", "write_result"]
 
 MARK = b"\nsealed\n"  # the end of a file with a checksum, which is before it
 SEAL = hashlib.sha256().digest_size + len(MARK)  # bytes
-DEFLATED = 1032  # at most how many times deflate makes data smaller
 
 
 def write_result(path: Path, tree: xr.DataTree) -> None:
@@ -53,7 +50,8 @@ def read_sealed(path: Path) -> xr.DataTree:
 def read_result(path: str | Path) -> xr.DataTree:
     """Read a result into memory.
 
-    A file without a checksum, which other programs and earlier versions write, is read as well.
+    A file without a checksum, which other programs and earlier versions write, is read by another
+    process first, because HDF5 may crash or never return where bytes are damaged.
 
     Raises:
         InputError: if the file does not exist, its checksum is wrong, it cannot be read, or it
@@ -65,10 +63,15 @@ def read_result(path: str | Path) -> xr.DataTree:
     require_file(path)
     if _sealed(path):
         _require_intact(path)
+    else:
+        require_harmless(path)
+    return _loaded(path)
+
+
+def _loaded(path: Path) -> xr.DataTree:
     try:
         with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
-            with h5py.File(path) as file:
-                _require_plain(file, DEFLATED * path.stat().st_size)
+            require_plain(path)
             with xr.open_datatree(path, engine="h5netcdf", decode_times=False) as tree:
                 return _renamed(tree.load())
     except InputError as error:
@@ -101,37 +104,6 @@ def _digest(path: Path, size: int) -> bytes:
             digest.update(part)
             size -= len(part)
     return digest.digest()
-
-
-def _require_plain(file: Any, room: int) -> None:
-    """Refuse an HDF5 file that refers to others or to itself, or claims more data than it can hold.
-
-    Raises:
-        InputError: for such a file.
-    """
-    claimed = 0
-    for group in (file, *(file[name] for name in file if _is_group(file, name))):
-        for name in group:
-            if group is not file and _is_group(group, name):
-                raise InputError(f"a result has no group '{group.name}/{name}'.")
-            item = group[name]
-            if isinstance(item, h5py.Dataset):
-                if item.external or item.is_virtual:
-                    raise InputError(f"the numbers of '{item.name}' are in another file.")
-                claimed += math.prod(item.shape or ()) * item.dtype.itemsize
-    if claimed > room:
-        raise InputError(f"it claims to hold {claimed:.3g} bytes, more than fit into it.")
-
-
-def _is_group(group: Any, name: str) -> bool:
-    """Whether a member of an HDF5 group is a group.
-
-    Raises:
-        InputError: if it is a link.
-    """
-    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-        raise InputError(f"'{group.name.rstrip('/')}/{name}' is a link.")
-    return bool(group.get(name, getclass=True) is h5py.Group)
 
 
 def _renamed(tree: xr.DataTree) -> xr.DataTree:
