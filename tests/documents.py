@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [
     ROOT / name
-    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "paper_figures/README.md",
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "paper_figures/README.md",
                  "meshes/README.md")
 ] + [page for page in sorted((ROOT / "docs").rglob("*.md"))
      if "_build" not in page.relative_to(ROOT).parts]  # fmt: skip

@@ -189,7 +189,7 @@ def test_a_full_disk_stops_a_study(tmp_path, monkeypatch):
     runs = [Run("train", load_config("relu-circle", [*SHORT, f"network.seed={k}"])) for k in (0, 1)]
     attempts = []
 
-    def full(path, tree, sealed):
+    def full(path, tree):
         attempts.append(path)
         raise Unwritable("Cannot write: the disk is full.")
 
@@ -212,7 +212,7 @@ def test_files_appear_whole_or_not_at_all(tmp_path):
 def test_every_bit_of_a_sealed_file_counts(tmp_path, rng):
     """Whatever bit is wrong, wherever the file ends too early: it is refused."""
     path = tmp_path / "a.nc"
-    write_result(path, xr.DataTree(xr.Dataset({"x": ("n", rng.normal(size=50))})), sealed=True)
+    write_result(path, xr.DataTree(xr.Dataset({"x": ("n", rng.normal(size=50))})))
     content = path.read_bytes()
     assert read_sealed(path)["x"].shape == (50,)
     for place in rng.integers(8 * len(content), size=40):

@@ -67,6 +67,14 @@ Force = Annotated[
 Verbose = Annotated[Verbosity, cyclopts.Parameter(name="*", negative="", show_default=False)]
 Folder = Annotated[Path, cyclopts.Parameter(converter=path_argument, help="A run's folder.")]
 File = Annotated[Path, cyclopts.Parameter(converter=path_argument)]
+Trust = Annotated[
+    bool,
+    cyclopts.Parameter(
+        negative="",
+        show_default=False,
+        help="Import the code that the folder's files name as module:name; else it is not run.",
+    ),
+]
 USUAL = Verbosity()
 
 
@@ -162,19 +170,19 @@ def study(
 
 
 @app.command
-def report(run_dir: Folder, /) -> None:
+def report(run_dir: Folder, /, *, trust: Trust = False) -> None:
     """Write the report of a run: one HTML file, report.html, that works offline."""
     from uf_diffusion.library import commands
 
-    commands.report(run_dir)
+    commands.report(run_dir, trust)
 
 
 @app.command(name="open")
-def open_(run_dir: Folder, /) -> None:
+def open_(run_dir: Folder, /, *, trust: Trust = False) -> None:
     """Show the report of a run in a browser, after writing it if it is missing."""
     from uf_diffusion.library import commands
 
-    commands.open_report(run_dir)
+    commands.open_report(run_dir, trust)
 
 
 @app.command
@@ -195,11 +203,12 @@ def export(
     network: Annotated[
         bool, cyclopts.Parameter(negative="", help="The neurons instead of the diffusion's fields.")
     ] = False,
+    trust: Trust = False,
 ) -> None:
     """Write densities or neurons to a file: .xdmf or .vtu for ParaView, .csv, or .npz for numpy."""
     from uf_diffusion.library import commands
 
-    commands.export(run_dir, file, time, network)
+    commands.export(run_dir, file, time, network, trust)
 
 
 @app.command
@@ -212,12 +221,13 @@ def resume(
     ],
     /,
     *,
+    trust: Trust = False,
     verbosity: Verbose = USUAL,
 ) -> None:
     """Continue an interrupted run, or a complete one to the later times of its run.toml."""
     from uf_diffusion.library import commands
 
-    commands.resume(run_dir, verbosity)
+    commands.resume(run_dir, verbosity, trust)
 
 
 @app.command
@@ -253,11 +263,25 @@ def make(file: File, /, *, cells: int = 4096) -> None:
 
 
 @mesh.command
-def convert(source: File, target: File, /) -> None:
+def convert(
+    source: File,
+    target: File,
+    /,
+    *,
+    project: Annotated[
+        bool, cyclopts.Parameter(negative="", help="Move the nodes onto the unit sphere.")
+    ] = False,
+    merge: Annotated[
+        float | None, cyclopts.Parameter(help="Make nodes one that are closer than this.")
+    ] = None,
+    triangulate: Annotated[
+        bool, cyclopts.Parameter(negative="", help="Split polygons into triangles.")
+    ] = False,
+) -> None:
     """Write the triangles of one mesh file to another, whose suffix chooses the format."""
     from uf_diffusion.library import mesh_commands
 
-    mesh_commands.convert(source, target)
+    mesh_commands.convert(source, target, project, merge, triangulate)
 
 
 def _add_plugins() -> None:

@@ -14,6 +14,7 @@ FILES = {
     "changes": ROOT / "CHANGELOG.md",
     "contributing": ROOT / "CONTRIBUTING.md",
     "mesh_files": ROOT / "meshes" / "README.md",
+    "security": ROOT / "SECURITY.md",
     "paper_figures": ROOT / "paper_figures" / "README.md",
 }
 PAGES = {file: DOCS / f"{name}.md" for name, file in FILES.items()}

@@ -222,8 +222,11 @@ def test_broken_files_get_one_sentence(suffix, tmp_path, meshio, capfd):
 
 def test_a_corner_that_does_not_exist(tmp_path, meshio):
     (tmp_path / "a.obj").write_text("v 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 2 9\n")
-    with pytest.raises(InputError, match="none of the nodes"):
+    with pytest.raises(InputError, match="index 8 is out of bounds"):
         read_mesh(tmp_path / "a.obj")
+    meshio.Mesh(NODES[:3], [("triangle", [[0, 1, 8]])]).write(tmp_path / "a.vtu")
+    with pytest.raises(InputError, match="none of the nodes"):
+        read_mesh(tmp_path / "a.vtu")
 
 
 def test_committed_meshes_are_what_the_script_makes(tmp_path, meshio):

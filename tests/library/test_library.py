@@ -150,8 +150,10 @@ def test_a_result_goes_to_a_folder_and_comes_back(tmp_path):
     assert back.grid.nodes == pytest.approx(limit.grid.nodes)
     assert back.config.network.scale == 0.3
     back.plot(tmp_path / "again.png")
-    with pytest.raises(uf.InputError, match="Cannot import density"):
+    with pytest.raises(uf.InputError, match="is code that a file names"):
         _ = back.problem
+    with pytest.raises(uf.InputError, match="Cannot import density"):
+        _ = uf.load(tmp_path / "run", trust=True).problem
     xr.testing.assert_identical(
         both.to_xarray()["comparison"].to_dataset(), back.to_xarray()["comparison"].to_dataset()
     )

@@ -3,16 +3,58 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from uf_diffusion.core.errors import InputError
-from uf_diffusion.core.wording import shown
+from uf_diffusion.core.wording import cause, shown
 
-__all__ = ["LARGEST", "finite_number", "points", "reals", "weights", "whole_number"]
+__all__ = [
+    "LARGEST",
+    "finite_number",
+    "points",
+    "reals",
+    "stored_numbers",
+    "undamaged",
+    "weights",
+    "whole_number",
+]
 
 LARGEST = 1e50  # the fourth power of a number below it does not overflow
+
+
+@contextmanager
+def undamaged(what: str) -> Iterator[None]:
+    """A context in which data that lack a part, or have one of another shape, are refused.
+
+    Args:
+        what: where the data come from; it begins the sentence of the error.
+
+    Raises:
+        InputError: if the data are not complete.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (LookupError, TypeError, ValueError) as error:
+        raise InputError(f"{what} is damaged: {cause(error)}.") from None
+
+
+def stored_numbers(variables: Mapping[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    """The arrays of stored variables by their names.
+
+    Raises:
+        TypeError: if one does not hold real numbers.
+    """
+    arrays = {str(name): variable.values for name, variable in variables.items()}
+    for name, array in arrays.items():
+        if array.dtype.kind not in "iuf":
+            raise TypeError(f"'{name}' must hold real numbers, not {array.dtype}")
+    return arrays
 
 
 def reals(name: str, values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:

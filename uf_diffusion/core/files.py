@@ -1,28 +1,49 @@
-"""Writes files so that they appear under their names only when they are complete."""
+"""Reads regular files only, and writes files so that they appear only when they are complete."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5netcdf  # noqa: F401 (its HDF5 must be loaded before DOLFINx loads another one)
 
-from uf_diffusion.core.errors import Unwritable
+from uf_diffusion.core.errors import InputError, Unwritable
+from uf_diffusion.core.wording import shown
 
-try:
-    import fcntl
-except ImportError:  # not POSIX: folders are not locked
-    fcntl = None  # type: ignore[assignment]
+__all__ = ["appearing", "private_folder", "remove_partial", "require_file", "require_room",
+           "write_text"]  # fmt: skip
 
-__all__ = ["appearing", "require_room", "write_text"]
+PARTIAL = ".partial-"  # how the names of the folders of unfinished files begin
+
+
+def require_file(path: Path) -> None:
+    """Refuse what is not a readable regular file: a folder, or a pipe, which might never end.
+
+    Raises:
+        InputError: for such a path, or one that does not exist.
+    """
+    try:
+        regular = stat.S_ISREG(path.stat().st_mode)
+        if regular or path.is_dir():
+            path.open("rb").close()
+    except OSError as error:
+        raise InputError(f"Cannot read '{path}': {error.strerror}.") from None
+    except ValueError:  # the path has a zero byte
+        raise InputError(f"Cannot read {shown(str(path))}: there is no such path.") from None
+    if not regular:
+        raise InputError(f"Cannot read '{path}': it is a pipe or a device, not a regular file.")
 
 
 @contextmanager
 def appearing(path: Path, before: Path | None = None) -> Iterator[Path]:
-    """Give a hidden path to write to, and rename it to ``path`` when the context ends.
+    """Give a hidden path to write to, and move it to ``path`` when the context ends.
+
+    If ``path`` is a symbolic link, the link is replaced and what it points to is kept.
 
     Args:
         path: the file.
@@ -31,8 +52,9 @@ def appearing(path: Path, before: Path | None = None) -> Iterator[Path]:
     Raises:
         Unwritable: if the file cannot be written; a file that was there before is kept.
     """
-    partial = path.with_name(f".{path.name}")
+    private = private_folder(path)
     try:
+        partial = private / path.name
         yield partial
         with partial.open("rb") as file:
             os.fsync(file.fileno())
@@ -42,8 +64,28 @@ def appearing(path: Path, before: Path | None = None) -> Iterator[Path]:
     except OSError as error:
         raise _unwritable(path, error) from None
     finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+        shutil.rmtree(private, ignore_errors=True)
+
+
+def private_folder(path: Path) -> Path:
+    """A new folder beside ``path``, in which only this user may write; the caller removes it.
+
+    No name in it is a symbolic link that somebody else has planted.
+
+    Raises:
+        Unwritable: if it cannot be made.
+    """
+    try:
+        return Path(tempfile.mkdtemp(prefix=PARTIAL, dir=path.parent))
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what processes that were killed left unfinished in a folder that is locked."""
+    for place in (folder, folder / "runs", folder / "budget"):
+        for private in place.glob(f"{PARTIAL}*"):
+            shutil.rmtree(private, ignore_errors=True)
 
 
 def _keep(path: Path, before: Path) -> None:
@@ -51,9 +93,7 @@ def _keep(path: Path, before: Path) -> None:
     before.unlink(missing_ok=True)
     try:
         os.link(path, before)
-    except (
-        OSError
-    ):  # a file system without links: until the next file is there, this is the only one
+    except OSError:  # no links there: until the next file is in place, this is the only one
         os.replace(path, before)
 
 

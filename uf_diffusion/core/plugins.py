@@ -17,25 +17,31 @@ __all__ = ["load", "source"]
 _OURS = "__uf_diffusion_plugin__"  # attribute of the modules that this module has loaded
 
 
-def load(name: str, folder: Path, what: str) -> Any:
+def load(name: str, folder: str | None, what: str) -> Any:
     """The object with the name "module:name".
 
     Args:
         name: the name.
         folder: the folder of the configuration file. The module is searched for there first, then
-            in the working folder, then on Python's import path.
+            in the working folder, then on Python's import path. None stands for a name that nobody
+            vouches for, as in a result or checkpoint: nothing is imported.
         what: what the object is for, such as "density"; used in error messages.
 
     Raises:
-        InputError: if the name has another form, or cannot be imported.
+        InputError: if the name has another form, or cannot be imported, or may not be.
     """
     module, _, attribute = name.partition(":") if isinstance(name, str) else ("", "", "")
     if not module or not attribute:
         raise InputError(f"{what}: 'module:name' is needed, not {shown(name)}.")
-    path = sys.path[:]
-    sys.path[:0] = [str(folder.resolve()), str(Path.cwd())]
+    if folder is None:
+        raise InputError(
+            f"The {what} {shown(name)} is code that a file names. It is run only if you say that "
+            "you trust the file: with --trust, or in Python with trust=True."
+        )
+    path, home = sys.path[:], Path(folder).resolve()
+    sys.path[:0] = [str(home), str(Path.cwd())]
     try:
-        return getattr(_module(module, folder), attribute)
+        return getattr(_module(module, home), attribute)
     except (Exception, SystemExit) as error:
         raise InputError(f"Cannot import {what} {shown(name)}: {cause(error)}.") from error
     finally:
@@ -65,7 +71,7 @@ def _module(name: str, folder: Path) -> Any:
     Two folders may each have a module of this name. The one that was read last stays in
     sys.modules, so that results which do not know their folder can still be drawn.
     """
-    file, known = folder.resolve() / f"{name}.py", sys.modules.get(name)
+    file, known = folder / f"{name}.py", sys.modules.get(name)
     if not file.is_file():
         return importlib.import_module(name)
     spec = importlib.util.spec_from_file_location(name, file)

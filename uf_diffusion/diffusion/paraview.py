@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from dolfinx import fem
@@ -33,12 +34,12 @@ def try_fields(path: Path, solver: Evolution) -> None:
     Raises:
         Unwritable: on all ranks, as `write_fields`.
     """
-    partial = _emptied(path, fields_bytes(2 * solver.comm.size, 1))
     mesh = create_unit_interval(solver.comm, solver.comm.size)
-    with VTXWriter(solver.comm, partial, [fem.Function(fem.functionspace(mesh, ("DG", 1)))]) as one:
-        one.write(0.0)
-    solver.comm.barrier()
-    on_root(lambda: shutil.rmtree(partial))
+    field = fem.Function(fem.functionspace(mesh, ("DG", 1)))
+    with _room(path, fields_bytes(2 * solver.comm.size, 1)) as partial:
+        with VTXWriter(solver.comm, partial, [field]) as writer:
+            writer.write(0.0)
+        solver.comm.barrier()
 
 
 def write_fields(path: Path, solver: Evolution, snapshots: Sequence[tuple[float, Array]]) -> None:
@@ -59,36 +60,37 @@ def write_fields(path: Path, solver: Evolution, snapshots: Sequence[tuple[float,
     on_root(lambda: _remove(path))
     Q = fem.functionspace(solver.mesh, ("DG", 1))
     density, outer_weight = fem.Function(Q, name="density"), fem.Function(Q, name="outer_weight")
-    partial = _emptied(path, fields_bytes(Q.dofmap.index_map.size_global, len(snapshots)))
-    with VTXWriter(solver.comm, partial, [density, outer_weight]) as writer:
-        for t, ratio in snapshots:
-            density.interpolate(solver.function(ratio * solver.teacher))
-            outer_weight.interpolate(solver.function(solver.outer_weight(ratio)))
-            writer.write(t)
-    solver.comm.barrier()
-    on_root(lambda: partial.rename(path))
+    with _room(path, fields_bytes(Q.dofmap.index_map.size_global, len(snapshots))) as partial:
+        with VTXWriter(solver.comm, partial, [density, outer_weight]) as writer:
+            for t, ratio in snapshots:
+                density.interpolate(solver.function(ratio * solver.teacher))
+                outer_weight.interpolate(solver.function(solver.outer_weight(ratio)))
+                writer.write(t)
+        solver.comm.barrier()
+        on_root(lambda: partial.rename(path))
 
 
-def _emptied(path: Path, needed: int) -> Path:
-    """A hidden path to write to, for which there is room on the disk and in memory.
+@contextmanager
+def _room(path: Path, needed: int) -> Iterator[Path]:
+    """A hidden path to write to, for which there is room on the disk and in memory; what is left of
+    it is deleted at the end.
 
-    ADIOS2 ends the process where there is none.
+    ADIOS2 ends the process where there is no room.
 
     Raises:
         Unwritable: on all ranks, if there is none.
     """
-    partial = path.with_name(f".{path.name}")
-
-    def prepare() -> None:
-        _remove(partial)
-        require_room(path, needed)
-
-    on_root(prepare)
+    on_root(lambda: require_room(path, needed))
     try:
         require_address_space(BUFFER, f"Writing '{path}'")
     except InputError as error:
         raise Unwritable(str(error)) from None
-    return partial
+    private = from_root(lambda: private_folder(path))
+    try:
+        yield private / path.name
+    finally:
+        if rank() == 0:
+            shutil.rmtree(private, ignore_errors=True)
 
 
 def _remove(path: Path) -> None:

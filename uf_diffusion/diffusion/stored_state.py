@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from uf_diffusion.core.arguments import stored_numbers, undamaged
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.diffusion.history import DIFFUSION_SERIES, DiffusionHistory
 from uf_diffusion.diffusion.time_stepping import Before, DiffusionState, Evolution, Pace
@@ -45,6 +46,7 @@ def pack(state: DiffusionState, solver: Evolution, history: DiffusionHistory) ->
     )
 
 
+@undamaged("The checkpoint")
 def restore(stored: xr.Dataset, solver: Evolution, history: DiffusionHistory) -> DiffusionState:
     """The state of a checkpoint, at this rank's nodes; also restores the history's records.
 
@@ -56,7 +58,7 @@ def restore(stored: xr.Dataset, solver: Evolution, history: DiffusionHistory) ->
     Raises:
         InputError: on all ranks, when the checkpoint has another number of nodes.
     """
-    values = {str(name): variable.values for name, variable in stored.items()}
+    values = stored_numbers(stored.data_vars)
     nodes = len(solver.grid.nodes)
     if "field" not in values or values["field"].shape != (len(NODAL) + 1, nodes):
         raise InputError(f"The checkpoint is not one of this run with {nodes} nodes.")

@@ -270,8 +270,13 @@ def run(
     return object_of(result, job)
 
 
-def load(folder: str | Path) -> Any:
+def load(folder: str | Path, *, trust: bool = False) -> Any:
     """Read the result in a run's folder, or in a file result.nc.
+
+    Args:
+        folder: the folder or the file.
+        trust: whether code that the result names as "module:name" may be imported, from the
+            working folder or Python's import path, where a property such as ``problem`` needs it.
 
     Returns:
         A `Solution`, a `TrainedNetwork`, a `Comparison` or a `Spectrum`.
@@ -279,7 +284,7 @@ def load(folder: str | Path) -> Any:
     Raises:
         InputError: if there is no result, or it cannot be read.
     """
-    return object_of(load_result(user_path(folder)))
+    return object_of(load_result(user_path(folder), trust))
 
 
 def _diffusion_setup(

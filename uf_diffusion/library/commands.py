@@ -60,13 +60,18 @@ def run(
     _run(Job(job, config), out or Path("runs") / config.name, verbosity, force)
 
 
-def resume(folder: Path, verbosity: Verbosity) -> None:
+def resume(folder: Path, verbosity: Verbosity, trust: bool) -> None:
     """Continue the run in a folder, to the times that its run.toml asks for now.
+
+    Args:
+        folder: the run's folder.
+        verbosity: how much to print.
+        trust: whether code that the checkpoint names may be imported.
 
     Raises:
         InputError: if there is nothing to go on with, or run.toml has other changes, and as `run`.
     """
-    job = mpi.from_root(lambda: to_continue(folder))
+    job = mpi.from_root(lambda: to_continue(folder, trust))
     if job is None:
         mpi.on_root(
             lambda: None if verbosity.quiet else print(f"The run in '{folder}' is complete.")
@@ -186,22 +191,24 @@ def tell_failures(failures: Sequence[str], loss: str, verbosity: Verbosity) -> N
         raise RunFailure(f"Some runs failed; {loss}.")
 
 
-def report(folder: Path) -> None:
+def report(folder: Path, trust: bool) -> None:
     """Write the report of a run, and print its path.
+
+    With ``trust``, code that the result names may be imported.
 
     Raises:
         InputError: as `load_result`.
     """
-    mpi.on_root(lambda: print(f"report    {_written_report(folder)}"))
+    mpi.on_root(lambda: print(f"report    {_written_report(folder, trust)}"))
 
 
-def _written_report(folder: Path) -> Path:
+def _written_report(folder: Path, trust: bool) -> Path:
     from uf_diffusion.reports.html import write_report
 
-    return write_report(load_result(folder), folder)
+    return write_report(load_result(folder, trust), folder)
 
 
-def open_report(folder: Path) -> None:
+def open_report(folder: Path, trust: bool) -> None:
     """Show the report of a run in a browser; write it first if it is missing or old.
 
     Raises:
@@ -212,7 +219,7 @@ def open_report(folder: Path) -> None:
         require_own_toml(folder)
         path, result = folder / "report.html", folder / "result.nc"
         if not path.exists() or (result.exists() and _older(path, result)):
-            path = _written_report(folder)
+            path = _written_report(folder, trust)
         path = path.resolve()
         if webbrowser.open(path.as_uri()):
             print(f"report    {path}")
@@ -226,8 +233,10 @@ def _older(path: Path, than: Path) -> bool:
     return path.stat().st_mtime < than.stat().st_mtime
 
 
-def export(folder: Path, file: Path, time: float | None, network: bool) -> None:
+def export(folder: Path, file: Path, time: float | None, network: bool, trust: bool) -> None:
     """Write the fields or the neurons of a run to a file that other programs can read.
+
+    With ``trust``, code that the result names may be imported.
 
     Raises:
         InputError, Unwritable: as `load_result` and `export_result`.
@@ -237,7 +246,7 @@ def export(folder: Path, file: Path, time: float | None, network: bool) -> None:
         from uf_diffusion.library.export import export_result, require_known
 
         require_known(file)
-        for line in export_result(load_result(folder), file, time, network):
+        for line in export_result(load_result(folder, trust), file, time, network):
             print(line)
 
     mpi.on_root(written)

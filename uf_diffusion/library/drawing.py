@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from uf_diffusion.core.errors import InputError
 from uf_diffusion.runs.result import result_of
 
 if TYPE_CHECKING:
@@ -45,9 +44,5 @@ def draw(
     """
     from uf_diffusion import plots  # matplotlib takes long to load
 
-    try:
-        found = result_of(result)
-    except InputError:
-        raise InputError("Nothing can be drawn: this is not a result of uf_diffusion.") from None
-    return plots.draw(found, path, panels=panels, times=times, ax=ax, style=style, xscale=xscale,
-                      yscale=yscale)  # fmt: skip
+    return plots.draw(result_of(result), path, panels=panels, times=times, ax=ax, style=style,
+                      xscale=xscale, yscale=yscale)  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from uf_diffusion.core.errors import InputError
@@ -96,8 +97,10 @@ def require_own_inputs(folder: Path, now: Mapping[str, str]) -> None:
         )
 
 
-def to_continue(folder: Path) -> Job | None:
+def to_continue(folder: Path, trust: bool = False) -> Job | None:
     """The job that goes on in a folder, with the times that its run.toml asks for now.
+
+    With ``trust``, code that the folder's files name may be imported.
 
     Returns:
         The job; None if the run is complete and run.toml asks for nothing more.
@@ -108,7 +111,7 @@ def to_continue(folder: Path) -> Job | None:
     found = last_checkpoint(folder)
     state = state_at_end(folder) if found is None else found
     if state is not None:
-        job = Job(state.job.name, _asked(folder, state))
+        job = Job(state.job.name, replace(_asked(folder, state), trusted=trust))
         complete = found is None and (folder / RESULT).exists()
         return None if complete and not difference(state.job.config, job.config) else job
     done = finished_job(folder)

@@ -9,6 +9,7 @@ from pathlib import Path
 import xarray as xr
 
 from uf_diffusion.core.errors import Unwritable
+from uf_diffusion.core.files import private_folder
 from uf_diffusion.core.signals import undisturbed
 from uf_diffusion.core.wording import cause
 from uf_diffusion.results.netcdf import write_result
@@ -66,22 +67,18 @@ def try_outputs(folder: Path, report: bool) -> None:
     Raises:
         Unwritable: if a file cannot be written.
     """
-    trial = folder / ".trial"
     with undisturbed():  # the imports
         from uf_diffusion.plots.style import NotebookFigure
 
         if report:
             import uf_diffusion.reports.html  # noqa: F401
+    trial = private_folder(folder / "result.nc")
     try:
-        shutil.rmtree(trial, ignore_errors=True)
-        trial.mkdir()
         outputs = Outputs(trial)
         tree = xr.DataTree(xr.Dataset({"x": ("n", [0.0])}))
         outputs.write(lambda: write_result(trial / "result.nc", tree), "result.nc")
         outputs.write(lambda: save_figure(NotebookFigure(), trial), *FIGURES)
         outputs.require_all()
-    except OSError as error:
-        raise Unwritable(f"Cannot write to '{folder}': {error.strerror}.") from None
     finally:
         shutil.rmtree(trial, ignore_errors=True)
 

@@ -18,7 +18,7 @@ from uf_diffusion.library.keeping import (
 from uf_diffusion.library.outputs import FIGURES, Outputs, save_figure
 from uf_diffusion.results.netcdf import read_result, write_result
 from uf_diffusion.runs.folders import run_folder
-from uf_diffusion.runs.result import Result, result_of
+from uf_diffusion.runs.result import Result, result_from
 from uf_diffusion.runs.solving import FIELDS
 from uf_diffusion.runs.stored import CHECKPOINT, STATE, Job, job_of
 
@@ -90,8 +90,12 @@ def _write_report(result: Result, folder: Path) -> None:
     write_report(result, folder)
 
 
-def load_result(folder: Path) -> Result:
+def load_result(folder: Path, trust: bool = False) -> Result:
     """Read the result in a run's folder, or in a file result.nc.
+
+    Args:
+        folder: the folder or the file.
+        trust: whether code that the result names as "module:name" may be imported.
 
     Raises:
         InputError: if there is no result, or it cannot be read, or run.toml is not its
@@ -110,4 +114,5 @@ def load_result(folder: Path) -> Result:
             )
     if folder.is_dir():
         require_own_toml(folder)
-    return result_of(read_result(path))
+    tree = read_result(path)
+    return result_from(tree, f"'{path}'", trust=trust, complete=True)

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from uf_diffusion.core import mpi
+from uf_diffusion.core.arguments import stored_numbers, undamaged
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.kernels.projection import OuterLayer
 from uf_diffusion.network.history import NetworkHistory
@@ -49,6 +50,7 @@ def pack(state: NetworkState, training: Training, history: NetworkHistory) -> xr
     return xr.Dataset({**variables, **pace, **kept, **history.packed()}, attrs=numbers)
 
 
+@undamaged("The checkpoint")
 def restore(stored: xr.Dataset, training: Training, history: NetworkHistory) -> NetworkState:
     """The state of a checkpoint, with this rank's neurons; also restores the history's records.
 
@@ -61,7 +63,7 @@ def restore(stored: xr.Dataset, training: Training, history: NetworkHistory) -> 
         InputError: on all ranks, when the checkpoint belongs to another network or its random
             numbers differ from those of this version of numpy.
     """
-    values, numbers = {str(k): v.values for k, v in stored.items()}, stored.attrs
+    values, numbers = stored_numbers(stored.data_vars), stored.attrs
     rows = training.network.share.rows
     if values["feature"].shape[0] != len(training.network.masses):
         raise InputError("The checkpoint is not one of this network.")

@@ -8,11 +8,6 @@ import h5netcdf  # noqa: F401 (its HDF5 must be loaded before DOLFINx loads anot
 import numpy as np
 import xarray as xr
 
-try:
-    import fcntl
-except ImportError:  # not POSIX: folders are not locked
-    fcntl = None  # type: ignore[assignment]
-
 __all__ = ["COMPARED", "dataset", "measured"]
 
 # long name of each variable, stored in result.nc

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from uf_diffusion.core.errors import InputError
@@ -47,7 +46,7 @@ DIVERGENCES: dict[str, Divergence] = {d.name: d for d in (UNBIASED, BIASED, ENTR
 FEATURES: dict[str, Any] = {"relu": ReLU, "radial": Radial, "laplace": Laplace}
 
 
-def manifold(name: str, dim: int, period: float = 1.0, folder: str = ".") -> Manifold:
+def manifold(name: str, dim: int, period: float = 1.0, folder: str | None = ".") -> Manifold:
     """The manifold with a given name.
 
     "module:name" names a user's own `Manifold`: a value, or a class or function that makes one
@@ -72,8 +71,8 @@ def manifold(name: str, dim: int, period: float = 1.0, folder: str = ".") -> Man
     return Circle(dim) if name == "circle" else Sphere(dim)
 
 
-def _own_manifold(name: str, dim: int, folder: str) -> Manifold:
-    found = load(name, Path(folder), "manifold")
+def _own_manifold(name: str, dim: int, folder: str | None) -> Manifold:
+    found = load(name, folder, "manifold")
     try:
         found = found() if callable(found) else found
     except Exception as error:
@@ -87,7 +86,7 @@ def _own_manifold(name: str, dim: int, folder: str) -> Manifold:
     return tried(found, name)
 
 
-def density(spec: str | Mapping[str, Any], manifold: Manifold, folder: str = ".") -> Density:
+def density(spec: str | Mapping[str, Any], manifold: Manifold, folder: str | None = ".") -> Density:
     """The density that a configuration names.
 
     Args:
@@ -115,11 +114,11 @@ def density(spec: str | Mapping[str, Any], manifold: Manifold, folder: str = "."
             )  # fmt: skip
     if own:
         name = table.get("function", "")
-        return Function(manifold, load(name, Path(folder), "density"), name)
+        return Function(manifold, load(name, folder, "density"), name)
     return cls(manifold, **table)
 
 
-def divergence(name: str, power: float = 2.0, folder: str = ".") -> Divergence:
+def divergence(name: str, power: float = 2.0, folder: str | None = ".") -> Divergence:
     """The divergence with a given name; only "power" uses the exponent ``power``.
 
     "module:name" names a user's own divergence, see `Custom`; its module is searched for in
@@ -133,14 +132,14 @@ def divergence(name: str, power: float = 2.0, folder: str = ".") -> Divergence:
     if name == "power":
         return Power(power)
     if ":" in name:
-        return Custom(load(name, Path(folder), "regulariser"), name)
+        return Custom(load(name, folder, "regulariser"), name)
     if name not in DIVERGENCES:
         raise unknown("problem.regulariser", name, [*DIVERGENCES, "power"])
     return DIVERGENCES[name]
 
 
 def feature(
-    name: str, manifold: Manifold, scale: float, profile: str, folder: str = "."
+    name: str, manifold: Manifold, scale: float, profile: str, folder: str | None = "."
 ) -> Feature:  # fmt: skip
     """The feature function with a given name, checked against the manifold on which it lives.
 
@@ -151,7 +150,7 @@ def feature(
         InputError: for an unknown name or profile, the wrong manifold, or a scale <= 0.
     """
     if ":" in name:
-        return placed_features(load(name, Path(folder), "features"), manifold, name)
+        return placed_features(load(name, folder, "features"), manifold, name)
     if name not in FEATURES:
         raise unknown("network.features", name, FEATURES)
     settings = {"relu": (), "radial": (scale, profile), "laplace": (scale,)}[name]

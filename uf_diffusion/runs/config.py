@@ -94,7 +94,7 @@ class ProblemConfig:
             table = {"kind": spec} if isinstance(spec, str) else dict(spec)
             object.__setattr__(self, name, table)
 
-    def space(self, folder: str = ".") -> Manifold:
+    def space(self, folder: str | None = ".") -> Manifold:
         """The feature space. A manifold "module:name" is searched for in ``folder`` first.
 
         Raises:
@@ -102,11 +102,8 @@ class ProblemConfig:
         """
         return manifold(self.manifold, self.dim, self.period, folder)
 
-    def build(self, folder: str = ".") -> Problem:
-        """The manifold, the densities and the divergence that this section names.
-
-        Args:
-            folder: the folder in which the module of a "module:name" is searched for first.
+    def build(self, folder: str | None = ".") -> Problem:
+        """The manifold, the densities and the divergence that this section names, as `space`.
 
         Raises:
             InputError: for a name that is unknown or a value out of range.
@@ -223,6 +220,7 @@ class Config:
         name: the name of the preset or of the file.
         folder: the folder of the file. Modules of a "module:name" are searched for there first,
             and ``diffusion.mesh`` is relative to it.
+        trusted: whether such modules may be imported; not if a result or a checkpoint names them.
 
     Raises:
         InputError: for values that do not fit together.
@@ -233,6 +231,7 @@ class Config:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     name: str = field(default="run", compare=False)
     folder: str = field(default=".", compare=False)
+    trusted: bool = field(default=True, compare=False)
 
     def __post_init__(self) -> None:
         for name, cls in SECTIONS.items():
@@ -329,13 +328,18 @@ class Config:
             parts["network"] = _changed(before, {"features": "", **sections.get("network", {})})
         return replace(self, **parts)
 
+    @property
+    def home(self) -> str | None:
+        """The folder in which modules are searched for first; None if none may be imported."""
+        return self.folder if self.trusted else None
+
     def space(self) -> Manifold:
         """The feature space, as `ProblemConfig.space`."""
-        return self.problem.space(self.folder)
+        return self.problem.space(self.home)
 
     def build(self) -> Problem:
         """The problem that the configuration names, as `ProblemConfig.build`."""
-        return self.problem.build(self.folder)
+        return self.problem.build(self.home)
 
     def __repr__(self) -> str:
         p, n = self.problem, self.network
@@ -346,10 +350,9 @@ class Config:
 
     def _repr_html_(self) -> str:
         """A table of all keys by section; those that differ from the defaults are bold."""
-        plain = Config()
 
         def rows(name: str, cls: Any) -> Iterator[tuple[str, str, bool]]:
-            section, usual = getattr(self, name), getattr(plain, name)
+            section, usual = getattr(self, name), getattr(Config(), name)
             for f in fields(cls):
                 value = getattr(section, f.name)
                 yield key_of(f), toml_of(value), value != getattr(usual, f.name)

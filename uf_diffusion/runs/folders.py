@@ -12,6 +12,7 @@ import h5netcdf  # noqa: F401 (its HDF5 must be loaded before DOLFINx loads anot
 
 from uf_diffusion.core import mpi
 from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.files import remove_partial
 from uf_diffusion.core.signals import interruptible
 
 try:
@@ -21,6 +22,8 @@ except ImportError:  # not POSIX: folders are not locked
 
 __all__ = ["run_folder"]
 
+FILES = ("run.toml", "checkpoint.nc", "checkpoint-before.nc", "state.nc", "result.nc", "study.nc",
+         "figure.png", "figure.pdf", "report.html")  # fmt: skip
 _held: set[Path] = set()  # folders that this process has locked
 
 
@@ -62,10 +65,12 @@ def _taken(folder: Path, mark: str) -> int | None:
             if not _locked(lock, folder):  # another run has just removed the folder
                 os.close(lock)
                 return _taken(folder, mark)
+            remove_partial(folder)
             if any(folder.glob("[!.]*")) and not (folder / mark).exists():
                 raise InputError(
                     f"'{folder}' holds other files and is not a run's folder; choose another --out."
                 )
+            _require_replaceable(folder)
             tempfile.TemporaryFile(dir=folder).close()
         except BaseException:
             os.close(lock)
@@ -74,6 +79,24 @@ def _taken(folder: Path, mark: str) -> int | None:
         raise InputError(f"Cannot write to '{folder}': {error.strerror}.") from None
     _held.add(folder.resolve())
     return lock
+
+
+def _require_replaceable(folder: Path) -> None:
+    """Refuse a folder in which a file of a run could not get its name.
+
+    Raises:
+        InputError: for a folder in the place of a file, or something else in that of fields.bp.
+    """
+    fields = folder / "fields.bp"
+    in_the_way = [path for path in map(folder.joinpath, FILES)
+                  if path.is_dir() and not path.is_symlink()]  # fmt: skip
+    if fields.is_symlink() or (fields.exists() and not fields.is_dir()):
+        in_the_way.append(fields)
+    if in_the_way:
+        raise InputError(
+            f"'{in_the_way[0]}' was not written by a run and is in its way: remove it, or choose "
+            "another --out."
+        )
 
 
 def _locked(lock: int, folder: Path) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.files import require_file
 from uf_diffusion.core.paths import require_text, user_path
 from uf_diffusion.core.wording import shown, unknown
 from uf_diffusion.runs import presets
@@ -36,18 +37,22 @@ def load_config(path_or_preset: str | Path, overrides: Sequence[str] = ()) -> Co
         InputError: if the file cannot be read, a name is unknown, or a value is out of range.
     """
     text, name, folder = _source(str(path_or_preset))
-    config = config_from_toml(text, overrides, name, folder)
+    config = config_from_toml(text, overrides, name, folder, trusted=True)
     config.build()  # manifold, densities and divergence check their own values
     return config
 
 
 def config_from_toml(
-    text: str, overrides: Sequence[str] = (), name: str = "run", folder: str = "."
+    text: str,
+    overrides: Sequence[str] = (),
+    name: str = "run",
+    folder: str = ".",
+    trusted: bool = False,
 ) -> Config:
     """As `load_config`, for TOML text such as the attribute ``config`` of a result.
 
     The densities are not built, because the module of a kind "python" may not be importable.
-    ``name`` and ``folder`` are those of `Config`.
+    ``name``, ``folder`` and ``trusted`` are those of `Config`; what a file says of itself is not.
     """
     try:
         tables = tomllib.loads(text)
@@ -62,7 +67,7 @@ def config_from_toml(
         if section not in SECTIONS:
             raise unknown("section", section, SECTIONS)
     sections = {key: _section(key, tables.get(key, {})) for key in SECTIONS}
-    return Config(**sections, name=name, folder=folder)
+    return Config(**sections, name=name, folder=folder, trusted=trusted)
 
 
 def changes_of(overrides: Sequence[str]) -> Changes:
@@ -107,6 +112,7 @@ def _source(path_or_preset: str) -> tuple[str, str, str]:
         raise unknown("preset (and not a .toml file)", path_or_preset, presets())
     name, folder = path.name.removesuffix(".toml").strip(".") or "run", str(path.resolve().parent)
     require_text(folder)
+    require_file(path)
     try:
         return path.read_text(encoding="utf-8"), name, folder
     except OSError as error:

@@ -10,17 +10,18 @@ from typing import Any
 import xarray as xr
 
 from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.wording import shown
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.grids.built_in import with_degree
 from uf_diffusion.grids.triangulations import Triangulation
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.manifolds import Manifold, Sphere
 from uf_diffusion.runs.config import Config
-from uf_diffusion.runs.reading import config_from_toml
+from uf_diffusion.runs.contents import configuration_of, require_contents
 from uf_diffusion.runs.setup import Setup
 from uf_diffusion.runs.stored import inputs_of
 
-__all__ = ["Result", "result_of"]
+__all__ = ["Result", "result_from", "result_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,10 +83,21 @@ class Result:
         """
         diffusion = self.group("diffusion")
         if diffusion is None or "cell" not in diffusion or self.setup.given_grid is not None:
-            return self.setup.grid
+            return self._fitting(self.setup.grid)
         corners = diffusion.node_position.values[: int(diffusion.cell.values.max()) + 1]
         surface = Triangulation(Sphere(2), corners, diffusion.cell.values)
         return with_degree(surface, self.config.diffusion.degree)
+
+    def _fitting(self, grid: Grid) -> Grid:
+        """A grid that was built anew, if it has the nodes of the result."""
+        for name in ("diffusion", "spectrum"):
+            group = self.group(name)
+            if group is not None and group.sizes["node"] != grid.node_count:
+                raise InputError(
+                    f"The mesh of this result is not known: its configuration makes one of "
+                    f"{grid.node_count} nodes, and /{name} has {group.sizes['node']}."
+                )
+        return grid
 
     def group(self, name: str) -> xr.Dataset | None:
         """The group with a name such as "diffusion" or "network"; None if there is none."""
@@ -118,13 +130,34 @@ class Result:
 def result_of(value: Any) -> Result:
     """A `Result`, from a `Result` or from the xarray tree of a result.nc.
 
+    Code that the tree names is not imported.
+
     Raises:
-        InputError: for anything else.
+        InputError: for anything else, or a tree with something wrong in it.
     """
     if isinstance(value, Result):
         return value
     tree = getattr(value, "tree", value)
-    text = getattr(tree, "attrs", {}).get("config")
-    if not isinstance(tree, xr.DataTree) or not isinstance(text, str):
-        raise InputError("This is not a result of uf_diffusion: its configuration is missing.")
-    return Result(Setup(config_from_toml(text)), tree)
+    if not isinstance(tree, xr.DataTree):
+        raise InputError(f"This is not a result of uf_diffusion, but {shown(value)}.")
+    return result_from(tree, "This", trust=False, complete=False)
+
+
+def result_from(tree: xr.DataTree, what: str, *, trust: bool, complete: bool) -> Result:
+    """The `Result` of an xarray tree, after `require_contents`.
+
+    Args:
+        tree: the tree.
+        what: what it is; it begins the sentence of an error.
+        trust: whether code that it names may be imported.
+        complete: as for `require_contents`.
+
+    Raises:
+        InputError: if something is wrong.
+    """
+    try:
+        config = configuration_of(tree, trust)
+        require_contents(tree, config, complete)
+    except InputError as error:
+        raise InputError(f"{what} is not a result of uf_diffusion, or damaged: {error}") from None
+    return Result(Setup(config), tree)

@@ -58,7 +58,7 @@ class Setup:
         if self.given_features is not None:
             return self.given_features
         c = self.config.network
-        return feature(c.features, self.manifold, c.scale, c.profile, self.config.folder)
+        return feature(c.features, self.manifold, c.scale, c.profile, self.config.home)
 
     @cached_property
     def grid(self) -> Grid:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import xarray as xr
 
+from uf_diffusion.core.arguments import undamaged
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.results.netcdf import read_attributes, read_sealed, write_result
 from uf_diffusion.runs.config import Config
@@ -78,7 +79,7 @@ def write_checkpoint(folder: Path, stored: Stored) -> None:
     )  # fmt: skip
     groups = {k: v for k, v in stored.groups.items() if v is not None}
     tree = xr.DataTree.from_dict({"/": root, **groups})
-    write_result(folder / CHECKPOINT, tree, sealed=True, before=folder / BEFORE)
+    write_result(folder / CHECKPOINT, tree, before=folder / BEFORE)
 
 
 def last_checkpoint(folder: Path) -> Stored | None:
@@ -133,7 +134,9 @@ def _read(path: Path, damage: str = "") -> Stored:
     about = tree.attrs
     if about.get("layout") != LAYOUT:
         raise InputError(f"Another version of uf_diffusion wrote this checkpoint; {advice}.")
-    config = config_from_toml(about["config"], (), about["name"], about["folder"])
-    groups = {name: node.to_dataset() for name, node in tree.children.items()}
-    job, inputs = Job(about["command"], config), inputs_of(about)
-    return Stored(job, groups, inputs, about["code"], path, damage)
+    with undamaged(f"'{path}'"):
+        name, home = str(about["name"]), str(about["folder"])
+        config = config_from_toml(str(about["config"]), (), name, home)
+        groups = {name: node.to_dataset() for name, node in tree.children.items()}
+        job, inputs = Job(str(about["command"]), config), inputs_of(about)
+        return Stored(job, groups, inputs, str(about["code"]), path, damage)

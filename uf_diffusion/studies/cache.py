@@ -190,7 +190,7 @@ class Runs:
         """
         try:
             result = WORK[run.job](Setup(run.config))
-            write_result(self._path(run), result.tree, sealed=True)
+            write_result(self._path(run), result.tree)
         except Unwritable:  # the results of the other runs could not be stored either
             raise
         except (InputError, RunFailure) as error:
