@@ -14,8 +14,8 @@ from dolfinx.mesh import create_unit_interval
 from uf_diffusion.core.address_space import require_address_space
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError, Unwritable
-from uf_diffusion.core.files import require_room
-from uf_diffusion.core.mpi import on_root
+from uf_diffusion.core.files import private_folder, require_room
+from uf_diffusion.core.mpi import from_root, on_root, rank
 from uf_diffusion.diffusion.time_stepping import Evolution
 from uf_diffusion.results.sizes import fields_bytes
 
