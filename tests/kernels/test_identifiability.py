@@ -139,7 +139,11 @@ EVERY = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("phi", "n", "inputs"), EVERY, ids=lambda v: str(v)[:70])
+@pytest.mark.parametrize(
+    ("phi", "n", "inputs"),
+    EVERY,
+    ids=lambda v: "inputs" if callable(v) and not hasattr(v, "kernel") else str(v)[:70],
+)
 def test_eigenvalues_are_those_of_the_network_s_kernel(phi, n, inputs):
     """For every feature on every manifold, against its values at its own inputs: quadrature for the
     eigenvalues, and a sample for their sum.

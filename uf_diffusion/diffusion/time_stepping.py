@@ -332,7 +332,7 @@ class Evolution(ABC):
             except StageFailure as failure:
                 reason, tau, last_error = str(failure), length / 4, 0.0
                 continue
-            reason = self.broken(state, new)
+            reason = self.broken(state, new) if math.isfinite(new.risk) else "the risk is infinite"
             if error <= 1 and not reason:
                 # a step that was shortened only to end at t_end does not shorten the next step
                 longer = length * control.factor(error, last_error)
