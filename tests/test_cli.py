@@ -358,6 +358,6 @@ def test_info_names_no_mpiexec_that_is_not_there(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     run(["info"])
     assert re.search(r"^mpiexec +none$", capsys.readouterr().out, re.MULTILINE)
-    Path(tmp_path / "mpiexec").touch()
+    Path(tmp_path / "mpiexec").touch(0o755)
     run(["info"])
     assert f"{tmp_path / 'mpiexec'}" in capsys.readouterr().out

@@ -15,8 +15,23 @@ SMALL = [word for pair in (
     "problem.t_end=0.0625", "network.width=16", "network.samples=40", "network.teacher_width=36",
     "network.step=0.0078125", "diffusion.snapshots=3", "diffusion.cells=64",
 ) for word in ("--set", pair)]  # fmt: skip
-DOLFINX, MESHIO = "needs DOLFINx: install it with", "meshio: install it with"
-FEM = ("dolfinx", "petsc4py", "slepc4py", "mpi4py", "mpi4py.MPI", "ufl", "basix", "ffcx", "meshio")
+DOLFINX, MESHES, MESHIO = (
+    "needs DOLFINx: install it with",
+    "trimesh: install it with",
+    "meshio: install it with",
+)
+FEM = (
+    "dolfinx",
+    "petsc4py",
+    "slepc4py",
+    "mpi4py",
+    "mpi4py.MPI",
+    "ufl",
+    "basix",
+    "ffcx",
+    "meshio",
+    "trimesh",
+)
 
 # for each command: its arguments, and what it says; None where it works
 CASES = {
@@ -30,9 +45,9 @@ CASES = {
     "study limit": (["study", "limit", "--out", "new"], DOLFINX),
     "figures": (["figures", "--quick", "--out", "new"], DOLFINX),
     "figures without runs": (["figures", "relu-teachers", "--quick", "--out", "new"], None),
-    "mesh check": (["mesh", "check", "a.off"], MESHIO),
+    "mesh check": (["mesh", "check", "a.off"], MESHES),
     "mesh make": (["mesh", "make", "b.off", "--cells", "20"], MESHIO),
-    "mesh convert": (["mesh", "convert", "a.off", "b.off"], MESHIO),
+    "mesh convert": (["mesh", "convert", "a.off", "b.off"], MESHES),
     "export": (["export", "run", "a.vtu", "--network"], MESHIO),
     "export csv": (["export", "run", "a.csv", "--network"], None),
     "report": (["report", "run"], None),

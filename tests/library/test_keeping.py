@@ -125,7 +125,7 @@ def test_a_link_in_the_place_of_the_fields(tmp_path, capsys, no_pictures):
     (tmp_path / "out" / "run.toml").write_text("")
     os.symlink(tmp_path / "nowhere", tmp_path / "out" / "fields.bp")
     said = refusal(words("train", out=tmp_path / "out"), capsys).err
-    assert "holds 'fields.bp' of something else" in said
+    assert "fields.bp' was not written by a run and is in its way" in said
 
 
 def test_a_folder_with_a_configuration_alone_is_free(tmp_path, no_pictures):

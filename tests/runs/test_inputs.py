@@ -180,7 +180,7 @@ def test_an_edited_input_is_noticed(case, tmp_path, capsys):
     stopped(job, file, out)
     there = {p.name: p.read_bytes() for p in out.iterdir()}
     edit(tmp_path / "own.py", before, after)
-    for words in (["resume", str(out)], [job, str(file), "--out", str(out)]):
+    for words in (["resume", str(out), "--trust"], [job, str(file), "--out", str(out)]):
         said = refusal(words, capsys).err
         assert named in said
         assert "that the run in" in said

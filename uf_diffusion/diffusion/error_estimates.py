@@ -32,7 +32,6 @@ import numpy as np
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
-from uf_diffusion.core.progress import with_progress
 from uf_diffusion.diffusion.history import DiffusionHistory
 from uf_diffusion.diffusion.petsc import StageFailure
 from uf_diffusion.diffusion.time_stepping import DiffusionState, Evolution
@@ -111,7 +110,7 @@ def _coarser(solver: Evolution, factor: int) -> Evolution:
 def _densities(solver: Evolution, times: Array, steps: Array) -> Array | None:
     """The densities ``(snapshots, nodes)`` with the steps between given times, on rank 0."""
     history = DiffusionHistory(solver, times)
-    for state in with_progress(_stepped(solver, steps), steps[-1], "errors"):
+    for state in _stepped(solver, steps):
         history(state)
     return solver.gathered(np.array(history.ratios) * solver.teacher)
 

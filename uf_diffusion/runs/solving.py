@@ -98,7 +98,6 @@ def solved(
         SolverFailure, Unwritable, Interrupted: as `uf_diffusion.runs.jobs.solve`. Where the fields
             cannot be written after the work, there is only a `Caution`.
     """
-    from uf_diffusion.diffusion.error_estimates import estimated_errors
     from uf_diffusion.diffusion.history import DiffusionHistory
     from uf_diffusion.diffusion.stored_state import pack, restore
 
@@ -124,11 +123,14 @@ def solved(
     if folder is not None:
         with solver.timings.part("fields for ParaView"):
             _write_fields(folder, solver, list(zip(times, history.ratios, strict=True)))
-    errors: dict[str, Array] = {}
-    if estimate:
-        with solver.timings.part("error estimates"):
-            errors = estimated_errors(solver, history)
-    return _group(solver, setup, history, errors)
+    return _group(solver, history, _errors(solver, history) if estimate else {})
+
+
+def _errors(solver: Evolution, history: DiffusionHistory) -> dict[str, Array]:
+    from uf_diffusion.diffusion.error_estimates import estimated_errors
+
+    with solver.timings.part("error estimates"):
+        return estimated_errors(solver, history)
 
 
 def _write_fields(folder: Path, solver: Evolution, snapshots: list[tuple[float, Array]]) -> None:
@@ -143,7 +145,7 @@ def _write_fields(folder: Path, solver: Evolution, snapshots: list[tuple[float, 
 
 
 def _group(
-    solver: Evolution, setup: Setup, history: DiffusionHistory, errors: dict[str, Array]
+    solver: Evolution, history: DiffusionHistory, errors: dict[str, Array]
 ) -> xr.Dataset | None:
     from uf_diffusion.diffusion.history import DIFFUSION_SERIES
     from uf_diffusion.diffusion.spectrum import decay_rate
