@@ -13,11 +13,8 @@ fraction of that of the solution, where this takes longer than 2 seconds.
 from mpi4py import MPI
 
 import sys
-from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 from true_errors import CASES, COSTLY, measured, timed
 
 assert MPI.COMM_WORLD.size == 1
