@@ -101,10 +101,8 @@ def measured(case: Case) -> Measured:
          grid.interpolate(values - steps, x))
         for values, steps, truth in zip(mu, exact_steps, exact, strict=True)
     ]  # fmt: skip
-    true = [
-        [manifold.volume * np.abs(e[k]).mean() if norm == "L1" else np.abs(e[k]).max() for e in errors]
-        for k in (0, 1) for norm in ("L1", "max")
-    ]  # fmt: skip
+    size = {"L1": lambda e: manifold.volume * np.abs(e).mean(), "max": lambda e: np.abs(e).max()}
+    true = [[size[norm](e[k]) for e in errors] for k in (0, 1) for norm in ("L1", "max")]
     names = ("mesh_error", "mesh_error_max", "time_error", "time_error_max")
     estimated = np.array([found[name] for name in names])
     return Measured(estimated, np.array(true), middle - clock, end - middle)
