@@ -120,11 +120,13 @@ def _errors(d: xr.Dataset) -> list[str]:
     """The line on the density's estimated errors; none if they were not estimated."""
     if "time_error" not in d:
         return []
-    parts = [
-        f"{source} {float(d[name].max()):.1e} in L1, {float(d[name + '_max'].max()):.1e} at most"
-        if name in d else f"{source} not known, as it is no built-in one: compare with a finer one"
-        for source, name in (("mesh", "mesh_error"), ("time steps", "time_error"))
-    ]  # fmt: skip
+    parts = []
+    for source, name in (("mesh", "mesh_error"), ("time steps", "time_error")):
+        if {name, f"{name}_max"} <= set(d):
+            most = float(d[f"{name}_max"].max())
+            parts.append(f"{source} {float(d[name].max()):.1e} in L1, {most:.1e} at most")
+        else:
+            parts.append(f"{source} not known, as it is no built-in one: compare with a finer one")
     return [f"errors    of the density, estimated: {'; '.join(parts)}"]
 
 

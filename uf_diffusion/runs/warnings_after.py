@@ -47,7 +47,7 @@ def _diffusion(config: Config, d: xr.Dataset) -> Iterator[str]:
     if "cell" in d:
         surface = Triangulation(Sphere(2), d.node_position.values, d.cell.values)
         yield from inspect_mesh(surface).warnings
-    if "mesh_error" in d:
+    if {"mesh_error", "mesh_error_max", "mesh_error_node"} <= set(d):
         yield from _mesh_error(config, d)
     if "time_error" in d and (error := float(d.time_error.max())) > ERROR:
         yield (
@@ -58,7 +58,8 @@ def _diffusion(config: Config, d: xr.Dataset) -> Iterator[str]:
 
 def _mesh_error(config: Config, d: xr.Dataset) -> Iterator[str]:
     worst, mean = int(np.argmax(d.mesh_error_max.values)), 1 / float(d.node_measure.sum())
-    there = float(d.density[worst, int(d.mesh_error_node[worst])])
+    node = np.nan_to_num(d.mesh_error_node.values[worst], nan=-1.0)
+    there = float(d.density[worst, int(np.clip(node, 0, d.sizes["node"] - 1))])
     error, most = float(d.mesh_error.max()), float(d.mesh_error_max[worst])
     if error > ERROR or most > max(LOCAL * there, SLIGHT * mean):
         finer = "a diffusion.mesh that is finer there" if "cell" in d else "more diffusion.cells"
