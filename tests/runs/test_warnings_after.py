@@ -52,6 +52,24 @@ def test_unseen_harmonics_and_truncation_are_found():
     assert unseen == cautions(Setup(config))[0]
 
 
+def test_a_front_that_forms_during_a_run_is_found():
+    """Both densities are resolved at the start; the front at t = 0.25 is not."""
+    config = load_config("sphere", ["problem.t_end=0.5", "diffusion.cells=5120"])
+    assert cautions(Setup(config), trained=False) == []
+    result = configured.solve(config)
+    (sentence,) = findings(result)
+    found = re.match(
+        r"The mesh leaves an error of the density of about (\S+) in L1, and of (\S+) at a place where "
+        r"it is (\S+) \(t = \S+\): use more diffusion.cells\.$", sentence,
+    )  # fmt: skip
+    assert found is not None, sentence
+    error, most, there = map(float, found.groups())
+    assert 0.001 < error < 0.1
+    assert most > 0.2 * there
+    d = result["diffusion"]
+    assert d.mesh_error.values[0] < 0.2 * d.mesh_error.values[-1]
+
+
 def spoilt(result, group, variable, change):
     """A copy of a result with another variable."""
     copy = result.copy(deep=True)
