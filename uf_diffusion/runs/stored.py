@@ -137,6 +137,6 @@ def _read(path: Path, damage: str = "") -> Stored:
     with undamaged(f"'{path}'"):
         name, home = str(about["name"]), str(about["folder"])
         config = config_from_toml(str(about["config"]), (), name, home)
-        groups = {name: node.to_dataset() for name, node in tree.children.items()}
+        groups = {k: node.to_dataset().drop_encoding() for k, node in tree.children.items()}
         job, inputs = Job(str(about["command"]), config), inputs_of(about)
         return Stored(job, groups, inputs, str(about["code"]), path, damage)
