@@ -215,7 +215,10 @@ def test_ctrl_c_while_modules_are_imported(tmp_path):
         "except KeyboardInterrupt:\n    raise ImportError('half imported')\n"
     )
     root = str(Path(uf.__file__).parents[1])
-    done = process(["train"], {"PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"})
+    done = process(
+        ["train"], {"PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells may ignore it
+    )  # fmt: skip
     assert done.returncode == 130
     assert sentence(done) == "Interrupted before the work began."
 

@@ -188,7 +188,12 @@ def incomplete(folder: Path) -> Counter[str]:
 
 
 def broken(folder: Path) -> Iterator[str]:
-    for path in folder.rglob("[!.]*"):
+    visible = (
+        path
+        for path in folder.rglob("*")
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    for path in visible:
         try:
             if path.suffix == ".nc":
                 (read_sealed if path.name == CHECKPOINT else read_result)(path)
