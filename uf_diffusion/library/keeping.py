@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.files import require_file
 from uf_diffusion.core.wording import cause
 from uf_diffusion.results.netcdf import read_attributes
 from uf_diffusion.runs.checkpoints import continued
@@ -154,6 +155,7 @@ def require_own_toml(folder: Path) -> None:
 
 
 def _text(path: Path) -> str:
+    require_file(path)
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

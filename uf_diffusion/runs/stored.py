@@ -59,6 +59,7 @@ class Stored:
     damage: str = ""
 
     @property
+    @undamaged("The checkpoint")
     def reached(self) -> float:
         """The time t that the diffusion or the network has reached, whichever is later."""
         numbers = [data.attrs for data in self.groups.values() if data is not None]
