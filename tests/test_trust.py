@@ -181,3 +181,19 @@ def test_resume_runs_no_code_unless_trusted(own, capsys):
     interrupt()
     succeed("train", "mine.toml", *SETS, "--quiet", "--out", "run")
     assert (home / "run" / "result.nc").exists()
+
+
+def test_a_run_toml_that_leaves_the_dimension_to_a_manifold_needs_trust(own, capsys):
+    """Its manifold is asked for the dimension when run.toml is read."""
+    home, _ = own
+    (home / "round_place.py").write_text(
+        "from uf_diffusion.problem.manifolds import Circle\nplace = Circle(1)\n"
+    )
+    (home / "mine.toml").write_text("[problem]\nmanifold = 'round_place:place'\n")
+    succeed("train", "mine.toml", *SETS, "--quiet", "--out", "run")
+    text = Path("run/run.toml").read_text()
+    Path("run/run.toml").write_text(text.replace("\ndim = 1\n", "\n"))
+    assert Path("run/run.toml").read_text() != text
+    for words in (["report", "run"], ["resume", "run"]):
+        assert "round_place:place' is code that a file names" in refusal(words, capsys).err
+        succeed(*words, "--trust")

@@ -216,7 +216,7 @@ def open_report(folder: Path, trust: bool) -> None:
     """
 
     def shown() -> None:
-        require_own_toml(folder)
+        require_own_toml(folder, trust)
         path, result = folder / "report.html", folder / "result.nc"
         if not path.exists() or (result.exists() and _older(path, result)):
             path = _written_report(folder, trust)
@@ -276,8 +276,8 @@ def info() -> None:
         rows["PDE side"] = str(error)
     else:
         rows |= describe()
-    beside = shutil.which("mpiexec", path=str(Path(sys.executable).parent))
-    rows["mpiexec"] = shutil.which("mpiexec") or beside or "none"
+    beside = Path(sys.executable).parent / "mpiexec"
+    rows["mpiexec"] = shutil.which("mpiexec") or (str(beside) if beside.exists() else "none")
     rows["presets"] = ", ".join(presets())
     if mpi.rank() == 0:
         for name, value in rows.items():

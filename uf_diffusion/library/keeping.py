@@ -16,6 +16,7 @@ from uf_diffusion.runs.checkpoints import continued
 from uf_diffusion.runs.config import Config
 from uf_diffusion.runs.extending import difference, extended
 from uf_diffusion.runs.fingerprint import changed
+from uf_diffusion.runs.folders import FIELDS
 from uf_diffusion.runs.reading import config_from_toml
 from uf_diffusion.runs.stored import (
     BEFORE,
@@ -34,7 +35,7 @@ __all__ = ["finished_job", "remove", "remove_others", "require_free", "require_o
 
 # the files of a finished run or study by which a folder is known to hold results
 RESULT, STUDY = "result.nc", "study.nc"
-OUTPUTS = (RESULT, STUDY, "figure.png", "figure.pdf", "report.html", "fields.bp")
+OUTPUTS = (RESULT, STUDY, "figure.png", "figure.pdf", "report.html", FIELDS)
 
 
 def finished_job(folder: Path) -> Job | None:
@@ -112,22 +113,22 @@ def to_continue(folder: Path, trust: bool = False) -> Job | None:
     found = last_checkpoint(folder)
     state = state_at_end(folder) if found is None else found
     if state is not None:
-        job = Job(state.job.name, replace(_asked(folder, state), trusted=trust))
+        job = Job(state.job.name, _asked(folder, state, trust))
         complete = found is None and (folder / RESULT).exists()
         return None if complete and not difference(state.job.config, job.config) else job
     done = finished_job(folder)
     if done is None:
         raise InputError(f"'{folder}' holds no checkpoint: there is nothing to go on with.")
-    require_own_toml(folder)
+    require_own_toml(folder, trust)
     return None
 
 
-def _asked(folder: Path, found: Stored) -> Config:
+def _asked(folder: Path, found: Stored, trust: bool) -> Config:
     """The configuration in run.toml, if the run that was found can become it."""
-    path, before = folder / "run.toml", found.job.config
+    path, before = folder / "run.toml", replace(found.job.config, trusted=trust)
     if not path.exists():
         return before
-    asked = config_from_toml(_text(path), (), before.name, before.folder)
+    asked = config_from_toml(_text(path), (), before.name, before.folder, trust)
     try:
         return extended(found.job, found.reached, asked)
     except InputError as reason:
@@ -137,8 +138,10 @@ def _asked(folder: Path, found: Stored) -> Config:
         ) from None
 
 
-def require_own_toml(folder: Path) -> None:
+def require_own_toml(folder: Path, trust: bool) -> None:
     """Refuse a result beside a run.toml that is not its configuration.
+
+    With ``trust``, code that run.toml names may be imported.
 
     Raises:
         InputError: with the first key that differs.
@@ -146,7 +149,7 @@ def require_own_toml(folder: Path) -> None:
     path, done = folder / "run.toml", job_of(folder / RESULT)
     if done is None or not path.exists():
         return
-    config = config_from_toml(_text(path), (), "run")
+    config = config_from_toml(_text(path), (), "run", str(folder), trust)
     if other := difference(done.config, config):
         raise InputError(
             f"'{path}' is not the configuration of the result beside it ({other}): go on with "
@@ -193,7 +196,7 @@ def remove_others(folder: Path, job: Job, groups: Collection[str]) -> None:
         RESULT: not groups,
         STUDY: bool(groups),
         "report.html": "comparison" not in groups,
-        "fields.bp": "diffusion" not in groups,
+        FIELDS: "diffusion" not in groups,
         STATE: job_of(folder / STATE) != job,
         CHECKPOINT: True,
         BEFORE: True,

@@ -17,9 +17,8 @@ from uf_diffusion.library.keeping import (
 )
 from uf_diffusion.library.outputs import FIGURES, Outputs, save_figure
 from uf_diffusion.results.netcdf import read_result, write_result
-from uf_diffusion.runs.folders import run_folder
+from uf_diffusion.runs.folders import FIELDS, run_folder
 from uf_diffusion.runs.result import Result, result_from
-from uf_diffusion.runs.solving import FIELDS
 from uf_diffusion.runs.stored import CHECKPOINT, STATE, Job, job_of
 
 __all__ = ["load_result", "publish", "save"]
@@ -113,6 +112,6 @@ def load_result(folder: Path, trust: bool = False) -> Result:
                 "result of a run."
             )
     if folder.is_dir():
-        require_own_toml(folder)
+        require_own_toml(folder, trust)
     tree = read_result(path)
     return result_from(tree, f"'{path}'", trust=trust, complete=True)

@@ -236,10 +236,8 @@ def _other(folder: Path, found: Stored, reason: str = "") -> InputError:
     )
 
 
-def interrupted(folder: Path, trust: bool = False) -> Job:
+def interrupted(folder: Path) -> Job:
     """The job whose checkpoint lies in a run's folder.
-
-    With ``trust``, code that the checkpoint names may be imported.
 
     Raises:
         InputError: on all ranks, if there is no checkpoint or it cannot be read.

@@ -20,8 +20,9 @@ try:
 except ImportError:  # not POSIX: folders are not locked
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["run_folder"]
+__all__ = ["FIELDS", "run_folder"]
 
+FIELDS = "fields.bp"  # densities and outer weights for ParaView
 FILES = ("run.toml", "checkpoint.nc", "checkpoint-before.nc", "state.nc", "result.nc", "study.nc",
          "figure.png", "figure.pdf", "report.html")  # fmt: skip
 _held: set[Path] = set()  # folders that this process has locked
@@ -87,7 +88,7 @@ def _require_replaceable(folder: Path) -> None:
     Raises:
         InputError: for a folder in the place of a file, or something else in that of fields.bp.
     """
-    fields = folder / "fields.bp"
+    fields = folder / FIELDS
     in_the_way = [path for path in map(folder.joinpath, FILES)
                   if path.is_dir() and not path.is_symlink()]  # fmt: skip
     if fields.is_symlink() or (fields.exists() and not fields.is_dir()):

@@ -16,6 +16,7 @@ from uf_diffusion.core.progress import Watch, with_progress
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.results.names import dataset
 from uf_diffusion.runs.checkpoints import Checkpoints
+from uf_diffusion.runs.folders import FIELDS
 from uf_diffusion.runs.resources import require_memory_of_diffusion
 from uf_diffusion.runs.setup import Setup
 
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
     from uf_diffusion.diffusion.time_stepping import DiffusionState, Evolution
     from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
 
-__all__ = ["FIELDS", "equation", "solved", "unconstrained"]
-
-FIELDS = "fields.bp"  # densities and outer weights for ParaView
+__all__ = ["equation", "solved", "unconstrained"]
 
 
 def equation(setup: Setup) -> Evolution:
