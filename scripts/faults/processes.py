@@ -55,7 +55,7 @@ class Case:
     def words(self, folder: Path, resume: bool = False) -> list[str]:
         launcher = [] if self.ranks == 1 else [MPIEXEC, "-n", str(self.ranks)]
         if resume:
-            return [*launcher, *RUN, "resume", str(folder)]
+            return [*launcher, *RUN, "resume", str(folder), "--trust"]  # for densities of own.py
         return [*launcher, *RUN, *self.command, "--out", str(folder)]
 
 

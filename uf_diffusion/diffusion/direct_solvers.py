@@ -105,17 +105,22 @@ def _csr(matrix: sparse.csr_matrix) -> tuple[Index, Index, Array]:
 
 
 class Band:
-    """A `LinearSolver` for a circle in one process.
+    """A `LinearSolver` for a circle; every rank solves the whole system.
 
     Without its first node the circle is an open chain, whose matrix is banded. The first node is
-    eliminated separately.
+    eliminated separately. A solution takes as long as sending its right-hand side, so the ranks do
+    not share the work. Unlike the parallel MUMPS, this gives the same bits in every run.
 
     Args:
         K: the stiffness matrix.
-        order: the nodes along the circle, ``(n,)``, beginning with a corner of a cell.
+        order: the nodes of all ranks along the circle, ``(n,)``, beginning with a corner of a cell.
     """
 
     def __init__(self, K: PETSc.Mat, order: Index) -> None:
+        self._comm, self._own = K.comm.tompi4py(), slice(*K.getOwnershipRange())
+        if self._comm.size > 1:
+            everything = PETSc.IS().createStride(len(order), comm=PETSc.COMM_SELF)
+            [K] = K.createSubMatrices(everything)
         starts, columns, entries = K.getValuesCSR()
         matrix = sparse.csr_array((entries, columns, starts))[order][:, order].tocoo()
         self._order, self._place = order, np.argsort(order)
@@ -130,7 +135,7 @@ class Band:
         self._border[column[row == 0]] = matrix.data[row == 0]
 
     def set(self, diagonal: Array, shift: float) -> None:
-        d = diagonal[self._order]
+        d = self._everywhere(diagonal)[self._order]
         chain = shift * self._chain
         chain[0] += d[1:]
         if len(chain) == 2:
@@ -145,11 +150,15 @@ class Band:
         self._corner = d[0] + shift * self._border[0]
 
     def solve(self, rhs: Array, rtol: float) -> tuple[Array, int]:
-        r = rhs[self._order]
+        r = self._everywhere(rhs)[self._order]
         both = np.empty((len(r) - 1, 2), order="F")
         both[:, 0], both[:, 1] = r[1:], self._coupling
         y, reply = self._back(both, overwrite_b=1)[0].T
         x = np.empty_like(r)
         x[0] = (r[0] - self._coupling @ y) / (self._corner - self._coupling @ reply)
         x[1:] = y - x[0] * reply
-        return x[self._place], 0
+        return x[self._place][self._own], 0
+
+    def _everywhere(self, values: Array) -> Array:
+        """The values ``(n,)`` of all ranks, from this rank's ``(owned,)``."""
+        return values if self._comm.size == 1 else np.concatenate(self._comm.allgather(values))

@@ -7,7 +7,7 @@ solvers are
   coarse stiffness matrices are the Galerkin products P'KP, and the coarse diagonals are P'd. One
   V-cycle with a forward and a backward Gauss-Seidel sweep is the preconditioner of conjugate
   gradients. Gauss-Seidel needs no estimates of eigenvalues and is suitable for every diagonal.
-* a banded factorisation on a circle in one process, with one node as a border of the matrix.
+* a banded factorisation on a circle, with one node as a border of the matrix.
 * PETSc's sparse Cholesky factorisation (MUMPS) in all other cases.
 """
 
@@ -129,8 +129,10 @@ def linear_solver(K: PETSc.Mat, grid: Grid, node: Index, dim: int) -> LinearSolv
     Raises:
         InputError: for an option that PETSc does not accept.
     """
-    if dim == 1 and K.comm.size == 1 and not _chosen():
-        return Band(K, np.argsort(grid.manifold.chart(grid.nodes[node])[:, 0], kind="stable"))
+    if dim == 1 and not _chosen():
+        everywhere = np.concatenate(K.comm.tompi4py().allgather(node))
+        chart = grid.manifold.chart(grid.nodes[everywhere])
+        return Band(K, np.argsort(chart[:, 0], kind="stable"))
     nestings = list(_nestings(grid)) if dim > 1 else []
     return Multigrid(K, nestings, node) if nestings else Cholesky(K)
 
