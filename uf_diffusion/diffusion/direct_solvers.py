@@ -16,9 +16,15 @@ from uf_diffusion.diffusion.petsc import PREFIX, StageFailure, configure, solved
 
 __all__ = ["LU", "Band", "Cholesky"]
 
+REPLICATED = 5000  # nodes up to which every one of several ranks factorises the whole matrix
+
 
 class Cholesky:
     """A `LinearSolver` by sparse Cholesky factorisation (PETSc's MUMPS) for each diagonal.
+
+    Several ranks share the factorisation of a large matrix, where MUMPS adds in an order that is
+    not the same in every run. A small matrix they all factorise (by PETSc's LU), with the same bits
+    in every run.
 
     Args:
         K: the stiffness matrix.
@@ -29,7 +35,10 @@ class Cholesky:
         self._shifted.setOption(PETSc.Mat.Option.SPD, True)
         self._diagonal = K.getDiagonal()
         self._right, self._left = K.createVecs()
-        self._ksp = _mumps(self._shifted, PETSc.PC.Type.CHOLESKY)
+        if K.comm.size > 1 and K.size[0] <= REPLICATED:
+            self._ksp = _direct(self._shifted, PETSc.PC.Type.REDUNDANT)
+        else:
+            self._ksp = _mumps(self._shifted, PETSc.PC.Type.CHOLESKY)
         self._ksp.setOptionsPrefix(PREFIX)
         configure(self._ksp)
 
@@ -90,11 +99,16 @@ class LU:
             raise
 
 
-def _mumps(matrix: PETSc.Mat, factorisation: str) -> PETSc.KSP:
+def _direct(matrix: PETSc.Mat, kind: str) -> PETSc.KSP:
     ksp = PETSc.KSP().create(matrix.comm)
     ksp.setOperators(matrix)
     ksp.setType(PETSc.KSP.Type.PREONLY)
-    ksp.getPC().setType(factorisation)
+    ksp.getPC().setType(kind)
+    return ksp
+
+
+def _mumps(matrix: PETSc.Mat, factorisation: str) -> PETSc.KSP:
+    ksp = _direct(matrix, factorisation)
     ksp.getPC().setFactorSolverType("mumps")
     return ksp
 
