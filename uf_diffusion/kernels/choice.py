@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.mpi import Share
 from uf_diffusion.kernels.base import Feature
@@ -27,6 +28,7 @@ def feature_map(
     rng: np.random.Generator,
     width: int = 0,
     dropped: float = 0.0,
+    data: Array | None = None,
 ) -> FeatureMap:
     """The feature map for a kind of kernel.
 
@@ -41,6 +43,7 @@ def feature_map(
         width: number of neurons; if it is at most ``samples``, the samples are spread over the
             ranks, else the neurons.
         dropped: how much of K(omega, omega) "low-rank" may leave out, > 0.
+        data: inputs ``(samples, d)`` that are given; None to draw them.
 
     Raises:
         InputError: if the kernel has no closed form and one is needed, or if the truncation
@@ -51,7 +54,8 @@ def feature_map(
         return truncated(feature, teacher, dropped, candidates)
     if kernel == "population":
         return _population(feature, teacher)
-    data = drawn_inputs(feature, samples, rng)
+    if data is None:
+        data = drawn_inputs(feature, samples, rng)
     if (form := sampled_circle_form(feature, data)) is not None:
         return CircleMap(form, teacher)
     share = Share(samples, split=width <= samples)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from uf_diffusion.library.objects import Comparison, Outcome, Solution, Spectrum
 from uf_diffusion.library.objects import outcome as object_of
 from uf_diffusion.library.running import JOBS, complete
 from uf_diffusion.library.saving import load_result
+from uf_diffusion.network.draws import GIVEN, Draws
 from uf_diffusion.network.run import Training
 from uf_diffusion.problem import Problem
 from uf_diffusion.results.timings import Timings
@@ -128,6 +129,7 @@ def train(
     *,
     until: float,
     snapshots: int | Sequence[float] = SNAPSHOTS,
+    draws: Any = None,
     watch: Watch = (),
     cautious: bool = True,
     **settings: Any,
@@ -142,6 +144,9 @@ def train(
         until: final time, dimensionless: the number of training steps times their length.
         snapshots: the times at which neurons are stored, or how many evenly spaced from 0 on; each
             is moved to the nearest whole number of training steps.
+        draws: random draws that are given: `Draws`, a mapping from names to arrays as in `Draws`, a
+            file with them, or "paper" for those of the paper with seeds 0 to 5. The numbers of
+            neurons and inputs are then those of the arrays. By default they are drawn anew.
         watch: functions to call with each `NetworkState`.
         cautious: whether to check if the numbers can be trusted, and to warn if not.
         settings: further keys of the section [network] of a configuration by their names in
@@ -152,13 +157,13 @@ def train(
         InputError: if the network cannot be trained.
         TrainingFailure: if features become infinite or NaN, or optimal outer weights do not exist.
     """
-    setup = _network_setup(problem, features, until, snapshots, settings)
+    setup = _network_setup(problem, features, until, snapshots, settings, draws=draws)
     return TrainedNetwork(setup, jobs.train(setup, None, watch, cautious=cautious).tree)
 
 
 def training(
     problem: Problem, features: Any = None, *, until: float,
-    snapshots: int | Sequence[float] = SNAPSHOTS, **settings: Any,
+    snapshots: int | Sequence[float] = SNAPSHOTS, draws: Any = None, **settings: Any,
 ) -> Training:  # fmt: skip
     """A training before its first step. Its method `states` yields the states one by one.
 
@@ -167,7 +172,8 @@ def training(
     Raises:
         InputError: as `train`.
     """
-    return training_of(_network_setup(problem, features, until, snapshots, settings))
+    setup = _network_setup(problem, features, until, snapshots, settings, draws=draws)
+    return training_of(setup)
 
 
 def compare(network: TrainedNetwork, limit: Solution) -> Comparison:
@@ -304,13 +310,13 @@ def _diffusion_setup(
 
 def _network_setup(
     problem: Problem, features: Any, until: float, snapshots: Any, settings: dict[str, Any],
-    diffusion: dict[str, Any] | None = None,
+    diffusion: dict[str, Any] | None = None, draws: Any = None,
 ) -> Setup:  # fmt: skip
     described = _described(problem)
     if features is None:
         features = ReLU() if problem.manifold.antipodal else Radial()
     phi = placed_features(features, problem.manifold)
-    known = set(Config().network.__dataclass_fields__) - {"features", "scale", "profile"}
+    known = set(Config().network.__dataclass_fields__) - {"features", "scale", "profile", "draws"}
     for name in settings:
         if name not in known:
             raise unknown("argument", name, known)
@@ -319,7 +325,19 @@ def _network_setup(
         "diffusion": {"snapshots": _times(snapshots), **(diffusion or {})},
         "network": {**features_keys(phi), **settings},
     }
-    return Setup(Config().changed(**sections), problem, phi)
+    arrays = _arrays(draws)
+    named = arrays.sizes | {"draws": GIVEN} if arrays else {"draws": str(draws or "")}
+    sections["network"] |= named
+    return Setup(Config().changed(**sections), problem, phi, None, arrays)
+
+
+def _arrays(draws: Any) -> Draws | None:
+    """Random draws that a caller gave as arrays; None for a name or nothing."""
+    if isinstance(draws, Mapping):
+        return Draws.of(draws)
+    if draws is not None and not isinstance(draws, Draws | str | Path):
+        raise InputError(f"draws must be Draws, a mapping to arrays or a file, not {shown(draws)}.")
+    return draws if isinstance(draws, Draws) else None
 
 
 def _described(problem: Problem) -> dict[str, Any]:
@@ -369,4 +387,5 @@ def _joined(network: Outcome, limit: Outcome, times: list[float]) -> Setup:
     problem = {"t_end": times[-1], "limit": limit.config.problem.limit}
     diffusion = {**vars(limit.config.diffusion), "snapshots": times}
     config = c.changed(problem=problem, diffusion=diffusion)
-    return Setup(config, network.setup.given_problem, network.setup.given_features, limit.grid)
+    given = network.setup
+    return Setup(config, given.given_problem, given.given_features, limit.grid, given.given_draws)

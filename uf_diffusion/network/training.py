@@ -176,7 +176,7 @@ class Algorithm(ABC):
 
 @dataclass(frozen=True)
 class _Stepwise(Algorithm):
-    """Steps of fixed size tau > 0, dimensionless, along the velocity of the outer layer."""
+    """Steps of fixed size tau > 0, dimensionless; they begin with the optimal outer layer."""
 
     step_size: float
 
@@ -184,35 +184,38 @@ class _Stepwise(Algorithm):
         if not self.step_size > 0:
             raise InputError(f"network.step must be positive, not {self.step_size}.")
 
+    def start(self, feature: Array) -> NetworkState:
+        outer = self.network.project(feature)
+        carried = np.column_stack([outer.outer_weight] * 2)  # u of the two steps before
+        return NetworkState(0.0, 0, feature, outer, 1, carried=carried)
+
     @abstractmethod
-    def outer(self, feature: Array, before: NetworkState | None) -> tuple[OuterLayer, int]:
-        """The outer layer at ``feature`` ``(M, ambient)``, and the number of projections computed.
+    def moves(self, feature: Array, u: Array) -> tuple[Array, Array]:
+        """The velocity ``(M, ambient)`` of a step, and the outer weights ``(M,)`` that it leads to.
 
         Args:
-            feature: the features after the step.
-            before: the state before the step; None at the start.
+            feature: the features before the step, ``(M, ambient)``.
+            u: the outer weights before the step, ``(M,)``.
         """
 
-    def start(self, feature: Array) -> NetworkState:
-        outer, count = self.outer(feature, None)
-        carried = np.column_stack([outer.outer_weight] * 2)  # u of the two steps before
-        return NetworkState(0.0, 0, feature, outer, count, carried=carried)
-
-    def step(self, state: NetworkState, until: float) -> NetworkState:
+    def moved(self, state: NetworkState, velocity: Array) -> Array:
+        """The features after a step along a velocity, both ``(M, ambient)``."""
         with np.errstate(over="ignore", invalid="ignore"):  # checked in the next lines
-            move = self.step_size * state.outer.velocity
+            move = self.step_size * velocity
             lost = not (np.abs(move) < LARGEST).all()
         if self.network.share.max(float(lost)):
             raise TrainingFailure(
                 f"Training left the finite numbers at t = {state.t:.6g}; "
                 "use a smaller network.step or a larger network.lambda."
             )
-        feature = self.network.manifold.retract(state.feature, move)
-        outer, count = self.outer(feature, state)
+        return self.network.manifold.retract(state.feature, move)
+
+    def after(self, state: NetworkState, feature: Array, outer: OuterLayer) -> NetworkState:
+        """The state one step after another one, with features ``(M, ambient)``."""
         step = state.step + 1
         carried = np.column_stack([state.outer.outer_weight, state.carried[:, 0]])
-        return NetworkState(
-            step * self.step_size, step, feature, outer, state.projections + count, carried=carried
+        return replace(
+            state, t=step * self.step_size, step=step, feature=feature, outer=outer, carried=carried
         )
 
 
@@ -221,26 +224,36 @@ class VarProDescent(_Stepwise):
     """Gradient descent on the reduced risk, omega <- retract(omega + tau u grad w).
 
     The outer layer is solved exactly before every step (arXiv:2504.18208, section 2). For the usual
-    loss, the step tau corresponds to a learning rate M tau of the inner weights.
+    loss, the step tau corresponds to a learning rate M tau of the inner weights. The gradient is
+    tangent to the manifold; the paper's program keeps its radial part on the circle before it
+    normalises, which is a difference of second order in tau.
     """
 
-    def outer(self, feature: Array, before: NetworkState | None) -> tuple[OuterLayer, int]:
-        start = None
+    def step(self, state: NetworkState, until: float) -> NetworkState:
+        feature = self.moved(state, state.outer.velocity)
         # extrapolate u, which is smooth in t; it decreases by at most half, so that u > 0 is kept
-        if before is not None:
-            u, (last, older) = before.outer.outer_weight, before.carried.T
-            start = u + np.maximum(2 * (u - last) - (last - older), -np.abs(u) / 2)
-        return self.network.project(feature, start), 1
+        u, (last, older) = state.outer.outer_weight, state.carried.T
+        start = u + np.maximum(2 * (u - last) - (last - older), -np.abs(u) / 2)
+        new = self.after(state, feature, self.network.project(feature, start))
+        return replace(new, projections=state.projections + 1)
+
+    def moves(self, feature: Array, u: Array) -> tuple[Array, Array]:
+        outer = self.network.project(feature, u)
+        return outer.velocity, outer.outer_weight
 
 
 @dataclass(frozen=True)
 class TwoTimescale(_Stepwise):
     """Gradient steps in both layers: ``repeats`` steps of the outer layer for one of the inner.
 
+    As in the paper's program, the outer layer is optimal at the start, and then both layers move at
+    once, each along the gradient at the old state. With several outer steps all but the last come
+    first, at the old features, and the features move with the last: so the algorithm tends to
+    VarPro for many repeats. With a velocity from before these steps it would lag by one step.
+
     An outer step of rate 1 is that of the paper, u <- u - (lambda f'(u) - Psi.r), with a learning
     rate lambda M. For f that is not quadratic it is a step of mirror descent, f'(u) <- f'(u) - rate
-    (lambda f'(u) - Psi.r), which keeps u in the domain of f. The outer layer moves first, so that
-    the algorithm tends to VarPro for many repeats. Source: arXiv:2504.18208, section 2.
+    (lambda f'(u) - Psi.r), which keeps u in the domain of f. Source: arXiv:2504.18208, section 2.
 
     Attributes:
         rate: rate of an outer step, > 0. It is 1 in the paper's two-timescale algorithm; with
@@ -251,24 +264,45 @@ class TwoTimescale(_Stepwise):
     rate: float = 1.0
     repeats: int = 1
 
-    def outer(self, feature: Array, before: NetworkState | None) -> tuple[OuterLayer, int]:
+    def step(self, state: NetworkState, until: float) -> NetworkState:
+        outer = self._settled(state.feature, state.outer)
+        feature = self.moved(state, outer.velocity)
+        u = self._pushed(outer.outer_weight, outer.potential)
+        return self.after(state, feature, self._measured(self.network.at(feature), u))
+
+    def moves(self, feature: Array, u: Array) -> tuple[Array, Array]:
+        outer = self._settled(feature, self._measured(self.network.at(feature), u))
+        return outer.velocity, self._pushed(outer.outer_weight, outer.potential)
+
+    def _settled(self, feature: Array, outer: OuterLayer) -> OuterLayer:
+        """The outer layer after all outer steps but the last, at features ``(M, ambient)``."""
+        if self.repeats == 1:
+            return outer
+        net, neurons = self.network, self.network.at(feature)
+        u = self._pushed(outer.outer_weight, outer.potential)
+        for _ in range(self.repeats - 2):
+            u = self._pushed(u, neurons.potential(net.mass * u) / net.regularisation)
+        return self._measured(neurons, u)
+
+    def _pushed(self, u: Array, w: Array) -> Array:
+        """The outer weights after a step, from those before and the potential, all ``(M,)``."""
+        f = self.network.divergence
+        with np.errstate(over="ignore", invalid="ignore"):  # `moved` checks the velocity
+            z = f.df(u)
+            return f.dconjugate(z - self.rate * self.network.regularisation * (z - w))
+
+    def _measured(self, neurons: Neurons, u: Array) -> OuterLayer:
         net = self.network
-        f, neurons, mass = net.divergence, net.at(feature), net.mass
-        u = f.dconjugate(np.zeros_like(mass)) if before is None else before.outer.outer_weight
-        with np.errstate(over="ignore", invalid="ignore"):  # the next step checks the velocity
-            for _ in range(self.repeats):
-                z = f.df(u)
-                psi_r = neurons.potential(mass * u)
-                u = f.dconjugate(z - self.rate * (net.regularisation * z - psi_r))
-            return measure(neurons, mass, f, net.regularisation, u), 0
+        with np.errstate(over="ignore", invalid="ignore"):
+            return measure(neurons, net.mass, net.divergence, net.regularisation, u)
 
 
 @dataclass(frozen=True)
 class FixedFeatures(_Stepwise):
     """Features that do not move: for quadratic f, ridge regression, as a baseline."""
 
-    def outer(self, feature: Array, before: NetworkState | None) -> tuple[OuterLayer, int]:
-        return self.network.project(feature), 1
+    def moves(self, feature: Array, u: Array) -> tuple[Array, Array]:
+        return np.zeros_like(feature), u
 
     def step(self, state: NetworkState, until: float) -> NetworkState:
         step = state.step + 1

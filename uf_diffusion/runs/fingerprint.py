@@ -20,6 +20,7 @@ from uf_diffusion.core.plugins import source
 from uf_diffusion.core.version import __version__
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.kernels.base import Feature
+from uf_diffusion.network.draws import GIVEN, PAPER, Draws
 from uf_diffusion.problem.densities import Density
 from uf_diffusion.problem.divergences import Divergence
 from uf_diffusion.problem.manifolds import Manifold
@@ -41,6 +42,7 @@ SAID = {
     "regulariser": "The regulariser is not the one",
     "features": "The features are not those",
     "manifold": "The manifold is not the one",
+    "draws": "The random draws are not those",
 }
 
 
@@ -63,12 +65,14 @@ def changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
 
 
 def own_parts(config: Config) -> list[str]:
-    """The names "module:name" of a configuration, and its mesh file: what the user can edit."""
+    """The names "module:name" of a configuration, and its files: what the user can edit."""
     p = config.problem
     names = [p.teacher.get("function"), p.initial.get("function"), p.regulariser, p.manifold,
              config.network.features]  # fmt: skip
     modules = [name for name in names if isinstance(name, str) and ":" in name]
-    return modules + [config.diffusion.mesh] * bool(config.diffusion.mesh)
+    draws = config.network.draws
+    files = [config.diffusion.mesh, "" if draws in (GIVEN, PAPER) else draws]
+    return modules + [file for file in files if file]
 
 
 def fingerprint(setup: Setup, command: str) -> dict[str, str]:
@@ -105,6 +109,8 @@ def _parts(setup: Setup, grid: Grid | None, features: Feature | None) -> Iterato
         yield "regulariser", _divergence(problem.divergence)
         if features is not None:
             yield "features", _features(features)
+            if setup.draws is not None:
+                yield "draws", _draws(setup.draws)
         yield "manifold", _manifold(problem.manifold)
     if setup.given_problem is None:
         yield from _modules(setup.config, features is not None)
@@ -142,6 +148,11 @@ def _features(features: Feature) -> str:
     omega, x = features.manifold.sample(64, rng), features.inputs(32, rng)
     values, pullback = features(omega, x)
     return _sketch(x, values, pullback(np.ones(len(x))))
+
+
+def _draws(draws: Draws) -> str:
+    given = (draws.inputs, draws.teacher, draws.student, draws.teacher_mass, draws.student_mass)
+    return _sketch(*(array for array in given if array is not None))
 
 
 def _manifold(manifold: Manifold) -> str:

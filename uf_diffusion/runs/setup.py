@@ -7,10 +7,13 @@ from functools import cached_property
 from pathlib import Path
 
 from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.errors import InputError
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.grids.built_in import grid_on, with_degree
 from uf_diffusion.grids.mesh_files import read_usable_mesh
 from uf_diffusion.kernels.base import Feature
+from uf_diffusion.network.draws import GIVEN, PAPER, Draws, read_draws
+from uf_diffusion.network.paper_draws import paper_draws
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.manifolds import Manifold
 from uf_diffusion.runs.building import feature
@@ -25,14 +28,15 @@ class Setup:
 
     Attributes:
         config: the configuration that describes the run.
-        given_problem, given_features, given_grid: objects that the caller has already made; what
-            is None here is built from the configuration.
+        given_problem, given_features, given_grid, given_draws: objects that the caller has already
+            made; what is None here is built from the configuration.
     """
 
     config: Config
     given_problem: Problem | None = None
     given_features: Feature | None = None
     given_grid: Grid | None = None
+    given_draws: Draws | None = None
 
     @cached_property
     def problem(self) -> Problem:
@@ -75,6 +79,26 @@ class Setup:
         return grid_on(self.manifold, d.cells, d.degree)
 
     @cached_property
+    def draws(self) -> Draws | None:
+        """The random draws that are given; None if the run draws them.
+
+        Raises:
+            InputError: for draws that cannot be read, or are not for this problem.
+        """
+        c = self.config.network
+        if self.given_draws is not None or not c.draws:
+            return self.given_draws
+        if c.draws == PAPER:
+            return paper_draws(
+                self.problem, self.features, c.seed, c.width, c.samples, c.teacher_width
+            )
+        if c.draws == GIVEN:
+            raise InputError(
+                "The random draws of this run were given as arrays in Python; give them again."
+            )
+        return read_draws(Path(c.draws))
+
+    @cached_property
     def fingerprints(self) -> dict[str, dict[str, str]]:
         """Fingerprints of what jobs read, by their names; `fingerprint` keeps them here."""
         return {}
@@ -90,8 +114,8 @@ class Setup:
         return self.config.clock_times()
 
     def described_by(self, config: Config) -> Setup:
-        """A setup with the same given problem and features, but another configuration.
+        """A setup with the same given problem, features and draws, but another configuration.
 
         Its mesh is built from the new configuration.
         """
-        return Setup(config, self.given_problem, self.given_features)
+        return Setup(config, self.given_problem, self.given_features, None, self.given_draws)

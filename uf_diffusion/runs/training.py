@@ -13,6 +13,7 @@ from uf_diffusion.core.progress import Watch, with_progress
 from uf_diffusion.core.threads import using_threads
 from uf_diffusion.kernels.choice import feature_map
 from uf_diffusion.kernels.feature_maps import Atoms
+from uf_diffusion.kernels.own_features import drawn_inputs
 from uf_diffusion.network.history import NetworkHistory
 from uf_diffusion.network.placement import place
 from uf_diffusion.network.run import ALGORITHMS, Training
@@ -37,15 +38,17 @@ class Neurons(NamedTuple):
 
 
 def neurons(setup: Setup) -> Neurons:
-    """The initial neurons of the student, and those of the teacher.
+    """The initial neurons of the student, and those of the teacher, drawn or as they are given.
 
     A teacher on a lattice has the largest possible number of neurons up to ``teacher_width``.
 
     Raises:
-        InputError: as `place`.
+        InputError: as `place`, `Setup.draws` and `Draws.atoms`.
     """
     c, problem = setup.config.network, setup.problem
     rng = np.random.default_rng(c.seed)
+    if setup.draws is not None:
+        return Neurons(*setup.draws.atoms(problem.manifold), rng)
     student = place(problem.initial, c.width, c.placement, rng)
     placement, count = c.teacher_placement or c.placement, c.teacher_width
     if placement != "random":
@@ -66,8 +69,12 @@ def training(setup: Setup) -> Training:
     plain = 8 * points * (problem.manifold.ambient + 1) + int(64 * steps)
     require_memory(plain, "use a smaller network.width, or fewer snapshots, samples or steps")
     student, teacher, rng = neurons(setup)
+    data = None
+    if setup.draws is not None:
+        columns = drawn_inputs(features, 1, np.random.default_rng(0)).shape[1]
+        data = setup.draws.inputs_for(columns)
     psi = feature_map(
-        features, c.kernel, c.samples, teacher, rng, c.width, c.truncation * c.regularisation
+        features, c.kernel, c.samples, teacher, rng, c.width, c.truncation * c.regularisation, data
     )
     require_memory(
         plain + psi.memory(c.width),

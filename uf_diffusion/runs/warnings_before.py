@@ -33,7 +33,7 @@ from uf_diffusion.core.errors import InputError, RunFailure
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.grids.built_in import grid_on
 from uf_diffusion.kernels.identifiability import Identifiability, identifiability, unseen_sentence
-from uf_diffusion.network.training import NetworkState, TwoTimescale, VarProDescent
+from uf_diffusion.network.training import TwoTimescale, VarProDescent
 from uf_diffusion.problem.densities import Density
 from uf_diffusion.runs.config import Config
 from uf_diffusion.runs.setup import Setup
@@ -213,10 +213,8 @@ def fastest_rate(algorithm: VarProDescent | TwoTimescale, feature: Array) -> flo
     optimal = net.project(feature)
 
     def change(x: Array, u: Array) -> tuple[Array, Array]:
-        layer = replace(optimal, outer_weight=u)
-        before = NetworkState(0.0, 0, x, layer, carried=np.column_stack([u, u]))
-        after = algorithm.outer(x, before)[0]
-        return algorithm.step_size * after.velocity, after.outer_weight - u
+        velocity, weight = algorithm.moves(x, u)
+        return algorithm.step_size * velocity, weight - u
 
     def norm(of_feature: Array, of_weight: Array) -> float:
         squared = net.mass @ (np.einsum("ij,ij->i", of_feature, of_feature) + of_weight**2)

@@ -1,0 +1,198 @@
+"""The sections of a configuration: one frozen dataclass for each, with every key checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from uf_diffusion.core.arguments import LARGEST
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.wording import unknown
+from uf_diffusion.network.placement import PLACEMENTS
+from uf_diffusion.problem import Problem
+from uf_diffusion.problem.manifolds import Manifold
+from uf_diffusion.runs.building import MANIFOLDS, density, divergence, manifold
+from uf_diffusion.runs.keys import Snapshots, key, one_of, positive, settle_types
+
+__all__ = ["DiffusionConfig", "NetworkConfig", "ProblemConfig"]
+
+ALGORITHMS = ["varpro", "two-timescale", "flow", "joint", "fixed"]
+KERNELS = ["sampled", "population", "low-rank"]
+LIMITS = ["unconstrained", "constrained"]
+SCHEMES = ["euler", "sdirk2", "sdirk3", "esdirk4"]
+
+
+@dataclass(frozen=True)
+class ProblemConfig:
+    """Section [problem]: what is solved."""
+
+    manifold: str = key(
+        "circle", "feature space: circle, sphere, torus, or your own as 'module:name'"
+    )
+    dim: int = key(0, "dimension of the manifold; 0 chooses the usual one, such as 2 on a sphere")
+    period: float = key(4.0, "length of each axis of a torus", "length")
+    regulariser: str = key(
+        "unbiased",
+        "divergence f that penalises the outer weights: unbiased, biased, entropy, power, or your "
+        "own as 'module:name'",
+    )
+    power: float = key(2.0, "exponent p of the regulariser 'power', with 1 < p <= 4")
+    t_end: float = key(10.0, "final time of the diffusion and of the training", "time")
+    limit: str = key(
+        "unconstrained",
+        "which equation the diffusion solves: unconstrained (ultra-fast diffusion), or constrained "
+        "(the limit of ReLU features)",
+    )
+    teacher: Any = key(
+        None,
+        "target density: a kind such as 'uniform', or a table with the kind and its keys; if not "
+        "given, von-mises-fisher on a sphere, and the paper's bumps elsewhere",
+        "1/volume",
+    )
+    initial: Any = key(
+        "uniform", "density of the student at t = 0, written in the same way", "1/volume"
+    )
+
+    def __post_init__(self) -> None:
+        settle_types("problem", self)
+        if self.manifold not in MANIFOLDS and ":" not in self.manifold:
+            raise unknown("problem.manifold", self.manifold, MANIFOLDS)
+        if self.dim < 0:
+            raise InputError(f"problem.dim must be positive, not {self.dim}.")
+        positive("problem.t_end", self.t_end)
+        if self.t_end > LARGEST:
+            raise InputError(f"problem.t_end must be at most {LARGEST:g}, not {self.t_end:g}.")
+        one_of("problem.limit", self.limit, LIMITS)
+        if self.dim == 0:
+            object.__setattr__(self, "dim", MANIFOLDS.get(self.manifold, 0))
+        default = "von-mises-fisher" if self.manifold == "sphere" else "bumps"
+        for name in ("teacher", "initial"):
+            spec = default if getattr(self, name) is None else getattr(self, name)
+            table = {"kind": spec} if isinstance(spec, str) else dict(spec)
+            object.__setattr__(self, name, table)
+
+    def space(self, folder: str | None = ".") -> Manifold:
+        """The feature space. A manifold "module:name" is searched for in ``folder`` first.
+
+        Raises:
+            InputError: for a manifold that does not exist, or not in this dimension.
+        """
+        return manifold(self.manifold, self.dim, self.period, folder)
+
+    def build(self, folder: str | None = ".") -> Problem:
+        """The manifold, the densities and the divergence that this section names, as `space`.
+
+        Raises:
+            InputError: for a name that is unknown or a value out of range.
+        """
+        space = self.space(folder)
+        return Problem(
+            manifold=space,
+            teacher=density(self.teacher, space, folder),
+            initial=density(self.initial, space, folder),
+            divergence=divergence(self.regulariser, self.power, folder),
+        )
+
+
+@dataclass(frozen=True)
+class DiffusionConfig:
+    """Section [diffusion]: how the PDE is solved."""
+
+    cells: int = key(4096, "the built-in mesh has at least this number of cells")
+    degree: int = key(1, "degree of the finite elements: 1, 2 or 3; on T^3 1 or 2")
+    scheme: str = key("sdirk2", "time scheme: euler, sdirk2, sdirk3 or esdirk4, of order 1 to 4")
+    rtol: float = key(1e-4, "relative error that an adaptive time step may make")
+    step: float = key(0.0, "length of fixed time steps; 0 chooses steps that keep to rtol", "time")
+    mesh: str = key("", "file with a mesh of the sphere; if empty, the built-in mesh is used")
+    snapshots: Snapshots = key(
+        21,
+        "number of times at which results are stored, evenly spaced from 0 to t_end, or a list of "
+        "these times",
+        "time",
+    )
+    checkpoint: float = key(60.0, "wall-clock time between two checkpoints", "seconds")
+
+    def __post_init__(self) -> None:
+        settle_types("diffusion", self)
+        positive("diffusion.cells", self.cells)
+        one_of("diffusion.degree", self.degree, [1, 2, 3])
+        one_of("diffusion.scheme", self.scheme, SCHEMES)
+        if not 0 < self.rtol < 1:
+            raise InputError(f"diffusion.rtol must lie between 0 and 1, not {self.rtol}.")
+        if self.step < 0:
+            raise InputError(f"diffusion.step must not be negative, but is {self.step}.")
+        positive("diffusion.checkpoint", self.checkpoint)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Section [network]: how the network is trained; ``regularisation`` is the key ``lambda``."""
+
+    width: int = key(512, "number of neurons of the student")
+    regularisation: float = key(1e-3, "regularisation strength of the outer weights", name="lambda")
+    features: str = key(
+        "",
+        "feature function: relu (spheres), radial (tori), laplace (circle), or your own as "
+        "'module:name'; if empty, radial on a torus and relu elsewhere",
+    )
+    scale: float = key(0.5, "width of the features 'radial' and 'laplace'", "length")
+    profile: str = key("laplace", "shape of the features 'radial': laplace, gaussian or matern")
+    kernel: str = key(
+        "sampled",
+        "how the inputs enter: sampled (drawn at random), population (infinitely many), or "
+        "low-rank (the population's kernel, truncated)",
+    )
+    samples: int = key(4096, "number of inputs of the kernel 'sampled'")
+    teacher_width: int = key(4096, "number of neurons of the teacher")
+    truncation: float = key(
+        1e-2, "how much of K(w, w) the kernel 'low-rank' may leave out, as a multiple of lambda"
+    )
+    draws: str = key(
+        "",
+        "random draws that are given: a file (.npz, NetCDF) with inputs, teacher and student, or "
+        "'paper' for those of the paper with network.seed 0 to 5; if empty, they are drawn anew",
+    )
+    algorithm: str = key(
+        "varpro",
+        "training algorithm: varpro, two-timescale, joint (one rate for both layers), flow "
+        "(gradient flow with adaptive steps), or fixed (the features do not move)",
+    )
+    step: float = key(2.0**-10, "length of a training step", "time")
+    ratio: float = key(
+        1.0, "steps of the outer weights for each step of the features, in 'two-timescale'"
+    )
+    rtol: float = key(1e-5, "error that a step of the algorithm 'flow' may make", "length")
+    seed: int = key(0, "seed of all random numbers")
+    placement: str = key(
+        "random",
+        "how the student's neurons are placed: random, even (on a lattice, with the density as "
+        "their masses), or quantile (at quantiles, in one dimension only)",
+    )
+    teacher_placement: str = key(
+        "", "how the teacher's neurons are placed; if empty, as the student's"
+    )
+
+    @property
+    def pace(self) -> str:
+        """The key that sets the time steps and its value, such as "step 0.001"."""
+        return f"rtol {self.rtol:.0e}" if self.algorithm == "flow" else f"step {self.step:.3g}"
+
+    def __post_init__(self) -> None:
+        settle_types("network", self)
+        for name in ("width", "samples", "teacher_width", "truncation", "step", "ratio"):
+            positive(f"network.{name}", getattr(self, name))
+        positive("network.lambda", self.regularisation)
+        one_of("network.kernel", self.kernel, KERNELS)
+        one_of("network.algorithm", self.algorithm, ALGORITHMS)
+        one_of("network.placement", self.placement, PLACEMENTS)
+        if self.teacher_placement:
+            one_of("network.teacher_placement", self.teacher_placement, PLACEMENTS)
+        if not 0 < self.rtol < 1:
+            raise InputError(f"network.rtol must lie between 0 and 1, not {self.rtol}.")
+        if self.seed < 0:
+            raise InputError(f"network.seed must not be negative, but is {self.seed}.")
+        if self.draws and self.kernel != "sampled":
+            raise InputError(
+                "network.draws gives the inputs of network.kernel = 'sampled'; the kernel "
+                f"'{self.kernel}' has none."
+            )
