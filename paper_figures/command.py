@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import cyclopts
 
@@ -30,8 +30,22 @@ def figures(
     ] = 1024,
     seeds: Annotated[
         int | None,
-        cyclopts.Parameter(help="Runs of each network; 1 with --quick, else the paper's 6."),
+        cyclopts.Parameter(
+            help="Runs of each network; 1 with --quick, else the paper's 6 (widest on T^2: 2)."
+        ),
     ] = None,
+    draws: Annotated[
+        Literal["paper", "own"], cyclopts.Parameter(help="Whose random draws the networks have.")
+    ] = "paper",
+    keep: Annotated[
+        bool,
+        cyclopts.Parameter(
+            negative="",
+            show_default=False,
+            help="Store the curves of finished runs beside this package, from where figures are "
+            "drawn without computing.",
+        ),
+    ] = False,
     out: Annotated[
         Path | None,
         cyclopts.Parameter(
@@ -49,7 +63,10 @@ def figures(
     ] = USUAL,
 ) -> None:
     """Regenerate the paper's figures and further ones. Repeat the command after an interruption."""
+    from paper_figures.scale import TORUS_SEEDS, Scale
     from paper_figures.work import draw_figures
 
-    seeds = (1 if quick else 6) if seeds is None else seeds
-    draw_figures(names, quick, widest, seeds, out, verbosity, force)
+    usual = (1, 1) if quick else (6, TORUS_SEEDS)
+    few, torus = usual if seeds is None else (seeds, seeds)
+    scale = Scale(few, quick, widest, torus, draws)
+    draw_figures(names, scale, out, verbosity, force, keep)

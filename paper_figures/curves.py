@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from paper_figures.drawing import Results, Still
-from paper_figures.paper import Agreement, Published
+from paper_figures.paper import SEEDS, Published, agreement
 from paper_figures.scale import ITERATION
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.plots.style import GREY
@@ -36,14 +36,16 @@ class Curve:
         label: the label in the legend.
         runs: the runs, one for each seed.
         colour, line: the colour and the line style.
-        paper: the curve of the same network in the paper, or None.
+        paper: the curves of the same network in the paper, by their quantities.
+        paper_seeds: the number of seeds of which these are means.
     """
 
     label: str
     runs: Sequence[Run]
     colour: str
     line: str = "-"
-    paper: Published | None = None
+    paper: Mapping[str, Published] = field(default_factory=dict)
+    paper_seeds: int = SEEDS
 
     def values(self, quantity: str, results: Results) -> tuple[Array, Array]:
         """Iterations ``(n,)`` and the quantity of each seed ``(seeds, n)``."""
@@ -87,8 +89,8 @@ class Panel:
     def _draw_paper(self, ax: Axes) -> None:
         label: str | None = "paper"
         for curve in self.curves:
-            if curve.paper is not None:
-                ax.plot(curve.paper.x, curve.paper.y, curve.line, color=GREY, lw=0.7, label=label)
+            if (paper := curve.paper.get(self.quantity)) is not None:
+                ax.plot(paper.x, paper.y, curve.line, color=GREY, lw=0.7, label=label)
                 label = None
 
     def _shown(self, x: Array) -> Array:
@@ -104,10 +106,12 @@ class Panel:
         """Lines that compare our curves with those of the paper, where it has the same curve."""
         lines = []
         for curve in self.curves:
-            if curve.paper is not None:
+            if (paper := curve.paper.get(self.quantity)) is not None:
                 x, y = curve.values(self.quantity, results)
-                name = f"{self.quantity}, {curve.label}"
-                lines += Agreement.of(name, curve.paper, x, y).lines
+                most = curve.paper_seeds
+                seeds = "" if len(y) == most else f", {len(y)} of {most} seeds"
+                name = f"{self.quantity}, {curve.label}{seeds}"
+                lines.append(agreement(name, paper, x, y.mean(axis=0)))
         return lines
 
 

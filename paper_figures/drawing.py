@@ -40,6 +40,11 @@ class Drawing(ABC):
         """The runs that must be computed before the figure can be drawn."""
         return ()
 
+    @property
+    def drawn_neurons(self) -> Sequence[Run]:
+        """The runs whose neurons at the snapshots are drawn, not only their curves."""
+        return ()
+
     @abstractmethod
     def write(self, results: Results, stem: Path) -> Path:
         """Draw the figure to files whose names begin with ``stem``, and return the main file.

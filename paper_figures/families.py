@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from paper_figures.curves import RISK, TO_DIFFUSION, TO_TEACHER, Curve, Panel
-from paper_figures.paper import Published, published
-from paper_figures.scale import Scale
+from paper_figures.paper import SEEDS, Published, curves_of, vertices
+from paper_figures.scale import DRAWS, WIDTHS, Scale
 from uf_diffusion.plots.style import PALETTE
 from uf_diffusion.runs.config import Changes, merged
 
-__all__ = ["LINES", "Family", "risk_panels"]
+__all__ = ["LINES", "Family", "exponent", "risk_panels"]
 
 LINES = {"unbiased": "-", "biased": "--"}
-PAPER_PANELS = {TO_TEACHER: "distance_teacher", TO_DIFFUSION: "distance_diffusion"}
+PANELS = {TO_TEACHER: "distance_teacher", TO_DIFFUSION: "distance_diffusion"}
 
 
 @dataclass(frozen=True)
@@ -24,17 +24,17 @@ class Family:
     Attributes:
         name: the name of the experiment in titles.
         preset: the preset that describes the experiment.
+        experiment: how the names of the paper's figures of it begin.
         regularisations: the values of lambda in the sweep over lambda.
         chosen: the lambda of the sweep over widths.
-        papers: for each quantity in the paper, the name of its figure of the sweep over widths.
         solver: settings of the diffusion.
     """
 
     name: str
     preset: str
+    experiment: str
     regularisations: tuple[float, ...]
     chosen: float
-    papers: Mapping[str, str]
     solver: Changes = field(default_factory=dict)
 
     def title(self, what: str, setting: str, note: str) -> str:
@@ -42,40 +42,77 @@ class Family:
         return f"{self.name}, {what}: {setting}\n{note}"
 
     def curve(
-        self, scale: Scale, label: str, colour: int, line: str, *changes: Changes, width: int
-    ) -> Curve:
-        """The curve of the network with this width and these changes of the preset."""
-        settings = merged({"network": {"width": width}}, self.solver, *changes)
-        return Curve(label, scale.runs(self.preset, settings), PALETTE[colour], line)
+        self, scale: Scale, label: str, colour: int, line: str, *changes: Changes, width: int,
+        paper: Mapping[str, Published], seeds: int = 0, paper_seeds: int = SEEDS,
+    ) -> Curve:  # fmt: skip
+        """The curve of the network with this width and these changes of the preset.
+
+        Args:
+            scale: how much is computed.
+            label, colour, line: as in `Curve`, the colour as a number.
+            changes: changes of the preset.
+            width: number of neurons.
+            paper: the same network's curves in the paper.
+            seeds: number of seeds, if not that of the scale.
+            paper_seeds: number of seeds of the paper's curves.
+        """
+        times = scale.times_at(vertices(self.experiment, "distance"))
+        setting: Changes = {
+            "network": {"width": width, "draws": DRAWS[scale.draws]},
+            "diffusion": {"snapshots": times},
+        }
+        settings = merged(setting, self.solver, *changes)
+        if self.preset == "radial-torus" and width == WIDTHS[-1]:
+            seeds = seeds or min(scale.seeds, scale.torus_seeds)
+        runs = scale.runs(self.preset, settings, seeds=seeds)
+        paper = paper if scale.draws == "paper" else {}
+        return Curve(label, runs, PALETTE[colour], line, paper, paper_seeds)
 
     def of_widths(
-        self, scale: Scale, quantity: str, regularisers: Sequence[str], widths: Sequence[int]
+        self, scale: Scale, regularisers: Sequence[str], widths: Sequence[int]
     ) -> list[Curve]:
-        """A curve for each regulariser and width at the chosen lambda, with the paper's curve."""
-        curves = []
-        for regulariser in regularisers:
-            settings = _setting(self.chosen, regulariser)
-            for k, width in enumerate(widths):
-                curve = self.curve(scale, f"M = {width}, {regulariser}", k, LINES[regulariser],
-                                   settings, width=width)  # fmt: skip
-                paper = self._paper(quantity, width, regulariser)
-                curves.append(replace(curve, paper=paper))
-        return curves
+        """A curve for each regulariser and width at the chosen lambda."""
+        return [
+            self.curve(scale, f"M = {width}, {regulariser}", k, LINES[regulariser],
+                       _setting(self.chosen, regulariser), width=width,
+                       paper=curves_of(self._of_width(regulariser), f"M={width} {regulariser}"))
+            for regulariser in regularisers for k, width in enumerate(widths)
+        ]  # fmt: skip
 
     def of_lambdas(self, scale: Scale, regularisers: Sequence[str], width: int) -> list[Curve]:
-        """A curve for each regulariser and lambda, at one width."""
+        """A curve for each regulariser and lambda, at one width; the paper's is 1024."""
         return [
-            self.curve(
-                scale, f"$\\lambda$ = {value:g}, {regulariser}", k, LINES[regulariser],
-                _setting(value, regulariser), width=width)
+            self.curve(scale, f"$\\lambda$ = {value:g}, {regulariser}", k, LINES[regulariser],
+                       _setting(value, regulariser), width=width,
+                       paper=self._of_lambda(value, regulariser) if width == WIDTHS[-1] else {})
             for regulariser in regularisers for k, value in enumerate(self.regularisations)
         ]  # fmt: skip
 
-    def _paper(self, quantity: str, width: int, regulariser: str) -> Published | None:
-        if quantity not in self.papers:
-            return None
-        panel = PAPER_PANELS.get(quantity, f"reduced_risk_{regulariser}")
-        return published(self.papers[quantity], panel, f"M={width} {regulariser}")
+    @property
+    def _end(self) -> str:
+        """How the names of the paper's figures of the sweeps end."""
+        return "_evolution" if self.experiment == "relu1d" else ""
+
+    def _of_width(self, regulariser: str) -> dict[str, tuple[str, str]]:
+        """The paper's figures and panels of the sweep over widths, by their quantities."""
+        risk, distance = (f"{self.experiment}_width_{what}{self._end}" for what in
+                          ("risk", "distance"))  # fmt: skip
+        return {
+            RISK: (risk, f"reduced_risk_{regulariser}"),
+            **{quantity: (distance, panel) for quantity, panel in PANELS.items()},
+        }
+
+    def _of_lambda(self, value: float, regulariser: str) -> dict[str, Published]:
+        figure = f"{self.experiment}_lmbda_distance{self._end}"
+        return curves_of(
+            {quantity: (figure, panel) for quantity, panel in PANELS.items()},
+            f"lambda={exponent(value)} {regulariser}",
+        )
+
+
+def exponent(value: float) -> str:
+    """A power of ten as the paper writes it, such as 1e-3."""
+    return f"{value:.0e}".replace("e-0", "e-")
 
 
 def _setting(regularisation: float, regulariser: str) -> Changes:

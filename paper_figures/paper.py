@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -12,9 +12,14 @@ import numpy as np
 
 from uf_diffusion.core.arrays import Array
 
-__all__ = ["Agreement", "Published", "published"]
+__all__ = ["HEAD", "SEEDS", "Published", "agreement", "curves_of", "difference", "published",
+           "vertices"]  # fmt: skip
 
-FRACTIONS = (0.25, 0.5, 0.75, 1.0)  # fractions of the iterations at which curves are compared
+SEEDS = 6  # of which the paper's curves are means, except for those of the two-timescale algorithm
+SMALLEST = 1e-7  # risks below are round-off of the paper's single precision
+HEAD = f"{'relative differences at the vertices of the paper':58}{'vertices':>9}{'largest':>10}" + (
+    f"{'median':>10}{'last':>10}"
+)
 
 
 @dataclass(frozen=True)
@@ -24,92 +29,80 @@ class Published:
     Attributes:
         x: iterations, or angles in radians, ``(n,)``.
         y: values, all positive, ``(n,)``.
-        logarithmic: whether the axis of x in the paper is logarithmic.
     """
 
     x: Array
     y: Array
-    logarithmic: bool = False
-
-    def __call__(self, x: Array) -> Array:
-        """The values at ``x``, by linear interpolation in the paper's axes (log in y)."""
-        scale = np.log if self.logarithmic else np.asarray
-        return np.asarray(np.exp(np.interp(scale(x), scale(self.x), np.log(self.y))))
-
-    def difference(self, name: str, ours: Array) -> str:
-        """A line with the relative differences of our values ``(n,)`` at x from the paper's."""
-        apart = np.abs(ours / self.y - 1)
-        largest, middle = apart.max(), np.median(apart)
-        return f"{name:44} largest relative difference {largest:.1e}, median {middle:.1e}"
 
 
 @cache
+def _table(figure: str, panel: str) -> dict[str, Published]:
+    """All curves in the file ``curves/<figure>__<panel>.csv``; empty if there is none."""
+    file = resources.files("paper_figures") / "curves" / f"{figure}__{panel}.csv"
+    if not file.is_file():
+        return {}
+    points: dict[str, list[tuple[float, float]]] = {}
+    for row in csv.DictReader(file.read_text().splitlines()):
+        points.setdefault(row["series"], []).append((float(row["x"]), float(row["y"])))
+    return {name: Published(*np.array(sorted(found)).T) for name, found in points.items()}
+
+
 def published(figure: str, panel: str, series: str) -> Published:
-    """The curve ``series`` in the file ``curves/<figure>__<panel>.csv``.
+    """A curve of a panel of a figure.
 
     Raises:
-        KeyError: if the file has no such series.
+        KeyError: if there is no such curve.
     """
-    file = resources.files("paper_figures") / "curves" / f"{figure}__{panel}.csv"
-    rows = csv.DictReader(file.read_text().splitlines())
-    points = sorted((float(r["x"]), float(r["y"])) for r in rows if r["series"] == series)
-    if not points:
-        raise KeyError(f"{file.name} has no series '{series}'")
-    x, y = np.array(points).T
-    return Published(x, y, logarithmic=panel.endswith("_biased"))
+    return _table(figure, panel)[series]
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """Our values and the paper's at some iterations of a curve.
+def curves_of(panels: Mapping[str, tuple[str, str]], series: str) -> dict[str, Published]:
+    """The paper's curves of a network, by their quantities, as far as the paper has them.
 
-    Attributes:
+    Args:
+        panels: the name of a figure and of its panel for each quantity.
+        series: the name of the network in these panels.
+    """
+    tables = {quantity: _table(*place) for quantity, place in panels.items()}
+    return {quantity: table[series] for quantity, table in tables.items() if series in table}
+
+
+@cache
+def vertices(experiment: str, what: str) -> tuple[int, ...]:
+    """The iterations at which the paper's curves of an experiment have a vertex, increasing.
+
+    Args:
+        experiment: "relu1d" or "convolution", how the names of its figures begin.
+        what: "risk" or "distance".
+    """
+    found: set[int] = set()
+    for file in (resources.files("paper_figures") / "curves").iterdir():
+        figure, _, panel = file.name.removesuffix(".csv").partition("__")
+        if figure.startswith(experiment) and what in panel:
+            for curve in _table(figure, panel).values():
+                found |= {int(k) for k in np.rint(curve.x)}
+    return tuple(sorted(found))
+
+
+def agreement(name: str, paper: Published, x: Array, y: Array) -> str:
+    """A line that compares a curve with the paper's, at its vertices that both reach.
+
+    Args:
         name: the name of the curve.
-        iterations: the iterations, ``(k,)``.
-        ours: our values for each seed, ``(seeds, k)``.
-        paper: the values of the paper, ``(k,)``.
+        paper: the curve of the paper.
+        x: our iterations or angles, ``(n,)``, increasing.
+        y: our values, ``(n,)``.
     """
+    there = (paper.x <= x[-1]) & (paper.y >= SMALLEST) & (paper.x >= x[0])
+    apart = np.abs(np.interp(paper.x[there], x, y) / paper.y[there] - 1)
+    return f"{name:58}{there.sum():9d}{apart.max():10.2%}{np.median(apart):10.2%}{apart[-1]:10.2%}"
 
-    name: str
-    iterations: Array
-    ours: Array
-    paper: Array
 
-    @classmethod
-    def of(cls, name: str, curve: Published, x: Array, y: Array) -> Agreement:
-        """The comparison at 25, 50, 75 and 100 % of the iterations that both curves reach.
-
-        Args:
-            name: the name of the curve.
-            curve: the curve of the paper.
-            x: our iterations, ``(n,)``.
-            y: our values, ``(seeds, n)``.
-        """
-        at = np.rint(min(curve.x[-1], x[-1]) * np.array(FRACTIONS))
-        ours = [np.exp(np.interp(at, x, np.log(row))) for row in y]
-        return cls(name, at, np.array(ours), curve(at))
-
-    @property
-    def lines(self) -> list[str]:
-        """A line for each iteration: our mean, the paper's value, their ratio, and, for several
-        seeds, our relative spread and the difference in units of its expected standard deviation.
-        """
-        rows = zip(self.iterations, self.ours.T, self.paper, strict=True)
-        return [self._line(at, ours, paper) for at, ours, paper in rows]
-
-    def _line(self, at: float, ours: Array, paper: float) -> str:
-        mean = float(ours.mean())
-        text = f"{self.name:44}{at:9.0f}{mean:13.4g}{paper:13.4g}{mean / paper:9.3f}"
-        if len(ours) == 1:
-            return text
-        spread = float(ours.std(ddof=1))
-        # both values are means over seeds, in the paper over six
-        expected = spread * math.sqrt(1 / len(ours) + 1 / 6)
-        return f"{text}{spread / mean:9.1%}{(mean - paper) / expected:9.1f}"
-
-    @staticmethod
-    def head() -> str:
-        """The line with the headings of the columns of `lines`."""
-        names = ("iteration", "ours", "paper's", "ratio", "spread", "sigmas")
-        widths = (9, 13, 13, 9, 9, 9)
-        return f"{'':44}" + "".join(f"{n:>{w}}" for n, w in zip(names, widths, strict=True))
+def difference(name: str, paper: Published, ours: Array) -> str:
+    """A line with the differences of our values ``(n,)`` at the paper's points of a density."""
+    apart = np.abs(ours - paper.y)
+    relative = apart / paper.y
+    return (
+        f"{name:58}{len(ours):9d}{relative.max():10.2%}{np.median(relative):10.2%}"
+        f"   at most {apart.max():.1e} absolute"
+    )

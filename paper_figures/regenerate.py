@@ -8,7 +8,8 @@ from pathlib import Path
 
 from paper_figures import beyond, relu, torus
 from paper_figures.drawing import Drawing, Results
-from paper_figures.paper import Agreement
+from paper_figures.kept import keep, kept
+from paper_figures.paper import HEAD
 from paper_figures.scale import Scale
 from uf_diffusion.core import mpi
 from uf_diffusion.core.wording import unknown
@@ -82,26 +83,38 @@ def chosen(names: Sequence[str]) -> list[str]:
     return list(found)
 
 
-def regenerate(names: Sequence[str], scale: Scale, folder: Path) -> Report:
-    """Compute the runs that the folder does not have yet, and draw. Call it on all ranks.
+def regenerate(names: Sequence[str], scale: Scale, folder: Path, store: bool = False) -> Report:
+    """Compute the runs that are neither kept in the repository nor in the folder, and draw.
+
+    Call it on all ranks.
 
     Args:
         names: the names of figures, as in `FIGURES`.
         scale: how much is computed.
         folder: where the figures go, as ``<name>.png`` and others. Its subfolder ``runs`` keeps
             the results.
+        store: whether to keep the curves of finished runs in the repository.
 
     Raises:
         Interrupted: as `Runs.results`.
         InputError: if the folder cannot be made.
     """
     drawings = {name: FIGURES[name](scale) for name in names}
-    runs = sorted((r for d in drawings.values() for r in d.runs), key=_work, reverse=True)
-    results = Runs(folder / "runs").results(runs)
+    wanted = {run.key: run for drawing in drawings.values() for run in drawing.runs}
+    curves = mpi.from_root(lambda: [key for key, run in wanted.items() if kept(run) is not None])
+    runs = sorted((run for key, run in wanted.items() if key not in set(curves)), key=_work)
+    neurons = {run.key for drawing in drawings.values() for run in drawing.drawn_neurons}
+
+    def finished(run: Run, result: Result | Failure) -> None:
+        if store and run.job == "follow" and not isinstance(result, Failure):
+            keep(run, result, run.key in neurons)
+
+    results = Runs(folder / "runs").results(runs, finished)
 
     def drawn() -> Report:
         outcome = dict(zip((run.key for run in runs), results, strict=True))
-        return _drawn(drawings, outcome, folder)
+        known = {key: kept(wanted[key]) for key in curves}
+        return _drawn(drawings, outcome | {k: r for k, r in known.items() if r is not None}, folder)
 
     return mpi.on_root(drawn) or Report({}, {}, 0.0, "", [])
 
@@ -117,7 +130,7 @@ def _drawn(
 ) -> Report:
     failures = [f"{r.run.job}: {r.reason}" for r in outcome.values() if isinstance(r, Failure)]
     found = {key: r for key, r in outcome.items() if not isinstance(r, Failure)}
-    results, files, lines = Results(found), {}, [Agreement.head()]
+    results, files, lines = Results(found), {}, [HEAD]
     for name, drawing in drawings.items():
         if all(run.key in found for run in drawing.runs):
             files[name] = drawing.write(results, folder / name)

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from paper_figures.curves import RISK, TO_DIFFUSION, TO_TEACHER, CurveFigure, Panel
 from paper_figures.drawing import Results, Still
-from paper_figures.families import LINES, Family, risk_panels
-from paper_figures.paper import published
+from paper_figures.families import LINES, Family, exponent, risk_panels
+from paper_figures.paper import curves_of, difference, published
 from paper_figures.scale import ITERATION, Scale
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.plots.snapshots import neuron_density
@@ -28,20 +28,17 @@ __all__ = ["densities", "distances_by_lambda", "distances_by_width", "gammas", "
 GAMMAS = (10, 100, 1000)
 SHOWN = (0, 100, 1000, 5000, 10000)  # iterations at which densities are drawn
 DISTANCES = {TO_TEACHER: "to the teacher", TO_DIFFUSION: "to the diffusion"}
-SMOOTHED = 0.05  # radians: the width of the Gaussian in a density of neurons
+SMOOTHED = 0.04  # radians: the width of the Gaussian in a density of neurons
 CIRCLE_SHAPE = Circle()
 
 CIRCLE = Family(
     name="ReLU on $S^1$",
     preset="paper-6.1",
+    experiment="relu1d",
     regularisations=(1e-1, 1e-2, 1e-3, 1e-4),
     chosen=1e-3,
-    papers={
-        RISK: "relu1d_width_risk_evolution",
-        TO_TEACHER: "relu1d_width_distance_evolution",
-        TO_DIFFUSION: "relu1d_width_distance_evolution",
-    },
 )
+ALGORITHMS = {"varpro": ("VarPro", "-"), "two-timescale": ("2TS", ":")}
 
 
 def teachers(scale: Scale) -> Still:
@@ -51,7 +48,7 @@ def teachers(scale: Scale) -> Still:
 
 def risks_by_width(scale: Scale) -> Still:
     """Reduced risk for four widths, biased and unbiased, at lambda = 1e-3."""
-    rows = [risk_panels(lambda r: CIRCLE.of_widths(scale, RISK, [r], scale.widths))]
+    rows = [risk_panels(lambda r: CIRCLE.of_widths(scale, [r], scale.widths))]
     return CurveFigure(
         rows, title=CIRCLE.title("reduced risk", r"$\lambda = 10^{-3}$", scale.note())
     )
@@ -59,11 +56,8 @@ def risks_by_width(scale: Scale) -> Still:
 
 def distances_by_width(scale: Scale) -> Still:
     """Distances to teacher and diffusion for four widths and both regularisers, lambda = 1e-3."""
-    rows = [[
-        Panel(title, name,
-              CIRCLE.of_widths(scale, name, list(LINES), scale.widths))
-        for name, title in DISTANCES.items()
-    ]]  # fmt: skip
+    curves = CIRCLE.of_widths(scale, list(LINES), scale.widths)
+    rows = [[Panel(title, name, curves) for name, title in DISTANCES.items()]]
     return CurveFigure(rows, title=CIRCLE.title("distances", r"$\lambda = 10^{-3}$", scale.note()))
 
 
@@ -86,50 +80,60 @@ def distances_by_lambda(scale: Scale) -> Still:
 
 def gammas(scale: Scale) -> Still:
     """Risk and distances for teachers of three sharpnesses, at lambda = 1e-4 and width 1024."""
+    figure = "relu1d_gamma_diffusion"
+    panels = {RISK: (figure, "risk_unbiased"), TO_TEACHER: (figure, "distance_teacher"),
+              TO_DIFFUSION: (figure, "distance_diffusion")}  # fmt: skip
     curves = [
         CIRCLE.curve(scale, f"$\\gamma$ = {gamma}", k, "-", _sharp(gamma),
-                     {"network": {"regularisation": 1e-4}}, width=scale.widths[-1])
+                     {"network": {"regularisation": 1e-4}}, width=scale.widths[-1],
+                     paper=curves_of(panels, f"gamma={gamma} unbiased"))
         for k, gamma in enumerate(GAMMAS)
     ]  # fmt: skip
-    panels = [Panel("reduced risk", RISK, curves)]
-    panels += [Panel(f"distance {title}", name, curves) for name, title in DISTANCES.items()]
+    row = [Panel("reduced risk", RISK, curves)]
+    row += [Panel(f"distance {title}", name, curves) for name, title in DISTANCES.items()]
     title = CIRCLE.title(
         "sharpness of the teacher",
         rf"$\lambda = 10^{{-4}}$, width {scale.widths[-1]}",
         scale.note(),
     )
-    return CurveFigure([panels], title=title)
+    return CurveFigure([row], title=title)
 
 
 def two_timescale(scale: Scale) -> Still:
-    """Risk and distances of VarPro and the two-timescale algorithm for three lambdas."""
-    rows = []
+    """Risk and distances of VarPro and the two-timescale algorithm for three lambdas, seed 0."""
+    rows, names = [], {RISK: "risk", **DISTANCES}
+    panels = {RISK: "risk", TO_TEACHER: "distance_teacher", TO_DIFFUSION: "distance_diffusion"}
     for value in (1e-1, 1e-2, 1e-3):
+        places = {
+            quantity: ("relu1d_2ts", f"{panel}_lambda{exponent(value)}")
+            for quantity, panel in panels.items()
+        }
         curves = [
             CIRCLE.curve(scale, f"M = {width}, {algorithm}", k, line,
                          {"network": {"regularisation": value, "algorithm": algorithm}},
-                         width=width)
-            for algorithm, line in (("varpro", "-"), ("two-timescale", ":"))
+                         width=width, seeds=1, paper_seeds=1,
+                         paper=curves_of(places, f"M={width} {name}"))
+            for algorithm, (name, line) in ALGORITHMS.items()
             for k, width in enumerate(scale.widths)
         ]  # fmt: skip
-        names = {RISK: "risk", **DISTANCES}
         rows.append([
             Panel(f"$\\lambda$ = {value:g}, {title}", name, curves)
             for name, title in names.items()
         ])  # fmt: skip
     return CurveFigure(
-        rows, title=CIRCLE.title("VarPro and two-timescale", "unbiased", scale.note())
-    )
+        rows, title=CIRCLE.title("VarPro and two-timescale", "unbiased, seed 0",
+                                 f"{scale.warning}{scale.iterations} steps of $2^{{-10}}$")
+    )  # fmt: skip
 
 
 def densities(scale: Scale) -> Still:
-    """Densities of diffusion and network side by side, gamma = 100, lambda = 1e-3, width 1024."""
-    networks = CIRCLE.of_widths(scale, RISK, ["unbiased"], scale.widths[-1:])[0]
+    """Densities of diffusion and network side by side, gamma = 100, lambda = 1e-4, width 1024."""
+    networks = CIRCLE.of_lambdas(scale, ["unbiased"], scale.widths[-1])[-1]
     times = [k * ITERATION for k in SHOWN]
     shown: Changes = {"problem": {"t_end": times[-1]}, "diffusion": {"snapshots": times}}
     diffusion = Run("solve", load_config(CIRCLE.preset).changed(**shown))
     title = CIRCLE.title(
-        "densities", rf"$\lambda = 10^{{-3}}$, width {scale.widths[-1]}", scale.note("mean")
+        "densities", rf"$\lambda = 10^{{-4}}$, width {scale.widths[-1]}", scale.note("mean")
     )
     return _Densities(networks.runs, diffusion, title=title)
 
@@ -154,7 +158,11 @@ class _Teachers(Still):
         lines = []
         for gamma in GAMMAS:
             paper = published("gamma_densities", "density", f"gamma={gamma}")
-            lines.append(paper.difference(f"teacher, gamma = {gamma}", _teacher(gamma, paper.x)))
+            lines.append(
+                difference(
+                    f"density of the teacher, gamma = {gamma}", paper, _teacher(gamma, paper.x)
+                )
+            )
         return lines
 
 
@@ -183,6 +191,10 @@ class _Densities(Still):
     @property
     def runs(self) -> list[Run]:
         return [*self.networks, self.diffusion]
+
+    @property
+    def drawn_neurons(self) -> Sequence[Run]:
+        return self.networks
 
     def figure(self, results: Results) -> Figure:
         figure = Figure(figsize=(9.0, 3.6), layout="constrained")
@@ -233,12 +245,16 @@ class _Densities(Still):
         ])  # fmt: skip
 
     def agreement(self, results: Results) -> list[str]:
-        """Lines that compare our diffusion with the paper's, which has order 1 in space."""
+        """Lines that compare our densities with the paper's, whose diffusion has order 1."""
         lines = []
-        for row, k in enumerate(SHOWN):
-            paper = published("density_evolution", "ultrafast_diffusion", _name(k))
-            ours = self._diffusion(results, paper.x)[row]
-            lines.append(paper.difference(f"density of the diffusion, iteration {k}", ours))
+        for what, series, ours in (("diffusion", "ultrafast_diffusion", self._diffusion),
+                                   ("network", "learned_distribution", self._network)):  # fmt: skip
+            for row, k in enumerate(SHOWN):
+                paper = published("density_evolution", series, _name(k))
+                found = ours(results, paper.x)
+                if row < len(found):
+                    name = f"density of the {what}, iteration {k}"
+                    lines.append(difference(name, paper, found[row]))
         return lines
 
 

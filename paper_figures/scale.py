@@ -9,13 +9,15 @@ from uf_diffusion.runs.config import Changes, merged
 from uf_diffusion.runs.reading import load_config
 from uf_diffusion.studies.cache import Run
 
-__all__ = ["ITERATION", "Scale"]
+__all__ = ["DRAWS", "ITERATION", "TORUS_SEEDS", "WIDTHS", "Scale"]
 
 ITERATION = 2.0**-10  # the paper's step: the time t of an iteration in its figures
 # iterations of the first snapshots, which are closer because neurons move faster then
 EARLY = (0, 32, 100, 250, 500)
 WIDTHS = (32, 128, 512, 1024)
 ITERATIONS, QUICK, EVERY = 32_000, 1000, 1000
+TORUS_SEEDS = 2  # of the widest networks on T^2, as many as are kept in the repository
+DRAWS = {"paper": "paper", "own": ""}  # values of network.draws
 
 
 @dataclass(frozen=True)
@@ -27,20 +29,26 @@ class Scale:
         quick: whether to make only the first 1000 of the paper's 32 000 steps, with fewer inputs,
             and smaller networks on T^2.
         widest: the largest width; wider networks are left out.
+        torus_seeds: number of runs of the widest networks on T^2, which take longest.
+        draws: "paper" for the paper's random draws, or "own".
 
     Raises:
-        InputError: for ``seeds`` < 1, or a largest width below 32.
+        InputError: for ``seeds`` < 1, a largest width below 32, or other draws.
     """
 
     seeds: int = 6
     quick: bool = False
     widest: int = 1024
+    torus_seeds: int = TORUS_SEEDS
+    draws: str = "paper"
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise InputError(f"--seeds must be positive, not {self.seeds}.")
         if self.widest < WIDTHS[0]:
             raise InputError(f"--widest must be at least {WIDTHS[0]}, not {self.widest}.")
+        if self.draws not in DRAWS:
+            raise InputError(f"--draws must be paper or own, not {self.draws}.")
 
     @property
     def iterations(self) -> int:
@@ -60,8 +68,13 @@ class Scale:
     @property
     def times(self) -> list[float]:
         """The times t of the snapshots, dimensionless."""
-        steps = [*EARLY, *range(EVERY, self.iterations + 1, EVERY)]
-        return [k * ITERATION for k in steps]
+        return self.times_at(())
+
+    def times_at(self, iterations: tuple[int, ...]) -> list[float]:
+        """The times of the snapshots, together with those of further iterations."""
+        usual = {*EARLY, *range(EVERY, self.iterations + 1, EVERY)}
+        steps = usual | {k for k in iterations if k <= self.iterations}
+        return [k * ITERATION for k in sorted(steps)]
 
     def note(self, drawn: str = "mean and range") -> str:
         """The part of a title that names steps and seeds; ``drawn`` says how seeds are shown."""
@@ -76,12 +89,13 @@ class Scale:
         """The beginning of the title for a quick look, otherwise ""."""
         return "QUICK LOOK: " if self.quick else ""
 
-    def runs(self, preset: str, *changes: Changes) -> tuple[Run, ...]:
+    def runs(self, preset: str, *changes: Changes, seeds: int = 0) -> tuple[Run, ...]:
         """The runs of a network for each seed, with the number of iterations of this scale.
 
         Args:
             preset: the preset that describes the problem.
             changes: changes of the preset.
+            seeds: number of seeds, if not that of the scale.
         """
         inputs = 1024 if self.quick else 4096
         common: Changes = {
@@ -91,5 +105,6 @@ class Scale:
         }
         config = load_config(preset).changed(**merged(common, *changes))
         return tuple(
-            Run("follow", config.changed(network={"seed": seed})) for seed in range(self.seeds)
+            Run("follow", config.changed(network={"seed": seed}))
+            for seed in range(seeds or self.seeds)
         )

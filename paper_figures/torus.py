@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from paper_figures.curves import RISK, TO_DIFFUSION, TO_TEACHER, CurveFigure, Panel
 from paper_figures.drawing import Results, Still
 from paper_figures.families import LINES, Family, risk_panels
+from paper_figures.paper import curves_of
 from paper_figures.scale import Scale
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.threads import blocks_of
@@ -27,9 +28,9 @@ __all__ = ["by_lambda", "diffusion", "diracs", "distances_by_width", "risks_by_w
 TORUS = Family(
     name="radial features on $T^2$",
     preset="radial-torus",
+    experiment="convolution",
     regularisations=(1e-1, 1e-2, 1e-3),
     chosen=1e-3,
-    papers={RISK: "convolution_width_risk", TO_TEACHER: "convolution_width_distance"},
     solver={"diffusion": {"cells": 2048, "degree": 2, "scheme": "esdirk4"}},
 )
 TWO_DIRACS: Changes = {"problem": {"teacher": {
@@ -46,7 +47,7 @@ def teacher(scale: Scale) -> Still:
 def risks_by_width(scale: Scale) -> Still:
     """Reduced risk for four widths on T^2, biased and unbiased, at lambda = 1e-3."""
     widths = scale.torus_widths
-    rows = [risk_panels(lambda r: TORUS.of_widths(scale, RISK, [r], widths))]
+    rows = [risk_panels(lambda r: TORUS.of_widths(scale, [r], widths))]
     return CurveFigure(
         rows, title=TORUS.title("reduced risk", r"$\lambda = 10^{-3}$", scale.note())
     )
@@ -56,16 +57,16 @@ def distances_by_width(scale: Scale) -> Still:
     """Distance to the teacher for four widths on T^2, biased and unbiased, at lambda = 1e-3."""
     rows = [[
         Panel(regulariser, TO_TEACHER,
-              TORUS.of_widths(scale, TO_TEACHER, [regulariser], scale.torus_widths))
+              TORUS.of_widths(scale, [regulariser], scale.torus_widths))
         for regulariser in LINES
     ]]  # fmt: skip
     return CurveFigure(rows, title=TORUS.title("distances", r"$\lambda = 10^{-3}$", scale.note()))
 
 
 def by_lambda(scale: Scale) -> Still:
-    """Risk and distance to the teacher for three lambdas on T^2, at width 512."""
-    width = _swept(scale)
-    curves = TORUS.of_lambdas(scale, ["unbiased"], width)
+    """Risk and distance to the teacher for three lambdas on T^2, at width 1024."""
+    width = scale.torus_widths[-1]
+    curves = TORUS.of_lambdas(scale, list(LINES), width)
     rows = [[Panel("reduced risk", RISK, curves),
              Panel("distance to the teacher", TO_TEACHER, curves)]]  # fmt: skip
     return CurveFigure(rows, title=TORUS.title("risk and distance", f"width {width}", scale.note()))
@@ -73,35 +74,35 @@ def by_lambda(scale: Scale) -> Still:
 
 def diracs(scale: Scale) -> Still:
     """A teacher with gamma = 100 and one with two Diracs on T^2, at lambda = 1e-2."""
-    widths = [width for width in scale.torus_widths if width <= _swept(scale)]
+    width = scale.torus_widths[-1]
+    places = {RISK: ("convolution_gamma", "risk_unbiased"),
+              TO_TEACHER: ("convolution_gamma", "distance_teacher")}  # fmt: skip
     curves = [
-        TORUS.curve(scale, f"M = {width}, {name}", k, line,
-                    {"network": {"regularisation": 0.01}}, teacher, width=width)
-        for name, line, teacher in (("$\\gamma$ = 100", "-", {}), ("two Diracs", ":", TWO_DIRACS))
-        for k, width in enumerate(widths)
+        TORUS.curve(scale, name, k, "-", {"network": {"regularisation": 0.01}}, teacher,
+                    width=width, paper=curves_of(places, f"gamma={series} unbiased"))
+        for k, (name, series, teacher) in enumerate((
+            ("$\\gamma$ = 100", "100", {}), ("two Diracs", "inf (two diracs)", TWO_DIRACS),
+        ))
     ]  # fmt: skip
     rows = [[Panel("reduced risk", RISK, curves),
              Panel("distance to the teacher", TO_TEACHER, curves)]]  # fmt: skip
-    title = TORUS.title(r"$\gamma = 100$ and two Diracs", r"$\lambda = 10^{-2}$", scale.note())
+    title = TORUS.title(
+        r"$\gamma = 100$ and two Diracs", rf"$\lambda = 10^{{-2}}$, width {width}", scale.note()
+    )
     return CurveFigure(rows, title=title)
 
 
 def diffusion(scale: Scale) -> Still:
     """Distances to the diffusion on T^2 by width and by lambda, which the paper does not have."""
-    width = _swept(scale)
+    width = scale.torus_widths[-1]
     rows = [[
         Panel(r"$\lambda = 10^{-3}$", TO_DIFFUSION,
-              TORUS.of_widths(scale, TO_DIFFUSION, list(LINES), scale.torus_widths)),
+              TORUS.of_widths(scale, list(LINES), scale.torus_widths)),
         Panel(f"width {width}", TO_DIFFUSION, TORUS.of_lambdas(scale, ["unbiased"], width)),
     ]]  # fmt: skip
     return CurveFigure(
         rows, title=TORUS.title("distances to the diffusion", "beyond the paper", scale.note())
     )
-
-
-def _swept(scale: Scale) -> int:
-    """The width of the sweep over lambda, at most 512, because 1024 costs twice as much."""
-    return min(512, scale.torus_widths[-1])
 
 
 @dataclass(frozen=True)

@@ -25,32 +25,31 @@ DRAWN = "drawn.toml"  # how much was computed for each figure in a folder
 
 def draw_figures(
     names: Sequence[str],
-    quick: bool,
-    widest: int,
-    seeds: int,
+    scale: Scale,
     out: Path | None,
     verbosity: Verbosity,
     force: bool = False,
+    keep: bool = False,
 ) -> None:
     """Draw figures into a folder, and print how long they took and how they agree with the paper.
 
     Args:
         names: names of figures or groups; none means all.
-        quick, widest, seeds: as in `Scale`.
+        scale: how much is computed.
         out: the folder; None chooses runs/figures or, for a quick look, runs/quick.
         verbosity: how much to print.
         force: whether to replace figures that are of another scale.
+        keep: whether to store the curves of finished runs in the repository.
 
     Raises:
         InputError: for a mistake in the arguments, or figures of another scale without ``force``.
         RunFailure: if some of the runs failed.
     """
-    scale = Scale(seeds, quick, widest)
-    folder = out or Path("runs") / ("quick" if quick else "figures")
+    folder = out or Path("runs") / ("quick" if scale.quick else "figures")
     wanted = chosen(names)
     with verbosity.applied(), run_folder(folder, mark="runs"):
         known = mpi.from_root(lambda: _known(folder, wanted, scale, force))
-        drawn = regenerate(wanted, scale, folder)
+        drawn = regenerate(wanted, scale, folder, keep)
         ranks = mpi.size()
         mpi.on_root(lambda: _note(folder, known | dict.fromkeys(drawn.files, str(scale))))
         mpi.on_root(lambda: _tell(drawn, folder, ranks, verbosity))

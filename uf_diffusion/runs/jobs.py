@@ -197,7 +197,7 @@ def follow(setup: Setup) -> Result:
     network = training(setup)
     diffusion, nothing = None, Checkpoints(None, Job("follow", setup.config))
     if setup.problem.teacher.has_values:
-        diffusion = solved(equation(setup), setup, setup.clock_times, None, nothing, estimate=False)
+        diffusion = _limit(setup, nothing)
     particles = trained(network, nothing)
 
     def measured() -> xr.Dataset:
@@ -206,6 +206,21 @@ def follow(setup: Setup) -> Result:
 
     comparison = mpi.on_root(measured)
     return _gathered(setup, "follow", clock, {}, network=particles, comparison=comparison)
+
+
+def _limit(setup: Setup, nothing: Checkpoints) -> xr.Dataset | None:
+    """The diffusion at the times of a training; the last one is remembered, since the networks of
+    a figure differ in what the diffusion does not depend on.
+    """
+    c, times = setup.config, setup.clock_times
+    key = f"{c.problem} {c.diffusion} {times.tolist()} {setup.given_problem} {mpi.size()}"
+    if key not in _LIMITS:
+        _LIMITS.clear()
+        _LIMITS[key] = solved(equation(setup), setup, times, None, nothing, estimate=False)
+    return _LIMITS[key]
+
+
+_LIMITS: dict[str, xr.Dataset | None] = {}
 
 
 def spectrum(setup: Setup, count: int = 6, *, cautious: bool = True) -> Result:

@@ -124,6 +124,9 @@ class Failure:
     reason: str
 
 
+type Each = Callable[[Run, Result | Failure], None]
+
+
 @dataclass(frozen=True)
 class Runs:
     """A folder with the results of runs, each in a file ``<key>.nc``.
@@ -134,7 +137,7 @@ class Runs:
 
     folder: Path
 
-    def results(self, runs: Sequence[Run]) -> list[Result | Failure]:
+    def results(self, runs: Sequence[Run], each: Each | None = None) -> list[Result | Failure]:
         """Do the runs whose results are not stored yet. Call it on all ranks.
 
         Equal runs are done once; a run whose file is there and undamaged is not repeated. Each run
@@ -143,6 +146,7 @@ class Runs:
 
         Args:
             runs: the runs.
+            each: called on rank 0 with each run and its result, as soon as it is known.
 
         Returns:
             On rank 0 the result or the failure of each run, in the order of ``runs``; an empty list
@@ -165,9 +169,9 @@ class Runs:
         with delayed_signals(ignored=mpi.rank() > 0) as heard:
             try:
                 if mpi.size() > 1:
-                    found = self._spread(runs, heard)
+                    found = self._spread(runs, heard, each)
                 else:
-                    found = self._in_order(runs, heard)
+                    found = self._in_order(runs, heard, each)
             except (Interrupted, Unwritable) as error:
                 stop = error
         stop = mpi.broadcast(stop)
@@ -208,7 +212,9 @@ class Runs:
         except OSError as error:
             raise InputError(f"Cannot write to '{self.folder}': {error.strerror}.") from None
 
-    def _spread(self, runs: Sequence[Run], heard: list[int]) -> list[Result | Failure]:
+    def _spread(
+        self, runs: Sequence[Run], heard: list[int], each: Each | None
+    ) -> list[Result | Failure]:
         """As `_in_order`, with the other ranks as a pool of workers."""
         from mpi4py import MPI
         from mpi4py.futures import MPICommExecutor
@@ -216,19 +222,23 @@ class Runs:
         _start_solvers()
         mute = progress_as("nothing") if mpi.rank() else nullcontext()
         with mute, mpi.alone(), MPICommExecutor(MPI.COMM_WORLD) as pool:
-            return [] if pool is None else self._in_order(runs, heard, pool)
+            return [] if pool is None else self._in_order(runs, heard, each, pool)
 
     def _in_order(
-        self, runs: Sequence[Run], heard: list[int], pool: Any = None
+        self, runs: Sequence[Run], heard: list[int], each: Each | None, pool: Any = None
     ) -> list[Result | Failure]:
         wanted = {run.key: run for run in runs}
         stored = ((key, self.stored(run)) for key, run in wanted.items())
         found: dict[str, Any] = {key: result for key, result in stored if result is not None}
         missing = [run for key, run in wanted.items() if key not in found]
+        tell = each or (lambda run, result: None)
+        for key, result in found.items():
+            tell(wanted[key], result)
         try:
             with progress(len(wanted), "runs", len(found)) as reached:
                 for run, result in self._attempts(missing, pool):
                     found[run.key] = result
+                    tell(run, result)
                     reached(len(found))
                     if heard:
                         raise KeyboardInterrupt
