@@ -125,6 +125,16 @@ class CurveFigure(Still):
     def runs(self) -> list[Run]:
         return [run for row in self.rows for panel in row for c in panel.curves for run in c.runs]
 
+    @property
+    def vertices(self) -> dict[str, set[int]]:
+        found: dict[str, set[int]] = {}
+        for curve in (curve for row in self.rows for panel in row for curve in panel.curves):
+            for run in curve.runs:
+                found.setdefault(run.key, set()).update(
+                    int(k) for paper in curve.paper.values() for k in np.rint(paper.x)
+                )
+        return found
+
     def figure(self, results: Results) -> Figure:
         columns = max(map(len, self.rows))
         size = (4.2 * columns, 0.4 + 3.1 * len(self.rows))

@@ -45,6 +45,11 @@ class Drawing(ABC):
         """The runs whose neurons at the snapshots are drawn, not only their curves."""
         return ()
 
+    @property
+    def vertices(self) -> dict[str, set[int]]:
+        """By the key of a run, the iterations at which the paper's curves of it have a vertex."""
+        return {}
+
     @abstractmethod
     def write(self, results: Results, stem: Path) -> Path:
         """Draw the figure to files whose names begin with ``stem``, and return the main file.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
-from paper_figures.paper import vertices
 from paper_figures.scale import ITERATION
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.errors import InputError
@@ -20,10 +20,11 @@ from uf_diffusion.studies.cache import Run
 __all__ = ["FOLDER", "keep", "kept"]
 
 FOLDER = Path(__file__).parent / "data"
-POINTS = 300  # of a risk, evenly spaced and as many again in the logarithm
+POINTS = 100  # of a curve, evenly spaced and as many again in the logarithm
+ATTRIBUTES = ("command", "code", "wall_seconds", "seed")  # of the result, those that are kept
 WANTED = {
-    "network": ("risk", "feature", "neuron_mass"),
-    "comparison": ("energy_distance_teacher", "energy_distance_diffusion"),
+    "network": ("time", "risk", "snapshot_time", "feature", "neuron_mass"),
+    "comparison": ("time", "energy_distance_teacher", "energy_distance_diffusion"),
 }
 
 
@@ -38,24 +39,31 @@ def kept(run: Run, folder: Path = FOLDER) -> Result | None:
         return None
 
 
-def keep(run: Run, result: Result, neurons: bool = False, folder: Path = FOLDER) -> Path:
+def keep(
+    run: Run, result: Result, vertices: Iterable[int], neurons: bool = False, folder: Path = FOLDER
+) -> Path:
     """Store the curves of a run in single precision; returns the file.
 
     Args:
         run: the run, of the job "follow".
         result: its result.
-        neurons: whether the neurons are kept, too, which a figure of densities needs.
+        vertices: iterations at which the curves are kept, beside `POINTS` others.
+        neurons: whether all snapshots are kept with their neurons, as for a figure of densities.
         folder: where the file is put.
 
     Raises:
         Unwritable: if it cannot be written.
     """
-    groups = {"/": xr.Dataset(attrs=result.tree.attrs)}
+    attributes = {k: result.tree.attrs[k] for k in ATTRIBUTES if k in result.tree.attrs}
+    groups = {"/": xr.Dataset(attrs=attributes)}
     for name, wanted in WANTED.items():
         group = result.tree[name].to_dataset()
         chosen = [v for v in wanted if v in group and (neurons or "neuron" not in group[v].dims)]
         data = group[chosen].drop_attrs(deep=False).astype(np.float32)
-        groups[f"/{name}"] = _thinned(run, data)
+        if "neuron" not in data.dims:
+            data = data.drop_vars("snapshot_time", errors="ignore")
+            data = data.isel({str(data.time.dims[0]): _rows(data.time.values, vertices)})
+        groups[f"/{name}"] = data
     folder.mkdir(exist_ok=True)
     path = folder / _name(run)
     write_result(path, xr.DataTree.from_dict(groups))
@@ -69,18 +77,9 @@ def _name(run: Run) -> str:
     return f"{p.manifold}-{n.features}-{n.width}-{n.regularisation:g}-{n.seed}-{digest}.nc"
 
 
-def _thinned(run: Run, data: xr.Dataset) -> xr.Dataset:
-    """The risk at the vertices of the paper's curves and some hundred other iterations."""
-    if "step" not in data.dims:
-        return data
-    count = data.sizes["step"]
-    return data.isel(step=_rows(data.time.values / ITERATION, run, count))
-
-
-def _rows(iterations: Array, run: Run, count: int) -> Index:
-    experiment = {"circle": "relu1d", "torus": "convolution"}.get(run.config.problem.manifold)
-    exact = run.config.network.algorithm != "flow" and experiment is not None
-    rows = [k for k in vertices(experiment, "risk") if k < count] if exact and experiment else []
-    even = np.linspace(0, count - 1, POINTS)
-    wide = np.geomspace(1, count - 1, POINTS)
-    return np.unique(np.concatenate([rows, np.rint(even), np.rint(wide)]).astype(int))
+def _rows(times: Array, vertices: Iterable[int]) -> Index:
+    """The rows of a series at the vertices, and others, evenly spaced and in the logarithm."""
+    iterations, last = times / ITERATION, len(times) - 1
+    rows = np.searchsorted(iterations, np.fromiter(vertices, dtype=float) - 0.5)
+    even, wide = np.linspace(0, last, POINTS), np.geomspace(1, last, POINTS)
+    return np.unique(np.rint(np.concatenate([rows[rows <= last], even, wide])).astype(int))

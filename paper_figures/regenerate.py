@@ -103,13 +103,7 @@ def regenerate(names: Sequence[str], scale: Scale, folder: Path, store: bool = F
     wanted = {run.key: run for drawing in drawings.values() for run in drawing.runs}
     curves = mpi.from_root(lambda: [key for key, run in wanted.items() if kept(run) is not None])
     runs = sorted((run for key, run in wanted.items() if key not in set(curves)), key=_work)
-    neurons = {run.key for drawing in drawings.values() for run in drawing.drawn_neurons}
-
-    def finished(run: Run, result: Result | Failure) -> None:
-        if store and run.job == "follow" and not isinstance(result, Failure):
-            keep(run, result, run.key in neurons)
-
-    results = Runs(folder / "runs").results(runs, finished)
+    results = Runs(folder / "runs").results(runs, _keeper(scale) if store else None)
 
     def drawn() -> Report:
         outcome = dict(zip((run.key for run in runs), results, strict=True))
@@ -117,6 +111,22 @@ def regenerate(names: Sequence[str], scale: Scale, folder: Path, store: bool = F
         return _drawn(drawings, outcome | {k: r for k, r in known.items() if r is not None}, folder)
 
     return mpi.on_root(drawn) or Report({}, {}, 0.0, "", [])
+
+
+def _keeper(scale: Scale) -> Callable[[Run, Result | Failure], None]:
+    """A function that keeps the curves of a finished run for all figures of a scale."""
+    neurons: set[str] = set()
+    vertices: dict[str, set[int]] = {}
+    for drawing in (draw(scale) for draw in FIGURES.values()):
+        neurons |= {run.key for run in drawing.drawn_neurons}
+        for key, found in drawing.vertices.items():
+            vertices.setdefault(key, set()).update(found)
+
+    def finished(run: Run, result: Result | Failure) -> None:
+        if run.job == "follow" and not isinstance(result, Failure):
+            keep(run, result, vertices.get(run.key, ()), run.key in neurons)
+
+    return finished
 
 
 def _work(run: Run) -> float:
