@@ -85,17 +85,13 @@ class Textbook:
         return self.precision(8) * np.exp(self.precision(-2) * r), (lags, r)
 
     def step(self, omega, u, projected):
-        """One step of both layers."""
+        """One step of both layers, from their old state if the outer one is not projected."""
         n, width, one = len(self.x), len(omega), self.precision(1)
         Phi, kept = self.features(omega)
         if projected:
-            K = Phi @ Phi.T.copy() / self.precision(n * width)
-            K[np.diag_indices(width)] += self.lam
-            u = lu_solve(lu_factor(K), Phi @ self.y / self.precision(n) + self.lam)
-        else:
-            r = self.y - u @ Phi / self.precision(width)
-            u = u + Phi @ r / self.precision(n) - self.lam * (u - one)
+            u = self.projected(Phi)
         r = (self.y - u @ Phi / self.precision(width)) / (self.lam * self.precision(n))
+        new = u if projected else u + self.lam * (Phi @ r - (u - one))
         if kept is None:
             pulled = ((Phi > 0) * r) @ self.x
         else:
@@ -104,7 +100,14 @@ class Textbook:
             pulled = np.stack([(factor * lag).sum(axis=1) for lag in lags], axis=1)
         velocity = u[:, None] * self.phi.tangent(omega, pulled)
         moved = self.phi.retract(omega, self.precision(TAU) * velocity)
-        return moved.astype(self.precision), u
+        return moved.astype(self.precision), new
+
+    def projected(self, Phi):
+        """The optimal outer weights."""
+        n, width = len(self.x), len(Phi)
+        K = Phi @ Phi.T.copy() / self.precision(n * width)
+        K[np.diag_indices(width)] += self.lam
+        return lu_solve(lu_factor(K), Phi @ self.y / self.precision(n) + self.lam)
 
 
 def median(work, count):
@@ -153,7 +156,7 @@ def limited(count, work):
 def trajectory_error(name, network, feature, data, projected, state):
     """The largest difference of the features after 100 steps from those of the textbook."""
     double = Textbook(name, network, data, np.float64)
-    omega, u = feature, np.ones(len(feature))
+    omega, u = feature, double.projected(double.features(feature)[0])
     for _ in range(100):
         omega, u = double.step(omega, u, projected)
     return float(np.abs(network.manifold.tangent(omega, omega - state.feature)).max())
