@@ -68,7 +68,7 @@ class HingeNeurons(SampledNeurons):
 
     def product(self, v: Array, rough: bool = False) -> Array:
         if not rough:
-            return super().product(v)
+            return self.values(self.moments(v))
         moments = self.share.sum(self._moments(v.astype(np.float32)).astype(float))
         return self.coordinates.sum(self._values(moments.astype(np.float32)).astype(float))
 

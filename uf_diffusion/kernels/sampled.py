@@ -22,6 +22,7 @@ from uf_diffusion.core.threads import blocks_of, in_threads
 from uf_diffusion.kernels.base import Feature
 from uf_diffusion.kernels.feature_maps import Atoms, FeatureMap, FiniteNeurons, Solver, pair_blocks
 from uf_diffusion.kernels.iterative_solver import Recycled
+from uf_diffusion.kernels.passes import Passes
 from uf_diffusion.kernels.preconditioner import Smooth, smooth_functions
 
 __all__ = ["Sampled", "SampledNeurons"]
@@ -133,6 +134,16 @@ class SampledNeurons(FiniteNeurons):
         return room
 
     @cached_property
+    def _passes(self) -> Passes:
+        phi, omega, x = self.map.feature, self.omega, self.map.data
+        factor = 1 / math.sqrt(self.map.samples.n)
+
+        def compute(rows: slice, out: Array) -> None:
+            phi.values(omega[rows], x, factor, out)
+
+        return Passes(compute, self._room(np.float64), pair_blocks(omega, x))
+
+    @cached_property
     def _single(self) -> NDArray[np.float32]:
         """`matrix` in single precision."""
         psi, single = self.matrix, self._room(np.float32)
@@ -143,16 +154,9 @@ class SampledNeurons(FiniteNeurons):
         in_threads(fill, pair_blocks(self.omega, self.map.data))
         return single
 
-    @cached_property
+    @property
     def matrix(self) -> Array:
-        phi, omega, x = self.map.feature, self.omega, self.map.data
-        psi, factor = self._room(np.float64), 1 / math.sqrt(self.map.samples.n)
-
-        def fill(rows: slice) -> None:
-            phi.values(omega[rows], x, factor, psi[rows])
-
-        in_threads(fill, pair_blocks(omega, x))
-        return psi
+        return self._passes.matrix
 
     @cached_property
     def kernel(self) -> Array:
@@ -168,10 +172,10 @@ class SampledNeurons(FiniteNeurons):
         return self.coordinates.sum(K)
 
     def moments(self, v: Array) -> Array:
-        return self.share.sum(_from_left(v, self.matrix))
+        return self.share.sum(self._passes.from_left(v))
 
     def values(self, a: Array) -> Array:
-        return self.coordinates.sum(_from_right(self.matrix, a))
+        return self.coordinates.sum(self._passes.from_right(a))
 
     def gradient(self, a: Array) -> Array:
         phi, omega, x = self.map.feature, self.omega, self.map.data
