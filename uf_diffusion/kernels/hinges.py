@@ -26,7 +26,7 @@ __all__ = ["COORDINATES", "HingeNeurons", "Hinges"]
 
 COORDINATES = 3  # the compiled loops have this number; others are 0
 
-type Reals = NDArray[np.floating[Any]]
+type Reals = NDArray[Any]  # in double or in single precision
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,8 @@ class HingeNeurons(SampledNeurons):
         v, sums = np.pad(v, (0, len(omega) - len(v))), np.empty(x.shape[1], v.dtype)
 
         def fill(part: slice) -> None:
-            hinge_moments(omega, v, *(axis[part] for axis in x), v.dtype.type(0), sums[part])
+            first, second, third = x[:, part]
+            hinge_moments(omega, v, first, second, third, v.dtype.type(0), sums[part])
 
         in_threads(fill, blocks_of(len(sums), 1024))
         return sums

@@ -21,7 +21,7 @@ __all__ = ["Passes"]
 
 ROWS = 128  # in a block of all passes but the first
 
-type Reals = NDArray[np.floating[Any]]
+type Reals = NDArray[Any]  # in double or in single precision
 type Single = NDArray[np.float32]
 
 
@@ -54,10 +54,16 @@ class Passes:
         return self._double
 
     def in_single(self, room: Callable[[], Single]) -> Single:
-        """The entries in single precision, ``(M, R)``; ``room`` returns memory if none was given."""
+        """The entries in single precision, ``(M, R)``; ``room`` gives memory if needed."""
+        psi = self.matrix
         if self._single is None:
-            psi, self._single = self.matrix, room()
-            self.visit(lambda k, rows: np.copyto(self._single[rows], psi[rows], "same_kind"))
+            single = room()
+
+            def copy(k: int, rows: slice) -> None:
+                single[rows] = psi[rows]
+
+            self.visit(copy)
+            self._single = single
         return self._single
 
     def from_left(self, v: Reals, single: Single | None = None) -> Reals:
