@@ -71,6 +71,7 @@ REDUCTIONS = {
     "python meshes/make.py": [],
     "python scripts/benchmarks/diffusion.py": ["--quick", "scaling"],
     "python scripts/benchmarks/network.py": ["--quick", "step", "ratio"],
+    "python scripts/benchmarks/dense_step.py": ["--quick"],
     "python scripts/benchmarks/distances.py": ["--quick"],
     "python scripts/fault_campaign.py": ["--trials", "1", "--only", "kill train"],
     "python scripts/benchmarks/errors.py": ["too", "coarse"],

@@ -135,7 +135,7 @@ def test_points_outside_of_the_torus_are_refused():
     student, _ = Draws(np.ones((3, 2)), inside, inside).atoms(torus)
     assert (student.points >= -2).all() and (student.points < 2).all()
     with pytest.raises(InputError, match="Row 1 of the drawn array 'student' is not a point"):
-        Draws(np.ones((3, 2)), inside, inside + [[-1.0, 0.0], [0.0, 3.0]]).atoms(torus)
+        Draws(np.ones((3, 2)), inside, inside + np.array([[-1.0, 0.0], [0.0, 3.0]])).atoms(torus)
 
 
 @pytest.mark.parametrize("kernel", ["population", "low-rank"])

@@ -10,6 +10,8 @@ from uf_diffusion.core.mpi import Share
 from uf_diffusion.kernels.base import Feature
 from uf_diffusion.kernels.circle_maps import CircleMap, circle_form, sampled_circle_form
 from uf_diffusion.kernels.feature_maps import Atoms, FeatureMap
+from uf_diffusion.kernels.features import ReLU
+from uf_diffusion.kernels.hinges import COORDINATES, Hinges
 from uf_diffusion.kernels.own_features import drawn_inputs
 from uf_diffusion.kernels.population import Population
 from uf_diffusion.kernels.sampled import Sampled
@@ -59,7 +61,8 @@ def feature_map(
     if (form := sampled_circle_form(feature, data)) is not None:
         return CircleMap(form, teacher)
     share = Share(samples, split=width <= samples)
-    return Sampled(feature, data[share.rows], teacher, share)
+    hinges = type(feature) is ReLU and feature.manifold.ambient <= COORDINATES
+    return (Hinges if hinges else Sampled)(feature, data[share.rows], teacher, share)
 
 
 def _population(feature: Feature, teacher: Atoms) -> FeatureMap:

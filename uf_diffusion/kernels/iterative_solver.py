@@ -24,6 +24,7 @@ __all__ = ["Recycled"]
 
 TOLERANCE = 3e-8  # relative tolerance of the residual, above the round-off of rough products
 ITERATIONS = 60  # of a solution with a recycled inverse, at most
+ROUGH = 3e6  # rough products suffice while the residual is at most this multiple of the goal
 WORTH = 40  # number of iterations that cost as much as a new factor
 SMOOTH_WORTH = 30  # number of iterations of a solution from which a recycled inverse is cheaper
 
@@ -121,19 +122,20 @@ def conjugate_gradients(
 ) -> tuple[Array, int]:
     """(K + diag(shift))^-1 b, and the number of iterations; ``limit`` means no convergence.
 
-    Errors of the products matter relative to the residual only, so only the first product, with the
-    largest residual, is computed in double precision.
+    Errors of the products matter relative to the residual only, so products are computed in double
+    precision only while the residual is large.
     """
     x, r = np.zeros_like(b), b.copy()
     goal = max(goal, TOLERANCE * float(np.abs(b).max()))
     direction, old = np.zeros_like(b), 1.0
     for iteration in range(limit):
-        if np.abs(r).max() <= goal:
+        size = np.abs(r).max()
+        if size <= goal:
             return x, iteration
         z = preconditioner(r)
         new = float(r @ z)
         direction = z + (new / old if iteration else 0.0) * direction
-        product = matrix.product(direction, rough=iteration > 0) + shift * direction
+        product = matrix.product(direction, rough=size <= ROUGH * goal) + shift * direction
         step = new / float(direction @ product)
         x += step * direction
         r -= step * product

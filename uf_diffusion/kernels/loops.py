@@ -17,7 +17,10 @@ from uf_diffusion.core.compiled import (
     vectorised,
 )
 
-__all__ = ["radial_gradient", "radial_values", "relu_gradient", "relu_values"]
+__all__ = [
+    "hinge_moments", "hinge_pull", "hinge_values",
+    "radial_gradient", "radial_values", "relu_gradient", "relu_values",
+]  # fmt: skip
 
 TILE = 1024  # entries of a row that are processed together, so that they stay in the L1 cache
 
@@ -188,3 +191,86 @@ def relu_gradient(X: Array, factor: float, weight: Array, values: Array, out: Ar
             for k in range(len(X)):
                 x = X[k]
                 out[i, k] += factor * _dot(x[start:end], kept)
+
+
+@vectorised
+def _add_hinges(
+    a: Array, b: Array, u: float, v: float, x: Array, y: Array, z: Array, zero: float, sums: Array
+) -> None:
+    (a0, a1, a2), (b0, b1, b2) = (a[0], a[1], a[2]), (b[0], b[1], b[2])
+    for j in range(len(sums)):
+        first = max(a0 * x[j] + a1 * y[j] + a2 * z[j], zero)
+        second = max(b0 * x[j] + b1 * y[j] + b2 * z[j], zero)
+        sums[j] += u * first + v * second
+
+
+@compiled
+def hinge_moments(
+    omega: Array, v: Array, x: Array, y: Array, z: Array, zero: float, out: Array
+) -> None:
+    """Write the sums over i of v_i max(0, omega_i.x_j) to ``out`` ``(n,)``.
+
+    A vector of inputs stays in the registers for two neurons. This and the next two functions
+    compute in the precision of their arguments, which must be the same for all.
+
+    Args:
+        omega: ``(M, 3)`` with an even M.
+        v: ``(M,)``.
+        x, y, z: the coordinates of the inputs x_j, ``(n,)`` each; they should fit in a cache.
+        zero: 0.
+        out: receives the sums.
+    """
+    out[:] = zero
+    for i in range(0, len(omega), 2):
+        _add_hinges(omega[i], omega[i + 1], v[i], v[i + 1], x, y, z, zero, out)
+
+
+@reordered
+def _two_values(
+    a: Array, b: Array, x: Array, y: Array, z: Array, weight: Array, zero: float
+) -> tuple[float, float]:
+    (a0, a1, a2), (b0, b1, b2) = (a[0], a[1], a[2]), (b[0], b[1], b[2])
+    first = second = zero
+    for j in range(len(weight)):
+        first += weight[j] * max(a0 * x[j] + a1 * y[j] + a2 * z[j], zero)
+        second += weight[j] * max(b0 * x[j] + b1 * y[j] + b2 * z[j], zero)
+    return first, second
+
+
+@compiled
+def hinge_values(
+    omega: Array, x: Array, y: Array, z: Array, weight: Array, zero: float, out: Array
+) -> None:
+    """Write the sums over j of weight_j max(0, omega_i.x_j) to ``out`` ``(M,)``.
+
+    The other arguments are those of `hinge_moments`.
+    """
+    for i in range(0, len(omega), 2):
+        out[i], out[i + 1] = _two_values(omega[i], omega[i + 1], x, y, z, weight, zero)
+
+
+@reordered
+def _pulled(
+    a: Array, x: Array, y: Array, z: Array, weight: Array, zero: float
+) -> tuple[float, float, float]:
+    a0, a1, a2 = a[0], a[1], a[2]
+    along = across = up = zero
+    for j in range(len(weight)):
+        w = weight[j]
+        w = w if a0 * x[j] + a1 * y[j] + a2 * z[j] > zero else zero
+        along += w * x[j]
+        across += w * y[j]
+        up += w * z[j]
+    return along, across, up
+
+
+@compiled
+def hinge_pull(
+    omega: Array, x: Array, y: Array, z: Array, weight: Array, zero: float, out: Array
+) -> None:
+    """Write the sums of weight_j x_j over the j with omega_i.x_j > 0 to ``out`` ``(M, 3)``.
+
+    The other arguments are those of `hinge_moments`.
+    """
+    for i in range(len(omega)):
+        out[i, 0], out[i, 1], out[i, 2] = _pulled(omega[i], x, y, z, weight, zero)

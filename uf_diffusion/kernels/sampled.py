@@ -22,6 +22,7 @@ from uf_diffusion.core.threads import blocks_of, in_threads
 from uf_diffusion.kernels.base import Feature
 from uf_diffusion.kernels.feature_maps import Atoms, FeatureMap, FiniteNeurons, Solver, pair_blocks
 from uf_diffusion.kernels.iterative_solver import Recycled
+from uf_diffusion.kernels.passes import Passes
 from uf_diffusion.kernels.preconditioner import Smooth, smooth_functions
 
 __all__ = ["Sampled", "SampledNeurons"]
@@ -133,26 +134,20 @@ class SampledNeurons(FiniteNeurons):
         return room
 
     @cached_property
-    def _single(self) -> NDArray[np.float32]:
-        """`matrix` in single precision."""
-        psi, single = self.matrix, self._room(np.float32)
-
-        def fill(rows: slice) -> None:
-            single[rows] = psi[rows]
-
-        in_threads(fill, pair_blocks(self.omega, self.map.data))
-        return single
-
-    @cached_property
-    def matrix(self) -> Array:
+    def _passes(self) -> Passes:
         phi, omega, x = self.map.feature, self.omega, self.map.data
-        psi, factor = self._room(np.float64), 1 / math.sqrt(self.map.samples.n)
+        factor = 1 / math.sqrt(self.map.samples.n)
 
-        def fill(rows: slice) -> None:
-            phi.values(omega[rows], x, factor, psi[rows])
+        def compute(rows: slice, out: Array) -> None:
+            phi.values(omega[rows], x, factor, out)
 
-        in_threads(fill, pair_blocks(omega, x))
-        return psi
+        # once the solver has been used, the first pass also makes its copy in single precision
+        single = self._room(np.float32) if "recycled" in vars(self.map) else None
+        return Passes(compute, self._room(np.float64), pair_blocks(omega, x), single)
+
+    @property
+    def matrix(self) -> Array:
+        return self._passes.matrix
 
     @cached_property
     def kernel(self) -> Array:
@@ -168,20 +163,20 @@ class SampledNeurons(FiniteNeurons):
         return self.coordinates.sum(K)
 
     def moments(self, v: Array) -> Array:
-        return self.share.sum(_from_left(v, self.matrix))
+        return self.share.sum(self._passes.from_left(v))
 
     def values(self, a: Array) -> Array:
-        return self.coordinates.sum(_from_right(self.matrix, a))
+        return self.coordinates.sum(self._passes.from_right(a))
 
     def gradient(self, a: Array) -> Array:
         phi, omega, x = self.map.feature, self.omega, self.map.data
         psi, gradient = self.matrix, np.empty_like(omega)
         factor = 1 / math.sqrt(self.map.samples.n)
 
-        def fill(rows: slice) -> None:
+        def fill(k: int, rows: slice) -> None:
             gradient[rows] = phi.gradient(omega[rows], x, factor, a, psi[rows])
 
-        in_threads(fill, pair_blocks(omega, x))
+        self._passes.visit(fill)
         return self.coordinates.sum(gradient)
 
     def gram(self, c: Array) -> Array:
@@ -192,9 +187,9 @@ class SampledNeurons(FiniteNeurons):
         """The product K v, ``(M,)``; if ``rough``, only sums over ranks are in double precision."""
         if not rough:
             return self.values(self.moments(v))
-        psi = self._single
-        moments = self.share.sum(_from_left(v.astype(np.float32), psi).astype(float))
-        values = _from_right(psi, moments.astype(np.float32))
+        psi = self._passes.in_single(lambda: self._room(np.float32))
+        moments = self.share.sum(self._passes.from_left(v.astype(np.float32), psi).astype(float))
+        values = self._passes.from_right(moments.astype(np.float32), psi)
         return self.coordinates.sum(values.astype(float))
 
     def solver(self, shift: Array) -> Solver:
@@ -203,29 +198,3 @@ class SampledNeurons(FiniteNeurons):
         solve = self.map.recycled.solver(self, shift)
         # all ranks must continue with the same bits
         return lambda b, goal=0.0: broadcast(solve(b, goal))
-
-
-def _from_left[Real: np.floating](
-    v: np.ndarray[Any, np.dtype[Real]], matrix: np.ndarray[Any, np.dtype[Real]]
-) -> np.ndarray[Any, np.dtype[Real]]:
-    """The product v @ matrix, in threads."""
-    sums = np.empty(matrix.shape[1], v.dtype)
-
-    def fill(columns: slice) -> None:
-        np.matmul(v, matrix[:, columns], out=sums[columns])
-
-    in_threads(fill, blocks_of(len(sums), 1024))
-    return sums
-
-
-def _from_right[Real: np.floating](
-    matrix: np.ndarray[Any, np.dtype[Real]], a: np.ndarray[Any, np.dtype[Real]]
-) -> np.ndarray[Any, np.dtype[Real]]:
-    """The product matrix @ a, in threads."""
-    values = np.empty(len(matrix), a.dtype)
-
-    def fill(rows: slice) -> None:
-        np.matmul(matrix[rows], a, out=values[rows])
-
-    in_threads(fill, blocks_of(len(values), 256))
-    return values

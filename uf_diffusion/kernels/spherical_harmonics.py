@@ -141,8 +141,10 @@ class Harmonics:
 
     def matrix(self, omega: Array) -> Array:
         colatitude, longitude = _angles(omega)
-        table, phase = self._table(colatitude), np.outer(longitude, self._pairs[1])
-        return np.hstack([table * np.cos(phase), (table * np.sin(phase))[:, self._sine]])
+        table, order = self._table(colatitude), self._pairs[1]
+        phase = np.outer(longitude, np.arange(self.degree + 1))
+        cosine, sine = np.cos(phase)[:, order], np.sin(phase)[:, order[self._sine]]
+        return np.hstack([table * cosine, table[:, self._sine] * sine])
 
     def moments(self, v: Array, omega: Array) -> Array:
         sums = _sums(v, omega, self.degree)[self._index] * self._norm
