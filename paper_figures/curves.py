@@ -71,9 +71,14 @@ class Panel:
     curves: Sequence[Curve]
     logarithmic: bool = False
 
+    @property
+    def _computed(self) -> list[Curve]:
+        """The curves that have runs; those of the widest networks on T^2 may not."""
+        return [curve for curve in self.curves if curve.runs]
+
     def draw(self, ax: Axes, results: Results) -> None:
         """Draw the mean and range of each curve over its seeds, and the paper's in thin grey."""
-        for curve in self.curves:
+        for curve in self._computed:
             x, y = curve.values(self.quantity, results)
             shown = self._shown(x)
             middle = y[:, shown].mean(axis=0)
@@ -105,7 +110,7 @@ class Panel:
     def agreement(self, results: Results) -> list[str]:
         """Lines that compare our curves with those of the paper, where it has the same curve."""
         lines = []
-        for curve in self.curves:
+        for curve in self._computed:
             if (paper := curve.paper.get(self.quantity)) is not None:
                 x, y = curve.values(self.quantity, results)
                 most = curve.paper_seeds

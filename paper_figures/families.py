@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from paper_figures.curves import RISK, TO_DIFFUSION, TO_TEACHER, Curve, Panel
+from paper_figures.kept import is_kept
 from paper_figures.paper import SEEDS, Published, curves_of, vertices
-from paper_figures.scale import DRAWS, WIDTHS, Scale
+from paper_figures.scale import AS_KEPT, DRAWS, WIDTHS, Scale
 from uf_diffusion.plots.style import PALETTE
 from uf_diffusion.runs.config import Changes, merged
 
@@ -62,9 +63,10 @@ class Family:
             "diffusion": {"snapshots": times},
         }
         settings = merged(setting, self.solver, *changes)
-        if self.preset == "radial-torus" and width == WIDTHS[-1]:
-            seeds = seeds or min(scale.seeds, scale.torus_seeds)
         runs = scale.runs(self.preset, settings, seeds=seeds)
+        if self.experiment == "convolution" and width == WIDTHS[-1]:
+            there = tuple(run for run in runs if is_kept(run))
+            runs = there if scale.torus_seeds == AS_KEPT else runs[: scale.torus_seeds]
         paper = paper if scale.draws == "paper" else {}
         return Curve(label, runs, PALETTE[colour], line, paper, paper_seeds)
 

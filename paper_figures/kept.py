@@ -17,7 +17,7 @@ from uf_diffusion.runs.result import Result
 from uf_diffusion.runs.setup import Setup
 from uf_diffusion.studies.cache import Run
 
-__all__ = ["FOLDER", "keep", "kept"]
+__all__ = ["FOLDER", "is_kept", "keep", "kept"]
 
 FOLDER = Path(__file__).parent / "data"
 POINTS = 100  # of a curve, evenly spaced and as many again in the logarithm
@@ -28,13 +28,17 @@ WANTED = {
 }
 
 
+def is_kept(run: Run, folder: Path = FOLDER) -> bool:
+    """Whether there is a file with the curves of a run."""
+    return (folder / _name(run)).exists()
+
+
 def kept(run: Run, folder: Path = FOLDER) -> Result | None:
     """The curves of a run, as a result with fewer values; None if they are not kept."""
-    path = folder / _name(run)
-    if not path.exists():
+    if not is_kept(run, folder):
         return None
     try:
-        return Result(Setup(run.config), read_sealed(path))
+        return Result(Setup(run.config), read_sealed(folder / _name(run)))
     except InputError:
         return None
 

@@ -9,14 +9,14 @@ from uf_diffusion.runs.config import Changes, merged
 from uf_diffusion.runs.reading import load_config
 from uf_diffusion.studies.cache import Run
 
-__all__ = ["DRAWS", "ITERATION", "TORUS_SEEDS", "WIDTHS", "Scale"]
+__all__ = ["AS_KEPT", "DRAWS", "ITERATION", "WIDTHS", "Scale"]
 
 ITERATION = 2.0**-10  # the paper's step: the time t of an iteration in its figures
 # iterations of the first snapshots, which are closer because neurons move faster then
 EARLY = (0, 32, 100, 250, 500)
 WIDTHS = (32, 128, 512, 1024)
 ITERATIONS, QUICK, EVERY = 32_000, 1000, 1000
-TORUS_SEEDS = 2  # of the widest networks on T^2, as many as are kept in the repository
+AS_KEPT = 0  # as many seeds as there are curves in the repository
 DRAWS = {"paper": "paper", "own": ""}  # values of network.draws
 
 
@@ -29,7 +29,8 @@ class Scale:
         quick: whether to make only the first 1000 of the paper's 32 000 steps, with fewer inputs,
             and smaller networks on T^2.
         widest: the largest width; wider networks are left out.
-        torus_seeds: number of runs of the widest networks on T^2, which take longest.
+        torus_seeds: number of runs of the widest networks on T^2, which take longest; `AS_KEPT` for
+            those whose curves are in the repository.
         draws: "paper" for the paper's random draws, or "own".
 
     Raises:
@@ -39,7 +40,7 @@ class Scale:
     seeds: int = 6
     quick: bool = False
     widest: int = 1024
-    torus_seeds: int = TORUS_SEEDS
+    torus_seeds: int = 6
     draws: str = "paper"
 
     def __post_init__(self) -> None:

@@ -1,0 +1,94 @@
+"""What remains between the paper's curves and ours is its single precision: the same runs in both.
+
+`python scripts/benchmarks/single_precision.py chaos` trains the 32 neurons of appendix B in single
+precision, by the textbook algorithm, and compares with the curves that the repository keeps, seed by
+seed: where trajectories are chaotic, round-off decides. `... floor` evaluates the risk of networks
+of section 6.1 near convergence in single precision.
+"""
+
+import sys
+
+import numpy as np
+from network import Textbook
+
+from paper_figures.kept import kept
+from paper_figures.paper import curves_of
+from paper_figures.regenerate import FIGURES
+from paper_figures.scale import Scale
+from uf_diffusion.runs.reading import load_config
+from uf_diffusion.runs.setup import Setup
+from uf_diffusion.runs.training import training as training_of
+
+PAPER = {"risk": ("convolution_width_risk", "reduced_risk_unbiased")}
+STEPS = 32_000
+
+
+def risk_of(textbook, omega, u):
+    """The reduced risk in the precision of ``textbook``."""
+    Phi = textbook.features(omega)[0]
+    r, n = textbook.y - u @ Phi / textbook.precision(len(u)), len(textbook.x)
+    return float(r @ r / (2 * textbook.lam * n) + np.mean((u - textbook.precision(1)) ** 2) / 2)
+
+
+def twin(config, iterations):
+    """The risks at some iterations of the textbook algorithm in single precision."""
+    setup = Setup(config)
+    training = training_of(setup)
+    textbook = Textbook("T2 radial", training.network, setup.draws.inputs, np.float32)
+    omega, risks = training.features.astype(np.float32), {}
+    for k in range(STEPS):
+        if k in iterations:
+            u = textbook.projected(textbook.features(omega)[0])
+            risks[k] = risk_of(textbook, omega, u)
+        omega, _ = textbook.step(omega, None, True)
+    return np.array([risks[k] for k in sorted(risks)])
+
+
+def chaos():
+    """The risks of 32 neurons on the torus, unbiased, in double and in single precision."""
+    paper = curves_of(PAPER, "M=32 unbiased")["risk"]
+    at = [int(k) for k in paper.x if k < STEPS]
+    figure = FIGURES["torus-risks-by-width"](Scale(widest=32))
+    [curve] = [c for panel in figure.rows[0] for c in panel.curves if c.label == "M = 32, unbiased"]
+    print(
+        "\nT^2, 32 neurons, unbiased: the risk in single against double precision, at the vertices"
+    )
+    print(f"{'seed':>6} {'first 1 % at iteration':>24} {'largest difference':>20} {'last':>9}")
+    both = []
+    for run in curve.runs:
+        group = kept(run).group("network")
+        double = np.interp(at, group.time.values * 1024, group.risk.values)
+        single = twin(run.config, set(at))
+        apart = np.abs(single / double - 1)
+        first = at[int(np.argmax(apart > 0.01))] if (apart > 0.01).any() else "never"
+        print(f"{run.config.network.seed:6} {first!s:>24} {apart.max():20.2%} {apart[-1]:9.2%}",
+              flush=True)  # fmt: skip
+        both.append((double, single))
+    for name, mean in zip(("double", "single"), np.mean(both, axis=0), strict=True):
+        apart = np.abs(mean / paper.y[: len(at)] - 1)
+        print(f"mean in {name} precision against the paper's: largest {apart.max():.2%}, "
+              f"median {np.median(apart):.2%}")  # fmt: skip
+
+
+def floor():
+    """The risk of one network near convergence, in double and in single precision."""
+    print("\nS^1, 1024 neurons, unbiased, seed 0, iteration 31 999: the risk of the same features")
+    print(f"{'lambda':>8} {'double':>12} {'single':>12}")
+    for lam in (1e-2, 1e-3, 1e-4):
+        words = ["network.draws=paper", "network.width=1024", f"network.lambda={lam}",
+                 f"problem.t_end={31_999 / 1024}", "diffusion.snapshots=2"]  # fmt: skip
+        setup = Setup(load_config("paper-6.1", words))
+        training = training_of(setup)
+        *_, state = training.states()
+        risks = []
+        for precision in (np.float64, np.float32):
+            textbook = Textbook("S1 ReLU", training.network, setup.draws.inputs, precision)
+            omega = state.feature.astype(precision)
+            u = textbook.projected(textbook.features(omega)[0])
+            risks.append(risk_of(textbook, omega, u))
+        print(f"{lam:8g} {risks[0]:12.3e} {risks[1]:12.3e}", flush=True)
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or ("chaos", "floor"):
+        {"chaos": chaos, "floor": floor}[name]()
