@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -48,11 +49,12 @@ class Curve:
     paper_seeds: int = SEEDS
 
     def values(self, quantity: str, results: Results) -> tuple[Array, Array]:
-        """Iterations ``(n,)`` and the quantity of each seed ``(seeds, n)``."""
+        """Iterations ``(n,)`` that all seeds have, and the quantity of each, ``(seeds, n)``."""
         group = QUANTITIES[quantity][0]
         found = [results[run].tree[group].to_dataset() for run in self.runs]
-        iterations = found[0].time.values / ITERATION
-        return iterations, np.array([data[quantity].values for data in found])
+        times = reduce(np.intersect1d, [data.time.values for data in found])
+        values = [data[quantity].values[np.isin(data.time.values, times)] for data in found]
+        return times / ITERATION, np.array(values)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """What remains between the paper's curves and ours is its single precision: the same runs in both.
 
 `python scripts/benchmarks/single_precision.py chaos` trains the 32 neurons of appendix B in single
-precision, by the textbook algorithm, and compares with the curves that the repository keeps, seed by
-seed: where trajectories are chaotic, round-off decides. `... floor` evaluates the risk of networks
-of section 6.1 near convergence in single precision.
+precision, by the textbook algorithm, and compares with the curves that the repository keeps, seed
+by seed: where trajectories are chaotic, round-off decides. `... floor` evaluates the risk of
+networks of section 6.1 near convergence in single precision.
 """
 
 import sys
@@ -49,7 +49,8 @@ def chaos():
     paper = curves_of(PAPER, "M=32 unbiased")["risk"]
     at = [int(k) for k in paper.x if k < STEPS]
     figure = FIGURES["torus-risks-by-width"](Scale(widest=32))
-    [curve] = [c for panel in figure.rows[0] for c in panel.curves if c.label == "M = 32, unbiased"]
+    curves = [curve for panel in figure.rows[0] for curve in panel.curves]
+    [curve] = [curve for curve in curves if curve.label == "M = 32, unbiased"]
     print(
         "\nT^2, 32 neurons, unbiased: the risk in single against double precision, at the vertices"
     )
