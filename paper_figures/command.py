@@ -16,7 +16,9 @@ USUAL = Verbosity()
 
 Names = Annotated[
     str,
-    cyclopts.Parameter(help=f"Of {', '.join(GROUP_NAMES)}, or of a single figure; all if none."),
+    cyclopts.Parameter(
+        help=f"Of {', '.join(GROUP_NAMES)}, or of a single figure; all but 'longer' if none."
+    ),
 ]
 Quick = Annotated[
     bool, cyclopts.Parameter(negative="", help="The first 1000 steps, small networks.")

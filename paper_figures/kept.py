@@ -13,6 +13,8 @@ from paper_figures.scale import ITERATION
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.results.netcdf import read_sealed, write_result
+from uf_diffusion.runs.config import SECTIONS, Config
+from uf_diffusion.runs.keys import toml_of
 from uf_diffusion.runs.result import Result
 from uf_diffusion.runs.setup import Setup
 from uf_diffusion.studies.cache import Run
@@ -75,9 +77,17 @@ def keep(
 
 
 def _name(run: Run) -> str:
-    """The name of a run's file: what it is, and a digest of its whole configuration."""
-    p, n = run.config.problem, run.config.network
-    digest = hashlib.sha256(f"{run.job}\n{run.config.to_toml()}".encode()).hexdigest()[:10]
+    """The name of a run's file: what it is, and a digest of all settings that are not usual ones.
+
+    So a key that a later version adds does not change the names.
+    """
+    config, usual, chosen = run.config, Config(), [run.job]
+    for section in SECTIONS:
+        for key, value in sorted(vars(getattr(config, section)).items()):
+            if value != getattr(getattr(usual, section), key):
+                chosen.append(f"{section}.{key} = {toml_of(value)}")
+    digest = hashlib.sha256("\n".join(chosen).encode()).hexdigest()[:10]
+    p, n = config.problem, config.network
     return f"{p.manifold}-{n.features}-{n.width}-{n.regularisation:g}-{n.seed}-{digest}.nc"
 
 

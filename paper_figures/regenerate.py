@@ -39,9 +39,11 @@ GROUPS: dict[str, dict[str, Callable[[Scale], Drawing]]] = {
     },
     "beyond": {
         "sphere": beyond.sphere,
-        "error-budget": beyond.error_budget,
         "injective": beyond.injective,
         "decay": beyond.decay,
+    },
+    "longer": {  # whose runs are not kept
+        "error-budget": beyond.error_budget,
         "movie-circle": beyond.movie_circle,
         "movie-torus": beyond.movie_torus,
         "movie-sphere": beyond.movie_sphere,
@@ -70,13 +72,13 @@ class Report:
 
 
 def chosen(names: Sequence[str]) -> list[str]:
-    """The names of figures for names of figures and groups; no name means all figures.
+    """The names of figures for names of figures and groups; no name means all but `longer`.
 
     Raises:
         InputError: for an unknown name.
     """
     found: dict[str, None] = {}
-    for name in names or GROUPS:
+    for name in names or [group for group in GROUPS if group != "longer"]:
         if name not in (*GROUPS, *FIGURES):
             raise unknown("figure", name, (*GROUPS, *FIGURES))
         found |= dict.fromkeys(GROUPS.get(name, [name]))

@@ -72,9 +72,13 @@ def chaos():
 
 
 def floor():
-    """The risk of one network near convergence, in double and in single precision."""
-    print("\nS^1, 1024 neurons, unbiased, seed 0, iteration 31 999: the risk of the same features")
-    print(f"{'lambda':>8} {'double':>12} {'single':>12}")
+    """The risk of one network near convergence, and after further steps in single precision."""
+    print(
+        "\nS^1, 1024 neurons, unbiased, seed 0: the risk at iteration 31 999, and 200 steps later"
+    )
+    print(
+        f"{'lambda':>8} {'double':>12} {'single':>12} {'double, later':>15} {'single, later':>15}"
+    )
     for lam in (1e-2, 1e-3, 1e-4):
         words = ["network.draws=paper", "network.width=1024", f"network.lambda={lam}",
                  f"problem.t_end={31_999 / 1024}", "diffusion.snapshots=2"]  # fmt: skip
@@ -84,10 +88,16 @@ def floor():
         risks = []
         for precision in (np.float64, np.float32):
             textbook = Textbook("S1 ReLU", training.network, setup.draws.inputs, precision)
-            omega = state.feature.astype(precision)
-            u = textbook.projected(textbook.features(omega)[0])
-            risks.append(risk_of(textbook, omega, u))
-        print(f"{lam:8g} {risks[0]:12.3e} {risks[1]:12.3e}", flush=True)
+            omega, found = state.feature.astype(precision), []
+            for k in range(201):
+                if k in (0, 200):
+                    u = textbook.projected(textbook.features(omega)[0])
+                    found.append(risk_of(textbook, omega, u))
+                omega, _ = textbook.step(omega, None, True)
+            risks.append(found)
+        (now, later), (single_now, single_later) = risks
+        print(f"{lam:8g} {now:12.3e} {single_now:12.3e} {later:15.3e} {single_later:15.3e}",
+              flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":
