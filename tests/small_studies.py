@@ -21,7 +21,7 @@ TINY = {
     "time-step": ("0.015625,0.0078125", None, ("diffusion.cells=64", *SOON), 0.2),
     "gamma": ("1,10", None, SMALL, np.inf),
     "two-timescale": (
-        "0.0625,0.125",
+        "0.25,0.5",
         None,
         ("network.step=0.001953125", *SMALL, "problem.t_end=1.0"),
         0.15,

@@ -340,7 +340,7 @@ def test_a_study_that_cannot_be_is_refused_before_any_work(
 
 @pytest.mark.parametrize(("name", "values", "order"), [
     ("samples", "100,400,1600", -0.5), ("step", "0.03125,0.015625", 1),
-    ("two-timescale", "0.0625,0.125,0.25", -1),
+    ("two-timescale", "0.25,0.5,1.0", -1),
 ])  # fmt: skip
 def test_what_remains_on_high_spheres_is_measured(name, values, order, tmp_path):
     """Every run from the neurons of its reference, so that nothing but the swept error is left."""

@@ -261,7 +261,7 @@ _ALL = (
         job="train",
         parameter="network.ratio",
         label="outer rate for each inner step (dimensionless)",
-        values=tuple(2.0**k for k in range(-6, 0)),
+        values=tuple(2.0**k for k in range(-5, 1)),
         quantities=(Quantity("displacement", displacement),),
         series=(Series("two-timescale", expected=-1.0),),
         reference_job="train",
