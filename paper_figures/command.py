@@ -29,8 +29,8 @@ Widest = Annotated[
 Seeds = Annotated[
     int | None,
     cyclopts.Parameter(
-        help="Runs of each network; 1 with --quick, else the paper's 6 (of the widest on T^2 those "
-        "that are kept)."
+        help="Runs of each network; 1 with --quick, else the paper's 6 (on T^2 those that are "
+        "kept in the repository)."
     ),
 ]
 WhoseDraws = Annotated[

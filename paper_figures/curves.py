@@ -75,7 +75,7 @@ class Panel:
 
     @property
     def _computed(self) -> list[Curve]:
-        """The curves that have runs; those of the widest networks on T^2 may not."""
+        """The curves that have runs; those on T^2 may not."""
         return [curve for curve in self.curves if curve.runs]
 
     def draw(self, ax: Axes, results: Results) -> None:
@@ -131,6 +131,10 @@ class CurveFigure(Still):
     @property
     def runs(self) -> list[Run]:
         return [run for row in self.rows for panel in row for c in panel.curves for run in c.runs]
+
+    @property
+    def empty(self) -> bool:
+        return not self.runs
 
     @property
     def vertices(self) -> dict[str, set[int]]:

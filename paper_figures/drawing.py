@@ -41,6 +41,11 @@ class Drawing(ABC):
         return ()
 
     @property
+    def empty(self) -> bool:
+        """Whether there is nothing to draw, as no run of it is kept."""
+        return False
+
+    @property
     def drawn_neurons(self) -> Sequence[Run]:
         """The runs whose neurons at the snapshots are drawn, not only their curves."""
         return ()

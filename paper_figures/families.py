@@ -64,7 +64,7 @@ class Family:
         }
         settings = merged(setting, self.solver, *changes)
         runs = scale.runs(self.preset, settings, seeds=seeds)
-        if self.experiment == "convolution" and width == WIDTHS[-1]:
+        if self.experiment == "convolution":
             there = tuple(run for run in runs if is_kept(run))
             runs = there if scale.torus_seeds == AS_KEPT else runs[: scale.torus_seeds]
         paper = paper if scale.draws == "paper" else {}

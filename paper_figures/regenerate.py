@@ -62,6 +62,7 @@ class Report:
         total: the seconds of all runs.
         agreement: a table that compares our curves with the paper's.
         failures: one sentence for each run that failed.
+        empty: the names of figures of which no curve is kept.
     """
 
     files: dict[str, Path]
@@ -69,6 +70,7 @@ class Report:
     total: float
     agreement: str
     failures: list[str]
+    empty: Sequence[str] = ()
 
 
 def chosen(names: Sequence[str]) -> list[str]:
@@ -144,7 +146,7 @@ def _drawn(
     found = {key: r for key, r in outcome.items() if not isinstance(r, Failure)}
     results, files, lines = Results(found), {}, [HEAD]
     for name, drawing in drawings.items():
-        if all(run.key in found for run in drawing.runs):
+        if not drawing.empty and all(run.key in found for run in drawing.runs):
             files[name] = drawing.write(results, folder / name)
             if rows := drawing.agreement(results):
                 lines += [name, *(f"  {row}" for row in rows)]
@@ -153,4 +155,5 @@ def _drawn(
         name: sum(spent[key] for key in {run.key for run in drawings[name].runs}) for name in files
     }
     table = "\n".join(lines) if len(lines) > 1 else ""
-    return Report(files, seconds, sum(spent.values()), table, failures)
+    empty = [name for name, drawing in drawings.items() if drawing.empty]
+    return Report(files, seconds, sum(spent.values()), table, failures, empty)

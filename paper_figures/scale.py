@@ -29,8 +29,8 @@ class Scale:
         quick: whether to make only the first 1000 of the paper's 32 000 steps, with fewer inputs,
             and smaller networks on T^2.
         widest: the largest width; wider networks are left out.
-        torus_seeds: number of runs of the widest networks on T^2, which take longest; `AS_KEPT` for
-            those whose curves are in the repository.
+        torus_seeds: the same for networks on T^2, which take longest; `AS_KEPT` for those whose
+            curves are in the repository.
         draws: "paper" for the paper's random draws, or "own".
 
     Raises:

@@ -93,4 +93,6 @@ def _print(drawn: Report) -> None:
         print(f"{drawn.agreement}\n")
     for name, file in drawn.files.items():
         print(f"{name:26}{drawn.seconds[name]:8.0f} s  {file}")
+    for name in drawn.empty:
+        print(f"{name:26}           not drawn: no curve is kept; --seeds 1 computes one seed")
     print(f"{'all runs, on one core':26}{drawn.total:8.0f} s")
