@@ -45,6 +45,8 @@ def draw_figures(
         InputError: for a mistake in the arguments, or figures of another scale without ``force``.
         RunFailure: if some of the runs failed.
     """
+    if keep and scale.quick:
+        raise InputError("--keep is for figures in full, not for --quick.")
     folder = out or Path("runs") / ("quick" if scale.quick else "figures")
     wanted = chosen(names)
     with verbosity.applied(), run_folder(folder, mark="runs"):

@@ -85,7 +85,9 @@ PLACEHOLDERS = {"NAME": "step", "RUN_DIR": "runs/relu-circle", "COMMAND": "compa
 # what commands in this process take from modules
 FEW = {
     group: {name: FIGURES[name]}
-    for group, name in zip(GROUPS, ("relu-teachers", "torus-teacher", "decay"), strict=True)
+    for group, name in zip(
+        GROUPS, ("relu-teachers", "torus-teacher", "decay", "movie-circle"), strict=True
+    )
 }
 SMALLER = [(budget, "MEAN_FIELD", (400, 400)), (budget, "TEACHER", 400), (scale, "QUICK", 40),
            (scale, "EARLY", (0, 32)), (scale, "EVERY", 40),

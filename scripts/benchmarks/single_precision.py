@@ -73,9 +73,7 @@ def chaos():
 
 def floor():
     """The risk of one network near convergence, and after further steps in single precision."""
-    print(
-        "\nS^1, 1024 neurons, unbiased, seed 0: the risk at iteration 31 999, and 50 steps later"
-    )
+    print("\nS^1, 1024 neurons, unbiased, seed 0: the risk at iteration 31 999, and 50 steps later")
     print(
         f"{'lambda':>8} {'double':>12} {'single':>12} {'double, later':>15} {'single, later':>15}"
     )

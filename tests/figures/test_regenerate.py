@@ -288,7 +288,11 @@ def test_two_ranks_do_all_and_one_draws(tmp_path):
     assert len(list((tmp_path / "runs").glob("[!.]*.nc"))) == 3
 
 
-@pytest.mark.parametrize("words", [["relu-gama"], ["--seeds", "-1"]], ids=["name", "seeds"])
+@pytest.mark.parametrize(
+    "words",
+    [["relu-gama"], ["--seeds", "-1"], ["--quick", "--keep"]],
+    ids=["name", "seeds", "keep"],
+)
 def test_mistakes_are_one_sentence(words, tmp_path, capsys):
     assert figures(*words, "--out", tmp_path) == 1
     assert capsys.readouterr().err.count("\n") == 1

@@ -144,6 +144,13 @@ def test_a_population_has_no_inputs(kernel):
         load_config("relu-circle", ["network.draws=paper", f"network.kernel={kernel}"])
 
 
+def test_an_error_budget_has_draws_of_its_own():
+    from uf_diffusion.studies.error_budget import ladder
+
+    with pytest.raises(InputError, match=r"leave network\.draws empty"):
+        ladder(load_config("relu-circle", ["network.draws=paper"]))
+
+
 @pytest.mark.parametrize("name", ["missing.npz", "text.npz", "text.nc", "folder.npz"])
 def test_a_file_that_cannot_be_read(name, tmp_path):
     (tmp_path / "text.npz").write_text("no archive")

@@ -69,8 +69,11 @@ def ladder(config: Config) -> list[Rung]:
     """The reference problems between a configuration's network and its diffusion, ends excluded.
 
     Raises:
-        InputError: for network.algorithm "fixed", which does not follow the gradient flow.
+        InputError: for network.algorithm "fixed", which does not follow the gradient flow, and for
+            random draws that are given, since the reference problems have others.
     """
+    if config.network.draws:
+        raise InputError("An error budget draws its own random numbers: leave network.draws empty.")
     if config.network.algorithm == "fixed":
         raise InputError("A network with fixed features has no limit: there is no error budget.")
     return [*_networks(config), *_limits(config)]
@@ -130,7 +133,7 @@ def compare_with_budget(
         watch, cautious: see `compare`.
 
     Raises:
-        InputError: as `compare` does, and for network.algorithm "fixed".
+        InputError: as `compare` and `ladder` do.
         RunFailure: as `compare` does, and when a reference problem cannot be solved.
     """
     config = setup.config
