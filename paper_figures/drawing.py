@@ -46,9 +46,9 @@ class Drawing(ABC):
         return False
 
     @property
-    def drawn_neurons(self) -> Sequence[Run]:
-        """The runs whose neurons at the snapshots are drawn, not only their curves."""
-        return ()
+    def snapshots(self) -> dict[str, Sequence[int]]:
+        """By the key of a run, the iterations at which its neurons are drawn."""
+        return {}
 
     @property
     def vertices(self) -> dict[str, set[int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +24,9 @@ __all__ = ["FOLDER", "is_kept", "keep", "kept"]
 FOLDER = Path(__file__).parent / "data"
 POINTS = 100  # of a curve, evenly spaced and as many again in the logarithm
 ATTRIBUTES = ("command", "code", "wall_seconds", "seed")  # of the result, those that are kept
+NEURONS = ("snapshot_time", "feature", "neuron_mass")
 WANTED = {
-    "network": ("time", "risk", "snapshot_time", "feature", "neuron_mass"),
+    "network": ("time", "risk", *NEURONS),
     "comparison": ("time", "energy_distance_teacher", "energy_distance_diffusion"),
 }
 
@@ -46,15 +47,16 @@ def kept(run: Run, folder: Path = FOLDER) -> Result | None:
 
 
 def keep(
-    run: Run, result: Result, vertices: Iterable[int], neurons: bool = False, folder: Path = FOLDER
-) -> Path:
+    run: Run, result: Result, vertices: Iterable[int], snapshots: Sequence[int] = (),
+    folder: Path = FOLDER,
+) -> Path:  # fmt: skip
     """Store the curves of a run in single precision; returns the file.
 
     Args:
         run: the run, of the job "follow".
         result: its result.
         vertices: iterations at which the curves are kept, beside `POINTS` others.
-        neurons: whether all snapshots are kept with their neurons, as for a figure of densities.
+        snapshots: iterations at which the neurons are kept, too, as for a figure of densities.
         folder: where the file is put.
 
     Raises:
@@ -64,12 +66,12 @@ def keep(
     groups = {"/": xr.Dataset(attrs=attributes)}
     for name, wanted in WANTED.items():
         group = result.tree[name].to_dataset()
-        chosen = [v for v in wanted if v in group and (neurons or "neuron" not in group[v].dims)]
+        chosen = [v for v in wanted if v in group and (snapshots or v not in NEURONS)]
         data = group[chosen].drop_attrs(deep=False).astype(np.float32)
-        if "neuron" not in data.dims:
-            data = data.drop_vars("snapshot_time", errors="ignore")
-            data = data.isel({str(data.time.dims[0]): _rows(data.time.values, vertices)})
-        groups[f"/{name}"] = data
+        if "snapshot_time" in data:
+            data = data.isel(snapshot=_nearest(data.snapshot_time.values, snapshots))
+        series = str(data.time.dims[0])
+        groups[f"/{name}"] = data.isel({series: _rows(data.time.values, vertices)})
     folder.mkdir(exist_ok=True)
     path = folder / _name(run)
     write_result(path, xr.DataTree.from_dict(groups))
@@ -93,7 +95,13 @@ def _name(run: Run) -> str:
 
 def _rows(times: Array, vertices: Iterable[int]) -> Index:
     """The rows of a series at the vertices, and others, evenly spaced and in the logarithm."""
-    iterations, last = times / ITERATION, len(times) - 1
-    rows = np.searchsorted(iterations, np.fromiter(vertices, dtype=float) - 0.5)
+    last = len(times) - 1
     even, wide = np.linspace(0, last, POINTS), np.geomspace(1, last, POINTS)
-    return np.unique(np.rint(np.concatenate([rows[rows <= last], even, wide])).astype(int))
+    others = np.rint(np.concatenate([even, wide])).astype(int)
+    return np.unique(np.concatenate([_nearest(times, vertices), others]))
+
+
+def _nearest(times: Array, iterations: Iterable[int]) -> Index:
+    """The rows of a series at some iterations, as far as it has them."""
+    rows = np.searchsorted(times / ITERATION, np.fromiter(iterations, dtype=float) - 0.5)
+    return rows[rows < len(times)]

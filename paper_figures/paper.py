@@ -16,9 +16,10 @@ __all__ = ["HEAD", "SEEDS", "Published", "agreement", "curves_of", "difference",
            "vertices"]  # fmt: skip
 
 SEEDS = 6  # of which the paper's curves are means, except for those of the two-timescale algorithm
+HIGH = 1e-6  # risks above are far from it
 SMALLEST = 1e-7  # risks below are round-off of the paper's single precision
-HEAD = f"{'relative differences at the vertices of the paper':58}{'vertices':>9}{'largest':>10}" + (
-    f"{'median':>10}{'last':>10}"
+HEAD = f"{'relative differences at the vertices of the paper':60}{'vertices':>9}" + "".join(
+    f"{name:>11}" for name in ("largest", "median", "last", "above 1e-6")
 )
 
 
@@ -95,7 +96,9 @@ def agreement(name: str, paper: Published, x: Array, y: Array) -> str:
     """
     there = (paper.x <= x[-1]) & (paper.y >= SMALLEST) & (paper.x >= x[0])
     apart = np.abs(np.interp(paper.x[there], x, y) / paper.y[there] - 1)
-    return f"{name:58}{there.sum():9d}{apart.max():10.2%}{np.median(apart):10.2%}{apart[-1]:10.2%}"
+    high = apart[paper.y[there] > HIGH]
+    numbers = (apart.max(), np.median(apart), apart[-1], high.max())
+    return f"{name:58}{there.sum():9d}" + "".join(f"{number:11.2%}" for number in numbers)
 
 
 def difference(name: str, paper: Published, ours: Array) -> str:
@@ -103,6 +106,6 @@ def difference(name: str, paper: Published, ours: Array) -> str:
     apart = np.abs(ours - paper.y)
     relative = apart / paper.y
     return (
-        f"{name:58}{len(ours):9d}{relative.max():10.2%}{np.median(relative):10.2%}"
+        f"{name:58}{len(ours):9d}{relative.max():11.2%}{np.median(relative):11.2%}"
         f"   at most {apart.max():.1e} absolute"
     )

@@ -119,16 +119,16 @@ def regenerate(names: Sequence[str], scale: Scale, folder: Path, store: bool = F
 
 def _keeper(scale: Scale) -> Callable[[Run, Result | Failure], None]:
     """A function that keeps the curves of a finished run for all figures of a scale."""
-    neurons: set[str] = set()
+    snapshots: dict[str, Sequence[int]] = {}
     vertices: dict[str, set[int]] = {}
     for drawing in (draw(scale) for draw in FIGURES.values()):
-        neurons |= {run.key for run in drawing.drawn_neurons}
+        snapshots |= drawing.snapshots
         for key, found in drawing.vertices.items():
             vertices.setdefault(key, set()).update(found)
 
     def finished(run: Run, result: Result | Failure) -> None:
         if run.job == "follow" and not isinstance(result, Failure):
-            keep(run, result, vertices.get(run.key, ()), run.key in neurons)
+            keep(run, result, vertices.get(run.key, ()), snapshots.get(run.key, ()))
 
     return finished
 

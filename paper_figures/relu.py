@@ -193,8 +193,8 @@ class _Densities(Still):
         return [*self.networks, self.diffusion]
 
     @property
-    def drawn_neurons(self) -> Sequence[Run]:
-        return self.networks
+    def snapshots(self) -> dict[str, Sequence[int]]:
+        return {run.key: SHOWN for run in self.networks}
 
     def figure(self, results: Results) -> Figure:
         figure = Figure(figsize=(9.0, 3.6), layout="constrained")

@@ -133,7 +133,7 @@ def test_agreement_is_measured_at_the_vertices():
     y = 1.01 * np.interp(x, curve.x, curve.y)
     y[20] = 1.03
     said = agreement("name", curve, x, y).split()
-    assert said == ["name", "3", "3.00%", "1.00%", "3.00%"]
+    assert said == ["name", "3", "3.00%", "1.00%", "3.00%", "3.00%"]
 
 
 # --- the curves that are kept ---------------------------------------------------------------------
