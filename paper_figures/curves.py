@@ -66,12 +66,14 @@ class Panel:
         quantity: a name in `QUANTITIES`.
         curves: the curves that are drawn.
         logarithmic: whether the axis of the iterations is logarithmic.
+        setting: what all its curves have in common, for the table of agreement.
     """
 
     title: str
     quantity: str
     curves: Sequence[Curve]
     logarithmic: bool = False
+    setting: str = ""
 
     @property
     def _computed(self) -> list[Curve]:
@@ -117,7 +119,7 @@ class Panel:
                 x, y = curve.values(self.quantity, results)
                 most = curve.paper_seeds
                 seeds = "" if len(y) == most else f", {len(y)} of {most} seeds"
-                name = f"{self.quantity}, {curve.label}{seeds}"
+                name = f"{self.quantity}, {curve.label}{self.setting}{seeds}"
                 lines.append(agreement(name, paper, x, y.mean(axis=0)))
         return lines
 

@@ -117,7 +117,7 @@ def two_timescale(scale: Scale) -> Still:
             for k, width in enumerate(scale.widths)
         ]  # fmt: skip
         rows.append([
-            Panel(f"$\\lambda$ = {value:g}, {title}", name, curves)
+            Panel(f"$\\lambda$ = {value:g}, {title}", name, curves, setting=f", {value:g}")
             for name, title in names.items()
         ])  # fmt: skip
     return CurveFigure(
