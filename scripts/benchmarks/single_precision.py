@@ -6,9 +6,10 @@ by seed: where trajectories are chaotic, round-off decides. `... floor` evaluate
 networks of section 6.1 near convergence in single precision.
 """
 
-import sys
+from mpi4py import MPI  # noqa: F401
 
 import numpy as np
+import parts
 from network import Textbook
 
 from paper_figures.kept import kept
@@ -30,24 +31,24 @@ def risk_of(textbook, omega, u):
     return float(r @ r / (2 * textbook.lam * n) + np.mean((u - textbook.precision(1)) ** 2) / 2)
 
 
-def twin(config, iterations):
-    """The risks at some iterations of the textbook algorithm in single precision."""
+def twin(config, iterations, steps):
+    """The risks at increasing iterations of the textbook algorithm in single precision."""
     setup = Setup(config)
     training = training_of(setup)
     textbook = Textbook("T2 radial", training.network, setup.draws.inputs, np.float32)
     omega, risks = training.features.astype(np.float32), {}
-    for k in range(STEPS):
+    for k in range(steps):
         if k in iterations:
             u = textbook.projected(textbook.features(omega)[0])
             risks[k] = risk_of(textbook, omega, u)
         omega, _ = textbook.step(omega, None, True)
-    return np.array([risks[k] for k in sorted(risks)])
+    return np.array([risks[k] for k in iterations])
 
 
-def chaos():
+def chaos(steps=STEPS, seeds=6):
     """The risks of 32 neurons on the torus, unbiased, in double and in single precision."""
     paper = curves_of(PAPER, "M=32 unbiased")["risk"]
-    at = [int(k) for k in paper.x if k < STEPS]
+    at = [int(k) for k in paper.x if k < steps]
     figure = FIGURES["torus-risks-by-width"](Scale(widest=32))
     curves = [curve for panel in figure.rows[0] for curve in panel.curves]
     [curve] = [curve for curve in curves if curve.label == "M = 32, unbiased"]
@@ -56,10 +57,10 @@ def chaos():
     )
     print(f"{'seed':>6} {'first 1 % at iteration':>24} {'largest difference':>20} {'last':>9}")
     both = []
-    for run in curve.runs:
+    for run in curve.runs[:seeds]:
         group = kept(run).group("network")
         double = np.interp(at, group.time.values * 1024, group.risk.values)
-        single = twin(run.config, set(at))
+        single = twin(run.config, at, steps)
         apart = np.abs(single / double - 1)
         first = at[int(np.argmax(apart > 0.01))] if (apart > 0.01).any() else "never"
         print(f"{run.config.network.seed:6} {first!s:>24} {apart.max():20.2%} {apart[-1]:9.2%}",
@@ -71,15 +72,15 @@ def chaos():
               f"median {np.median(apart):.2%}")  # fmt: skip
 
 
-def floor():
+def floor(steps=31_999, width=1024):
     """The risk of one network near convergence, and after further steps in single precision."""
     print("\nS^1, 1024 neurons, unbiased, seed 0: the risk at iteration 31 999, and 50 steps later")
     print(
         f"{'lambda':>8} {'double':>12} {'single':>12} {'double, later':>15} {'single, later':>15}"
     )
     for lam in (1e-3, 1e-4):
-        words = ["network.draws=paper", "network.width=1024", f"network.lambda={lam}",
-                 f"problem.t_end={31_999 / 1024}", "diffusion.snapshots=2"]  # fmt: skip
+        words = ["network.draws=paper", f"network.width={width}", f"network.lambda={lam}",
+                 f"problem.t_end={steps / 1024}", "diffusion.snapshots=2"]  # fmt: skip
         setup = Setup(load_config("paper-6.1", words))
         training = training_of(setup)
         *_, state = training.states()
@@ -99,5 +100,5 @@ def floor():
 
 
 if __name__ == "__main__":
-    for name in sys.argv[1:] or ("chaos", "floor"):
-        {"chaos": chaos, "floor": floor}[name]()
+    quick = {"chaos": {"steps": 40, "seeds": 1}, "floor": {"steps": 8, "width": 16}}
+    parts.run(__doc__, {"chaos": chaos, "floor": floor}, quick)
