@@ -33,6 +33,17 @@ def test_a_good_result_gives_no_findings(compared):
     assert findings(compared) == []
 
 
+@pytest.mark.parametrize("algorithm", ["two-timescale", "joint", "fixed"])
+def test_outer_weights_that_no_step_projects_are_no_finding(algorithm):
+    """Only the first ones are optimal; how far the others are from that is no fault."""
+    config = network("network.lambda=1e-2", "network.step=0.001", f"network.algorithm={algorithm}")
+    tree = configured.train(config)
+    group = tree["network"]
+    assert group.attrs["projections"] == (algorithm == "fixed")
+    assert (group.attrs["projection_residual"] > 1e-6) == (algorithm != "fixed")
+    assert not any("residual" in s.lower() for s in findings(tree))
+
+
 def test_rising_risk_is_found():
     config = network("network.step=0.05")
     (sentence,) = findings(configured.train(config))

@@ -104,7 +104,8 @@ class NetworkState:
         step: number of steps so far.
         feature: omega, ``(M, ambient)`` points of the manifold.
         outer: the outer layer: weights, velocity of the features, risk.
-        projections: how many optimal outer layers have been computed so far.
+        projections: how many optimal outer layers have been computed so far; 0 if the steps of the
+            algorithm compute none, so that only the one at the start is optimal.
         pace: the state of the step control, ``(k,)``; empty for fixed steps.
         carried: other values that the algorithm stores for each neuron, ``(M, k)``.
     """
@@ -189,15 +190,6 @@ class _Stepwise(Algorithm):
         carried = np.column_stack([outer.outer_weight] * 2)  # u of the two steps before
         return NetworkState(0.0, 0, feature, outer, 1, carried=carried)
 
-    @abstractmethod
-    def moves(self, feature: Array, u: Array) -> tuple[Array, Array]:
-        """The velocity ``(M, ambient)`` of a step, and the outer weights ``(M,)`` that it leads to.
-
-        Args:
-            feature: the features before the step, ``(M, ambient)``.
-            u: the outer weights before the step, ``(M,)``.
-        """
-
     def moved(self, state: NetworkState, velocity: Array) -> Array:
         """The features after a step along a velocity, both ``(M, ambient)``."""
         with np.errstate(over="ignore", invalid="ignore"):  # checked in the next lines
@@ -238,6 +230,12 @@ class VarProDescent(_Stepwise):
         return replace(new, projections=state.projections + 1)
 
     def moves(self, feature: Array, u: Array) -> tuple[Array, Array]:
+        """The velocity ``(M, ambient)`` of a step, and the outer weights ``(M,)`` that it leads to.
+
+        Args:
+            feature: the features before the step, ``(M, ambient)``.
+            u: the outer weights before the step, ``(M,)``.
+        """
         outer = self.network.project(feature, u)
         return outer.velocity, outer.outer_weight
 
@@ -264,6 +262,9 @@ class TwoTimescale(_Stepwise):
     rate: float = 1.0
     repeats: int = 1
 
+    def start(self, feature: Array) -> NetworkState:
+        return replace(super().start(feature), projections=0)
+
     def step(self, state: NetworkState, until: float) -> NetworkState:
         outer = self._settled(state.feature, state.outer)
         feature = self.moved(state, outer.velocity)
@@ -271,6 +272,7 @@ class TwoTimescale(_Stepwise):
         return self.after(state, feature, self._measured(self.network.at(feature), u))
 
     def moves(self, feature: Array, u: Array) -> tuple[Array, Array]:
+        """As `VarProDescent.moves`."""
         outer = self._settled(feature, self._measured(self.network.at(feature), u))
         return outer.velocity, self._pushed(outer.outer_weight, outer.potential)
 
@@ -301,12 +303,8 @@ class TwoTimescale(_Stepwise):
 class FixedFeatures(_Stepwise):
     """Features that do not move: for quadratic f, ridge regression, as a baseline."""
 
-    def moves(self, feature: Array, u: Array) -> tuple[Array, Array]:
-        return np.zeros_like(feature), u
-
     def step(self, state: NetworkState, until: float) -> NetworkState:
-        step = state.step + 1
-        return replace(state, t=step * self.step_size, step=step)
+        return self.after(state, state.feature, state.outer)
 
 
 def two_timescale(network: Network, step_size: float, ratio: float) -> TwoTimescale:
