@@ -364,6 +364,27 @@ def test_followed_distances_are_those_of_a_comparison():
     assert followed.identical(compared[list(followed.variables)].drop_attrs(deep=False))
 
 
+def test_a_remembered_diffusion_is_one_of_the_same_densities(tmp_path):
+    """Two folders have a density of the same name; each run is compared with its own."""
+    found = []
+    for gamma in (2, 50):
+        folder = tmp_path / str(gamma)
+        folder.mkdir()
+        (folder / "mine.py").write_text(
+            f"import numpy as np\n\ndef teacher(x):\n    return np.exp({gamma} / 10 * x[:, 0])\n"
+        )
+        (folder / "own.toml").write_text(
+            '[problem]\nmanifold = "circle"\n'
+            'teacher = {kind = "python", function = "mine:teacher"}\n'
+        )
+        short = [*SHORT, "diffusion.cells=64", "network.seed=1"]
+        config = load_config(str(folder / "own.toml"), short)
+        found.append(follow(config)["comparison"].energy_distance_diffusion.values[-1])
+        alone = configured.compare(config)["comparison"].energy_distance_diffusion.values[-1]
+        assert found[-1] == pytest.approx(alone, rel=1e-12)
+    assert found[0] != found[1]
+
+
 def test_snapshots_at_chosen_times():
     config = load_config("relu-circle", SHORT)
     np.testing.assert_array_equal(config.times(), [0, 0.03125, 0.0625])

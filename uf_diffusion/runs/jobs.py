@@ -213,7 +213,7 @@ def _limit(setup: Setup, nothing: Checkpoints) -> xr.Dataset | None:
     a figure differ in what the diffusion does not depend on.
     """
     c, times = setup.config, setup.clock_times
-    key = f"{c.problem} {c.diffusion} {times.tolist()} {setup.given_problem} {mpi.size()}"
+    key = f"{c.problem} {c.diffusion} {times.tolist()} {fingerprint(setup, 'solve')} {mpi.size()}"
     if key not in _LIMITS:
         _LIMITS.clear()
         _LIMITS[key] = solved(equation(setup), setup, times, None, nothing, estimate=False)
