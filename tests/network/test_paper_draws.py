@@ -63,6 +63,11 @@ def test_the_torus_draws(teacher, name, seed):
         assert apart(found.teacher, original["teacher"], 4.0) < 2e-5
 
 
+def test_a_seed_that_the_generators_do_not_take_is_refused():
+    with pytest.raises(InputError, match=r"network\.seed must be at most 4294967295"):
+        paper_draws(problem_of(Bumps(CIRCLE)), ReLU(CIRCLE), 2**32, 32)
+
+
 def test_any_width():
     """The inputs do not depend on it; students of few and of an odd number of neurons are normal."""
     problem, phi = problem_of(Bumps(CIRCLE)), ReLU(CIRCLE)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,13 @@ def read_draws(path: Path) -> Draws:
         InputError: if the file cannot be read, and as `Draws.of`.
     """
     require_file(path)
+    about = path.stat()
+    return _read(path, about.st_mtime_ns, about.st_size)
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, modified: int, size: int) -> Draws:
+    """The draws in a file that has not changed; a configuration and its copies all ask for them."""
     if path.suffix == ".npz":
         arrays = _archive(path)
     else:

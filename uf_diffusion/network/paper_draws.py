@@ -24,6 +24,7 @@ from uf_diffusion.problem.manifolds import Circle, FlatTorus
 __all__ = ["Twister", "paper_draws"]
 
 INPUTS = TEACHER = 4096  # numbers of inputs and of the teacher's neurons
+LAST_SEED = 2**32 - 1
 BLOCK = 16  # normal numbers that are made together
 
 single = np.float32
@@ -97,7 +98,7 @@ def paper_draws(
         teacher_width: number of neurons of the teacher; two Diracs are two in any case.
 
     Raises:
-        InputError: for another problem, or other features.
+        InputError: for another problem, other features, or a seed that the generators do not take.
     """
     on_circle = problem.manifold == Circle() and type(features) is ReLU
     on_torus = problem.manifold == FlatTorus(2, 4.0) and type(features) is Radial
@@ -105,6 +106,10 @@ def paper_draws(
         raise InputError(
             "network.draws = 'paper' is for ReLU features on the circle, and for radial features "
             "on the torus of dimension 2 and period 4."
+        )
+    if seed > LAST_SEED:
+        raise InputError(
+            f"network.seed must be at most {LAST_SEED} for network.draws = 'paper', not {seed}."
         )
     gamma = _gamma(problem)
     diracs = gamma == np.inf
@@ -162,10 +167,8 @@ def _peak(angles: np.random.RandomState, n: int, axes: int, gamma: float) -> NDA
     columns = []
     for _ in range(axes):
         angle = 2 * np.pi * angles.rand(n) - np.pi
-        x, y = (
-            np.cos(angle).astype(single) * single((1 + gamma) ** 0.5),
-            np.sin(angle).astype(single),
-        )
+        x, y = np.cos(angle).astype(single), np.sin(angle).astype(single)
+        x *= single((1 + gamma) ** 0.5)
         norm = np.sqrt(x * x + y * y)
         with np.errstate(divide="ignore"):
             half = single(2) * np.arctan(y / norm / (single(1) + x / norm))
