@@ -76,13 +76,13 @@ class Panel:
     setting: str = ""
 
     @property
-    def _computed(self) -> list[Curve]:
+    def computed(self) -> list[Curve]:
         """The curves that have runs; those on T^2 may not."""
         return [curve for curve in self.curves if curve.runs]
 
     def draw(self, ax: Axes, results: Results) -> None:
         """Draw the mean and range of each curve over its seeds, and the paper's in thin grey."""
-        for curve in self._computed:
+        for curve in self.computed:
             x, y = curve.values(self.quantity, results)
             shown = self._shown(x)
             middle = y[:, shown].mean(axis=0)
@@ -114,7 +114,7 @@ class Panel:
     def agreement(self, results: Results) -> list[str]:
         """Lines that compare our curves with those of the paper, where it has the same curve."""
         lines = []
-        for curve in self._computed:
+        for curve in self.computed:
             if (paper := curve.paper.get(self.quantity)) is not None:
                 x, y = curve.values(self.quantity, results)
                 most = curve.paper_seeds
@@ -131,8 +131,12 @@ class CurveFigure(Still):
     rows: Sequence[Sequence[Panel]]
 
     @property
+    def _panels(self) -> list[Panel]:
+        return [panel for row in self.rows for panel in row]
+
+    @property
     def runs(self) -> list[Run]:
-        return [run for row in self.rows for panel in row for c in panel.curves for run in c.runs]
+        return [run for panel in self._panels for curve in panel.curves for run in curve.runs]
 
     @property
     def empty(self) -> bool:
@@ -141,7 +145,7 @@ class CurveFigure(Still):
     @property
     def vertices(self) -> dict[str, set[int]]:
         found: dict[str, set[int]] = {}
-        for curve in (curve for row in self.rows for panel in row for curve in panel.curves):
+        for curve in (curve for panel in self._panels for curve in panel.curves):
             for run in curve.runs:
                 found.setdefault(run.key, set()).update(
                     int(k) for paper in curve.paper.values() for k in np.rint(paper.x)
@@ -149,11 +153,12 @@ class CurveFigure(Still):
         return found
 
     def figure(self, results: Results) -> Figure:
-        columns = max(map(len, self.rows))
-        size = (4.2 * columns, 0.4 + 3.1 * len(self.rows))
+        rows = [[panel for panel in row if panel.computed] for row in self.rows]
+        columns = max(map(len, rows))
+        size = (4.2 * columns, 0.4 + 3.1 * len(rows))
         figure = Figure(figsize=size, layout="constrained")
-        grid = figure.subplots(len(self.rows), columns, squeeze=False)
-        for axes, row in zip(grid, self.rows, strict=True):
+        grid = figure.subplots(len(rows), columns, squeeze=False)
+        for axes, row in zip(grid, rows, strict=True):
             for ax, panel in zip(axes, row, strict=True):
                 panel.draw(ax, results)
         found = [ax.get_legend_handles_labels() for ax in figure.axes]
@@ -165,5 +170,4 @@ class CurveFigure(Still):
         return figure
 
     def agreement(self, results: Results) -> list[str]:
-        panels = [panel for row in self.rows for panel in row]
-        return [line for panel in panels for line in panel.agreement(results)]
+        return [line for panel in self._panels for line in panel.agreement(results)]

@@ -64,9 +64,10 @@ class Family:
         }
         settings = merged(setting, self.solver, *changes)
         runs = scale.runs(self.preset, settings, seeds=seeds)
-        if self.experiment == "convolution":
-            there = tuple(run for run in runs if is_kept(run))
-            runs = there if scale.torus_seeds == AS_KEPT else runs[: scale.torus_seeds]
+        if self.experiment == "convolution" and scale.torus_seeds == AS_KEPT:
+            runs = tuple(run for run in runs if is_kept(run))
+        elif self.experiment == "convolution":
+            runs = runs[: scale.torus_seeds]
         paper = paper if scale.draws == "paper" else {}
         return Curve(label, runs, PALETTE[colour], line, paper, paper_seeds)
 

@@ -105,14 +105,15 @@ def regenerate(names: Sequence[str], scale: Scale, folder: Path, store: bool = F
     """
     drawings = {name: FIGURES[name](scale) for name in names}
     wanted = {run.key: run for drawing in drawings.values() for run in drawing.runs}
-    curves = mpi.from_root(lambda: [key for key, run in wanted.items() if kept(run) is not None])
-    runs = sorted((run for key, run in wanted.items() if key not in set(curves)), key=_work)
+    curves = mpi.on_root(lambda: {key: kept(run) for key, run in wanted.items()}) or {}
+    known = {key: result for key, result in curves.items() if result is not None}
+    there = mpi.broadcast(set(known))
+    runs = sorted((run for key, run in wanted.items() if key not in there), key=_work)
     results = Runs(folder / "runs").results(runs, _keeper(scale) if store else None)
 
     def drawn() -> Report:
-        outcome = dict(zip((run.key for run in runs), results, strict=True))
-        known = {key: kept(wanted[key]) for key in curves}
-        return _drawn(drawings, outcome | {k: r for k, r in known.items() if r is not None}, folder)
+        computed = dict(zip((run.key for run in runs), results, strict=True))
+        return _drawn(drawings, {**computed, **known}, folder)
 
     return mpi.on_root(drawn) or Report({}, {}, 0.0, "", [])
 
@@ -134,7 +135,9 @@ def _keeper(scale: Scale) -> Callable[[Run, Result | Failure], None]:
 
 
 def _work(run: Run) -> float:
-    """The approximate cost of a run. Long runs come first, so that all ranks end together."""
+    """The approximate cost of a run. Short runs come first, since each can be kept when it ends;
+    of several ranks the first one begins with the longest, see `Runs.results`.
+    """
     n, dim = run.config.network, run.config.problem.dim
     return n.width * (n.samples if dim > 1 else 1.0) * run.config.problem.t_end / n.step
 

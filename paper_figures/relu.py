@@ -122,7 +122,7 @@ def two_timescale(scale: Scale) -> Still:
         ])  # fmt: skip
     return CurveFigure(
         rows, title=CIRCLE.title("VarPro and two-timescale", "unbiased, seed 0",
-                                 f"{scale.warning}{scale.iterations} steps of $2^{{-10}}$")
+                                 scale.steps)
     )  # fmt: skip
 
 

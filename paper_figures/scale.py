@@ -79,7 +79,19 @@ class Scale:
 
     def note(self, drawn: str = "mean and range") -> str:
         """The part of a title that names steps and seeds; ``drawn`` says how seeds are shown."""
-        return f"{self.warning}{self.iterations} steps of $2^{{-10}}$, {self.sample(drawn)}"
+        return f"{self.steps}, {self.sample(drawn)}"
+
+    @property
+    def torus_note(self) -> str:
+        """The same for networks on T^2, whose curves may have fewer seeds."""
+        if self.torus_seeds != AS_KEPT:
+            return self.note()
+        return f"{self.steps}, mean and range of the kept seeds, at most {self.seeds}"
+
+    @property
+    def steps(self) -> str:
+        """The part of a title that names the steps."""
+        return f"{self.warning}{self.iterations} steps of $2^{{-10}}$"
 
     def sample(self, drawn: str = "mean and range") -> str:
         """The part of a title that names the seeds."""

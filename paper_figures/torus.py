@@ -49,7 +49,7 @@ def risks_by_width(scale: Scale) -> Still:
     widths = scale.torus_widths
     rows = [risk_panels(lambda r: TORUS.of_widths(scale, [r], widths))]
     return CurveFigure(
-        rows, title=TORUS.title("reduced risk", r"$\lambda = 10^{-3}$", scale.note())
+        rows, title=TORUS.title("reduced risk", r"$\lambda = 10^{-3}$", scale.torus_note)
     )
 
 
@@ -60,7 +60,9 @@ def distances_by_width(scale: Scale) -> Still:
               TORUS.of_widths(scale, [regulariser], scale.torus_widths))
         for regulariser in LINES
     ]]  # fmt: skip
-    return CurveFigure(rows, title=TORUS.title("distances", r"$\lambda = 10^{-3}$", scale.note()))
+    return CurveFigure(
+        rows, title=TORUS.title("distances", r"$\lambda = 10^{-3}$", scale.torus_note)
+    )
 
 
 def by_lambda(scale: Scale) -> Still:
@@ -69,7 +71,9 @@ def by_lambda(scale: Scale) -> Still:
     curves = TORUS.of_lambdas(scale, list(LINES), width)
     rows = [[Panel("reduced risk", RISK, curves),
              Panel("distance to the teacher", TO_TEACHER, curves)]]  # fmt: skip
-    return CurveFigure(rows, title=TORUS.title("risk and distance", f"width {width}", scale.note()))
+    return CurveFigure(
+        rows, title=TORUS.title("risk and distance", f"width {width}", scale.torus_note)
+    )
 
 
 def diracs(scale: Scale) -> Still:
@@ -87,7 +91,7 @@ def diracs(scale: Scale) -> Still:
     rows = [[Panel("reduced risk", RISK, curves),
              Panel("distance to the teacher", TO_TEACHER, curves)]]  # fmt: skip
     title = TORUS.title(
-        r"$\gamma = 100$ and two Diracs", rf"$\lambda = 10^{{-2}}$, width {width}", scale.note()
+        r"$\gamma = 100$ and two Diracs", rf"$\lambda = 10^{{-2}}$, width {width}", scale.torus_note
     )
     return CurveFigure(rows, title=title)
 
@@ -101,7 +105,7 @@ def diffusion(scale: Scale) -> Still:
         Panel(f"width {width}", TO_DIFFUSION, TORUS.of_lambdas(scale, ["unbiased"], width)),
     ]]  # fmt: skip
     return CurveFigure(
-        rows, title=TORUS.title("distances to the diffusion", "beyond the paper", scale.note())
+        rows, title=TORUS.title("distances to the diffusion", "beyond the paper", scale.torus_note)
     )
 
 

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import xarray as xr
 from configured import compare, train
+from small_networks import CIRCLE, FEATURES, TAU
 
 from uf_diffusion.core import mpi, threads
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.kernels import sampled
 from uf_diffusion.kernels.choice import feature_map
-from uf_diffusion.kernels.features import Laplace, Radial, ReLU
+from uf_diffusion.kernels.features import Laplace
 from uf_diffusion.network.gradient_flow import GradientFlow, chebyshev
 from uf_diffusion.network.history import NetworkHistory
 from uf_diffusion.network.placement import place
@@ -24,22 +25,12 @@ from uf_diffusion.network.training import (
     joint,
     two_timescale,
 )
-from uf_diffusion.problem.densities import Bumps, VonMisesFisher
+from uf_diffusion.problem.densities import Bumps
 from uf_diffusion.problem.divergences import Biased, Entropy, Power, Unbiased
-from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 from uf_diffusion.runs import resources as memory
 from uf_diffusion.runs.checkpoints import Checkpoints, Job
 from uf_diffusion.runs.reading import load_config
 from uf_diffusion.studies.orders import fit
-
-CIRCLE, TORUS, SPHERE = Circle(), FlatTorus(2, 4.0), Sphere(2)
-TAU = 2.0**-10
-FEATURES = {
-    "circle": (ReLU(CIRCLE), Bumps(CIRCLE)),
-    "sphere": (ReLU(SPHERE), VonMisesFisher(SPHERE)),
-    "torus": (Radial(TORUS), Bumps(TORUS)),
-    "smooth torus": (Radial(TORUS, 0.5, "gaussian"), Bumps(TORUS)),
-}
 
 
 def network_of(name, rng, width=40, samples=200, lam=1e-3, divergence=None, masses=None):

@@ -4,25 +4,13 @@ import copy
 
 import numpy as np
 import pytest
+from small_networks import FEATURES, TAU
 
 from uf_diffusion.kernels.choice import feature_map
-from uf_diffusion.kernels.features import Radial, ReLU
 from uf_diffusion.kernels.sampled import RECYCLED
 from uf_diffusion.network.placement import place
 from uf_diffusion.network.training import Network, TwoTimescale, VarProDescent
-from uf_diffusion.problem.densities import Bumps, VonMisesFisher
 from uf_diffusion.problem.divergences import Biased, Unbiased
-from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
-
-CIRCLE, TORUS, SPHERE = Circle(), FlatTorus(2, 4.0), Sphere(2)
-TAU = 2.0**-10
-FEATURES = {
-    "circle": (ReLU(CIRCLE), Bumps(CIRCLE)),
-    "sphere": (ReLU(SPHERE), VonMisesFisher(SPHERE)),
-    "torus": (Radial(TORUS), Bumps(TORUS)),
-    "smooth torus": (Radial(TORUS, 0.5, "gaussian"), Bumps(TORUS)),
-}
-
 
 # radial features on the torus have a kernel above 2, so that outer steps of rate 1 are unstable;
 # rates for which lambda = 1e-3 is too small have 0.1
