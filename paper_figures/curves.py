@@ -155,7 +155,7 @@ class CurveFigure(Still):
     def figure(self, results: Results) -> Figure:
         rows = [[panel for panel in row if panel.computed] for row in self.rows]
         columns = max(map(len, rows))
-        size = (4.2 * columns, 0.4 + 3.1 * len(rows))
+        size = (max(6.6, 4.2 * columns), 0.4 + 3.1 * len(rows))  # wide enough for the title
         figure = Figure(figsize=size, layout="constrained")
         grid = figure.subplots(len(rows), columns, squeeze=False)
         for axes, row in zip(grid, rows, strict=True):
