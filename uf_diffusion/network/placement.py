@@ -49,8 +49,10 @@ def place(
             points = points[np.argsort(density.manifold.chart(points)[:, 0])]
         return Atoms(points, np.full(n, 1 / n))
     if placement == "quantile":
-        line = len(density.manifold.axes) == 1 or meridian is None
-        points = _quantiles(density, n) if line else _on_rings(density, n, rng, meridian)
+        if meridian is None or len(density.manifold.axes) == 1:
+            points = _quantiles(density, n)
+        else:
+            points = _on_rings(density, n, rng, meridian)
         return Atoms(points, np.full(n, 1 / n))
     points = density.manifold.even(n)
     weights = density(points)

@@ -86,7 +86,7 @@ def _heights(meridian: Meridian) -> Line:
     def estimate(feature: Array, mass: Array) -> tuple[Array, Array]:
         height = place(feature)
         density = smoothed_law(height, mass, bandwidth(height, mass))
-        return HEIGHTS[::EVERY], density[::EVERY]
+        return np.asarray(HEIGHTS[::EVERY], dtype=float), density[::EVERY]
 
     return Line(
         Axis("height s along the axis", "linear", -1.0, 1.0),
