@@ -13,7 +13,7 @@ __all__ = ["HEIGHTS", "bandwidth", "divergences", "smoothed_law"]
 
 CELLS = 2**13  # of the heights at which laws are tabulated
 CELL = 2 / CELLS
-HEIGHTS: Array = -1 + CELL * (np.arange(CELLS) + 0.5)  # the middles of these cells
+HEIGHTS: Array = np.linspace(-1, 1, CELLS, endpoint=False) + CELL / 2  # the middles of these cells
 NOTHING = 1e-14  # values below this part of the largest one are round-off of the transforms
 
 
