@@ -19,8 +19,8 @@ HEAVY = {"matplotlib", "numba", "xarray", "plotly", "scipy.stats", "dolfinx", "p
 # values that are asked, so that nobody asks which one they are
 VALUES = {
     "Circle", "Sphere", "FlatTorus", "Uniform", "Bumps", "VonMisesFisher", "Diracs", "Function",
-    "Unbiased", "Biased", "Power", "Entropy", "Custom", "ReLU", "Radial", "Laplace", "ArcCosine",
-    "Matern32",
+    "Unbiased", "Biased", "Power", "Entropy", "Custom", "ReLU", "RandomFourier", "Radial", "Laplace",
+    "ArcCosine", "Chordal", "Matern32",
 }  # fmt: skip
 # where they are made: from names, into names, and the mesh of a manifold
 MAKERS = {"problem", "runs/building.py", "runs/describing.py", "grids/built_in.py"}

@@ -6,6 +6,7 @@ from .grids.built_in import grid_on as grid_on
 from .kernels.base import PlainFeature as PlainFeature
 from .kernels.features import Laplace as Laplace
 from .kernels.features import Radial as Radial
+from .kernels.features import RandomFourier as RandomFourier
 from .kernels.features import ReLU as ReLU
 from .library.calls import compare as compare
 from .library.calls import evolution as evolution

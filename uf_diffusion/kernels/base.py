@@ -104,9 +104,9 @@ class Feature(PairFunction, Protocol):
             cutoff: the largest degree or wave number.
 
         Returns:
-            On the circle and S^2 an array ``(cutoff + 1,)`` by degree; on a torus of dimension d an
-            array with d axes of length cutoff + 1, by (|k_1|, ..., |k_d|). None if not known, or if
-            the kernel's eigenfunctions are not the harmonics or the waves.
+            On spheres an array ``(cutoff + 1,)`` by degree; on a torus of dimension d an array with
+            d axes of length cutoff + 1, by (|k_1|, ..., |k_d|). None if not known, or if the
+            kernel's eigenfunctions are not the harmonics or the waves.
         """
         ...
 

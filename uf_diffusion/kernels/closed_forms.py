@@ -7,13 +7,19 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.kernels.base import Pullback
-from uf_diffusion.kernels.spherical_harmonics import circle_eigenvalues, funk_hecke, rounded
+from uf_diffusion.kernels.zonal import gaussian_eigenvalues, relu_eigenvalues
 from uf_diffusion.problem.manifolds import Circle, Sphere
 
-__all__ = ["ArcCosine", "Matern32", "images"]
+__all__ = ["FREEDOM", "ArcCosine", "Chordal", "Matern32", "images"]
+
+# degrees of freedom of the frequencies' Student-t law, by profile; the Gaussian has infinitely many
+FREEDOM = {"laplace": 1.0, "gaussian": math.inf, "matern": 3.0}
+PANEL = 0.125  # step of the trapezoidal rule in the logarithm of a Gaussian's variance
+LEAST = float(np.finfo(float).tiny)  # stands for positive eigenvalues that underflow
 
 
 @dataclass(frozen=True)
@@ -26,13 +32,9 @@ class ArcCosine:
     manifold: Sphere
     zonal: ClassVar[bool] = True  # a function of the angle alone
 
-    def eigenvalues(self, cutoff: int) -> Array | None:
-        """See `Feature.eigenvalues`; known on the circle and on S^2."""
-        if self.manifold.dim == 1:
-            return rounded(circle_eigenvalues(self, cutoff))
-        if self.manifold.dim == 2:
-            return rounded(funk_hecke(self, cutoff)) / self.manifold.volume
-        return None
+    def eigenvalues(self, cutoff: int) -> Array:
+        """See `Feature.eigenvalues`; in closed form, exactly 0 for odd degrees >= 3."""
+        return relu_eigenvalues(self.manifold.dim, cutoff)
 
     def __call__(self, omega: Array, other: Array) -> tuple[Array, Pullback]:
         angle = self.manifold.distance(omega, other)
@@ -42,6 +44,68 @@ class ArcCosine:
             return self.manifold.tangent(omega, (slope * weight) @ other)
 
         return np.sin(angle) / (2 * math.pi) + slope * np.cos(angle), gradient
+
+
+@dataclass(frozen=True)
+class Chordal:
+    """A kernel k(|omega - omega'| / s) on a sphere, of the distance in the surrounding space.
+
+    With r = |omega - omega'| / s the profiles are exp(-r) for "laplace", (1 + r) exp(-r) for
+    "matern", and exp(-r^2 / 2) for "gaussian", which is exp((rho - 1) / s^2) with
+    rho = omega.omega'. On spheres of every dimension all of their eigenvalues are positive.
+
+    Attributes:
+        manifold: the sphere.
+        scale: s, a length from 1e-3 to 1e3; for "gaussian" the rounding of rho makes an error of
+            1e-16 / s^2.
+        profile: a key of `FREEDOM`.
+    """
+
+    manifold: Sphere
+    scale: float = 0.5
+    profile: str = "gaussian"
+    zonal: ClassVar[bool] = True
+
+    def eigenvalues(self, cutoff: int) -> Array:
+        """See `Feature.eigenvalues`; all are positive, and accurate relative to themselves.
+
+        Kernels with Student-t frequencies are means of Gaussian ones whose variance is the inverse
+        of a chi-squared variable y. The mean is a sum of positive terms: the trapezoidal rule in
+        log y, where the integrand is analytic and decays exponentially to both sides. Eigenvalues
+        below the range of double precision are replaced by its smallest normal number.
+        """
+        dim, freedom = self.manifold.dim, FREEDOM[self.profile]
+        rate, weight = np.array([1.0]), np.ones(1)
+        if freedom < math.inf:
+            low = -80 / (freedom + dim) - 2  # where the largest rates have lost their weight
+            low -= 2 * max(0.0, math.log(self.scale * (cutoff + dim)))
+            log_y = np.arange(low, 5.0, PANEL)
+            rate = np.exp(-log_y)
+            logarithm = freedom / 2 * (log_y - math.log(2)) - math.lgamma(freedom / 2)
+            weight = PANEL * np.exp(logarithm - np.exp(log_y) / 2)
+        values = gaussian_eigenvalues(dim, cutoff, rate / self.scale**2) @ weight
+        return np.maximum(values, LEAST)
+
+    def __call__(self, omega: Array, other: Array) -> tuple[Array, Pullback]:
+        value, slope = self._profile(omega, other)
+
+        def gradient(weight: Array) -> Array:
+            return self.manifold.tangent(omega, (slope * weight) @ other)
+
+        return value, gradient
+
+    def _profile(self, omega: Array, other: Array) -> tuple[Array, Array]:
+        """The values of the kernel and its derivatives with respect to rho, ``(m, n)`` each."""
+        s = self.scale
+        if self.profile == "gaussian":
+            value = np.exp(np.minimum(omega @ other.T - 1, 0.0) / s**2)
+            return value, value / s**2
+        r = cdist(omega, other) / s
+        decay = np.exp(-r)
+        if self.profile == "matern":
+            return (1 + r) * decay, decay / s**2
+        apart = np.maximum(r, 1e-150)  # the gradient of points that coincide is 0
+        return decay, np.where(r > 0, decay / apart, 0.0) / s**2
 
 
 def images(manifold: Circle, omega: Array, x: Array, s: float) -> tuple[Array, Array, Array]:

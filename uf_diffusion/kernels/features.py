@@ -1,4 +1,4 @@
-"""The built-in features: ReLU on spheres, radial on tori, Laplace on the circle.
+"""The built-in features: ReLU and Fourier on spheres, radial on tori, Laplace on the circle.
 
 Source: arXiv:2504.18208, section 6.1 and appendix B. New features are best derived from
 `PlainFeature`.
@@ -18,12 +18,20 @@ from uf_diffusion.core.arrays import Array, Complex
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.wording import shown, unknown
 from uf_diffusion.kernels.base import Convolution, PlainFeature, Pullback
-from uf_diffusion.kernels.closed_forms import ArcCosine, Matern32, images
-from uf_diffusion.kernels.loops import radial_gradient, radial_values, relu_gradient, relu_values
+from uf_diffusion.kernels.closed_forms import FREEDOM, ArcCosine, Chordal, Matern32, images
+from uf_diffusion.kernels.loops import (
+    radial_gradient,
+    radial_values,
+    relu_gradient,
+    relu_values,
+    turned_cosines,
+)
 from uf_diffusion.kernels.spherical_harmonics import gauss_legendre, rounded
 from uf_diffusion.problem.manifolds import NOWHERE, Circle, FlatTorus, Sphere
 
-__all__ = ["PROFILES", "Laplace", "Radial", "ReLU"]
+__all__ = ["PROFILES", "Laplace", "Radial", "RandomFourier", "ReLU"]
+
+NARROWEST, WIDEST = 1e-3, 1e3  # scales of Fourier features on a sphere of radius 1
 
 
 def _require_home(name: str, home: str, manifold: Any, kind: type) -> None:
@@ -52,7 +60,7 @@ class ReLU:
     manifold: Sphere = NOWHERE
 
     def __post_init__(self) -> None:
-        _require_home("relu", "the circle and the sphere", self.manifold, Sphere)
+        _require_home("relu", "spheres", self.manifold, Sphere)
 
     def inputs(self, n: int, rng: np.random.Generator) -> Array:
         return rng.standard_normal((n, self.manifold.ambient))
@@ -79,7 +87,7 @@ class ReLU:
     def kernel(self) -> ArcCosine:
         return ArcCosine(self.manifold)
 
-    def eigenvalues(self, cutoff: int) -> Array | None:
+    def eigenvalues(self, cutoff: int) -> Array:
         return self.kernel.eigenvalues(cutoff)
 
     def convolution(self, cutoff: int) -> None:
@@ -256,4 +264,78 @@ class Laplace(PlainFeature):
         return Matern32(self.manifold, self.scale)
 
     def eigenvalues(self, cutoff: int) -> Array | None:
+        return self.kernel.eigenvalues(cutoff)
+
+
+@dataclass(frozen=True)
+class RandomFourier(PlainFeature):
+    """Random Fourier features phi = sqrt(2) cos(g.omega / s + b) on a sphere; x is (g, b).
+
+    The phase b is uniform in [0, 2 pi). With standard Gaussian frequencies g the kernel is
+    exp(-|omega - omega'|^2 / (2 s^2)) (Rahimi and Recht, NIPS 20, 2007). A Gaussian divided by the
+    root of a chi-squared variable with n degrees of freedom, which is a Student-t vector divided by
+    sqrt(n), has the characteristic function exp(-r) for n = 1 and (1 + r) exp(-r) for n = 3, so
+    that with r = |omega - omega'| / s these are the kernels of "laplace" and of "matern".
+
+    Attributes:
+        manifold: the sphere.
+        scale: s, a length from 1e-3 to 1e3.
+        profile: the shape of the kernel, "gaussian", "matern" or "laplace".
+
+    Raises:
+        InputError: for another manifold, scale or profile.
+    """
+
+    manifold: Sphere = NOWHERE
+    scale: float = 0.5
+    profile: str = "gaussian"
+
+    def __post_init__(self) -> None:
+        _require_home("fourier", "spheres", self.manifold, Sphere)
+        _require_scale(self.scale)
+        if not NARROWEST <= self.scale <= WIDEST:
+            raise InputError(
+                f"network.scale of features 'fourier' must lie between {NARROWEST:g} and "
+                f"{WIDEST:g}, not {self.scale:g}."
+            )
+        if self.profile not in FREEDOM:
+            raise unknown("network.profile", self.profile, FREEDOM)
+
+    def inputs(self, n: int, rng: np.random.Generator) -> Array:
+        g, freedom = rng.standard_normal((n, self.manifold.ambient)), FREEDOM[self.profile]
+        if freedom < math.inf:
+            g /= np.sqrt(rng.chisquare(freedom, (n, 1)))
+        return np.column_stack([g, rng.uniform(0, 2 * math.pi, n)])
+
+    def _turns(self, omega: Array, x: Array) -> Array:
+        """The angles g.omega / s + b, ``(m, n)``, in turns of 2 pi."""
+        waves = x[:, :-1] / (2 * math.pi * self.scale)
+        return np.asarray(omega @ waves.T + x[:, -1] / (2 * math.pi))
+
+    def __call__(self, omega: Array, x: Array) -> tuple[Array, Pullback]:
+        turns = self._turns(omega, x)
+        angle = 2 * math.pi * (turns - np.rint(turns))
+
+        def gradient(weight: Array) -> Array:
+            pulled = -math.sqrt(2) * np.sin(angle) @ (weight[:, None] * x[:, :-1] / self.scale)
+            return self.manifold.tangent(omega, pulled)
+
+        return math.sqrt(2) * np.cos(angle), gradient
+
+    def values(self, omega: Array, x: Array, factor: float, out: Array) -> None:
+        out[:] = self._turns(omega, x)
+        turned_cosines(out, math.sqrt(2) * factor)
+
+    def gradient(
+        self, omega: Array, x: Array, factor: float, weight: Array, values: Array
+    ) -> Array:  # fmt: skip
+        slopes = self._turns(omega, x) + 0.25  # a quarter turn makes -sin of cos
+        turned_cosines(slopes, math.sqrt(2) * factor / self.scale)
+        return self.manifold.tangent(omega, slopes @ (weight[:, None] * x[:, :-1]))
+
+    @property
+    def kernel(self) -> Chordal:
+        return Chordal(self.manifold, self.scale, self.profile)
+
+    def eigenvalues(self, cutoff: int) -> Array:
         return self.kernel.eigenvalues(cutoff)

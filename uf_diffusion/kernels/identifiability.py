@@ -1,9 +1,11 @@
 """Which part of a density the features see: the kernel's eigenvalues and the densities' shares.
 
 The kernel K(omega, omega') = E_x phi(omega, x) phi(omega', x) acts on functions by
-w -> int K(., omega') w(omega') domega' / |Omega|. Its eigenfunctions are harmonics on the circle
-and on S^2, and waves exp(i q k.omega), q = 2 pi / period, on tori. The integrals of a measure
-against eigenfunctions with eigenvalue 0, the null space, do not affect any network.
+w -> int K(., omega') w(omega') domega' / |Omega|. Its eigenfunctions are harmonics on spheres, and
+waves exp(i q k.omega), q = 2 pi / period, on tori. The integrals of a measure against
+eigenfunctions with eigenvalue 0, the null space, do not affect any network. Densities that are
+symmetric about an axis have parts in the zonal harmonics only, one of each degree, which are
+integrated along a meridian on spheres of every dimension.
 
 As lambda -> 0 the network's potential is the best one orthogonal to the null space. As long as
 w = f'(nu/mu) has no component in the null space, the potential is this w and the network follows
@@ -18,28 +20,33 @@ Eigenvalues kappa compare with lambda: if mu is uniform, the potential of a harm
 kappa / (kappa + lambda), so in practice harmonics with kappa far below lambda are not seen either.
 
 The eigenvalues are those of the population kernel, that of infinitely many inputs with the law that
-the network's have: Gaussian for ReLU and for radial features, uniform for Laplace. With N sampled
-inputs the kernel has at most N non-zero eigenvalues, and its null space contains this one. If the
-inputs of radial features have the density rho, then K = A rho A, where A is the convolution with g,
-and the eigenfunctions are mixtures of waves: those of A C C^T A with a Cholesky factor C of the
-integrals of two waves against rho. Waves without any part in g are in the null space.
+the network's have: Gaussian for ReLU and for radial features, uniform for Laplace, and those of
+`RandomFourier`. With N sampled inputs the kernel has at most N non-zero eigenvalues, and its null
+space contains this one.
+
+If the inputs of radial features have the density rho, then K = A rho A, where A is the convolution
+with g, and the eigenfunctions are mixtures of waves: those of A C C^T A with a Cholesky factor C of
+the integrals of two waves against rho. Waves without any part in g are in the null space.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg import cholesky, svd
 
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.wording import shown
 from uf_diffusion.kernels.base import Convolution, Feature
 from uf_diffusion.kernels.fourier import Fourier, ball
 from uf_diffusion.kernels.spherical_harmonics import Harmonics, gauss_legendre, rounded
+from uf_diffusion.kernels.zonal import meridian_rule, multiplicities, zonal_harmonics
 from uf_diffusion.problem.densities import Density
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 
@@ -48,7 +55,9 @@ __all__ = ["Identifiability", "identifiability", "unseen_sentence"]
 
 DEGREES = {1: 512, 2: 48, 3: 16}  # largest |k_j| on the circle and on tori, by dimension
 LATTICE = {1: 8192, 2: 256, 3: 64}  # points along each axis, for the densities' coefficients
-SPHERE = 128  # largest degree on S^2
+SPHERE = 128  # largest degree on spheres of dimension 2 and more
+MERIDIAN = 1024  # angles along a meridian, for the densities' coefficients
+SYMMETRIC = 1e-6  # relative difference of a density on two meridians, above which it has no axis
 MODES = 700  # largest number of waves in the eigenfunctions on a torus
 RIDGE = 1e-13  # relative, of the waves' integrals against the inputs' density
 # share of the variance (0.1 % of the amplitude) below which the effect of the null space is smaller
@@ -60,14 +69,15 @@ NEGLIGIBLE = 1e-6
 class Identifiability:
     """A table of a kernel's eigenvalues and of two densities' shares of their eigenspaces.
 
-    Each of the n rows is a degree on the circle and on S^2, sorted by degree. On a torus it is an
+    Each of the n rows is a degree on spheres, sorted by degree. On a torus it is an
     eigenfunction, sorted by eigenvalue, and after these a set of waves k of the null space that
     differ only in the signs and the order of their components. All numbers are dimensionless.
 
     Attributes:
         wave: the degree, or the wave with k_1 >= ... >= k_d >= 0 that has the largest part in the
             eigenfunction, ``(n, axes)``.
-        multiplicity: number of eigenfunctions in the row, ``(n,)``.
+        multiplicity: number of eigenfunctions in the row, ``(n,)``; floating-point numbers where
+            the range of integers does not suffice.
         eigenvalue: with respect to the uniform probability measure, ``(n,)``; exactly 0 if it
             cannot be distinguished from round-off.
         teacher_share: share of the row in the teacher's variance, its squared L2 norm without the
@@ -76,7 +86,7 @@ class Identifiability:
     """
 
     wave: Index
-    multiplicity: Index
+    multiplicity: Index | Array
     eigenvalue: Array
     teacher_share: Array
     initial_share: Array
@@ -150,23 +160,32 @@ def unseen_sentence(attributes: Mapping[Any, Any]) -> str:
     )
 
 
-def identifiability(feature: Feature, teacher: Density, initial: Density) -> Identifiability:
+def identifiability(
+    feature: Feature, teacher: Density, initial: Density, axis: ArrayLike | None = None
+) -> Identifiability:
     """The eigenvalues of a feature's kernel, and the shares of two densities.
 
     Args:
-        feature: phi, on the circle, on S^2 or on a torus of dimension 1, 2 or 3.
+        feature: phi, on a sphere or on a torus of dimension 1, 2 or 3; without an axis on spheres
+            of dimension 1 or 2 only.
         teacher, initial: densities on the feature's manifold.
+        axis: a vector ``(ambient,)`` of any positive length, about which both densities are
+            symmetric; None if there is none, or it is not known. It is not used on the circle and
+            on tori.
 
     Raises:
-        InputError: for other manifolds, or if the kernel's eigenvalues are not known.
+        InputError: for other manifolds, if the kernel's eigenvalues are not known, or if a density
+            is not symmetric about the axis.
     """
     manifold: Any = feature.manifold
-    if len(manifold.axes) != manifold.dim or manifold.dim not in DEGREES:
+    about = _axis_on(manifold, axis)
+    if about is None and (len(manifold.axes) != manifold.dim or manifold.dim not in DEGREES):
         raise InputError(
             "What features see is known on the circle, on the sphere of dimension 2 and on tori of "
-            "dimension 1 to 3."
+            "dimension 1 to 3; on other spheres it is known for densities that are symmetric "
+            "about one axis."
         )
-    curved = manifold.dim > 1 and not manifold.period
+    curved = about is not None or (manifold.dim > 1 and not manifold.period)
     cutoff = SPHERE if curved else DEGREES[manifold.dim]
     eigenvalue = feature.eigenvalues(cutoff)
     if eigenvalue is None and (convolution := feature.convolution(cutoff)) is not None:
@@ -180,9 +199,14 @@ def identifiability(feature: Feature, teacher: Density, initial: Density) -> Ide
             f"not {np.shape(eigenvalue)}."
         )
     if curved:
-        degree = np.arange(SPHERE + 1)
-        shares = [_sphere_shares(manifold, density) for density in (teacher, initial)]
-        return Identifiability(degree[:, None], 2 * degree + 1, eigenvalue, *shares)
+        degree, several = np.arange(SPHERE + 1)[:, None], multiplicities(manifold.dim, SPHERE)
+        shares = [
+            _sphere_shares(manifold, density) if about is None
+            else _zonal_shares(manifold, density, about)
+            for density in (teacher, initial)
+        ]  # fmt: skip
+        count = several.astype(np.int64) if several.max() < 2**53 else several
+        return Identifiability(degree, count, eigenvalue, *shares)
     wave, row, multiplicity = _rows(manifold.dim)
     shares = [_lattice_shares(manifold, d, row) for d in (teacher, initial)]
     return Identifiability(wave, multiplicity, eigenvalue[tuple(wave.T)], *shares)
@@ -264,6 +288,40 @@ def _sphere_shares(sphere: Sphere, density: Density) -> Array:
     harmonics = Harmonics(np.arange(SPHERE + 1))
     energy = sphere.volume * harmonics.moments(weights * varying, points) ** 2
     return _shares(np.bincount(harmonics.degree_of, energy), float(weights @ varying**2), values)
+
+
+def _axis_on(manifold: Any, axis: ArrayLike | None) -> Array | None:
+    """The axis as a vector of length 1 on spheres of dimension 2 and more; None elsewhere."""
+    if axis is None or not manifold.antipodal or manifold.dim == 1:
+        return None
+    vector = np.asarray(axis, float)
+    length = float(np.linalg.norm(vector))
+    if vector.shape != (manifold.ambient,) or not 0 < length < math.inf:
+        raise InputError(
+            f"An axis is a vector with {manifold.ambient} coordinates that is not 0, not "
+            f"{shown(axis)}."
+        )
+    return vector / length
+
+
+def _zonal_shares(sphere: Sphere, density: Density, axis: Array) -> Array:
+    """The share of each degree in a density that is symmetric about an axis, by quadrature."""
+    angle, weight = meridian_rule(sphere.dim, MERIDIAN)
+    values, again = (density(points) for points in _meridians(axis, angle))
+    if np.abs(values - again).max() > SYMMETRIC * np.abs(values).max():
+        raise InputError("A density is not symmetric about the axis that was given.")
+    varying = values - weight @ values
+    harmonics = zonal_harmonics(sphere.dim, SPHERE, np.cos(angle))
+    energy = (harmonics @ (weight * varying)) ** 2
+    return _shares(energy, float(weight @ varying**2), values)
+
+
+def _meridians(axis: Array, angle: Array) -> Iterator[Array]:
+    """Points ``(n, ambient)`` at angles ``(n,)`` from an axis, along each of two meridians."""
+    other = np.random.default_rng(0).standard_normal((2, len(axis)))
+    across = Sphere(len(axis) - 1).project(other - np.outer(other @ axis, axis))
+    for e in across:
+        yield np.outer(np.cos(angle), axis) + np.outer(np.sin(angle), e)
 
 
 def _shares(energy: Array, total: float, values: Array) -> Array:

@@ -19,7 +19,7 @@ from uf_diffusion.core.compiled import (
 
 __all__ = [
     "hinge_moments", "hinge_pull", "hinge_values",
-    "radial_gradient", "radial_values", "relu_gradient", "relu_values",
+    "radial_gradient", "radial_values", "relu_gradient", "relu_values", "turned_cosines",
 ]  # fmt: skip
 
 TILE = 1024  # entries of a row that are processed together, so that they stay in the L1 cache
@@ -191,6 +191,35 @@ def relu_gradient(X: Array, factor: float, weight: Array, values: Array, out: Ar
             for k in range(len(X)):
                 x = X[k]
                 out[i, k] += factor * _dot(x[start:end], kept)
+
+
+# of sin(2 pi y), the coefficients of y, y^3, ..., y^21; passed at run time like _EXPONENTIAL
+_SINE = tuple((-1) ** k * (2 * math.pi) ** (2 * k + 1) / math.factorial(2 * k + 1)
+              for k in range(11))  # fmt: skip
+
+
+@vectorised
+def _turned_cosines(turns: Array, factor: float, c: Exponential) -> None:
+    for i in range(len(turns)):
+        row = turns[i]
+        for j in range(len(row)):
+            y = 0.25 - abs(row[j] - np.rint(row[j]))
+            s = y * y
+            p = c[9] + s * c[10]
+            p = c[8] + s * p
+            p = c[7] + s * p
+            p = c[6] + s * p
+            p = c[5] + s * p
+            p = c[4] + s * p
+            p = c[3] + s * p
+            p = c[2] + s * p
+            p = c[1] + s * p
+            row[j] = factor * (y * (c[0] + s * p))
+
+
+def turned_cosines(turns: Array, factor: float) -> None:
+    """Replace angles ``(m, n)``, in turns of 2 pi, in place by factor times their cosines."""
+    _turned_cosines(turns, factor, _SINE)
 
 
 @vectorised

@@ -18,7 +18,7 @@ __all__ = ["drawn_inputs", "placed_features"]
 
 TRIED = (32, 4)  # number of points and of inputs in the test of a user's features
 MORE = 7  # another number of inputs
-NEAR = 1e-4  # step of the central differences with which their gradients are compared
+NEAR = 1e-4  # step of the central differences with which gradients are compared, at most
 
 
 def placed_features(features: Any, manifold: Manifold, name: str = "") -> Feature:
@@ -131,13 +131,15 @@ def _unlike_differences(
     """
     manifold = found.manifold
     way = manifold.tangent(omega, rng.standard_normal((len(omega), manifold.ambient)))
+    said, size = (slope * way).sum(axis=1), float(np.abs(found(omega, x)[0]).max())
+    near = NEAR / max(1.0, float(np.abs(said).max()) / max(size, 1e-300))  # of fast waves less
     ahead, behind = (
         np.asarray(found(manifold.retract(omega, s * way), x)[0], float).sum(axis=1)
-        for s in (NEAR, -NEAR)
+        for s in (near, -near)
     )
-    measured, said = (ahead - behind) / (2 * NEAR), (slope * way).sum(axis=1)
+    measured = (ahead - behind) / (2 * near)
     error = np.abs(measured - said)
-    lost = 1e-7 * float(np.abs(ahead).max()) / NEAR
+    lost = 1e-7 * float(np.abs(ahead).max()) / near
     if np.median(error) <= 0.01 * np.mean(np.maximum(np.abs(measured), np.abs(said))) + lost:
         return ""
     k = int(np.argsort(error)[len(error) // 2])

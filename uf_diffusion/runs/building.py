@@ -10,7 +10,7 @@ from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.plugins import load
 from uf_diffusion.core.wording import cause, shown, unknown
 from uf_diffusion.kernels.base import Feature
-from uf_diffusion.kernels.features import Laplace, Radial, ReLU
+from uf_diffusion.kernels.features import Laplace, Radial, RandomFourier, ReLU
 from uf_diffusion.kernels.own_features import placed_features
 from uf_diffusion.problem.densities import (
     Bumps,
@@ -44,7 +44,12 @@ DENSITIES: dict[str, type[Density]] = {
     "height": Height,
 }
 DIVERGENCES: dict[str, Divergence] = {d.name: d for d in (UNBIASED, BIASED, ENTROPY)}
-FEATURES: dict[str, Any] = {"relu": ReLU, "radial": Radial, "laplace": Laplace}
+FEATURES: dict[str, Any] = {
+    "relu": ReLU,
+    "fourier": RandomFourier,
+    "radial": Radial,
+    "laplace": Laplace,
+}
 
 
 def manifold(name: str, dim: int, period: float = 1.0, folder: str | None = ".") -> Manifold:
@@ -156,6 +161,6 @@ def feature(
         return placed_features(load(name, folder, "features"), manifold, name)
     if name not in FEATURES:
         raise unknown("network.features", name, FEATURES)
-    settings = {"relu": (), "radial": (scale, profile), "laplace": (scale,)}[name]
+    settings = {"relu": (), "laplace": (scale,)}.get(name, (scale, profile))
     made: Feature = FEATURES[name](manifold, *settings)
     return made

@@ -68,8 +68,10 @@ class Config:
             object.__setattr__(self, "problem", replace(self.problem, dim=dim))
         if not self.network.features:
             default = "radial" if self.problem.manifold == "torus" else "relu"
-            network = replace(self.network, features=default)
-            object.__setattr__(self, "network", network)
+            object.__setattr__(self, "network", replace(self.network, features=default))
+        if not self.network.profile:
+            usual = "gaussian" if self.network.features == "fourier" else "laplace"
+            object.__setattr__(self, "network", replace(self.network, profile=usual))
         if self.times()[-1] != self.problem.t_end:
             raise InputError(
                 "The last of diffusion.snapshots must be problem.t_end = "
@@ -155,7 +157,7 @@ class Config:
         """A copy with other values.
 
         A new manifold also resets its dimension, the teacher and the features to their defaults,
-        unless they are given here too.
+        and new features reset their profile, unless they are given here too.
 
         Args:
             sections: for the name of a section, a mapping from its fields to their new values. A
@@ -223,6 +225,9 @@ def _changed(section: Any, new: dict[str, Any]) -> Any:
     """A copy of a section with other values, as described in `Config.changed`."""
     if "manifold" in new:
         new = {"dim": 0, "teacher": None} | new
+    features = getattr(section, "features", "")
+    if new.get("features", features) != features:
+        new = {"profile": "", **new}
     for name, value in new.items():
         if name in ("teacher", "initial") and isinstance(value, Mapping) and "kind" not in value:
             new[name] = {**getattr(section, name), **value}

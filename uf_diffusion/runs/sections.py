@@ -138,11 +138,17 @@ class NetworkConfig:
     regularisation: float = key(1e-3, "regularisation strength of the outer weights", name="lambda")
     features: str = key(
         "",
-        "feature function: relu (spheres), radial (tori), laplace (circle), or your own as "
-        "'module:name'; if empty, radial on a torus and relu elsewhere",
+        "feature function: relu (spheres), fourier (spheres), radial (tori), laplace (circle), or "
+        "your own as 'module:name'; if empty, radial on a torus and relu elsewhere",
     )
-    scale: float = key(0.5, "width of the features 'radial' and 'laplace'", "length")
-    profile: str = key("laplace", "shape of the features 'radial': laplace, gaussian or matern")
+    scale: float = key(
+        0.5, "width of the features 'radial' and 'laplace', or of the kernel of 'fourier'", "length"
+    )
+    profile: str = key(
+        "",
+        "shape of the features 'radial', and of the kernel of 'fourier': laplace, gaussian or "
+        "matern; if empty, gaussian with 'fourier' and laplace elsewhere",
+    )
     kernel: str = key(
         "sampled",
         "how the inputs enter: sampled (drawn at random), population (infinitely many), or "
