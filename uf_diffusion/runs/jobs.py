@@ -310,7 +310,8 @@ def _seen_attributes(setup: Setup) -> dict[str, Any]:
 
 def _seen(setup: Setup) -> Identifiability:
     p = setup.problem
-    return identifiability(setup.features, p.teacher, p.initial)
+    axis = None if p.axis is None else np.array(p.axis)
+    return identifiability(setup.features, p.teacher, p.initial, axis)
 
 
 def _path(folder: Folder) -> Path | None:
