@@ -212,14 +212,14 @@ class VonMisesFisher(Density):
         total = 0 * x[0]
         for mean, kappa, weight in zip(self.means, self.kappa, self.weights, strict=True):
             cosine = sum(m * x[k] for k, m in enumerate(mean))
-            total = total + weight * self._peak(kappa) * xp.exp(kappa * (cosine - 1))
+            total = total + weight * self.peak(kappa) * xp.exp(kappa * (cosine - 1))
         return total
 
     @property
     def directions(self) -> Array:
         return np.array(self.means)
 
-    def _peak(self, kappa: float) -> float:
+    def peak(self, kappa: float) -> float:
         """The value c(kappa) exp(kappa) of the density at its mean direction."""
         half = self.manifold.ambient / 2
         if kappa < 1:  # a power of kappa would underflow in high dimensions
