@@ -109,6 +109,11 @@ class Solution(Outcome):
         return self._array("diffusion", "density")
 
     @property
+    def volume(self) -> Array:
+        """Volumes of the nodes ``grid.nodes``, ``(nodes,)``; ``density @ volume`` is the mass."""
+        return self._array("diffusion", "node_measure")
+
+    @property
     def outer_weight(self) -> Array:
         """Outer weight u at the nodes, ``(snapshots, nodes)``; nu / mu if unconstrained."""
         return self._array("diffusion", "outer_weight")
