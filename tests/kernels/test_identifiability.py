@@ -11,9 +11,10 @@ from scipy.integrate import quad
 from scipy.special import eval_legendre, iv
 
 from uf_diffusion.core.errors import InputError
-from uf_diffusion.kernels.features import PROFILES, Laplace, Radial, ReLU
+from uf_diffusion.kernels.features import PROFILES, Laplace, Radial, RandomFourier, ReLU
 from uf_diffusion.kernels.identifiability import identifiability, unseen_sentence
 from uf_diffusion.kernels.spherical_harmonics import circle_eigenvalues
+from uf_diffusion.kernels.zonal import multiplicities
 from uf_diffusion.library.drawing import draw
 from uf_diffusion.problem.densities import Bumps, Density, Uniform, VonMisesFisher
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
@@ -119,6 +120,15 @@ def gaussian_directions(sphere, n):
     return sphere.even(n), np.full(n, sphere.ambient / n)
 
 
+def gaussian_waves(ambient, n):
+    """Frequencies of a Gauss-Hermite rule along each axis, with two phases a quarter turn apart."""
+    node, weight = np.polynomial.hermite_e.hermegauss(n)
+    g = np.stack(np.meshgrid(*[node] * ambient, indexing="ij"), -1).reshape(-1, ambient)
+    law = np.prod(np.meshgrid(*[weight / weight.sum()] * ambient, indexing="ij"), axis=0).ravel()
+    phase = np.repeat([0.0, np.pi / 2], len(g))
+    return np.column_stack([np.vstack([g, g]), phase]), np.concatenate([law, law]) / 2
+
+
 def brute_force(phi, omega, x, weight, count=12):
     """The largest eigenvalues of the integral operator, from the features' values alone: omega are
     even points of the manifold, x and weight integrate over the inputs.
@@ -132,6 +142,8 @@ EVERY = [
     (ReLU(SPHERE), 800, lambda: gaussian_directions(SPHERE, 4000)),
     (Laplace(CIRCLE, 0.2), 400, lambda: (CIRCLE.even(4001), np.full(4001, 1 / 4001))),
     (Laplace(CIRCLE, 1.0), 400, lambda: (CIRCLE.even(4001), np.full(4001, 1 / 4001))),
+    (RandomFourier(CIRCLE, 1.0), 400, lambda: gaussian_waves(2, 24)),
+    (RandomFourier(SPHERE, 1.5), 800, lambda: gaussian_waves(3, 12)),
     *((Radial(FlatTorus(dim, period), 0.5, profile), n,
        lambda dim=dim, period=period, m=m: gaussian_inputs_on_a_torus(FlatTorus(dim, period), m))
       for dim, n, m in ((1, 400, 1201), (2, 24**2, 61), (3, 8**3, 17))
@@ -187,8 +199,9 @@ def test_shares_in_mixed_eigenfunctions():
         (Laplace(CIRCLE, 0.7), 3, lambda x: np.sin(3 * np.arctan2(x[1], x[0]))),
         (ReLU(SPHERE), 2, lambda x: x[0] * x[1]),
         (ReLU(SPHERE), 3, lambda x: x[0] * x[1] * x[2]),
+        (RandomFourier(SPHERE, 0.7, "matern"), 3, lambda x: x[0] * x[1] * x[2]),
     ],
-    ids=["relu S1 even", "relu S1 odd", "laplace S1 odd", "relu S2 even", "relu S2 odd"],
+    ids=["relu S1 even", "relu S1 odd", "laplace S1 odd", "relu S2 even", "relu S2 odd", "fourier"],
 )
 def test_the_kernel_maps_a_harmonic_to_its_eigenvalue_times_it(phi, row, harmonic, rng):
     """The mean of K(omega, .) e over a lattice of the manifold, at random omega."""
@@ -243,6 +256,70 @@ def test_shares_of_von_mises(kappa):
         assert seen.initial_share[1:60] == pytest.approx(exact, abs=1e-11)
         assert seen.initial_share.sum() == pytest.approx(1, abs=1e-11)
         assert seen.unseen_initial == pytest.approx(exact[2::2].sum(), abs=1e-11)
+
+
+@pytest.mark.parametrize("dim", [2, 3, 9, 29, 100])
+@pytest.mark.parametrize("kappa", [0.01, 3.0, 40.0])
+def test_zonal_shares_of_von_mises_fisher_densities(dim, kappa):
+    """exp(kappa (rho - 1)) has the Gaussian kernel's eigenvalues as its integrals against the
+    polynomials; here by Bessel functions, as the squares of I_(l + mu)(kappa) times N_l.
+    """
+    sphere, mu = Sphere(dim), (dim - 1) / 2
+    axis = np.arange(1.0, sphere.ambient + 1)
+    seen = identifiability(
+        RandomFourier(sphere, 1.0), VonMisesFisher(sphere, kappa, [axis]), Uniform(sphere), axis
+    )
+    degree = np.arange(1, 40)
+    with np.errstate(under="ignore"):
+        energy = multiplicities(dim, 39)[1:] * (iv(degree + mu, kappa) / iv(1 + mu, kappa)) ** 2
+    assert seen.teacher_share[1:40] == pytest.approx(energy / energy.sum(), abs=1e-10)
+    assert seen.teacher_share.sum() == pytest.approx(1, abs=1e-10)
+    assert not seen.initial_share.any()
+    assert seen.null_space == warning(seen) == ""
+
+
+@pytest.mark.parametrize("phi", [ReLU(SPHERE), RandomFourier(SPHERE, 0.6)], ids=repr)
+def test_the_zonal_way_agrees_with_that_of_all_harmonics(phi):
+    """On S^2, for a density with two opposite peaks of different height and width."""
+    axis = np.array([0.6, 0.0, 0.8])
+    teacher = VonMisesFisher(SPHERE, [9.0, 4.0], [axis, -axis], [1.0, 2.0])
+    initial = VonMisesFisher(SPHERE, 1.0, [-axis])
+    whole, zonal = (identifiability(phi, teacher, initial, e) for e in (None, 3 * axis))
+    assert np.array_equal(whole.wave, zonal.wave)
+    assert np.array_equal(whole.multiplicity, zonal.multiplicity)
+    assert np.array_equal(whole.eigenvalue, zonal.eigenvalue)
+    assert zonal.teacher_share == pytest.approx(whole.teacher_share, abs=1e-12)
+    assert zonal.initial_share == pytest.approx(whole.initial_share, abs=1e-12)
+    assert zonal.attributes == pytest.approx(whole.attributes, abs=1e-12)
+
+
+@pytest.mark.parametrize("dim", [3, 9, 100])
+def test_relu_does_not_see_odd_degrees_on_any_sphere(dim):
+    """Of t^3 = P_3 + c P_1 only the linear part is seen: E t^6 = 15 / ((n)(n+2)(n+4)) of n = dim + 1
+    coordinates, and the linear part is 3 t / (n + 2).
+    """
+    sphere, n = Sphere(dim), dim + 1
+    e = np.eye(1, n, 1)[0]
+    cubic = Given(sphere, lambda x: x[1] ** 3)
+    seen = identifiability(ReLU(sphere), cubic, Uniform(sphere), e)
+    linear = (3 / (n + 2)) ** 2 / n / (15 / (n * (n + 2) * (n + 4)))
+    assert seen.unseen_teacher == pytest.approx(1 - linear, abs=1e-10)
+    assert seen.even_and_linear
+    assert seen.null_space == "odd degrees >= 3"
+    assert seen.multiplicity @ seen.eigenvalue == pytest.approx(0.5, rel=1e-4 * dim)
+
+
+def test_an_axis_is_checked():
+    sphere = Sphere(3)
+    peak, phi = VonMisesFisher(sphere, 2.0, [[1.0, 0, 0, 0]]), RandomFourier(sphere)
+    with pytest.raises(InputError, match="not symmetric about the axis"):
+        identifiability(phi, peak, Uniform(sphere), [0.0, 1, 0, 0])
+    for axis in ([1.0, 0, 0], np.zeros(4), [np.inf, 0, 0, 0]):
+        with pytest.raises(InputError, match="An axis is a vector with 4 coordinates"):
+            identifiability(phi, peak, Uniform(sphere), axis)
+    on_circle = [identifiability(ReLU(CIRCLE), Uniform(CIRCLE), Bumps(CIRCLE, 9.0), e)
+                 for e in (None, [1.0, 0])]  # fmt: skip
+    assert np.array_equal(on_circle[0].initial_share, on_circle[1].initial_share)
 
 
 def test_shares_of_bumps():

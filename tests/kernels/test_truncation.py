@@ -17,7 +17,7 @@ from uf_diffusion.core.errors import InputError, RunFailure
 from uf_diffusion.core.mpi import Share
 from uf_diffusion.kernels.closed_forms import ArcCosine, Matern32
 from uf_diffusion.kernels.feature_maps import Atoms, FiniteNeurons
-from uf_diffusion.kernels.features import PROFILES, Laplace, Radial, ReLU
+from uf_diffusion.kernels.features import PROFILES, Laplace, Radial, RandomFourier, ReLU
 from uf_diffusion.kernels.fourier import Fourier, ball
 from uf_diffusion.kernels.pivoted_cholesky import Landmarks
 from uf_diffusion.kernels.projection import project
@@ -128,7 +128,9 @@ def test_harmonics_at_the_poles(rng):
 @pytest.mark.parametrize(
     ("feature", "dropped"),
     [(ReLU(CIRCLE), 1e-4), (ReLU(CIRCLE), 1e-7), (ReLU(Sphere(1)), 1e-3), (Laplace(CIRCLE, 0.2), 1e-3),
-     (Laplace(CIRCLE, 1.0), 1e-6), (ReLU(SPHERE), 1e-3), (ReLU(SPHERE), 1e-5)],
+     (Laplace(CIRCLE, 1.0), 1e-6), (ReLU(SPHERE), 1e-3), (ReLU(SPHERE), 1e-5),
+     (RandomFourier(CIRCLE, 0.3), 1e-6), (RandomFourier(SPHERE, 0.5), 1e-6),
+     (RandomFourier(SPHERE, 0.5, "matern"), 1e-2), (RandomFourier(CIRCLE, 1.0, "laplace"), 1e-2)],
 )  # fmt: skip
 def test_mercer_sums_approach_the_closed_form(feature, dropped, rng):
     """The error is at most what is left on the diagonal, that at most `dropped`, and one degree
@@ -277,6 +279,10 @@ CASES = {
     "Matern on the circle": Case(Laplace(CIRCLE), (1e-1, 1e-2, 1e-4)),
     "arc-cosine on the sphere": Case(ReLU(SPHERE), (1e-2, 1e-3, 1e-4)),
     "landmarks on S^3": Case(ReLU(Sphere(3)), (3e-2, 1e-2, 3e-3)),
+    "landmarks on S^9": Case(ReLU(Sphere(9)), (2e-1, 1e-1, 5e-2)),
+    "Fourier on the circle": Case(RandomFourier(CIRCLE, 0.5), (1e-1, 1e-3, 1e-6)),
+    "Fourier on the sphere": Case(RandomFourier(SPHERE, 1.0, "matern"), (1e-1, 1e-2, 3e-3)),
+    "Fourier on S^9": Case(RandomFourier(Sphere(9), 3.0), (1e-2, 3e-3, 1e-3)),
     "Laplace on the torus": Case(Radial(torus(1), 0.5, "laplace"), (1e-1, 1e-2, 1e-4)),
     "Matern on the torus": Case(Radial(torus(1), 0.3, "matern"), (1e-1, 1e-3, 1e-6)),
     "Gauss on the torus": Case(Radial(torus(1), 0.5, "gaussian"), (1e-1, 1e-3, 1e-6)),

@@ -258,6 +258,22 @@ def test_features_are_described():
     keys = features_keys(uf.Radial(torus, 0.7, "matern"))
     assert keys == {"features": "radial", "scale": 0.7, "profile": "matern"}
     assert NetworkConfig(**keys).scale == 0.7
+    keys = features_keys(uf.RandomFourier(uf.Sphere(9), 2.0))
+    assert keys == {"features": "fourier", "scale": 2.0, "profile": "gaussian"}
+
+
+def test_the_profile_that_is_not_given_is_that_of_the_features():
+    """And is written out; new features do not keep the profile of others."""
+    assert Config().network.profile == "laplace"
+    waves = Config().changed(network={"features": "fourier"})
+    assert waves.network.profile == "gaussian"
+    assert 'profile = "gaussian"' in waves.to_toml()
+    rough = waves.changed(network={"profile": "matern"})
+    assert rough.changed(network={"features": "fourier", "scale": 2.0}).network.profile == "matern"
+    assert rough.changed(network={"features": "relu"}).network.profile == "laplace"
+    assert rough.changed(problem={"manifold": "torus"}).network.profile == "laplace"
+    both = rough.changed(network={"features": "laplace", "profile": "gaussian"})
+    assert both.network.profile == "gaussian"
 
 
 def test_changes_of_a_configuration_follow_the_manifold():

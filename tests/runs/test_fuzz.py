@@ -68,9 +68,9 @@ KEYS = {
     "network": {
         "width": SIZES,
         "lambda": ["1e-3", "1.0", "1e-16", "1e-300", "1e300"],
-        "features": ["''", "'relu'", "'radial'", "'laplace'"],
+        "features": ["''", "'relu'", "'radial'", "'laplace'", "'fourier'"],
         "scale": ["0.5", "1e-3", "1e3", "1e-300", "1e300"],
-        "profile": ["'laplace'", "'gaussian'", "'matern'"],
+        "profile": ["''", "'laplace'", "'gaussian'", "'matern'"],
         "kernel": ["'sampled'", "'population'", "'low-rank'"],
         "samples": SIZES,
         "teacher_width": SIZES,

@@ -41,6 +41,10 @@ class Basis(Protocol):
         """The number B of functions."""
         ...
 
+    def kept(self, n: int) -> int:
+        """The number of bytes that stay in memory after sums over n points."""
+        ...
+
     def matrix(self, omega: Array) -> Array:
         """The values e_k(omega_i), ``(n, B)``."""
         ...

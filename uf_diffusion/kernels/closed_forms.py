@@ -90,22 +90,25 @@ class Chordal:
         value, slope = self._profile(omega, other)
 
         def gradient(weight: Array) -> Array:
-            return self.manifold.tangent(omega, (slope * weight) @ other)
+            pulled = (slope * (weight / self.scale**2)) @ other
+            return self.manifold.tangent(omega, pulled)
 
         return value, gradient
 
     def _profile(self, omega: Array, other: Array) -> tuple[Array, Array]:
-        """The values of the kernel and its derivatives with respect to rho, ``(m, n)`` each."""
-        s = self.scale
+        """The values, and s^2 times their derivatives with respect to rho, ``(m, n)`` each."""
         if self.profile == "gaussian":
-            value = np.exp(np.minimum(omega @ other.T - 1, 0.0) / s**2)
-            return value, value / s**2
-        r = cdist(omega, other) / s
+            value = np.minimum(omega @ other.T, 1.0)
+            value -= 1
+            value /= self.scale**2
+            np.exp(value, out=value)
+            return value, value
+        r = cdist(omega, other) / self.scale
         decay = np.exp(-r)
         if self.profile == "matern":
-            return (1 + r) * decay, decay / s**2
+            return (1 + r) * decay, decay
         apart = np.maximum(r, 1e-150)  # the gradient of points that coincide is 0
-        return decay, np.where(r > 0, decay / apart, 0.0) / s**2
+        return decay, np.where(r > 0, decay / apart, 0.0)
 
 
 def images(manifold: Circle, omega: Array, x: Array, s: float) -> tuple[Array, Array, Array]:

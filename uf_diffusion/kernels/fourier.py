@@ -77,6 +77,9 @@ class Fourier:
         """The entry for each mode, ``(size,)``, of a table with the indices (|k_1|, ..., |k_d|)."""
         return np.asarray(table[tuple(np.abs(self.waves).T)][self.wave_of])
 
+    def kept(self, n: int) -> int:
+        return 0
+
     def matrix(self, omega: Array) -> Array:
         angles = 2 * math.pi / self.period * self.manifold.chart(omega)
         waves = np.ones((1, len(omega)), dtype=complex)  # exp(i q k.x), a row for each k

@@ -8,28 +8,44 @@ blocks. Sources: Fine, Scheinberg, JMLR 2 (2001); Harbrecht, Peters, Schneider, 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.linalg import solve_triangular
 
 from uf_diffusion.core.arrays import Array
-from uf_diffusion.core.threads import blocks_of
+from uf_diffusion.core.threads import blocks_of, in_threads
 from uf_diffusion.kernels.base import PairFunction, Pullback
 from uf_diffusion.kernels.basis import too_many
-from uf_diffusion.kernels.feature_maps import pair_blocks
 
 if TYPE_CHECKING:
     from uf_diffusion.kernels.basis import Discrepancy
 
-__all__ = ["LandmarkRemainder", "Landmarks", "landmarks"]
+__all__ = ["Block", "LandmarkRemainder", "Landmarks", "landmarks"]
+
+KEPT = 2**29  # bytes of the values at the last points, at most
+TOGETHER = 8  # blocks whose Gram matrices are in memory at once
+
+
+class Block(NamedTuple):
+    """Some of the points: their slice, their rows of the matrix, and the pullback of these rows."""
+
+    rows: slice
+    sections: Array
+    pullback: Pullback
 
 
 @dataclass(frozen=True)
 class Landmarks:
     """The `Basis` of the functions K(., x_j).
+
+    The values at the last points are kept if they take at most `KEPT` bytes, because a projection
+    needs them in a dozen sums. Points are compared by identity.
 
     Attributes:
         kernel: K.
@@ -43,28 +59,66 @@ class Landmarks:
     def size(self) -> int:
         return len(self.points)
 
-    def blocks(self, omega: Array) -> Iterator[tuple[slice, Array, Pullback]]:
-        """Slices of omega with their rows of `matrix` and pullbacks, up to 2^17 pairs at a time."""
-        for rows in pair_blocks(omega, self.points):
-            yield rows, *self.kernel(omega[rows], self.points)
+    def kept(self, n: int) -> int:
+        size = 8 * n * self.size
+        return 2 * size if size <= KEPT else 0  # values and, for the gradient, slopes
+
+    @cached_property
+    def _last(self) -> deque[tuple[Array, list[Block]]]:
+        """The last points with their blocks, if they are kept."""
+        return deque(maxlen=1)
+
+    def blocks(self, omega: Array) -> Iterable[Block]:
+        """Blocks of omega, a few megabytes each, in order."""
+        slices = blocks_of(len(omega), max(1, 2**19 // self.size))
+        if not self.kept(len(omega)):
+            return map(lambda rows: self._block(omega, rows), slices)
+        if not self._last or self._last[0][0] is not omega:
+            found: dict[int, Block] = {}
+
+            def evaluate(rows: slice) -> None:
+                found[rows.start] = self._block(omega, rows)
+
+            self._last.clear()
+            in_threads(evaluate, slices)
+            self._last.append((omega, [found[rows.start] for rows in slices]))
+        return self._last[0][1]
+
+    def _block(self, omega: Array, rows: slice) -> Block:
+        return Block(rows, *self.kernel(omega[rows], self.points))
 
     def matrix(self, omega: Array) -> Array:
-        return np.vstack([sections for _, sections, _ in self.blocks(omega)])
+        return np.vstack([block.sections for block in self.blocks(omega)])
 
     def moments(self, v: Array, omega: Array) -> Array:
-        return np.asarray(sum(v[rows] @ sections for rows, sections, _ in self.blocks(omega)))
+        return np.asarray(sum(v[b.rows] @ b.sections for b in self.blocks(omega)))
 
     def gram(self, v: Array, omega: Array) -> Array:
-        gram = np.zeros((self.size, self.size))
-        for rows, sections, _ in self.blocks(omega):
-            gram += (sections.T * v[rows]) @ sections
+        gram, blocks = np.zeros((self.size, self.size)), iter(self.blocks(omega))
+        while several := list(islice(blocks, TOGETHER)):
+            parts: dict[int, Array] = {}
+
+            def add(block: Block, parts: dict[int, Array] = parts) -> None:
+                parts[block.rows.start] = _gram(v[block.rows], block.sections)
+
+            in_threads(add, several)
+            for block in several:  # in this order whatever the number of threads
+                gram += parts[block.rows.start]
         return gram
 
     def values(self, c: Array, omega: Array) -> Array:
-        return np.concatenate([sections @ c for _, sections, _ in self.blocks(omega)])
+        return np.concatenate([block.sections @ c for block in self.blocks(omega)])
 
     def gradient(self, c: Array, omega: Array) -> Array:
-        return np.vstack([pullback(c) for _, _, pullback in self.blocks(omega)])
+        return np.vstack([block.pullback(c) for block in self.blocks(omega)])
+
+
+def _gram(v: Array, sections: Array) -> Array:
+    """The sum over i of v_i times the products of row i of ``sections``, ``(B, B)``."""
+    if v.min() < 0:
+        return np.asarray((sections.T * v) @ sections)
+    weighted = np.sqrt(v)[:, None] * sections
+    return np.asarray(weighted.T @ weighted)  # numpy computes one triangle only
 
 
 @dataclass(frozen=True)
@@ -92,8 +146,7 @@ class LandmarkRemainder:
         return _diagonal(self.basis.kernel, omega)
 
     def _length(self, omega: Array) -> Array:
-        blocks = self.basis.blocks(omega)
-        kept = [np.sum((sections @ self.factor) ** 2, axis=1) for _, sections, _ in blocks]
+        kept = [np.sum((b.sections @ self.factor) ** 2, axis=1) for b in self.basis.blocks(omega)]
         left = _diagonal(self.basis.kernel, omega) - np.concatenate(kept)
         return np.sqrt(np.maximum(left, 0))
 

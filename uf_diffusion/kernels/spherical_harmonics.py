@@ -139,6 +139,9 @@ class Harmonics:
         table = sph_legendre_p_all(self.degree, self.degree, colatitude)[0]
         return np.asarray(table[self._pairs].T * self._norm)
 
+    def kept(self, n: int) -> int:
+        return 0
+
     def matrix(self, omega: Array) -> Array:
         colatitude, longitude = _angles(omega)
         table, order = self._table(colatitude), self._pairs[1]

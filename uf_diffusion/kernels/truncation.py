@@ -124,7 +124,8 @@ class Modes(FeatureMap):
 
     def memory(self, width: int) -> int:
         own = -(-width // size())  # each takes a point and complex values, sorted and unsorted
-        return 8 * (3 * self.basis.size**2 + 3 * self.size**2 + self.factor.size + 16 * own)
+        numbers = 3 * self.basis.size**2 + 3 * self.size**2 + self.factor.size + 16 * own
+        return 8 * numbers + self.basis.kept(own)
 
     def dropped_energy(self, omega: Array, v: Array, share: Share | None = None) -> float:
         """An upper bound of |g|^2 for the coefficients v ``(M,)``; see the module."""
