@@ -26,7 +26,6 @@ from .problem import Problem as Problem
 from .problem.densities import Bumps as Bumps
 from .problem.densities import Density as Density
 from .problem.densities import Diracs as Diracs
-from .problem.densities import Function as Function
 from .problem.densities import Uniform as Uniform
 from .problem.densities import VonMisesFisher as VonMisesFisher
 from .problem.divergences import BIASED as BIASED
@@ -37,5 +36,7 @@ from .problem.manifolds import Circle as Circle
 from .problem.manifolds import Embedded as Embedded
 from .problem.manifolds import FlatTorus as FlatTorus
 from .problem.manifolds import Sphere as Sphere
+from .problem.own_densities import Function as Function
+from .problem.own_densities import Height as Height
 from .runs.config import Config as Config
 from .runs.reading import load_config as load_config

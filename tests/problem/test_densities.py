@@ -7,9 +7,10 @@ import pytest
 from scipy.stats import kstest
 
 from uf_diffusion.core.errors import InputError
-from uf_diffusion.problem.densities import Bumps, Function, Uniform, VonMisesFisher
+from uf_diffusion.problem.densities import Bumps, Uniform, VonMisesFisher
 from uf_diffusion.problem.exact import FirstMode, QuantileHeatFlow
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
+from uf_diffusion.problem.own_densities import Function
 from uf_diffusion.runs.building import density
 
 CIRCLE, TORUS, SPHERE = Circle(), FlatTorus(2, 4.0), Sphere(2)

@@ -30,7 +30,6 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from dolfinx.fem.petsc import assemble_matrix
 from scipy import sparse
 
 from uf_diffusion.core.arrays import Array
@@ -38,7 +37,7 @@ from uf_diffusion.core.errors import InputError
 from uf_diffusion.diffusion.direct_solvers import LU
 from uf_diffusion.diffusion.edge_transport import EdgeTransport, Fluxes
 from uf_diffusion.diffusion.even_and_linear import EvenAndLinear, Visible
-from uf_diffusion.diffusion.forms import weighted_stiffness
+from uf_diffusion.diffusion.forms import stiffness_matrix
 from uf_diffusion.diffusion.petsc import StageFailure
 from uf_diffusion.diffusion.schemes import SCHEMES, Scheme
 from uf_diffusion.diffusion.time_stepping import DiffusionState, Evolution
@@ -74,7 +73,8 @@ class _Newton:
 
 
 class ConstrainedDiffusion(Evolution):
-    """Solves the constrained equation on the circle or on S^2, with elements of degree 1.
+    """Solves the constrained equation on the circle, on S^2, or for densities on S^d that are
+    symmetric about an axis, with elements of degree 1.
 
     Mass is conserved and mu is positive for every scheme and step. With implicit Euler the risk
     decreases; with the other schemes the step control repeats steps in which it increases by more
@@ -100,7 +100,7 @@ class ConstrainedDiffusion(Evolution):
         comm: MPI.Comm = MPI.COMM_WORLD,
     ) -> None:
         if not problem.manifold.antipodal:
-            raise InputError("problem.limit = 'constrained' is for the circle and the sphere S^2.")
+            raise InputError("problem.limit = 'constrained' is for the circle and the spheres S^d.")
         if grid.degree > 1:
             raise InputError("problem.limit = 'constrained' needs diffusion.degree = 1.")
         if problem.divergence.power > 2:  # f*'' is infinite where u = 0, and u changes sign
@@ -110,7 +110,9 @@ class ConstrainedDiffusion(Evolution):
             )
         super().__init__(problem, grid, scheme, rtol, comm)
         self._volume, self._nu = self.everywhere(np.array([self.volume, self.teacher]))
-        self.space = EvenAndLinear(grid.nodes, self._volume, self._nu, problem.divergence)
+        self.space = EvenAndLinear(
+            grid.linear, self._volume, self._nu, problem.divergence, grid.opposite
+        )
         self.transport = EdgeTransport(self._laplacian, grid.nodes, problem.manifold)
         self._lu: LU | None = None
         self._tolerance = max(1e-13, STAGE * rtol) if scheme.order > 1 else 1e-13
@@ -124,7 +126,7 @@ class ConstrainedDiffusion(Evolution):
         Transport accumulates what is inconsistent at a node. With the lumped volumes the discrete
         Laplacian is wrong by 15 % at the vertices of the icosahedron, on every mesh.
         """
-        if self.problem.manifold.dim == 1:
+        if self.grid.manifold.dim == 1:
             return super()._assemble_volume()
         K, x = self._laplacian.tocoo(), self.grid.nodes
         squared = ((x[K.row] - x[K.col]) ** 2).sum(axis=1)
@@ -137,8 +139,7 @@ class ConstrainedDiffusion(Evolution):
         Raises:
             InputError: if it has a positive entry off the diagonal.
         """
-        K = assemble_matrix(weighted_stiffness(self.V, self.function(np.ones(len(self.node)))))
-        K.assemble()
+        K = stiffness_matrix(self.V, self.grid, np.ones(len(self.node)))
         number = np.concatenate(self.comm.allgather(self.node))  # the grid's number of each row
         starts, columns, values = K.getValuesCSR()
         rows = np.repeat(self.node, np.diff(starts))

@@ -119,7 +119,7 @@ def _csr(matrix: sparse.csr_matrix) -> tuple[Index, Index, Array]:
 
 
 class Band:
-    """A `LinearSolver` for a circle; every rank solves the whole system.
+    """A `LinearSolver` for a circle or an interval; every rank solves the whole system.
 
     Without its first node the circle is an open chain, whose matrix is banded. The first node is
     eliminated separately. A solution takes as long as sending its right-hand side, so the ranks do
@@ -127,7 +127,7 @@ class Band:
 
     Args:
         K: the stiffness matrix.
-        order: the nodes of all ranks along the circle, ``(n,)``, beginning with a corner of a cell.
+        order: the nodes of all ranks along the line, ``(n,)``, beginning with a corner of a cell.
     """
 
     def __init__(self, K: PETSc.Mat, order: Index) -> None:

@@ -36,7 +36,7 @@ from uf_diffusion.diffusion.history import DiffusionHistory
 from uf_diffusion.diffusion.petsc import StageFailure
 from uf_diffusion.diffusion.time_stepping import DiffusionState, Evolution
 from uf_diffusion.grids.base import Grid
-from uf_diffusion.grids.built_in import grid_on
+from uf_diffusion.grids.built_in import grid_of
 
 __all__ = ["estimated_errors"]
 
@@ -66,7 +66,7 @@ def estimated_errors(solver: Evolution, history: DiffusionHistory) -> dict[str, 
     own = history.series("t")
     stride = SHORT if len(solver.grid.nodes) <= FEW else LONG
     long = np.append(own[:-1:stride], own[-1])
-    dim = solver.problem.manifold.dim
+    dim = solver.grid.manifold.dim
     shrink = 4 if dim == 1 and len(solver.grid.nodes) > MANY else 2
     try:
         far = _coarser(solver, shrink**2)
@@ -99,11 +99,11 @@ def _coarser(solver: Evolution, factor: int) -> Evolution:
     Raises:
         InputError: if that mesh is too coarse for the problem.
     """
-    grid, manifold = solver.grid, solver.problem.manifold
-    cells = grid.cell_count // factor**manifold.dim
-    if cells < LEAST_CELLS[manifold.dim]:
+    grid, dim = solver.grid, solver.grid.manifold.dim
+    cells = grid.cell_count // factor**dim
+    if cells < LEAST_CELLS[dim]:
         raise InputError("There is no coarser mesh.")
-    coarse, rtol = grid_on(manifold, cells, grid.degree), min(0.1, LOOSER * solver.rtol)
+    coarse, rtol = grid_of(solver.problem, cells, grid.degree), min(0.1, LOOSER * solver.rtol)
     return type(solver)(solver.problem, coarse, solver.scheme, rtol, solver.comm)
 
 

@@ -54,19 +54,22 @@ class EvenAndLinear:
     """The space V_K at the nodes of a mesh of a sphere, with a teacher and a divergence.
 
     Args:
-        points: the nodes, unit vectors ``(n, ambient)`` in antipodal pairs.
+        points: the nodes, unit vectors ``(n, ambient)`` in antipodal pairs; for rings about an
+            axis their heights ``(n, 1)``, as no other linear function is symmetric.
         volume: the volumes of the nodes, ``(n,)``, equal within a pair.
         teacher: the density nu at the nodes, ``(n,)``.
         divergence: f, f* and their derivatives.
+        opposite: the opposite node of each node, ``(n,)``; None to search for it.
 
     Raises:
         InputError: for a mesh that is not antipodally symmetric.
     """
 
     def __init__(
-        self, points: Array, volume: Array, teacher: Array, divergence: Divergence
-    ) -> None:
-        self.opposite = antipodes(points)
+        self, points: Array, volume: Array, teacher: Array, divergence: Divergence,
+        opposite: Index | None = None,
+    ) -> None:  # fmt: skip
+        self.opposite = antipodes(points) if opposite is None else opposite
         if np.abs(volume - volume[self.opposite]).max() > 1e-9 * volume.max():
             raise InputError("The cells of the mesh are not antipodally symmetric.")
         self._points, self._volume, self._teacher = points, volume, teacher

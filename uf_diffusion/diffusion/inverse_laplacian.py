@@ -7,11 +7,9 @@ from mpi4py import MPI
 from collections.abc import Callable
 
 import numpy as np
-from dolfinx import fem
-from dolfinx.fem.petsc import assemble_matrix, assemble_vector
 
 from uf_diffusion.core.arrays import Array
-from uf_diffusion.diffusion.forms import lumped_volume, weighted_stiffness
+from uf_diffusion.diffusion.forms import node_volumes, stiffness_matrix
 from uf_diffusion.diffusion.linear_solvers import FluxForm, compressed, linear_solver
 from uf_diffusion.diffusion.meshes import space_on
 from uf_diffusion.grids.base import Grid
@@ -26,7 +24,7 @@ def lumped_teacher(grid: Grid, teacher: Density) -> tuple[Array, Array]:
     """The lumped volumes of the nodes, and the teacher at the nodes, scaled to mass 1; ``(n,)``."""
     V, node = space_on(grid, MPI.COMM_SELF)
     volume, nu = np.empty(len(node)), teacher(grid.nodes)
-    volume[node] = assemble_vector(lumped_volume(V)).array_r
+    volume[node] = node_volumes(V, grid, node)
     return volume, nu / (volume @ nu)
 
 
@@ -46,13 +44,9 @@ def inverse_laplacian(grid: Grid, volume: Array, teacher: Array) -> Callable[[Ar
         be 0.
     """
     V, node = space_on(grid, MPI.COMM_SELF)
-    nu = fem.Function(V)
-    nu.x.array[:] = teacher[node]
-    K = assemble_matrix(weighted_stiffness(V, nu))
-    K.assemble()
-    K = compressed(K)
+    K = compressed(stiffness_matrix(V, grid, teacher[node]))
     stiffness, manifold = FluxForm(K), grid.manifold
-    linear = linear_solver(K, grid, node, manifold.dim)
+    linear = linear_solver(K, grid, node)
     weight = (volume * teacher)[node]
     linear.set(_SHIFT * manifold.spectral_gap * weight, 1.0)
 

@@ -7,7 +7,7 @@ solvers are
   coarse stiffness matrices are the Galerkin products P'KP, and the coarse diagonals are P'd. One
   V-cycle with a forward and a backward Gauss-Seidel sweep is the preconditioner of conjugate
   gradients. Gauss-Seidel needs no estimates of eigenvalues and is suitable for every diagonal.
-* a banded factorisation on a circle, with one node as a border of the matrix.
+* a banded factorisation in one dimension, on a circle with one node as a border of the matrix.
 * PETSc's sparse Cholesky factorisation (MUMPS) in all other cases.
 """
 
@@ -117,18 +117,18 @@ def compressed(K: PETSc.Mat) -> PETSc.Mat:
     )
 
 
-def linear_solver(K: PETSc.Mat, grid: Grid, node: Index, dim: int) -> LinearSolver:
+def linear_solver(K: PETSc.Mat, grid: Grid, node: Index) -> LinearSolver:
     """The solver for a grid; PETSc options with the prefix ``uf_`` apply to PETSc's solvers.
 
     Args:
         K: the stiffness matrix.
         grid: the grid, which may have a hierarchy of coarser ones.
         node: the grid's number of each owned node, ``(owned,)``.
-        dim: dimension of the manifold.
 
     Raises:
         InputError: for an option that PETSc does not accept.
     """
+    dim = grid.manifold.dim
     if dim == 1 and not _chosen():
         everywhere = np.concatenate(K.comm.tompi4py().allgather(node))
         chart = grid.manifold.chart(grid.nodes[everywhere])

@@ -50,7 +50,7 @@ def space_on(grid: Grid, comm: MPI.Comm) -> tuple[fem.FunctionSpace, Index]:
     """
     base, degree = (grid.base, grid.degree) if isinstance(grid, Curved) else (grid, 1)
     flat = isinstance(base, Lattice)
-    mesh = _glued_lattice(base, comm) if isinstance(base, Lattice) else _surface(base, comm)
+    mesh = _glued_lattice(base, comm) if isinstance(base, Lattice) else _simplices(base, comm)
     corners = _corners(mesh, base)
     if degree > 1 and not flat:
         mesh = _curved(mesh, degree)
@@ -101,13 +101,14 @@ def _element(cell_dim: int, ambient: int, degree: int = 1) -> Any:
     return basix.ufl.element("Lagrange", _CELL[cell_dim], degree, shape=(ambient,))
 
 
-def _surface(grid: Grid, comm: MPI.Comm) -> Mesh:
-    """The mesh of a sphere; rank 0 supplies all nodes and triangles, `create_mesh` distributes."""
-    root = comm.rank == 0
-    nodes = grid.nodes if root else np.zeros((0, 3))
-    cells = grid.cells if root else np.zeros((0, 3), dtype=np.int64)
+def _simplices(grid: Grid, comm: MPI.Comm) -> Mesh:
+    """The mesh of a grid; rank 0 supplies all nodes and cells, `create_mesh` distributes them."""
+    dim, root = grid.manifold.dim, comm.rank == 0
+    ambient = 1 if dim == 1 else grid.manifold.ambient
+    nodes = grid.coordinates if root else np.zeros((0, ambient))
+    cells = grid.cells if root else np.zeros((0, dim + 1), dtype=np.int64)
     partitioner = create_cell_partitioner(GhostMode.none, 2)
-    return create_mesh(comm, cells, _element(2, 3), nodes, partitioner=partitioner)
+    return create_mesh(comm, cells, _element(dim, ambient), nodes, partitioner=partitioner)
 
 
 def _share(total: int, comm: MPI.Comm) -> tuple[int, int]:

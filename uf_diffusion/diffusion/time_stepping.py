@@ -13,13 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 from dolfinx import fem
-from dolfinx.fem.petsc import assemble_vector
-from petsc4py import PETSc
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError, RunFailure
 from uf_diffusion.core.reprs import one_line
-from uf_diffusion.diffusion.forms import lumped_volume
+from uf_diffusion.diffusion.forms import node_volumes
 from uf_diffusion.diffusion.linear_solvers import reduced
 from uf_diffusion.diffusion.meshes import space_on
 from uf_diffusion.diffusion.petsc import StageFailure
@@ -180,9 +178,7 @@ class Evolution(ABC):
         """
 
     def _assemble_volume(self) -> Array:
-        vector = assemble_vector(lumped_volume(self.V))
-        vector.ghostUpdate(PETSc.InsertMode.ADD, PETSc.ScatterMode.REVERSE)
-        return np.array(vector.array_r)
+        return node_volumes(self.V, self.grid, self.node)
 
     @cached_property
     def points(self) -> Array:

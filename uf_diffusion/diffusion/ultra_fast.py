@@ -8,10 +8,9 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from dolfinx.fem.petsc import assemble_matrix
 
 from uf_diffusion.core.arrays import Array
-from uf_diffusion.diffusion.forms import weighted_stiffness
+from uf_diffusion.diffusion.forms import stiffness_matrix
 from uf_diffusion.diffusion.linear_solvers import FluxForm, compressed, linear_solver, reduced
 from uf_diffusion.diffusion.schemes import SCHEMES, Scheme
 from uf_diffusion.diffusion.stage import Stage, StageReport
@@ -52,12 +51,11 @@ class UltraFastDiffusion(Evolution):
     ) -> None:
         super().__init__(problem, grid, scheme, rtol, comm)
         with self.timings.part("assembly"):
-            K = assemble_matrix(weighted_stiffness(self.V, self.function(self.teacher)))
-            K.assemble()
-        self.stiffness = K = compressed(K)
+            K = compressed(stiffness_matrix(self.V, grid, self.teacher))
+        self.stiffness = K
         self._flow = problem.divergence.homogeneous
         with self.timings.part("linear solver"):
-            linear = linear_solver(K, grid, self.node, problem.manifold.dim)
+            linear = linear_solver(K, grid, self.node)
             self.stage = Stage(FluxForm(K), linear, self.weight, self._flow, comm)
         self._exact = scheme.order == 1
 

@@ -10,7 +10,7 @@ from uf_diffusion.core import arguments
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.errors import InputError
 
-__all__ = ["wasserstein_circle"]
+__all__ = ["wasserstein_circle", "whole_masses"]
 
 
 def wasserstein_circle(
@@ -118,12 +118,16 @@ def _sorted_atoms(x: Array, a: Array | None, unit: int) -> tuple[Array, Index]:
     if x.ndim != 1:
         raise InputError(f"Angles must have shape (n,), not {x.shape}.")
     n = len(arguments.points(x[:, None]))
-    weights = arguments.weights(a, n)
-    if (weights == weights[0]).all():
-        counts = np.full(n, unit // n)
-    else:  # fsum does not depend on the order, so neither do the rounded masses
-        counts = np.rint(weights * (unit / math.fsum(weights))).astype(np.int64)
+    counts = whole_masses(arguments.weights(a, n), unit)
     turned = np.mod(x, 2 * math.pi)
     order = np.argsort(turned)
     order = order[counts[order] > 0]  # an atom without mass would put two jumps at one place
     return turned[order], counts[order]
+
+
+def whole_masses(weights: Array, unit: int) -> Index:
+    """Weights ``(n,)`` with sum 1 as integers ``(n,)`` of about 1 / unit; equal ones stay equal."""
+    if (weights == weights[0]).all():
+        return np.full(len(weights), unit // len(weights))
+    # fsum does not depend on the order, so neither do the rounded masses
+    return np.rint(weights * (unit / math.fsum(weights))).astype(np.int64)

@@ -60,6 +60,31 @@ class Grid(Protocol):
         """The number of cells, computed without building them."""
         ...
 
+    @property
+    def coordinates(self) -> Array:
+        """The nodes in the space in which the cells are straight, ``(n, k)``."""
+        ...
+
+    @property
+    def volumes(self) -> Array | None:
+        """The volumes of the nodes, ``(n,)``; None for those of mass-lumped elements."""
+        ...
+
+    @property
+    def sections(self) -> Array | None:
+        """The volume that a unit of length along each cell stands for, ``(cells,)``; None for 1."""
+        ...
+
+    @property
+    def linear(self) -> Array:
+        """The values ``(n, k)`` of linear functions that span those with the mesh's symmetry."""
+        ...
+
+    @property
+    def opposite(self) -> Index | None:
+        """The number of the antipode of each node, ``(n,)``; None if it has to be searched."""
+        ...
+
     def locate(self, points: Array) -> tuple[Index, Array]:
         """The corners of the cells that contain points ``(m, ambient)``, and the barycentric
         coordinates of the points, both ``(m, dim + 1)``.
@@ -101,6 +126,26 @@ class Interpolating(ABC):
 
     degree: int = 1
     built_in: bool = True
+
+    @property
+    def coordinates(self) -> Array:
+        return np.asarray(self.nodes)  # type: ignore[attr-defined]
+
+    @property
+    def linear(self) -> Array:
+        return np.asarray(self.nodes)  # type: ignore[attr-defined]
+
+    @property
+    def volumes(self) -> Array | None:
+        return None
+
+    @property
+    def sections(self) -> Array | None:
+        return None
+
+    @property
+    def opposite(self) -> Index | None:
+        return None
 
     @abstractmethod
     def locate(self, points: Array) -> tuple[Index, Array]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from uf_diffusion.core.arguments import whole_number
 from uf_diffusion.core.errors import InputError
@@ -11,12 +12,15 @@ from uf_diffusion.grids.curved import Curved
 from uf_diffusion.grids.elements import lumped_element
 from uf_diffusion.grids.icosphere import Icosphere
 from uf_diffusion.grids.lattice import Lattice
+from uf_diffusion.grids.rings import graded
+from uf_diffusion.problem import Problem
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Manifold, Sphere
+from uf_diffusion.problem.symmetry import AngleLaw, Meridian
 
-__all__ = ["grid_on", "with_degree"]
+__all__ = ["grid_of", "grid_on", "with_degree"]
 
 
-def grid_on(manifold: Manifold, cells: int, degree: int = 1) -> Grid:
+def grid_on(manifold: Manifold, cells: int, degree: int = 1, laws: Sequence[AngleLaw] = ()) -> Grid:
     """The coarsest built-in grid with at least ``cells`` cells.
 
     In two and three dimensions the number of cells along an axis of a torus must be divisible by 2
@@ -26,13 +30,31 @@ def grid_on(manifold: Manifold, cells: int, degree: int = 1) -> Grid:
         manifold: the manifold.
         cells: number of cells, at least 1.
         degree: degree of the finite element.
+        laws: the laws of the angle to which the rings on a `Meridian` are fitted.
 
     Raises:
         InputError: for a manifold without built-in mesh, a number of cells that is not a whole
             number >= 1, or a degree without element on the manifold.
     """
     whole_number("diffusion.cells", cells, 1)
+    if isinstance(manifold, Meridian):
+        if degree > 1:
+            raise InputError(
+                f"diffusion.degree must be 1 for densities symmetric about an axis, not {degree}."
+            )
+        return graded(manifold, max(4, cells + cells % 2), laws)
     return with_degree(_base(manifold, cells), degree)
+
+
+def grid_of(problem: Problem, cells: int, degree: int = 1) -> Grid:
+    """The built-in grid on which a problem is solved: rings if it has an axis; see `grid_on`.
+
+    Raises:
+        InputError: as `grid_on`, and for a sphere of dimension 3 or more without an axis.
+    """
+    if (meridian := problem.meridian) is not None:
+        return grid_on(meridian, cells, degree, problem.laws)
+    return grid_on(problem.manifold, cells, degree)
 
 
 def with_degree(grid: Grid, degree: int) -> Grid:
@@ -60,7 +82,12 @@ def _base(manifold: Manifold, cells: int) -> Lattice | Icosphere:
         return Lattice(manifold, -(-wanted // 2**halvings) * 2**halvings)
     if isinstance(manifold, Sphere) and manifold.dim == 2:
         return Icosphere(manifold, max(0, math.ceil(math.log(cells / 20, 4) - 1e-9)))
+    if isinstance(manifold, Sphere):
+        raise InputError(
+            "On spheres of dimension 3 and more the PDE is solved for densities that are symmetric "
+            "about an axis: give it as problem.axis, or use von Mises-Fisher densities with all "
+            "means on one line."
+        )
     raise InputError(
-        "The PDE is solved on the circle, the sphere of dimension 2 and flat tori, "
-        f"not on {manifold}."
+        f"The PDE is solved on the circle, on spheres and on flat tori, not on {manifold}."
     )

@@ -76,6 +76,10 @@ class Outcome(Result):
         data = self.group(group)
         if data is None:
             raise InputError(f"This result has no {group}; on ranks other than 0 it has no arrays.")
+        if name not in data:
+            raise InputError(
+                f"This result has no {name}: /{group} holds {', '.join(map(str, data))}."
+            )
         return np.asarray(data[name].values)
 
     def _numbers(self) -> dict[str, float]:
@@ -103,6 +107,11 @@ class Solution(Outcome):
     def density(self) -> Array:
         """Density mu at the nodes, ``(snapshots, nodes)``, per unit volume."""
         return self._array("diffusion", "density")
+
+    @property
+    def volume(self) -> Array:
+        """Volumes of the nodes ``grid.nodes``, ``(nodes,)``; ``density @ volume`` is the mass."""
+        return self._array("diffusion", "node_measure")
 
     @property
     def outer_weight(self) -> Array:
@@ -199,9 +208,18 @@ class Comparison(Outcome):
     def w2_diffusion(self) -> Array:
         """2-Wasserstein distance of the network to the diffusion; NaN if too costly; a length.
 
-        The shape is ``(snapshots,)``.
+        The shape is ``(snapshots,)``. With an axis there is `w2_lower` instead.
         """
         return self._array("comparison", "w2_diffusion")
+
+    @property
+    def w2_lower(self) -> Array:
+        """2-Wasserstein distance of the laws of the angle to the axis, ``(snapshots,)``, radians.
+
+        It is a lower bound of that of the measures, and sees nothing of what rotations about the
+        axis change.
+        """
+        return self._array("comparison", "w2_lower")
 
     @property
     def outer_weight_error(self) -> Array:

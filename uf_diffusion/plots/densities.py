@@ -11,10 +11,11 @@ import numpy as np
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.plots.ball import ball_of
+from uf_diffusion.plots.lines import Line, line_of
 from uf_diffusion.plots.maps import MOST_AXES, Chart
 from uf_diffusion.plots.panels import Axis, Field, Panel, Series, evenly, fitted
 from uf_diffusion.plots.shown import Shown
-from uf_diffusion.plots.snapshots import Snapshots, along_axis, by_coordinate, snapshot_times
+from uf_diffusion.plots.snapshots import Snapshots, snapshot_times
 from uf_diffusion.plots.style import BLUE, GREY, ORANGE, PALE
 from uf_diffusion.problem.manifolds import Manifold
 
@@ -48,9 +49,10 @@ def animation(result: Shown) -> Animation:
         return Animation()
     try:
         manifold: Manifold = result.manifold
+        line = line_of(result)
     except InputError as error:
         return Animation(note=f"There is no picture: {error}")
-    axes = len(manifold.axes)
+    axes = len(manifold.axes) if line is None else 1
     if not 0 < axes <= MOST_AXES:
         place = f"the manifold '{result.manifold_name}' of dimension {manifold.dim}"
         return Animation(note=f"There is no picture of {place}.")
@@ -59,19 +61,20 @@ def animation(result: Shown) -> Animation:
     if axes > 1:
         canvas = ball_of(manifold, shots.middle) or Chart(manifold, 80 if axes == 2 else 56, 8)
         points = len(canvas.pixels)
-    panels = [p for p in density_panels(shots, canvas) if axes > 1 or p.name in OVERLAID]
+    panels = [p for p in density_panels(shots, canvas, line) if axes > 1 or p.name in OVERLAID]
     return Animation(shots.times, panels, shots.note(points))
 
 
-def density_panels(shots: Snapshots, canvas: Any) -> list[Panel]:
+def density_panels(shots: Snapshots, canvas: Any, line: Line | None = None) -> list[Panel]:
     """Panels of densities and outer weights.
 
     Args:
         shots: the densities at the times of the frames.
-        canvas: a `Chart` or a `Ball`, on which densities are shown as colours. None draws them as
-            curves, for manifolds with one axis.
+        canvas: a `Chart` or a `Ball`, on which densities are shown as colours; not used with a
+            line.
+        line: the axis of curves, for functions of one coordinate.
     """
-    return _curves(shots) if canvas is None else _fields(shots, canvas)
+    return _fields(shots, canvas) if line is None else _curves(shots, line)
 
 
 def density_unit(manifold: Manifold) -> str:
@@ -80,10 +83,10 @@ def density_unit(manifold: Manifold) -> str:
     return f"density (per unit {per})"
 
 
-def _curves(shots: Snapshots) -> list[Panel]:
-    """Curves over the only axis: all densities in one panel, each side alone, outer weights."""
-    manifold, d, n = shots.manifold, shots.diffusion, shots.network
-    teacher, diffusion, network, rug = _layers(shots)
+def _curves(shots: Snapshots, line: Line) -> list[Panel]:
+    """Curves over one coordinate: all densities in one panel, each side alone, outer weights."""
+    d, n = shots.diffusion, shots.network
+    teacher, diffusion, network, rug = _layers(shots, line)
     said = ["grey: the teacher"] * len(teacher)
     said += ["orange: the network's neurons, smoothed, and as marks below the curves"] * len(rug)
     said += ["blue: the diffusion"] * len(diffusion)
@@ -95,17 +98,19 @@ def _curves(shots: Snapshots) -> list[Panel]:
          "Grey: the teacher.", 0),
         ("network", NETWORK, [*teacher, *network] if network else [], "Grey: the teacher.", 0),
     ]  # fmt: skip
-    panels, x = [], Axis(manifold.axes[0].label, "linear", *manifold.axes[0][1:])
+    main = (diffusion or network)[0]
+    panels, x = [], line.fitted(main.x, main.y)
     for name, title, layers, caption, low in wanted:
         if layers:
             top = max(float(s.y.max()) for s in layers)
-            y = Axis(density_unit(manifold), "linear", low * top, 1.05 * top)
+            y = Axis(line.unit, "linear", low * top, 1.05 * top)
             panels.append(
                 Panel(name, title, x, y, tuple(layers), caption, shots.times, 5, wide=True)
             )
     if d is not None and n is not None:
-        limit, own = _nodal(shots, "outer_weight", "limit u", BLUE), n.outer_weight.values
-        shown = np.concatenate([np.ravel(limit.y), np.percentile(own, SHOWN)])
+        limit, own = _nodal(shots, line, "outer_weight", "limit u", BLUE), n.outer_weight.values
+        there = limit.y[:, (limit.x >= (x.low or 0)) & (limit.x <= (x.high or 0))]
+        shown = np.concatenate([np.ravel(there), np.percentile(own, SHOWN)])
         y = fitted("outer weight (dimensionless)", shown)
         pair = (Series(rug[0].x, own, "neurons uᵢ", ORANGE, "points"), limit)
         caption = ("Blue: the outer weight of the limit, ν̄/μ without constraint; orange: those of "
@@ -116,28 +121,40 @@ def _curves(shots: Snapshots) -> list[Panel]:
     return panels
 
 
-def _layers(shots: Snapshots) -> tuple[list[Series], ...]:
+def _layers(shots: Snapshots, line: Line) -> tuple[list[Series], ...]:
     """The series of teacher, diffusion, network and features; empty if a side is missing."""
-    manifold, network, rug = shots.manifold, [], []
+    network, rug = [], []
     if shots.network is not None:
-        points = along_axis(manifold, 801)
-        x, features = manifold.chart(points)[:, 0], shots.network.feature.values
-        network = [Series(x, shots.estimates(points), "network (smoothed)", ORANGE, "thick")]
-        places = np.array([manifold.chart(x)[:, 0] for x in features])
+        masses, features = shots.network.neuron_mass.values, shots.network.feature.values
+        found = [line.estimate(x, masses) for x in features]
+        y = np.array([density for _, density in found])
+        network = [Series(found[0][0], y, "network (smoothed)", ORANGE, "thick")]
+        places = np.array([line.place(x) for x in features])
         rug = [Series(places, np.zeros(places.shape[1]), "features ωᵢ", ORANGE, "rug")]
     if shots.diffusion is None:
         return [], [], network, rug
-    teacher = replace(_nodal(shots, "teacher", "teacher ν̄", PALE), kind="area")
-    return [teacher], [_nodal(shots, "density", "diffusion μ", BLUE)], network, rug
+    teacher = replace(_density(shots, line, "teacher", "teacher ν̄", PALE), kind="area")
+    return [teacher], [_density(shots, line, "density", "diffusion μ", BLUE)], network, rug
 
 
-def _nodal(shots: Snapshots, name: str, label: str, colour: str) -> Series:
-    """A variable of the diffusion as a curve over the only axis."""
+def _density(shots: Snapshots, line: Line, name: str, label: str, colour: str) -> Series:
+    """A density of the diffusion, per unit of the coordinate, as a curve."""
     d = shots.diffusion
     assert d is not None
-    x, y = by_coordinate(shots.manifold, d.node_position.values, d[name].values)
-    some = evenly(len(x), NODES)
-    return Series(x[some], y[..., some], label, colour)
+    volume = line.volume(d.node_position.values)
+    return _nodal(shots, line, name, label, colour, volume)
+
+
+def _nodal(
+    shots: Snapshots, line: Line, name: str, label: str, colour: str, factor: Array | float = 1.0
+) -> Series:
+    """A variable of the diffusion, times a factor ``(nodes,)``, as a curve."""
+    d = shots.diffusion
+    assert d is not None
+    x = line.place(d.node_position.values)
+    order = np.argsort(x, kind="stable")
+    some = order[evenly(len(x), NODES)]
+    return Series(x[some], (d[name].values * factor)[..., some], label, colour)
 
 
 def _fields(shots: Snapshots, canvas: Any) -> list[Panel]:

@@ -19,6 +19,7 @@ from uf_diffusion.core.paths import user_path
 from uf_diffusion.core.wording import shown, unknown
 from uf_diffusion.plots.densities import density_panels
 from uf_diffusion.plots.histories import budget_panels, time_panels
+from uf_diffusion.plots.lines import line_of
 from uf_diffusion.plots.maps import MOST_AXES, Chart
 from uf_diffusion.plots.matplotlib_renderer import draw_panel
 from uf_diffusion.plots.panels import Panel
@@ -97,12 +98,14 @@ def _groups(result: Shown, names: Sequence[str] | None, times: Any) -> list[list
     others = [time_panels(result), budget_panels(result.group("budget")), spectrum_panels(result)]
     if names is not None and set(names) <= {panel.name for group in others for panel in group}:
         return others
-    every, axes = snapshot_times(result), len(result.manifold.axes)
+    every, line = snapshot_times(result), line_of(result)
+    axes = len(result.manifold.axes) if line is None else 1
     if not len(every) or not 0 < axes <= MOST_AXES:
         return others
     default = every[-1] * EARLY if axes == 1 else every[[len(every) // 4, -1]]
     shots = Snapshots.of(result, _nearest(every, default if times is None else times))
-    return [density_panels(shots, None if axes == 1 else Chart(result.manifold)), *others]
+    canvas = Chart(result.manifold) if line is None else None
+    return [density_panels(shots, canvas, line), *others]
 
 
 def _nearest(every: Array, times: Any) -> Index:

@@ -46,7 +46,7 @@ def _over_time(
 
 
 def _distances(comparison: xr.Dataset) -> Panel:
-    colours = dict(zip(COMPARED, (GREY, BLUE, GREEN, ORANGE), strict=True))
+    colours = dict(zip(COMPARED, (GREY, BLUE, GREEN, GREEN, PALETTE[3], ORANGE), strict=True))
     series = [
         Series(comparison.time.values, comparison[name].values, COMPARED[name].text, colours[name],
                "marked") for name in measured(comparison)

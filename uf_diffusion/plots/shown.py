@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 import xarray as xr
 
+from uf_diffusion.problem.symmetry import Meridian
+
 __all__ = ["Shown"]
 
 
@@ -25,6 +27,11 @@ class Shown(Protocol):
     @property
     def manifold(self) -> Any:
         """The feature space."""
+        ...
+
+    @property
+    def meridian(self) -> Meridian | None:
+        """The sphere with the axis about which all densities are symmetric, if there is one."""
         ...
 
     @property

@@ -25,7 +25,7 @@ def spectrum_panels(result: Shown) -> list[Panel]:
         return panels
     panels.append(_laplacian(spectrum))
     try:
-        manifold: Manifold = result.manifold
+        manifold: Manifold = result.meridian or result.manifold
     except InputError:
         return panels
     return panels + ([_eigenfunctions(spectrum, manifold)] if manifold.axes else [])

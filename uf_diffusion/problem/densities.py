@@ -9,24 +9,21 @@ without a manifold, such as ``Bumps(gamma=10)``, takes that of the `Problem` to 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any, Self
 
 import numpy as np
-from scipy.special import ive
+from scipy.special import hyp0f1, ive
 
 from uf_diffusion.core.arguments import points, reals
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
-from uf_diffusion.core.wording import cause, shown
+from uf_diffusion.core.wording import shown
 from uf_diffusion.problem.manifolds import NOWHERE, Circle, Manifold, Sphere
+from uf_diffusion.problem.symmetry import Meridian
 
-__all__ = ["UNIFORM", "Bumps", "Density", "Diracs", "Function", "Uniform", "VonMisesFisher",
-           "placed"]  # fmt: skip
-
-_DRAWS = 1000  # rounds of rejection sampling, at most
+__all__ = ["UNIFORM", "Bumps", "Density", "Diracs", "Uniform", "VonMisesFisher"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +64,17 @@ class Density:
         """Whether the measure has a density, which point masses do not have."""
         return True
 
+    @property
+    def directions(self) -> Array | None:
+        """Unit vectors ``(n, ambient)``: the density is symmetric about an axis if all of them lie
+        on it. None if that is not known.
+        """
+        return None
+
+    def about(self, meridian: Meridian) -> Self:
+        """The same density, which may rely on its symmetry about an axis."""
+        return self
+
     def __call__(self, x: Array) -> Array:
         x = points(x, self.manifold.ambient)
         values = np.asarray(self.formula(x.T, np))
@@ -85,6 +93,10 @@ class Uniform(Density):
 
     def sample(self, n: int, rng: np.random.Generator) -> Array:
         return self.manifold.sample(n, rng)
+
+    @property
+    def directions(self) -> Array:
+        return np.empty((0, self.manifold.ambient))
 
 
 @dataclass(frozen=True)
@@ -200,14 +212,18 @@ class VonMisesFisher(Density):
         total = 0 * x[0]
         for mean, kappa, weight in zip(self.means, self.kappa, self.weights, strict=True):
             cosine = sum(m * x[k] for k, m in enumerate(mean))
-            total = total + weight * self._peak(kappa) * xp.exp(kappa * (cosine - 1))
+            total = total + weight * self.peak(kappa) * xp.exp(kappa * (cosine - 1))
         return total
 
-    def _peak(self, kappa: float) -> float:
+    @property
+    def directions(self) -> Array:
+        return np.array(self.means)
+
+    def peak(self, kappa: float) -> float:
         """The value c(kappa) exp(kappa) of the density at its mean direction."""
         half = self.manifold.ambient / 2
-        if kappa < 1e-8:
-            return 1 / self.manifold.volume
+        if kappa < 1:  # a power of kappa would underflow in high dimensions
+            return math.exp(kappa) / (self.manifold.volume * float(hyp0f1(half, kappa**2 / 4)))
         return float(kappa ** (half - 1) / ((2 * math.pi) ** half * ive(half - 1, kappa)))
 
     def sample(self, n: int, rng: np.random.Generator) -> Array:
@@ -267,114 +283,6 @@ class Diracs(Density):
 
     def sample(self, n: int, rng: np.random.Generator) -> Array:
         return np.array(self.centres)[rng.choice(len(self.weights), size=n, p=self.weights)]
-
-
-@dataclass(frozen=True)
-class Function(Density):
-    """A density given by a user's function ``(n, ambient) -> (n,)``, normalised by quadrature.
-
-    Attributes:
-        values: the function; its values must not be negative.
-        name: the name used in messages; if not given, the name of the function.
-
-    Raises:
-        InputError: if the function fails, has values that cannot be used, or integral 0.
-    """
-
-    values: Callable[[Array], Any] = field(default=NOWHERE, repr=False)
-    name: str = ""
-    _mass: float = field(default=1.0, init=False, repr=False, compare=False)
-    _peak: float = field(default=0.0, init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        if not callable(self.values):
-            raise InputError(f"'{self.name or shown(self.values)}' is not a function.")
-        if not self.name:
-            object.__setattr__(self, "name", getattr(self.values, "__name__", "function"))
-        if self.manifold is not NOWHERE:
-            self._normalise()
-
-    def _normalise(self) -> None:
-        manifold = self.manifold
-        side = math.ceil(20_000 ** (1 / manifold.dim))
-        try:
-            x = manifold.even(side**manifold.dim)
-        except InputError:  # there is no lattice on this manifold
-            x = manifold.sample(200_000, np.random.default_rng(0))
-        self._checked(x[:7])  # a trial
-        values = self._checked(x)
-        with np.errstate(over="ignore"):
-            mass = float(values.mean() * manifold.volume)
-        if not 0 < mass < math.inf:
-            raise InputError(f"Density '{self.name}' cannot be normalised: its integral is {mass}.")
-        object.__setattr__(self, "_mass", mass)
-        object.__setattr__(self, "_peak", 1.5 * float(values.max()) / mass)
-
-    def _checked(self, x: Array) -> Array:
-        try:
-            values = np.asarray(self.values(x))
-        except Exception as error:
-            raise InputError(f"Density '{self.name}' failed with {cause(error)}.") from error
-        if values.dtype.kind not in "biuf":
-            raise InputError(
-                f"Density '{self.name}' must give real numbers, not of type {values.dtype}."
-            )
-        if values.shape != (len(x),):
-            raise InputError(
-                f"Density '{self.name}' must map (n, {x.shape[1]}) to (n,), "
-                f"but gave shape {values.shape} for n = {len(x)}."
-            )
-        if not np.isfinite(values).all():
-            raise InputError(f"Density '{self.name}' has values that are not finite.")
-        if (values < 0).any():
-            raise InputError(f"Density '{self.name}' is negative: {values.min():.3g}.")
-        return values.astype(float)
-
-    def formula(self, x: Any, xp: ModuleType) -> Any:
-        if xp is not np:
-            raise InputError(f"Density '{self.name}' is a numpy function without UFL form.")
-        return self._checked(np.asarray(x).T) / self._mass
-
-    def sample(self, n: int, rng: np.random.Generator) -> Array:
-        """Draw by rejection from the uniform density; the bound is checked in every round.
-
-        Raises:
-            InputError: if the density has a peak that is too sharp for this.
-        """
-        accepted, found = [np.empty((0, self.manifold.ambient))], 0
-        for _ in range(_DRAWS):
-            if found >= n:
-                return np.concatenate(accepted)[:n]
-            x = self.manifold.sample(max(2 * n, 1000), rng)
-            values = self(x)
-            if values.max() > self._peak:
-                break
-            accepted.append(x[rng.random(len(x)) * self._peak < values])
-            found += len(accepted[-1])
-        raise InputError(f"Density '{self.name}' has a peak too sharp to sample.")
-
-
-def placed(density: Any, manifold: Manifold, name: str) -> Density:
-    """A density on a manifold, made from a `Density` or a function of points.
-
-    Args:
-        density: what the caller gave.
-        manifold: the manifold on which the density is to live.
-        name: "teacher" or "initial", used in messages.
-
-    Raises:
-        InputError: for anything else, and as `Density.on`, its call and `Function`.
-    """
-    if isinstance(density, Density):
-        if (there := density.on(manifold)).has_values:
-            there(manifold.sample(7, np.random.default_rng(0)))  # a trial
-        return there
-    if isinstance(density, type) or not callable(density):
-        raise InputError(
-            f"The {name} must be a density such as Uniform() or a function of points, "
-            f"not {shown(density)}."
-        )
-    return Function(manifold, density)
 
 
 def _is_number(value: Any) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -20,6 +22,7 @@ from uf_diffusion.studies.orders import spread
 
 __all__ = ["draw_study", "study_table"]
 
+LINE = 0.17  # inches of the figure for each further line of the legend
 DRIFT = 0.05  # local orders that differ by more are said to drift
 MARKS = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (GREY, "D"))
 
@@ -96,23 +99,40 @@ def draw_study(study: xr.Dataset, path: str | Path | None = None) -> Figure:
         Unwritable: if the file cannot be written.
     """
     quantities = list(map(str, study["quantity"].values))
+    height = 4.0 + LINE * max(0, study.sizes["series"] - len(MARKS))
     with matplotlib.rc_context(STYLE):
-        figure = NotebookFigure(figsize=(4.4 * len(quantities), 4.0), layout="constrained")
+        figure = NotebookFigure(figsize=(4.4 * len(quantities), height), layout="constrained")
         for ax, quantity in zip(figure.subplots(1, len(quantities), squeeze=False)[0], quantities,
                                 strict=True):  # fmt: skip
             _panel(ax, study, quantity)
-        lines = textwrap.wrap(study.attrs["what"], int(14 * figure.get_figwidth()))
+        lines = textwrap.wrap(study.attrs["what"], int(12 * figure.get_figwidth()))
         figure.suptitle("\n".join(lines))
     if path is not None:
         save(figure, user_path(path))
     return figure
 
 
+def _looks(names: Sequence[str]) -> list[tuple[Any, str]]:
+    """The colour and the mark of each series.
+
+    Of many series those with one beginning, up to the comma, have one mark, and colours in order.
+    """
+    if len(names) <= len(MARKS):
+        return list(MARKS[: len(names)])
+    kinds = [name.partition(",")[0] for name in names]
+    order, found = list(dict.fromkeys(kinds)), []
+    for i, kind in enumerate(kinds):
+        share = kinds[:i].count(kind) / max(1, kinds.count(kind) - 1)
+        colour = matplotlib.colormaps["viridis"](0.9 * share)
+        found.append((colour, MARKS[order.index(kind) % len(MARKS)][1]))
+    return found
+
+
 def _panel(ax: Axes, study: xr.Dataset, quantity: str) -> None:
     power = study.attrs["law"] == "power"
     ax.set(yscale="log", xscale="log" if power else "linear")
-    for i, series in enumerate(map(str, study["series"].values)):
-        colour, mark = MARKS[i % len(MARKS)]
+    names = list(map(str, study["series"].values))
+    for series, (colour, mark) in zip(names, _looks(names), strict=True):
         one = study.sel(series=series)
         x, (middle, low, high) = one.abscissa.values, spread(one[quantity].values)
         seen = np.isfinite(middle) & (middle > 0)

@@ -47,6 +47,11 @@ LONG_NAMES = {
     "energy_distance_teacher": "energy distance of the network to the teacher's neurons",
     "energy_distance_diffusion": "energy distance of the network to the diffusion",
     "w2_diffusion": "2-Wasserstein distance of the network to the diffusion; none where too costly",
+    "w1_lower": "1-Wasserstein distance of the laws of the angle to the axis, a lower bound",
+    "w2_lower": "2-Wasserstein distance of the laws of the angle to the axis, a lower bound",
+    "chi2_height": "chi^2 of the smoothed laws of the height, network against diffusion",
+    "kl_height": "KL divergence of the smoothed laws of the height, network against diffusion",
+    "l1_height": "L1 distance of the smoothed laws of the height",
     "source": "the approximation that an entry of the error budget belongs to",
     "contribution": "energy distance that an approximation adds; tori of two and more dimensions "
     "are products of circles there",
@@ -93,6 +98,8 @@ COMPARED = {
     "energy_distance_teacher": Named("energy distance to the teacher", "E(teacher)"),
     "energy_distance_diffusion": Named("energy distance to the diffusion", "E(diffusion)"),
     "w2_diffusion": Named("W₂ to the diffusion", "W2(diffusion)"),
+    "w2_lower": Named("W₂ of the angles, a lower bound", "W2(angles)"),
+    "l1_height": Named("L¹ of the heights' smoothed laws", "L1(heights)"),
     "outer_weight_error": Named("median |uᵢ − u(ωᵢ)|", "median|u_i - u|"),
 }
 

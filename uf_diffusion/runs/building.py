@@ -16,7 +16,6 @@ from uf_diffusion.problem.densities import (
     Bumps,
     Density,
     Diracs,
-    Function,
     Uniform,
     VonMisesFisher,
 )
@@ -29,6 +28,7 @@ from uf_diffusion.problem.divergences import (
     Power,
 )
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Manifold, Sphere
+from uf_diffusion.problem.own_densities import Function, Height
 from uf_diffusion.problem.own_manifolds import tried
 
 __all__ = ["DENSITIES", "DIVERGENCES", "FEATURES", "MANIFOLDS", "density", "divergence", "feature",
@@ -41,6 +41,7 @@ DENSITIES: dict[str, type[Density]] = {
     "von-mises-fisher": VonMisesFisher,
     "diracs": Diracs,
     "python": Function,
+    "height": Height,
 }
 DIVERGENCES: dict[str, Divergence] = {d.name: d for d in (UNBIASED, BIASED, ENTROPY)}
 FEATURES: dict[str, Any] = {
@@ -96,7 +97,7 @@ def density(spec: str | Mapping[str, Any], manifold: Manifold, folder: str | Non
 
     Args:
         spec: a kind, or a table with ``kind`` and the attributes of its class. A density of kind
-            "python" has the single attribute ``function``, a "module:name".
+            "python" or "height" has the attribute ``function``, a "module:name".
         manifold: the manifold on which the density lives.
         folder: the folder in which the module of a "module:name" is searched for first.
 
@@ -110,16 +111,18 @@ def density(spec: str | Mapping[str, Any], manifold: Manifold, folder: str | Non
     if kind not in DENSITIES:
         raise unknown("density kind", kind, DENSITIES)
     cls = DENSITIES[kind]
-    own = cls is Function
-    valid = {"function"} if own else {f.name for f in fields(cls) if f.init} - {"manifold"}
+    own = issubclass(cls, Function)
+    valid = {f.name for f in fields(cls) if f.init} - {"manifold"}
+    if own:
+        valid = valid - {f.name for f in fields(Function)} | {"function"}
     for key in table:
         if key not in valid:
             raise unknown(f"key of density '{kind}'", key, valid) if valid else InputError(
                 f"Density '{kind}' takes no key, but '{key}' was given."
             )  # fmt: skip
     if own:
-        name = table.get("function", "")
-        return Function(manifold, load(name, folder, "density"), name)
+        name = table.pop("function", "")
+        table |= {"values": load(name, folder, "density"), "name": name}
     return cls(manifold, **table)
 
 

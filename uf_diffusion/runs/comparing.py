@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,15 @@ import xarray as xr
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.distances.energy_distances import energy_distance_series, negative_type
+from uf_diffusion.distances.height_laws import bandwidth, divergences, smoothed_law
 from uf_diffusion.distances.measures import Measure
 from uf_diffusion.distances.named import w2
+from uf_diffusion.distances.symmetric import angle_wasserstein, ring_energy_distances
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.kernels.feature_maps import Atoms
+from uf_diffusion.problem import Problem
 from uf_diffusion.problem.manifolds import Manifold
+from uf_diffusion.problem.symmetry import Meridian
 from uf_diffusion.results.names import dataset
 
 __all__ = ["distances", "energies"]
@@ -23,54 +28,84 @@ W2_PAIRS = 2**24  # largest neurons x nodes for which W2 takes only a few second
 
 
 def distances(
-    manifold: Manifold, grid: Grid, diffusion: xr.Dataset, network: xr.Dataset, teacher: Atoms
+    problem: Problem, grid: Grid, diffusion: xr.Dataset, network: xr.Dataset, teacher: Atoms
 ) -> xr.Dataset:
     """The group /comparison of a diffusion and a network with the same snapshot times.
 
     Args:
-        manifold: the feature space, which defines the distances.
+        problem: the problem, whose manifold and axis define the distances.
         grid: the diffusion's mesh, which interpolates its outer weight to the neurons.
         diffusion, network: the groups /diffusion and /network of a result.
         teacher: the teacher's neurons.
     """
-    node, feature = diffusion.node_position.values, network.feature.values
-    mass = diffusion.density.values * diffusion.node_measure.values
-    masses = network.neuron_mass.values
+    feature = network.feature.values
     outer = zip(
         network.outer_weight.values, diffusion.outer_weight.values, feature, strict=True
     )  # fmt: skip
     error = [np.median(np.abs(u - grid.interpolate(limit, x))) for u, limit, x in outer]
+    others = _flat if problem.meridian is None else partial(_of_angles, problem.meridian)
+    found = others(problem.manifold, diffusion, network)
     return dataset(
-        **energies(manifold, diffusion, network, teacher),
-        w2_diffusion=(
-            ("snapshot",),
-            [
-                _w2(Measure(manifold, x, masses), Measure(manifold, node, m / m.sum()))
-                for x, m in zip(feature, mass, strict=True)
-            ],
-        ),
+        **energies(problem, diffusion, network, teacher),
+        **{name: (("snapshot",), values) for name, values in found.items()},
         outer_weight_error=(("snapshot",), error),
-    ).assign_attrs(negative_type=int(negative_type(manifold)))
+    ).assign_attrs(negative_type=int(negative_type(problem.manifold)))
 
 
 def energies(
-    manifold: Manifold, diffusion: xr.Dataset | None, network: xr.Dataset, teacher: Atoms
+    problem: Problem, diffusion: xr.Dataset | None, network: xr.Dataset, teacher: Atoms
 ) -> dict[str, Any]:
     """The energy distances of `distances` and their times, as arguments of `dataset`.
 
     Without a diffusion only the distance to the teacher is computed.
     """
     feature, masses = network.feature.values, network.neuron_mass.values
-
-    def to(points: Array, weights: Array) -> tuple[tuple[str], Array]:
-        rows = np.broadcast_to(weights, (len(feature), len(points)))
-        return ("snapshot",), energy_distance_series(feature, points, rows, manifold, masses)
-
+    manifold, meridian = problem.manifold, problem.meridian
+    rows = np.broadcast_to(teacher.weights, (len(feature), len(teacher.points)))
+    to_teacher = energy_distance_series(feature, teacher.points, rows, manifold, masses)
     found: dict[str, Any] = {"time": (("snapshot",), network.snapshot_time.values)}
-    found["energy_distance_teacher"] = to(teacher.points, teacher.weights)
-    if diffusion is not None:
-        mass = diffusion.density.values * diffusion.node_measure.values
-        found["energy_distance_diffusion"] = to(diffusion.node_position.values, mass)
+    found["energy_distance_teacher"] = (("snapshot",), to_teacher)
+    if diffusion is None:
+        return found
+    node, mass = diffusion.node_position.values, _masses(diffusion)
+    if meridian is None:
+        value = energy_distance_series(feature, node, mass, manifold, masses)
+    else:
+        axis = np.array(meridian.direction)
+        value = ring_energy_distances(feature, masses, axis, meridian.angle(node), mass)
+    found["energy_distance_diffusion"] = (("snapshot",), value)
+    return found
+
+
+def _masses(diffusion: xr.Dataset) -> Array:
+    """The masses of the nodes at the snapshot times, ``(snapshots, nodes)``; rows sum to 1."""
+    mass = diffusion.density.values * diffusion.node_measure.values
+    return np.asarray(mass / mass.sum(axis=1, keepdims=True))
+
+
+def _flat(manifold: Manifold, diffusion: xr.Dataset, network: xr.Dataset) -> dict[str, list[float]]:
+    """W_2 on a mesh of the whole manifold."""
+    node, masses = diffusion.node_position.values, network.neuron_mass.values
+    pairs = zip(network.feature.values, _masses(diffusion), strict=True)
+    return {"w2_diffusion": [
+        _w2(Measure(manifold, x, masses), Measure(manifold, node, m)) for x, m in pairs
+    ]}  # fmt: skip
+
+
+def _of_angles(
+    meridian: Meridian, manifold: Manifold, diffusion: xr.Dataset, network: xr.Dataset
+) -> dict[str, list[float]]:
+    """Distances between the laws of angle and height, blind to what rotations change."""
+    node, masses = meridian.angle(diffusion.node_position.values), network.neuron_mass.values
+    found: dict[str, list[float]] = {}
+    for feature, mass in zip(network.feature.values, _masses(diffusion), strict=True):
+        angle = meridian.angle(feature)
+        values = {f"w{p}_lower": angle_wasserstein(angle, masses, node, mass, p) for p in (1, 2)}
+        width = bandwidth(np.cos(angle), masses)
+        laws = (smoothed_law(np.cos(a), m, width) for a, m in ((angle, masses), (node, mass)))
+        values |= {f"{name}_height": value for name, value in divergences(*laws).items()}
+        for name, value in values.items():
+            found.setdefault(name, []).append(value)
     return found
 
 

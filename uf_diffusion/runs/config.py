@@ -80,6 +80,10 @@ class Config:
         if self.problem.limit == "constrained":
             self._require_constrained()
         if self.diffusion.mesh:
+            if self.problem.axis:
+                raise InputError(
+                    "With problem.axis the mesh is one of angles: leave diffusion.mesh out."
+                )
             if (self.problem.manifold, self.problem.dim) != ("sphere", 2):
                 raise InputError(
                     "diffusion.mesh is for problem.manifold = 'sphere' of dimension 2 only."
@@ -112,8 +116,8 @@ class Config:
             )
 
     def _require_constrained(self) -> None:
-        if (self.problem.manifold, self.problem.dim) not in (("circle", 1), ("sphere", 2)):
-            raise InputError("problem.limit = 'constrained' is for the circle and the sphere S^2.")
+        if self.problem.manifold not in ("circle", "sphere"):
+            raise InputError("problem.limit = 'constrained' is for the circle and the spheres S^d.")
         if self.network.features != "relu":
             raise InputError(
                 "problem.limit = 'constrained' is the limit for network.features = 'relu', "

@@ -83,7 +83,9 @@ GROUPS = {
     ),
     "comparison": Contents(
         variables=dict.fromkeys(("time", "energy_distance_teacher", "energy_distance_diffusion",
-                                 "w2_diffusion", "outer_weight_error"), SHOTS),
+                                 "outer_weight_error"), SHOTS),
+        optional=dict.fromkeys(("w2_diffusion", "w1_lower", "w2_lower", "chi2_height", "kl_height",
+                                "l1_height"), SHOTS),
         attributes={"negative_type": NUMBER},
         times=("time",),
     ),

@@ -11,9 +11,10 @@ from typing import Any
 
 from uf_diffusion.kernels.base import Feature
 from uf_diffusion.problem import Problem
-from uf_diffusion.problem.densities import Density, Function
+from uf_diffusion.problem.densities import Density
 from uf_diffusion.problem.divergences import Divergence, Power
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Manifold, Sphere
+from uf_diffusion.problem.own_densities import Function, Height
 from uf_diffusion.runs.building import DENSITIES, DIVERGENCES, FEATURES
 
 __all__ = ["features_keys", "problem_keys"]
@@ -22,6 +23,7 @@ __all__ = ["features_keys", "problem_keys"]
 def problem_keys(problem: Problem) -> dict[str, Any]:
     """The fields of the section [problem] that describe a problem."""
     return {
+        "axis": problem.axis or (),
         **_manifold(problem.manifold),
         **_divergence(problem.divergence),
         "teacher": _density(problem.teacher),
@@ -54,8 +56,11 @@ def _divergence(divergence: Divergence) -> dict[str, Any]:
 
 def _density(density: Density) -> dict[str, Any]:
     if isinstance(density, Function):
-        named = ":" in density.name
-        return {"kind": "python", "function": density.name if named else _own(density.values)}
+        name = density.name if ":" in density.name else _own(density.values)
+        if not isinstance(density, Height):
+            return {"kind": "python", "function": name}
+        axis = {} if density.axis is None else {"axis": density.axis}
+        return {"kind": "height", "function": name, **axis}
     kinds = {cls: kind for kind, cls in DENSITIES.items()}
     if type(density) not in kinds:
         return {"kind": "python", "function": _own(density)}

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from uf_diffusion.core import mpi
@@ -168,7 +169,7 @@ def compared(
 
     def measured() -> xr.Dataset:
         assert diffusion is not None and network is not None
-        group = distances(setup.manifold, setup.grid, diffusion, network, teacher)
+        group = distances(setup.problem, setup.grid, diffusion, network, teacher)
         return group.assign_attrs(_seen_attributes(setup))
 
     with clock.part("distances"):
@@ -202,7 +203,7 @@ def follow(setup: Setup) -> Result:
 
     def measured() -> xr.Dataset:
         assert particles is not None
-        return dataset(**energies(setup.manifold, diffusion, particles, network.teacher))
+        return dataset(**energies(setup.problem, diffusion, particles, network.teacher))
 
     comparison = mpi.on_root(measured)
     return _gathered(setup, "follow", clock, {}, network=particles, comparison=comparison)
@@ -291,6 +292,8 @@ def _gathered(
     config = setup.config
     attributes = run_attributes(config.to_toml(), config.network.seed, clock.total)
     attributes |= {"command": job, "inputs": json.dumps(dict(inputs)), "code": code()}
+    if setup.problem.axis is not None:
+        attributes["axis"] = np.array(setup.problem.axis)
     root = xr.Dataset(attrs=attributes)
     return Result(setup, xr.DataTree.from_dict({"/": root, **present}, name=config.name))
 
@@ -306,7 +309,9 @@ def _seen_attributes(setup: Setup) -> dict[str, Any]:
 
 
 def _seen(setup: Setup) -> Identifiability:
-    return identifiability(setup.features, setup.problem.teacher, setup.problem.initial)
+    p = setup.problem
+    axis = None if p.axis is None else np.array(p.axis)
+    return identifiability(setup.features, p.teacher, p.initial, axis)
 
 
 def _path(folder: Folder) -> Path | None:

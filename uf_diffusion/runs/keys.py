@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from uf_diffusion.core.arguments import reals
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.wording import shown, unknown
 
-__all__ = ["Snapshots", "key", "key_of", "one_of", "positive", "settle_types", "toml_of"]
+__all__ = ["Snapshots", "Vector", "key", "key_of", "one_of", "positive", "settle_types", "toml_of"]
 
 type Snapshots = int | tuple[float, ...]  # the number of snapshot times, or these times
+type Vector = tuple[float, ...]  # finite coordinates; empty if it is not given
 
 MOST_SNAPSHOTS = 100_000
 
@@ -68,7 +70,10 @@ def _typed(name: str, value: Any, kind: str) -> Any:
         return value
     if kind == "Snapshots":
         return _snapshots(value)
+    if kind == "Vector" and isinstance(value, list | tuple | np.ndarray):
+        return tuple(reals(name, value).ravel().tolist()) if len(value) else ()
     wanted = {"int": "a whole number", "float": "a finite number", "str": "a string",
+              "Vector": "a list of numbers",
               "Any": 'a table such as {kind = "uniform"}'}[kind]  # fmt: skip
     raise InputError(f"{name} must be {wanted}, not {shown(value)}.")
 

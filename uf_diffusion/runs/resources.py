@@ -137,12 +137,21 @@ def result_bytes(config: Config, job: str) -> int:
     shots = len(config.times() if job == "solve" else config.clock_times())
     numbers = 0
     if job != "train" and not d.mesh:
-        nodes = grid_on(space, d.cells, d.degree).node_count
+        nodes = _nodes_and_cells(config)[0]
         numbers += nodes * (4 * shots + space.ambient + 12)
     if job != "solve":
         steps = 0 if n.algorithm == "flow" else math.ceil(p.t_end / n.step)
         numbers += n.width * (3 * shots + 8) * (space.ambient + 1) + 6 * steps
     return 8 * numbers
+
+
+def _nodes_and_cells(config: Config) -> tuple[int, int]:
+    """The number of nodes of the built-in mesh, and the number of corners of its cells."""
+    p, d = config.problem, config.diffusion
+    if p.axis or (p.manifold == "sphere" and p.dim > 2):  # rings
+        return d.cells + 2, 2 * d.cells + 2
+    grid = grid_on(config.space(), d.cells, d.degree)
+    return grid.node_count, grid.cell_count * (grid.manifold.dim + 1)
 
 
 def folder_bytes(config: Config, job: str) -> int:
@@ -154,9 +163,8 @@ def folder_bytes(config: Config, job: str) -> int:
     needed = result_bytes(config, job) + FIGURES + (REPORT if job.startswith("compare") else 0)
     d = config.diffusion
     if job != "train" and not d.mesh:
-        grid = grid_on(config.space(), d.cells, d.degree)
         shots = len(config.times() if job == "solve" else config.clock_times())
-        needed += fields_bytes(grid.cell_count * (grid.manifold.dim + 1), shots)
+        needed += fields_bytes(_nodes_and_cells(config)[1], shots)
     return needed
 
 

@@ -13,9 +13,11 @@ from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.wording import shown
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.grids.built_in import with_degree
+from uf_diffusion.grids.rings import Rings
 from uf_diffusion.grids.triangulations import Triangulation
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.manifolds import Manifold, Sphere
+from uf_diffusion.problem.symmetry import Meridian
 from uf_diffusion.runs.config import Config
 from uf_diffusion.runs.contents import configuration_of, require_contents
 from uf_diffusion.runs.setup import Setup
@@ -56,6 +58,13 @@ class Result:
         return self.setup.manifold
 
     @property
+    def meridian(self) -> Meridian | None:
+        """The sphere with the axis that the result records; None if it has none."""
+        if "axis" not in self.attributes:
+            return None
+        return Meridian(Sphere(self.config.problem.dim), tuple(map(float, self.attributes["axis"])))
+
+    @property
     def manifold_name(self) -> str:
         """The name of the feature space, as in the configuration."""
         return self.config.problem.manifold
@@ -82,6 +91,8 @@ class Result:
             InputError: if there is no mesh of the manifold.
         """
         diffusion = self.group("diffusion")
+        if diffusion is not None and (meridian := self.meridian) is not None:
+            return Rings(meridian, meridian.angle(diffusion.node_position.values))
         if diffusion is None or "cell" not in diffusion or self.setup.given_grid is not None:
             return self._fitting(self.setup.grid)
         corners = diffusion.node_position.values[: int(diffusion.cell.values.max()) + 1]

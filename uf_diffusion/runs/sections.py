@@ -12,7 +12,7 @@ from uf_diffusion.network.placement import PLACEMENTS
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.manifolds import Manifold
 from uf_diffusion.runs.building import MANIFOLDS, density, divergence, manifold
-from uf_diffusion.runs.keys import Snapshots, key, one_of, positive, settle_types
+from uf_diffusion.runs.keys import Snapshots, Vector, key, one_of, positive, settle_types
 
 __all__ = ["DiffusionConfig", "NetworkConfig", "ProblemConfig"]
 
@@ -37,6 +37,11 @@ class ProblemConfig:
         "own as 'module:name'",
     )
     power: float = key(2.0, "exponent p of the regulariser 'power', with 1 < p <= 4")
+    axis: Vector = key(
+        (),
+        "vector about which teacher and initial density are symmetric, on a sphere: then the "
+        "diffusion is solved in one dimension; if empty, it is found where dim is 3 or more",
+    )
     t_end: float = key(10.0, "final time of the diffusion and of the training", "time")
     limit: str = key(
         "unconstrained",
@@ -91,6 +96,7 @@ class ProblemConfig:
             teacher=density(self.teacher, space, folder),
             initial=density(self.initial, space, folder),
             divergence=divergence(self.regulariser, self.power, folder),
+            axis=self.axis or None,
         )
 
 
@@ -172,7 +178,7 @@ class NetworkConfig:
     placement: str = key(
         "random",
         "how the student's neurons are placed: random, even (on a lattice, with the density as "
-        "their masses), or quantile (at quantiles, in one dimension only)",
+        "their masses), or quantile (at quantiles, in one dimension or along problem.axis)",
     )
     teacher_placement: str = key(
         "", "how the teacher's neurons are placed; if empty, as the student's"

@@ -49,11 +49,12 @@ def neurons(setup: Setup) -> Neurons:
     rng = np.random.default_rng(c.seed)
     if setup.draws is not None:
         return Neurons(*setup.draws.atoms(problem.manifold), rng)
-    student = place(problem.initial, c.width, c.placement, rng)
+    student = place(problem.initial, c.width, c.placement, rng, problem.meridian)
     placement, count = c.teacher_placement or c.placement, c.teacher_width
     if placement != "random":
         count = problem.manifold.even_count(count)
-    return Neurons(student, place(problem.teacher, count, placement, rng), rng)
+    teacher = place(problem.teacher, count, placement, rng, problem.meridian)
+    return Neurons(student, teacher, rng)
 
 
 def training(setup: Setup) -> Training:

@@ -31,7 +31,7 @@ import numpy as np
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError, RunFailure
 from uf_diffusion.grids.base import Grid
-from uf_diffusion.grids.built_in import grid_on
+from uf_diffusion.grids.built_in import grid_of
 from uf_diffusion.kernels.identifiability import Identifiability, identifiability, unseen_sentence
 from uf_diffusion.network.training import TwoTimescale, VarProDescent
 from uf_diffusion.problem.densities import Density
@@ -93,7 +93,7 @@ def _mesh(setup: Setup) -> Iterator[str]:
             yield (
                 f"The mesh does not resolve the {name} density: interpolation between its nodes "
                 f"is {_percent(error)} off in L1, and the diffusion will be about as far off; "
-                f"{_finer(setup.config, density, grid, error)}."
+                f"{_finer(setup, density, grid, error)}."
             )
 
 
@@ -101,15 +101,15 @@ def _percent(error: float) -> str:
     return f"{100 * error:.2g} %" if error < 1 else "more than 100 %"
 
 
-def _finer(config: Config, density: Density, grid: Grid, error: float) -> str:
+def _finer(setup: Setup, density: Density, grid: Grid, error: float) -> str:
     """The advice which mesh is fine enough, as the end of a sentence."""
-    d, dim, cells = config.diffusion, density.manifold.dim, len(grid.cells)
+    d, dim, cells = setup.config.diffusion, grid.manifold.dim, len(grid.cells)
     if not grid.built_in:
         return "use a diffusion.mesh that is finer there"
     while error > COARSE and cells < CELLS:
         factor = min(2**dim, max(1.2, (error / COARSE) ** (dim / (d.degree + 1))))
         cells = min(CELLS, math.ceil(cells * factor))
-        error = interpolation_error(density, grid_on(density.manifold, cells, d.degree))
+        error = interpolation_error(density, grid_of(setup.problem, cells, d.degree))
     if error > COARSE:
         return f"diffusion.cells = {CELLS} would not suffice either"
     return f"use diffusion.cells >= {cells}"

@@ -10,6 +10,7 @@ from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.wording import unknown
 from uf_diffusion.runs.config import Changes, merged
 from uf_diffusion.runs.setup import Setup
+from uf_diffusion.studies.dimensions import DIMENSION
 from uf_diffusion.studies.measurements import (
     compared,
     decay_rate,
@@ -288,7 +289,7 @@ _ALL = (
     ),
 )
 
-STUDIES = {s.name: s for s in _ALL}
+STUDIES = {s.name: s for s in (*_ALL, DIMENSION)}
 
 
 # on manifolds without even placement

@@ -27,11 +27,12 @@ from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError, RunFailure
 from uf_diffusion.core.progress import Watch
 from uf_diffusion.distances.density_quantiles import Quantiles
-from uf_diffusion.distances.energy_modes import EnergyModes
 from uf_diffusion.distances.measures import Measure
 from uf_diffusion.distances.named import distance
+from uf_diffusion.distances.ring_energies import energies_on
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.problem.manifolds import Manifold
+from uf_diffusion.problem.symmetry import Meridian
 from uf_diffusion.results.names import dataset
 from uf_diffusion.results.timings import Timings
 from uf_diffusion.runs.config import Config
@@ -94,18 +95,19 @@ def _networks(config: Config) -> Iterator[Rung]:
     yield rung("training step", algorithm="flow", rtol=tight)
     if n.kernel == "sampled":
         yield rung("sampled inputs", kernel=linear)
-    yield rung("teacher's neurons", teacher_placement="even", teacher_width=TEACHER)
-    width = manifold.even_count(max(n.width, _by_dimension(MEAN_FIELD, manifold)))
-    yield rung("width", placement="even", width=width, kernel=linear)
+    even = "even" if setup.problem.axis is None else "quantile"
+    yield rung("teacher's neurons", teacher_placement=even, teacher_width=TEACHER)
+    width = manifold.even_count(max(n.width, MEAN_FIELD[manifold.dim > 1]))
+    yield rung("width", placement=even, width=width, kernel=linear)
 
 
 def _limits(config: Config) -> Iterator[Rung]:
     setup, d = Setup(config), config.diffusion
-    manifold = setup.manifold
+    dim = setup.manifold.dim if setup.problem.axis is None else 1
 
     def rung(removed: str, limit: str, tight: bool = True) -> Rung:
         problem, (finer, rtol) = replace(config.problem, limit=limit), FINER[limit]
-        cells = d.cells * _by_dimension(finer, manifold) ** manifold.dim
+        cells = d.cells * finer[dim > 1] ** dim
         fine = replace(d, cells=cells, rtol=d.rtol / rtol if tight else d.rtol)
         return Rung(removed, Run("solve", replace(config, problem=problem, diffusion=fine)))
 
@@ -115,10 +117,6 @@ def _limits(config: Config) -> Iterator[Rung]:
         removed = "what is not seen"
     yield rung(removed, limit)
     yield rung("diffusion's time step", limit, tight=False)
-
-
-def _by_dimension(choice: tuple[int, int], manifold: Manifold) -> int:
-    return choice[0 if manifold.dim == 1 else 1]
 
 
 def compare_with_budget(
@@ -177,7 +175,7 @@ def budget(
     times = _common_times([group for _, group in steps])
     networks = [_Neurons(g, _rows(g, times)) for _, g in steps if "feature" in g]
     densities = [_Density(r.grid, g, _rows(g, times)) for r, g in steps if "density" in g]
-    energy, floor, name = _energies(networks, densities)
+    energy, floor, name = _energies(networks, densities, compared.meridian)
     w2 = _all_w2(compared.manifold, networks, densities)
     return dataset(
         source=(("source",), np.array([rung.removed for rung in rungs] + ["diffusion's mesh"])),
@@ -232,10 +230,11 @@ class _Density:
 
 
 def _energies(
-    networks: Sequence[_Neurons], densities: Sequence[_Density]
+    networks: Sequence[_Neurons], densities: Sequence[_Density], meridian: Meridian | None
 ) -> tuple[Array, Array, str]:
     """The distances of neighbours and of the two ends, the floors, and the distance's name."""
-    energy = EnergyModes(max((d.grid for d in densities), key=lambda grid: grid.cell_count))
+    finest = max((d.grid for d in densities), key=lambda grid: grid.cell_count)
+    energy: Any = energies_on(finest, meridian)
     of_networks = [
         [energy.between_atoms(x, y, a.masses, b.masses)
          for x, y in zip(a.features, b.features, strict=True)]

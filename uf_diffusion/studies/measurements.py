@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.threads import blocks_of
 from uf_diffusion.distances.energy_distances import energy_distance
-from uf_diffusion.distances.energy_modes import EnergyModes
+from uf_diffusion.distances.ring_energies import energies_on
 from uf_diffusion.runs.result import Result
 
 __all__ = [
@@ -56,9 +57,10 @@ def energy_to_density(t: float = math.inf) -> Measurement:
         a, b = run.tree["network"], reference.tree["diffusion"]
         times = b.snapshot_time.values
         k = int(np.argmin(np.abs(times - min(t, times[-1]))))
-        energy = EnergyModes(reference.grid)
+        energy: Any = energies_on(reference.grid, reference.meridian)
         [density] = energy.densities(reference.grid, b.density.values[[k]])
-        return energy.between(energy.atoms(a.feature.values[k], a.neuron_mass.values), density)
+        cloud = energy.atoms(a.feature.values[k], a.neuron_mass.values)
+        return float(energy.between(cloud, density))
 
     return measure
 
