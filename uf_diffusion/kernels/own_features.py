@@ -19,6 +19,7 @@ __all__ = ["drawn_inputs", "placed_features"]
 TRIED = (32, 4)  # number of points and of inputs in the test of a user's features
 MORE = 7  # another number of inputs
 NEAR = 1e-4  # step of the central differences with which gradients are compared, at most
+FAST = 100.0  # slopes, relative to the values, from which the step is shorter
 
 
 def placed_features(features: Any, manifold: Manifold, name: str = "") -> Feature:
@@ -132,7 +133,8 @@ def _unlike_differences(
     manifold = found.manifold
     way = manifold.tangent(omega, rng.standard_normal((len(omega), manifold.ambient)))
     said, size = (slope * way).sum(axis=1), float(np.abs(found(omega, x)[0]).max())
-    near = NEAR / max(1.0, float(np.abs(said).max()) / max(size, 1e-300))  # of fast waves less
+    steepness = float(np.abs(said).max()) / max(size, 1e-300)
+    near = NEAR / max(1.0, steepness / FAST)
     ahead, behind = (
         np.asarray(found(manifold.retract(omega, s * way), x)[0], float).sum(axis=1)
         for s in (near, -near)
