@@ -25,7 +25,7 @@ time both use scipy's Radau method.
 
     python -m tests.gegenbauer
 
-prints reference values; it takes some minutes.
+prints reference values; it takes two minutes.
 """
 
 from __future__ import annotations

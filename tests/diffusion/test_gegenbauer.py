@@ -186,3 +186,24 @@ def test_the_constrained_equation_carries_mass_along_its_velocity():
         for k in (0, 2)
     ]  # fmt: skip
     assert (above[1] - above[0]) / (2 * step) == pytest.approx(flux, rel=1e-4)
+
+
+def test_the_constrained_equation_is_that_of_the_circle():
+    """The package's solver on a mesh of the circle, of second order, for d = 1."""
+    pytest.importorskip("dolfinx")
+    from uf_diffusion.diffusion.constrained import ConstrainedDiffusion
+    from uf_diffusion.grids.built_in import grid_on
+    from uf_diffusion.problem import Problem
+    from uf_diffusion.problem.densities import Function, Uniform
+
+    circle, t = Circle(), 0.1
+    teacher = Function(circle, lambda x: np.exp(x[:, 0]))
+    problem = Problem(circle, teacher, Uniform(circle))
+    grid = grid_on(circle, 256)
+    solver = ConstrainedDiffusion(problem, grid, rtol=1e-6)
+    *_, state = solver.iterate(t)
+    s = np.cos(np.arctan2(grid.nodes[:, 1], grid.nodes[:, 0]))
+    exact = diffuse_constrained(1, tilted(1.0), uniform, UNBIASED, (t,), 24)
+    ratio = solver.everywhere(state.ratio)
+    assert ratio == pytest.approx(exact.ratio(s)[0], abs=1e-4)
+    assert state.risk == pytest.approx(exact.risk[0], abs=1e-5)
