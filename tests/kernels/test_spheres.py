@@ -107,3 +107,36 @@ def test_landmarks_keep_the_values_at_the_last_points(rng, monkeypatch):
     for one, other in zip(first, again, strict=True):
         assert np.array_equal(one, other)
     assert calls == [50] * 5
+
+
+@pytest.mark.parametrize("phi", [RandomFourier(Sphere(9), 1.0), ReLU(Sphere(4)), ReLU(Sphere(2))],
+                         ids=repr)  # fmt: skip
+@pytest.mark.parametrize("regularisation", [1e-2, 1e-4])
+def test_more_neurons_than_inputs_are_solved_by_iterations(phi, regularisation, rng):
+    """The outer weights are those of the system in the coordinates, and a checkpoint has nothing
+    to remember as long as the smooth part is good enough.
+    """
+    omega, mass, teacher = network(phi, rng, n=1500)
+    psi = feature_map(phi, "sampled", 1024, teacher, rng, width=1500)
+    found = project(psi.at(omega), mass, UNBIASED, regularisation).outer_weight
+    assert "preconditioned" in vars(psi)
+    assert psi.keepsake() == {}
+    P = psi.at(omega).matrix
+    system = (P.T * mass) @ P + regularisation * np.eye(1024)
+    moment = np.linalg.solve(system, psi.labels - mass @ P)
+    assert found == pytest.approx(1 + P @ moment, rel=1e-8, abs=1e-8)
+
+
+def test_a_bad_smooth_part_is_given_up_and_stays_so(rng, monkeypatch):
+    """Too many iterations: the system in the coordinates, also after a checkpoint."""
+    phi = RandomFourier(Sphere(9), 0.5)
+    omega, mass, teacher = network(phi, rng, n=1500)
+    monkeypatch.setattr("uf_diffusion.kernels.iterative_solver.ITERATIONS", 2)
+    psi = feature_map(phi, "sampled", 1024, teacher, rng, width=1500)
+    found = project(psi.at(omega), mass, UNBIASED, 1e-4).outer_weight
+    kept = psi.keepsake()
+    assert list(kept) == ["in_coordinates"]
+    again = Sampled(phi, psi.data, teacher, psi.coordinates)
+    again.recall(kept)
+    assert again.keepsake() == kept
+    assert project(again.at(omega), mass, UNBIASED, 1e-4).outer_weight == pytest.approx(found)

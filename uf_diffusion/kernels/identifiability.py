@@ -32,7 +32,7 @@ the integrals of two waves against rho. Waves without any part in g are in the n
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,13 +42,13 @@ from scipy.linalg import cholesky, svd
 
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.errors import InputError
-from uf_diffusion.core.wording import shown
 from uf_diffusion.kernels.base import Convolution, Feature
 from uf_diffusion.kernels.fourier import Fourier, ball
 from uf_diffusion.kernels.spherical_harmonics import Harmonics, gauss_legendre, rounded
 from uf_diffusion.kernels.zonal import meridian_rule, multiplicities, zonal_harmonics
 from uf_diffusion.problem.densities import Density
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
+from uf_diffusion.problem.symmetry import Meridian, require_symmetric, unit_axis
 
 __all__ = ["Identifiability", "identifiability", "unseen_sentence"]
 
@@ -57,7 +57,6 @@ DEGREES = {1: 512, 2: 48, 3: 16}  # largest |k_j| on the circle and on tori, by 
 LATTICE = {1: 8192, 2: 256, 3: 64}  # points along each axis, for the densities' coefficients
 SPHERE = 128  # largest degree on spheres of dimension 2 and more
 MERIDIAN = 1024  # angles along a meridian, for the densities' coefficients
-SYMMETRIC = 1e-6  # relative difference of a density on two meridians, above which it has no axis
 MODES = 700  # largest number of waves in the eigenfunctions on a torus
 RIDGE = 1e-13  # relative, of the waves' integrals against the inputs' density
 # share of the variance (0.1 % of the amplitude) below which the effect of the null space is smaller
@@ -178,14 +177,14 @@ def identifiability(
             is not symmetric about the axis.
     """
     manifold: Any = feature.manifold
-    about = _axis_on(manifold, axis)
-    if about is None and (len(manifold.axes) != manifold.dim or manifold.dim not in DEGREES):
+    meridian = _meridian(manifold, axis)
+    if meridian is None and (len(manifold.axes) != manifold.dim or manifold.dim not in DEGREES):
         raise InputError(
             "What features see is known on the circle, on the sphere of dimension 2 and on tori of "
             "dimension 1 to 3; on other spheres it is known for densities that are symmetric "
             "about one axis."
         )
-    curved = about is not None or (manifold.dim > 1 and not manifold.period)
+    curved = meridian is not None or (manifold.dim > 1 and not manifold.period)
     cutoff = SPHERE if curved else DEGREES[manifold.dim]
     eigenvalue = feature.eigenvalues(cutoff)
     if eigenvalue is None and (convolution := feature.convolution(cutoff)) is not None:
@@ -199,14 +198,14 @@ def identifiability(
             f"not {np.shape(eigenvalue)}."
         )
     if curved:
-        degree, several = np.arange(SPHERE + 1)[:, None], multiplicities(manifold.dim, SPHERE)
         shares = [
-            _sphere_shares(manifold, density) if about is None
-            else _zonal_shares(manifold, density, about)
-            for density in (teacher, initial)
+            _sphere_shares(manifold, density) if meridian is None
+            else _zonal_shares(meridian, density, name)
+            for name, density in (("teacher", teacher), ("initial", initial))
         ]  # fmt: skip
+        several = multiplicities(manifold.dim, SPHERE)
         count = several.astype(np.int64) if several.max() < 2**53 else several
-        return Identifiability(degree, count, eigenvalue, *shares)
+        return Identifiability(np.arange(SPHERE + 1)[:, None], count, eigenvalue, *shares)
     wave, row, multiplicity = _rows(manifold.dim)
     shares = [_lattice_shares(manifold, d, row) for d in (teacher, initial)]
     return Identifiability(wave, multiplicity, eigenvalue[tuple(wave.T)], *shares)
@@ -290,38 +289,23 @@ def _sphere_shares(sphere: Sphere, density: Density) -> Array:
     return _shares(np.bincount(harmonics.degree_of, energy), float(weights @ varying**2), values)
 
 
-def _axis_on(manifold: Any, axis: ArrayLike | None) -> Array | None:
-    """The axis as a vector of length 1 on spheres of dimension 2 and more; None elsewhere."""
+def _meridian(manifold: Any, axis: ArrayLike | None) -> Meridian | None:
+    """The space of the rings about an axis on spheres of dimension 2 and more; None elsewhere."""
     if axis is None or not manifold.antipodal or manifold.dim == 1:
         return None
-    vector = np.asarray(axis, float)
-    length = float(np.linalg.norm(vector))
-    if vector.shape != (manifold.ambient,) or not 0 < length < math.inf:
-        raise InputError(
-            f"An axis is a vector with {manifold.ambient} coordinates that is not 0, not "
-            f"{shown(axis)}."
-        )
-    return vector / length
+    return Meridian(Sphere(manifold.dim), unit_axis(axis, manifold.ambient))
 
 
-def _zonal_shares(sphere: Sphere, density: Density, axis: Array) -> Array:
-    """The share of each degree in a density that is symmetric about an axis, by quadrature."""
-    angle, weight = meridian_rule(sphere.dim, MERIDIAN)
-    values, again = (density(points) for points in _meridians(axis, angle))
-    if np.abs(values - again).max() > SYMMETRIC * np.abs(values).max():
-        raise InputError("A density is not symmetric about the axis that was given.")
+def _zonal_shares(meridian: Meridian, density: Density, name: str) -> Array:
+    """The share of each degree in a density that depends on the angle alone, by quadrature."""
+    require_symmetric(meridian, density, name)
+    dim = meridian.sphere.dim
+    angle, weight = meridian_rule(dim, MERIDIAN)
+    values = density(meridian.unchart(angle[:, None]))
     varying = values - weight @ values
-    harmonics = zonal_harmonics(sphere.dim, SPHERE, np.cos(angle))
+    harmonics = zonal_harmonics(dim, SPHERE, np.cos(angle))
     energy = (harmonics @ (weight * varying)) ** 2
     return _shares(energy, float(weight @ varying**2), values)
-
-
-def _meridians(axis: Array, angle: Array) -> Iterator[Array]:
-    """Points ``(n, ambient)`` at angles ``(n,)`` from an axis, along each of two meridians."""
-    other = np.random.default_rng(0).standard_normal((2, len(axis)))
-    across = Sphere(len(axis) - 1).project(other - np.outer(other @ axis, axis))
-    for e in across:
-        yield np.outer(np.cos(angle), axis) + np.outer(np.sin(angle), e)
 
 
 def _shares(energy: Array, total: float, values: Array) -> Array:

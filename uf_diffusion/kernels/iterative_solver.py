@@ -4,7 +4,8 @@ Conjugate gradients need a few products with K instead of the M^2 N operations t
 preconditioner is the smooth part of the kernel, see `preconditioner`. If there is none, or if it
 needs too many iterations, the preconditioner is the inverse for the features of an earlier step,
 since features move little from one training step to the next. Round-off does not matter for a
-preconditioner, so this inverse is stored in single precision.
+preconditioner, so this inverse is stored in single precision. Where there are more neurons than
+coordinates, the system in the coordinates is solved instead of that.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from uf_diffusion.kernels.dense import spd_factor
 from uf_diffusion.kernels.feature_maps import Solver
 from uf_diffusion.kernels.preconditioner import Smooth
 
-__all__ = ["Recycled"]
+__all__ = ["Preconditioned", "Recycled"]
 
 TOLERANCE = 3e-8  # relative tolerance of the residual, above the round-off of rough products
 ITERATIONS = 60  # of a solution with a recycled inverse, at most
@@ -110,6 +111,53 @@ class Recycled:
         """Restore what `keepsake` returned; ``anchor`` are the neurons at the stored features."""
         self._renew(anchor, kept["anchor_shift"])
         self._iterations = int(kept["anchor_work"])
+
+
+class Preconditioned:
+    """A solver for more neurons than coordinates, by the smooth part of K.
+
+    When that needs too many iterations, the system in the coordinates is solved from then on.
+
+    Args:
+        smooth: the smooth part of K; None if there is none.
+    """
+
+    def __init__(self, smooth: Smooth | None) -> None:
+        self._smooth = smooth
+
+    def solver(
+        self, neurons: KernelMatrix, shift: Array, exact: Callable[[], Solver]
+    ) -> Solver:  # fmt: skip
+        """The map from b ``(M,)`` to (K + diag(shift))^-1 b, with ``shift`` positive ``(M,)``.
+
+        The argument ``exact`` makes this map from the system in the coordinates.
+        """
+        if self._smooth is None:
+            return exact()
+        preconditioner, made = self._smooth.solver(neurons.omega, shift), list[Solver]()
+
+        def solve(b: Array, goal: float = 0.0) -> Array:
+            if self._smooth is not None:
+                x, iterations = conjugate_gradients(
+                    neurons, shift, preconditioner, b, goal, ITERATIONS
+                )
+                if iterations < ITERATIONS:
+                    return x
+                self._smooth = None
+            if not made:
+                made.append(exact())
+            return made[0](b, goal)
+
+        return solve
+
+    def keepsake(self) -> dict[str, Array]:
+        """What a checkpoint needs to restore the solver: whether the smooth part is given up."""
+        return {} if self._smooth is not None else {"in_coordinates": np.array(1.0)}
+
+    def recall(self, kept: Mapping[str, Array]) -> None:
+        """Restore what `keepsake` returned."""
+        if "in_coordinates" in kept:
+            self._smooth = None
 
 
 def conjugate_gradients(

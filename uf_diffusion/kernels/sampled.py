@@ -17,17 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uf_diffusion.core.arrays import Array
-from uf_diffusion.core.mpi import Share, broadcast
+from uf_diffusion.core.mpi import Share, broadcast, size
 from uf_diffusion.core.threads import blocks_of, in_threads
 from uf_diffusion.kernels.base import Feature
 from uf_diffusion.kernels.feature_maps import Atoms, FeatureMap, FiniteNeurons, Solver, pair_blocks
-from uf_diffusion.kernels.iterative_solver import Recycled
+from uf_diffusion.kernels.iterative_solver import Preconditioned, Recycled
 from uf_diffusion.kernels.passes import Passes
 from uf_diffusion.kernels.preconditioner import Smooth, smooth_functions
 
 __all__ = ["Sampled", "SampledNeurons"]
 
 RECYCLED = 256  # number of neurons from which `Recycled` is faster than a new factorisation
+COORDINATES = 1024  # number of inputs from which `Preconditioned` is faster than a Gram matrix
 FITTED = 2048  # number of points at which the smooth part of Psi is fitted
 
 
@@ -81,6 +82,16 @@ class Sampled(FeatureMap):
         return Recycled(self._smooth)
 
     @cached_property
+    def preconditioned(self) -> Preconditioned:
+        """The solver for more neurons than inputs."""
+        return Preconditioned(self._smooth)
+
+    @property
+    def iterates(self) -> bool:
+        """Whether an iterative solver has been used, which needs products in single precision."""
+        return bool({"recycled", "preconditioned"} & vars(self).keys())
+
+    @cached_property
     def _smooth(self) -> Smooth | None:
         """The smooth part of the kernel, the same on all ranks; None if there is none."""
         omega = self.feature.manifold.sample(FITTED, np.random.default_rng(0))
@@ -97,11 +108,15 @@ class Sampled(FeatureMap):
         return Smooth(basis, self.samples.sum(gram))
 
     def keepsake(self) -> dict[str, Array]:
+        if "preconditioned" in vars(self):
+            return self.preconditioned.keepsake()
         return self.recycled.keepsake()
 
     def recall(self, kept: Mapping[str, Array]) -> None:
         if "anchor" in kept:
             self.recycled.recall(kept, self.at(kept["anchor"]))
+        if "in_coordinates" in kept:
+            self.preconditioned.recall(kept)
 
 
 @dataclass(frozen=True)
@@ -142,7 +157,7 @@ class SampledNeurons(FiniteNeurons):
             phi.values(omega[rows], x, factor, out)
 
         # once the solver has been used, the first pass also makes its copy in single precision
-        single = self._room(np.float32) if "recycled" in vars(self.map) else None
+        single = self._room(np.float32) if self.map.iterates else None
         return Passes(compute, self._room(np.float64), pair_blocks(omega, x), single)
 
     @property
@@ -193,8 +208,11 @@ class SampledNeurons(FiniteNeurons):
         return self.coordinates.sum(values.astype(float))
 
     def solver(self, shift: Array) -> Solver:
+        exact = super().solver
+        if self.in_coordinates and size() == 1 and self.coordinates.n >= COORDINATES:
+            return self.map.preconditioned.solver(self, shift, lambda: exact(shift))
         if self.in_coordinates or len(self.omega) < RECYCLED:
-            return super().solver(shift)
+            return exact(shift)
         solve = self.map.recycled.solver(self, shift)
         # all ranks must continue with the same bits
         return lambda b, goal=0.0: broadcast(solve(b, goal))

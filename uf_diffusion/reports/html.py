@@ -204,7 +204,7 @@ def _spectrum(result: Result) -> Section:
         tables.append(Table(caption, ["mode", "eigenvalue"], values))
     if kernel is not None:
         rows = [
-            [",".join(map(str, k.wave.values)), f"{int(k.multiplicity)}",
+            [",".join(map(str, k.wave.values)), f"{float(k.multiplicity):.10g}",
              f"{float(k.eigenvalue):.6g}", f"{100 * float(k.teacher_share):.3g} %",
              f"{100 * float(k.initial_share):.3g} %"]
             for k in (kernel.isel(row=row) for row in range(min(ROWS, kernel.sizes["row"])))

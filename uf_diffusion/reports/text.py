@@ -168,7 +168,7 @@ def _kernel(k: xr.Dataset) -> list[str]:
             float(k[name][row]) for name in ("eigenvalue", "teacher_share", "initial_share")
         )
         lines.append(
-            f"{wave:>10}{int(k.multiplicity[row]):14d}{value:16.6g}"
+            f"{wave:>10}{float(k.multiplicity[row]):14.10g}{value:16.6g}"
             f"{100 * teacher:10.3g} %{100 * initial:10.3g} %"
         )
     if not k.attrs["null_space"]:
