@@ -263,7 +263,7 @@ def kernels():
 
 
 def many_dimensions():
-    """Print errors and orders on S^d against spectral solutions; they are of risk and mean height."""
+    """Print errors of risk and mean height on S^d against spectral solutions, and rates."""
     cells = [250, 500, 1000]
     for dim, kappa in ((3, 3.0), (9, 6.0), (29, 15.0)):
         found = np.array([any_dimension.errors(dim, kappa, n, 0.1) for n in cells])
@@ -297,7 +297,8 @@ def many_dimensions():
 PARTS = {
     part.__name__: part
     for part in (exact_solution, high_orders, irregular_nodes, south_pole, paper_teacher,
-                 late_rates, first_modes, many_dimensions, matern_circle, ranks, projections, truncations, kernels)
+                 late_rates, first_modes, many_dimensions, matern_circle, ranks, projections,
+                 truncations, kernels)
 }  # fmt: skip
 
 
