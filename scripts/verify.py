@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+import any_dimension
 from verification import (
     decay_rate,
     directional_derivatives,
@@ -33,7 +34,7 @@ from verification import (
 import uf_diffusion
 from uf_diffusion.diffusion.constrained import ConstrainedDiffusion
 from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
-from uf_diffusion.grids.built_in import grid_on
+from uf_diffusion.grids.built_in import grid_of, grid_on
 from uf_diffusion.kernels.choice import feature_map
 from uf_diffusion.kernels.features import Laplace, Radial, ReLU
 from uf_diffusion.kernels.projection import project
@@ -261,10 +262,43 @@ def kernels():
             f"{order:.3f}", "-0.5 +- 0.1", abs(order + 0.5) <= 0.1)  # fmt: skip
 
 
+def many_dimensions():
+    """Print errors of risk and mean height on S^d against spectral solutions, and rates."""
+    cells = [250, 500, 1000]
+    for dim, kappa in ((3, 3.0), (9, 6.0), (29, 15.0)):
+        found = np.array([any_dimension.errors(dim, kappa, n, 0.1) for n in cells])
+        for name, errors in zip(("risk", "mean height"), found.T, strict=True):
+            order = -fit(cells, errors).order
+            row(f"S^{dim}, teacher exp({kappa:g} s), t = 0.1: order of the {name}", f"{order:.3f}",
+                "2 +- 0.1", abs(order - 2) <= 0.1)  # fmt: skip
+            row("  error, 1000 cells", f"{errors[-1]:.1e}", "<= 1e-4", errors[-1] <= 1e-4)
+    for dim in (1, 3, 9, 29):
+        found = np.array([any_dimension.constrained_errors(dim, 1.0, n, 0.05) for n in cells])
+        order = min(-fit(cells, errors).order for errors in found.T)
+        row(f"S^{dim}, constrained, teacher exp(s), t = 0.05: least order", f"{order:.2f}",
+            ">= 1.8", order >= 1.8)  # fmt: skip
+        row("  largest error, 1000 cells", f"{found[-1].max():.1e}", "<= 1e-5",
+            found[-1].max() <= 1e-5)  # fmt: skip
+    for dim in (3, 10, 100):
+        change = any_dimension.decay_rate(dim) / dim - 1
+        row(f"S^{dim}: decay of the first mode against lambda_1 = {dim}", f"{change:+.3%}",
+            "within 0.2 %", abs(change) <= 2e-3)  # fmt: skip
+    problem = any_dimension.problem(9, 6.0)
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        for _ in UltraFastDiffusion(problem, grid_of(problem, 1000)).iterate(1.0):
+            pass
+        times.append(time.perf_counter() - start)
+    seconds = sorted(times)[2]
+    row("S^9, 1000 cells, to t = 1: median of 5", f"{seconds:.2f} s", "< 0.3 s", seconds < 0.3)
+
+
 PARTS = {
     part.__name__: part
     for part in (exact_solution, high_orders, irregular_nodes, south_pole, paper_teacher,
-                 late_rates, first_modes, matern_circle, ranks, projections, truncations, kernels)
+                 late_rates, first_modes, many_dimensions, matern_circle, ranks, projections,
+                 truncations, kernels)
 }  # fmt: skip
 
 
