@@ -77,6 +77,20 @@ _GLOBE: Changes = {
     "diffusion": {"cells": 20480, "rtol": 0.001},
 }
 
+# in many dimensions a kernel in closed form, which costs the square of the width
+_RINGS: Changes = {
+    "problem": {"t_end": 0.25},
+    "network": {
+        "features": "relu",
+        "kernel": "population",
+        "width": 1000,
+        "placement": "quantile",
+        "rtol": 0.001,
+    },
+    "diffusion": {"cells": 1000},
+}
+_THREE: Changes = {"problem": {"dim": 3, "teacher": {"kappa": 3.0}}}
+
 _ALL = (
     Study(
         name="width",
@@ -150,7 +164,12 @@ _ALL = (
         ),
         series=tuple(
             Series(f"{limit}, {name}", merged({"problem": {"limit": limit}}, own), preset=preset)
-            for name, preset, own in (("$S^1$", "relu-circle", _LINE), ("$S^2$", "sphere", _GLOBE))
+            for name, preset, own in (
+                ("$S^1$", "relu-circle", _LINE),
+                ("$S^2$", "sphere", _GLOBE),
+                ("$S^3$", "sphere-9", merged(_RINGS, _THREE)),
+                ("$S^9$", "sphere-9", _RINGS),
+            )
             for limit in ("constrained", "unconstrained")
         ),
         reference_job="solve",
