@@ -86,9 +86,9 @@ def test_with_an_axis_the_solution_is_that_on_the_whole_sphere(dim, cells, equat
     """At the nodes of the whole mesh the densities differ by less than the sum of the errors that
     the results estimate for themselves.
     """
-    times, ends = [0.02, 0.1, 0.5], []
+    times, ends = [0.02, 0.1, 0.3], []
     for axis in (True, False):
-        problem = symmetric(dim, initial=0.7, axis=axis)
+        problem = symmetric(dim, initial=None if equation == "constrained" else 0.7, axis=axis)
         solver = solver_for(problem, 512 if axis else cells, equation=EQUATIONS[equation])
         history = recorded(solver, times)
         densities = np.array([solver.gathered(r * solver.teacher) for r in history.ratios])
@@ -102,17 +102,17 @@ def test_with_an_axis_the_solution_is_that_on_the_whole_sphere(dim, cells, equat
     assert (own < 1e-3 * full.max()).all()
 
 
-@pytest.mark.parametrize("kappa", [2.0, 8.0])
+@pytest.mark.parametrize("kappa", [1.0, 2.0])
 def test_order_2_against_a_zonal_solution(kappa):
     """On S^2: Legendre collocation in the height, the largest error also at the poles."""
     t, cells, errors = 0.1, (64, 128, 256), []
-    exact = zonal_solution(kappa, t)
+    exact = zonal_solution(kappa, t, 96)
     for n in cells:
         solver = solver_for(symmetric(2, kappa), n, "esdirk4", 1e-6)
         found = 1 / last(solver, t).ratio
         errors.append(np.abs(found / exact(heights(solver)) - 1).max())
     assert fit(cells, errors).order == pytest.approx(-2, abs=0.2)
-    assert errors[-1] < 1e-3
+    assert errors[-1] < 1e-4
 
 
 @pytest.mark.parametrize("divergence", [Unbiased(), Entropy(), Power(3.0)], ids=repr)
@@ -147,7 +147,7 @@ def test_order_2_in_high_dimensions(dim, kappa):
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_order_in_time(scheme):
     """On S^9 with 128 rings; against steps 8 times smaller than the last."""
-    problem, t = symmetric(9, 4.0), 0.1
+    problem, t = symmetric(9, 1.0, 0.5), 0.05
 
     def end(name, steps):
         return last(solver_for(problem, 128, name), t, t / steps).ratio
@@ -261,29 +261,30 @@ def test_two_solutions_contract_in_the_dual_norm(dim, kappa, initial, divergence
 
 
 def test_constrained_order_2_against_a_zonal_solution():
-    """On S^2: L2 and the maximum, at the poles too."""
+    """On S^2: order 2 in L2, and a bound on the maximum, which is at the poles."""
     t, cells, errors = 0.1, (64, 128, 256), []
     exact = constrained_zonal_solution(1.5, t)
     for n in cells:
         solver = solver_for(symmetric(2), n, "sdirk3", 1e-6, ConstrainedDiffusion)
         error = density(solver, last(solver, t)) - exact(heights(solver))
         errors.append([np.sqrt(solver._volume @ error**2), np.abs(error).max()])
-    for series in np.transpose(errors):
-        assert fit(cells, series).order == pytest.approx(-2, abs=0.3), errors
-        assert series[-1] < 1e-4
+    squares, most = np.transpose(errors)
+    assert fit(cells, squares).order == pytest.approx(-2, abs=0.2), errors
+    assert squares[-1] < 1e-5 and most[-1] < 2e-5
 
 
 @pytest.mark.parametrize("dim", [3, 9])
 def test_constrained_order_2_in_high_dimensions(dim):
-    cells, found = (64, 128, 256, 1024), []
+    """In L2, relative to the teacher, against 4 times more cells than the finest."""
+    cells, problem, found = (1024, 64, 128, 256), symmetric(dim, 2.0), []
     for n in cells:
-        solver = solver_for(symmetric(dim, 3.0), n, "sdirk3", 1e-6, ConstrainedDiffusion)
-        state = last(solver, 0.5 / dim)
-        found.append([solver.weight @ (state.ratio * heights(solver)), state.risk])
-    errors = np.abs(np.divide(found[:-1], found[-1]) - 1).T
-    for series in errors:
-        assert fit(cells[:-1], series).order == pytest.approx(-2, abs=0.4), errors
-        assert series[-1] < 5e-4
+        solver = solver_for(problem, n, "sdirk3", 1e-6, ConstrainedDiffusion)
+        found.append((solver, last(solver, 0.3 / dim).ratio))
+    (fine, exact), *coarse = found
+    errors = [np.sqrt(solver.weight @ (h - fine.grid.interpolate(exact, solver.grid.nodes)) ** 2)
+              for solver, h in coarse]  # fmt: skip
+    assert fit(cells[1:], errors).order == pytest.approx(-2, abs=0.3), errors
+    assert errors[-1] < 5e-4
 
 
 @settings(max_examples=20)
@@ -305,22 +306,24 @@ def test_constrained_mass_positivity_and_decrease_of_the_risk(
 
 
 def twin_peaks(s):
-    return np.exp(4 * s**2)
+    return np.exp(2 * s**2)
 
 
 @pytest.mark.parametrize("dim", [1, 2, 9])
 def test_even_densities_follow_the_ultra_fast_diffusion(dim):
-    """Nothing of them is unseen: both equations agree, up to errors of order 2."""
-    problem = Problem(space(dim), Height(values=twin_peaks), axis=oblique(dim))
-    apart = []
-    for cells in (64, 128):
+    """Nothing of them is unseen: both equations agree, in L1 up to errors of order 2, and at every
+    node, also at the poles of S^9, where no mass is to speak of.
+    """
+    problem, apart = Problem(space(dim), Height(values=twin_peaks), axis=oblique(dim)), []
+    for cells in (64, 128, 256):
         ends = []
         for equation in EQUATIONS.values():
             solver = solver_for(problem, cells, "sdirk3", 1e-6, equation)
             ends.append(density(solver, last(solver, 0.5 / dim)))
-        apart.append(np.abs(ends[0] - ends[1]).max() / ends[1].max())
-    assert apart[-1] < 2e-3
-    assert np.log2(apart[0] / apart[1]) > 1.7, apart
+        apart.append(solver.grid.volumes @ np.abs(ends[0] - ends[1]))
+    assert apart[-1] < 2e-4
+    assert np.log2(apart[0] / apart[2]) / 2 > 1.7, apart
+    assert np.abs(ends[0] / ends[1] - 1).max() < 2e-3
 
 
 def test_refusals():
