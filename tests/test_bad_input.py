@@ -138,6 +138,7 @@ BAD = {
     "axis short": (["solve", "sphere", "--set", "problem.axis=[1, 0]"], "problem.axis must be a non-zero vector with 3 coordinates"),
     "axis of words": (["solve", "sphere", "--set", "problem.axis=['a', 'b', 'c']"], "problem.axis must be real numbers"),
     "axis of booleans": (["solve", "sphere", "--set", "problem.axis=[true, false, false]"], "problem.axis must be real numbers"),
+    "axis nested": (["solve", "sphere", "--set", "problem.axis=[[1, 0, 0]]"], "problem.axis must be a list of numbers, not [[1, 0, 0]]"),
     "axis ragged": (["solve", "sphere", "--set", "problem.axis=[[1], [2, 3]]"], "problem.axis must be real numbers"),
     "axis nan": (["solve", "sphere", "--set", "problem.axis=[nan, 0, 0]"], "problem.axis must be finite"),
     "axis beyond all bounds": (["solve", "sphere", "--set", "problem.axis=[1e60, 0, 0]"], "problem.axis must be finite and below 1e+50"),

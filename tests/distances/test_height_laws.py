@@ -1,6 +1,7 @@
 """Smoothed laws of the height against sums and quadrature, and energies of rings against modes."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -95,7 +96,7 @@ def test_divergences_of_gaussians(shift, wide):
     }
     kinks = np.linspace(-0.5, 0.7, 41)
     for name, f in integrands.items():
-        expected = sum(quad(f, a, b, limit=200)[0] for a, b in zip(kinks[:-1], kinks[1:], strict=True))  # fmt: skip
+        expected = sum(quad(f, a, b, limit=200)[0] for a, b in pairwise(kinks))  # fmt: skip
         assert found[name] == pytest.approx(expected, rel=1e-6), name
 
 
@@ -136,7 +137,10 @@ def test_energies_of_rings_are_those_of_modes(manifold, cells, rng):
     problem = Problem(manifold, one, two, axis=e)
     cloud, weights = manifold.sample(60, rng), rng.dirichlet(np.ones(60))
     found = []
-    for grid, meridian in ((grid_of(problem, 512), problem.meridian), (grid_on(manifold, cells), None)):
+    for grid, meridian in (
+        (grid_of(problem, 512), problem.meridian),
+        (grid_on(manifold, cells), None),
+    ):
         energy = energies_on(grid, meridian)
         assert isinstance(energy, EnergyModes if meridian is None else RingEnergies)
         p, q = energy.densities(grid, np.array([rho(grid.nodes) for rho in (one, two)]))

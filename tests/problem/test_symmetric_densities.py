@@ -1,6 +1,7 @@
 """Densities that are symmetric about an axis: the angle to it, its law, heights and refusals."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -98,7 +99,7 @@ def vmf_law(dim, kappa):
     def mass(a, b):
         pieces = np.linspace(a, max(a, min(b, high)), 30)
         f = lambda x: math.exp(log(x) - peak) if 0 < x < math.pi else float(dim == 1)  # noqa: E731
-        return sum(quad(f, *p, epsabs=0, epsrel=1e-10)[0] for p in zip(pieces[:-1], pieces[1:], strict=True))
+        return sum(quad(f, *p, epsabs=0, epsrel=1e-10)[0] for p in pairwise(pieces))
 
     whole = mass(low, high)
     return lambda x: mass(low, x) / whole if x > low else 0.0
@@ -221,6 +222,7 @@ def test_height_is_normalised(dim, rng):
 
 def test_the_axis_of_a_height():
     """Its own, scaled; else that of the problem; else the first coordinate's."""
+
     def values(s):
         return 1.5 + s
 
@@ -231,7 +233,7 @@ def test_the_axis_of_a_height():
     assert placed.teacher.directions.tolist() == [list(z)]
     x = S.sample(5, np.random.default_rng(0))
     assert placed.teacher(x) == pytest.approx((1.5 + x[:, 3]) / (1.5 * S.volume), rel=1e-12)
-    with pytest.raises(InputError, match="not symmetric about problem.axis"):
+    with pytest.raises(InputError, match=r"not symmetric about problem\.axis"):
         Problem(S, Height(values=values, axis=[1, 0, 0, 0]), axis=z)
     found = Problem(S, Height(values=values, axis=z))
     assert found.axis == z

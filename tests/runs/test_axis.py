@@ -253,17 +253,21 @@ def test_figure_and_report_are_written_without_warnings(dim, tmp_path, monkeypat
     assert "height s along the axis" in report
 
 
-def test_budget_on_the_three_dimensional_sphere(tmp_path, monkeypatch):
-    """Entries bound the whole distance, by the triangle inequality."""
+@pytest.mark.parametrize("dim", [1, 3])
+def test_budget_with_an_axis(dim, tmp_path, monkeypatch):
+    """Entries bound the whole distance, by the triangle inequality; there is no W2."""
     monkeypatch.setattr(budget, "MEAN_FIELD", (100, 100))
     monkeypatch.setattr(budget, "TEACHER", 100)
+    space = "circle" if dim == 1 else "sphere"
     # on S^3 the kernel of few landmarks is not accurate enough for a smaller lambda
-    coarse = small(3, "network.lambda=0.01", "network.truncation=1.0")
+    coarse = small(dim, f"problem.axis={[1.0] + dim * [0.0]}", "network.lambda=0.01",
+                   "network.truncation=1.0", f"problem.manifold={space}")  # fmt: skip
     result = uf.run(coarse, "compare --budget", out=tmp_path / "out", cautious=False)
     b = result.tree["budget"].to_dataset()
     assert {"width", "diffusion's mesh", "diffusion's time step"} <= set(b.source.values)
     assert (b.contribution.values >= 0).all()
     assert (b.contribution.values.sum(axis=0) >= b.total.values - 1e-9).all()
+    assert np.isnan(b.total_w2.values).all()
     assert b.attrs["distance"] == "energy distance"
 
 

@@ -207,7 +207,9 @@ class VonMisesFisher(Density):
                 f"not {shown(self.kappa)}."
             )
         if self.manifold.dim * math.log(max(1.0, kappa.max()) / (2 * math.pi)) > 2 * LARGEST:
-            raise InputError(f"kappa = {shown(self.kappa)} gives no finite peak on {self.manifold}.")
+            raise InputError(
+                f"kappa = {shown(self.kappa)} gives no finite peak on {self.manifold}."
+            )
         kappa = np.broadcast_to(kappa.ravel(), (len(means),))
         object.__setattr__(self, "means", tuple(map(tuple, self.manifold.project(means))))
         object.__setattr__(self, "kappa", tuple(map(float, kappa)))

@@ -251,9 +251,7 @@ def _energies(
     return np.array([*of_networks, *found]), np.array(floor), energy.name
 
 
-def _all_w2(
-    compared: Result, networks: Sequence[_Neurons], densities: Sequence[_Density]
-) -> Array:
+def _all_w2(compared: Result, networks: Sequence[_Neurons], densities: Sequence[_Density]) -> Array:
     """W_2 of neighbours and of the two ends in one dimension, NaN in more and where densities are
     known on rings only; ``(pairs, k)``.
     """
