@@ -135,7 +135,31 @@ BAD = {
     "circle of dimension 2": (["solve", "--set", "problem.dim=2"], "problem.dim must be 1 on the circle"),
     "sphere of many dimensions": (["solve", "sphere", "--set", "problem.dim=1000"], "a whole number from 1 to 100"),
     "torus of many dimensions": (["train", "radial-torus", "--set", "problem.dim=1000000000"], "a whole number from 1 to 100"),
-    "PDE on S^3": (["solve", "sphere", "--set", "problem.dim=3", "--set", "problem.teacher=uniform"], "sphere of dimension 2"),
+    "PDE on S^3": (["solve", "sphere", "--set", "problem.dim=3", "--set", "problem.teacher={kind='python', function='wrong:ones'}"], "give it as problem.axis"),
+    "constrained S^3 without axis": (["solve", "sphere", "--set", "problem.dim=3", "--set", "problem.limit=constrained", "--set", "problem.teacher={kind='python', function='wrong:ones'}"], "give it as problem.axis"),
+    "axis zero": (["solve", "sphere", "--set", "problem.axis=[0, 0, 0]"], "problem.axis must be a non-zero vector with 3 coordinates"),
+    "axis short": (["solve", "sphere", "--set", "problem.axis=[1, 0]"], "problem.axis must be a non-zero vector with 3 coordinates"),
+    "axis of words": (["solve", "sphere", "--set", "problem.axis=['a', 'b', 'c']"], "problem.axis must be real numbers"),
+    "axis of booleans": (["solve", "sphere", "--set", "problem.axis=[true, false, false]"], "problem.axis must be real numbers"),
+    "axis nested": (["solve", "sphere", "--set", "problem.axis=[[1, 0, 0]]"], "problem.axis must be a list of numbers, not [[1, 0, 0]]"),
+    "axis ragged": (["solve", "sphere", "--set", "problem.axis=[[1], [2, 3]]"], "problem.axis must be real numbers"),
+    "axis nan": (["solve", "sphere", "--set", "problem.axis=[nan, 0, 0]"], "problem.axis must be finite"),
+    "axis beyond all bounds": (["solve", "sphere", "--set", "problem.axis=[1e60, 0, 0]"], "problem.axis must be finite and below 1e+50"),
+    "axis a number": (["solve", "sphere", "--set", "problem.axis=3"], "problem.axis must be a list of numbers, not 3"),
+    "axis a word": (["solve", "sphere", "--set", "problem.axis=north"], "problem.axis must be a list of numbers, not 'north'"),
+    "axis of a torus": (["solve", "radial-torus", "--set", "problem.axis=[1, 0]"], "problem.axis is for spheres"),
+    "axis of another density": (["solve", "sphere", "--set", "problem.axis=[0, 1, 1]"], "teacher density is not symmetric about problem.axis"),
+    "axis of a function": (["solve", "sphere", "--set", "problem.axis=[0, 1, 0]", "--set", "problem.teacher={kind='python', function='wrong:tilted'}"], "teacher density is not symmetric about problem.axis"),
+    "axis and mesh": (["solve", "sphere", "--set", "problem.axis=[1, 0, 0]", "--set", f"diffusion.mesh='{MESHES / 'icosphere-320.msh'}'"], "leave diffusion.mesh out"),
+    "axis and degree": (["solve", "sphere", "--set", "problem.dim=3", "--set", "problem.teacher=uniform", "--set", "diffusion.degree=2"], "diffusion.degree must be 1 for densities symmetric about an axis"),
+    "height on a torus": (["solve", "radial-torus", "--set", "problem.teacher={kind='height', function='wrong:ones'}"], "'height' lives on spheres"),
+    "height without function": (["solve", "sphere", "--set", "problem.teacher={kind='height'}"], "'module:name' is needed"),
+    "height's key": (["solve", "sphere", "--set", "problem.teacher={kind='height', function='wrong:ones', axes=[1, 0, 0]}"], "did you mean 'axis'?"),
+    "height's axis": (["solve", "sphere", "--set", "problem.teacher={kind='height', function='wrong:ones', axis=[0, 0, 0]}"], "axis must be a non-zero vector with 3 coordinates"),
+    "height negative": (["solve", "sphere", "--set", "problem.teacher={kind='height', function='wrong:height'}"], "'wrong:height' is negative"),
+    "height of points": (["solve", "sphere", "--set", "problem.teacher={kind='height', function='wrong:tilted'}"], "'wrong:tilted' failed with IndexError"),
+    "function's key": (["solve", "sphere", "--set", "problem.teacher={kind='python', function='wrong:ones', axis=[1, 0, 0]}"], "Unknown key of density 'python' 'axis'"),
+    "kappa beyond all bounds in 100 dimensions": (["train", "sphere", "--set", "problem.dim=100", "--set", "problem.teacher={kind='von-mises-fisher', kappa=1e9}"], "gives no finite peak"),
     "volume too large": (["train", "radial-torus", "--set", "problem.period=1e200"], "problem.period = 1e+200"),
     "power 1": (["solve", "--set", "problem.regulariser=power", "--set", "problem.power=1"], "problem.power must lie in (1, 4]"),
     "regulariser as a number": (["solve", "--set", "problem.regulariser=2"], "problem.regulariser must be a string"),
@@ -219,6 +243,9 @@ import numpy as np
 
 number = 3
 
+def ones(x): return np.ones(len(x))
+def tilted(x): return 1.5 + x[:, 0]
+def height(s): return s
 def negative(x): return x[:, 0]
 def nan(x): return np.where(x[:, 0] > 0, np.nan, 1.0)
 def vanishing(x): return np.maximum(x[:, 0], 0)

@@ -28,9 +28,12 @@ from uf_diffusion.grids.mesh_files import read_mesh, write_mesh
 from uf_diffusion.grids.triangulations import Triangulation
 from uf_diffusion.network.gradient_flow import GradientFlow
 from uf_diffusion.network.training import Network, VarProDescent, two_timescale
+from uf_diffusion.problem import Problem
 from uf_diffusion.problem.densities import Bumps, Diracs, Uniform, VonMisesFisher
 from uf_diffusion.problem.divergences import Power, Unbiased
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
+from uf_diffusion.problem.own_densities import Height
+from uf_diffusion.problem.symmetry import Meridian
 from uf_diffusion.runs.building import density, divergence, feature
 from uf_diffusion.runs.config import Config, DiffusionConfig, NetworkConfig, ProblemConfig
 from uf_diffusion.runs.reading import load_config
@@ -190,7 +193,22 @@ CALLS = {
     "no points": (lambda: CIRCLE.even(0), "at least 1"),
     "grid": (lambda: grid_on(CIRCLE, 0), "diffusion.cells must be a whole number of at least 1, not 0"),
     "grid of a word": (lambda: grid_on(CIRCLE, "many"), "diffusion.cells must be"),
-    "grid of S^3": (lambda: grid_on(Sphere(3), 10), "sphere of dimension 2"),
+    "grid of S^3": (lambda: grid_on(Sphere(3), 10), "symmetric about an axis: give it as problem.axis"),
+    "grid of rings, degree 2": (lambda: grid_on(Meridian(Sphere(3), (1.0, 0.0, 0.0, 0.0)), 10, 2), "diffusion.degree must be 1"),
+    "axis zero": (lambda: Problem(Sphere(9), Uniform(), axis=np.zeros(10)), "problem.axis must be a non-zero vector with 10 coordinates"),
+    "axis short": (lambda: Problem(Sphere(9), Uniform(), axis=[1, 0]), "problem.axis must be a non-zero vector with 10 coordinates"),
+    "axis a word": (lambda: Problem(Sphere(9), Uniform(), axis="north"), "problem.axis must be real numbers"),
+    "axis nan": (lambda: Problem(CIRCLE, Uniform(), axis=[1, math.nan]), "problem.axis must be finite"),
+    "axis of a torus": (lambda: Problem(TORUS, Uniform(), axis=[1, 0]), "problem.axis is for spheres"),
+    "axis of no symmetry": (lambda: Problem(SPHERE, VonMisesFisher(), axis=[0, 1, 0]), "not symmetric about problem.axis"),
+    "axis an array of no dimension": (lambda: ProblemConfig(axis=np.array(1.0)), "problem.axis must be a list of numbers"),
+    "axis in a configuration": (lambda: ProblemConfig(axis="north"), "problem.axis must be a list of numbers, not 'north'"),
+    "solve without axis": (lambda: uf_diffusion.solve(Problem(Sphere(3), lambda x: 1 + 0 * x[:, 0]), until=1.0), "give it as problem.axis"),
+    "height on a torus": (lambda: Height(TORUS, np.exp), "'height' lives on spheres"),
+    "height of nothing": (lambda: Height(SPHERE), "is not a function"),
+    "height negative": (lambda: Height(SPHERE, lambda s: s), "is negative"),
+    "height's shape": (lambda: Height(SPHERE, lambda s: s[:, None]), "must map heights (n,) to (n,)"),
+    "height's axis": (lambda: Height(SPHERE, np.exp, axis=[0, 0]), "axis must be a non-zero vector with 3 coordinates"),
     "grid of T^4": (lambda: grid_on(FlatTorus(4), 10), "dimension 1, 2 and 3"),
     "grid's degree": (lambda: grid_on(CIRCLE, 10, 4), "one of 1, 2, 3 in dimension 1, not 4"),
     "grid's degree in 3-D": (lambda: with_degree(Lattice(FlatTorus(3), 3), 3), "one of 1, 2 in dimension 3"),

@@ -56,8 +56,9 @@ class EdgeTransport:
     """
 
     def __init__(self, stiffness: sparse.csr_matrix, points: Array, manifold: Manifold) -> None:
-        upper = sparse.triu(stiffness, k=1).tocoo()
-        kept = upper.data < -1e-12 * np.abs(upper.data).max()
+        upper, own = sparse.triu(stiffness, k=1).tocoo(), stiffness.diagonal()
+        # compared with the ends' own entries, which are tiny at the poles of high dimensions
+        kept = upper.data < -1e-12 * np.minimum(own[upper.row], own[upper.col])
         self.tail = upper.row[kept].astype(np.int64)
         self.head = upper.col[kept].astype(np.int64)
         self.conductance = -upper.data[kept]

@@ -44,11 +44,18 @@ class Opened:
 
 
 def opened(grid: Grid) -> Opened:
-    """The corners and cells of a grid; on a flat torus, nodes at the seam are duplicated."""
+    """The corners and cells of a grid; on a flat torus, nodes at the seam are duplicated.
+
+    Rings of a sphere in more than three dimensions are points of a half circle, whose axis is x.
+    """
     manifold, cells = grid.manifold, grid.cells
-    if not manifold.period:
+    if grid.sections is not None or not manifold.period:
         count = int(cells.max()) + 1
-        return Opened(_in_space(grid.nodes[:count]), cells, np.arange(count))
+        points = grid.nodes[:count]
+        if points.shape[1] > 3:  # rings about an axis, by their angles
+            angle = grid.coordinates[:count, 0]
+            points = np.column_stack([np.cos(angle), np.sin(angle)])
+        return Opened(_in_space(points), cells, np.arange(count))
     length, chart = manifold.period, manifold.chart(grid.nodes)
     corners = chart[cells]
     # number of periods, -1, 0 or 1 in each coordinate, that bring each corner of a cell close to
@@ -167,7 +174,7 @@ def _write_vtu(result: Result, group: xr.Dataset, file: Path) -> list[str]:
         values = {name: _at(group[name], 0) for name in ("outer_weight", "neuron_mass")}
     else:
         shape = opened(result.grid)
-        points, kind, cells = shape.points, CELLS[result.manifold.dim], shape.cells
+        points, kind, cells = shape.points, CELLS[result.grid.manifold.dim], shape.cells
         values = _nodal(group, 0, shape.node)
     with appearing(file) as partial:
         meshio.write(partial, meshio.Mesh(points, [(kind, cells)], point_data=values), "vtu")
@@ -189,7 +196,7 @@ def _write_xdmf(result: Result, group: xr.Dataset, file: Path) -> list[str]:
         appearing(file) as partial,
         TimeSeriesWriter(partial, data_format="XML") as writer,
     ):
-        writer.write_points_cells(shape.points, [(CELLS[result.manifold.dim], shape.cells)])
+        writer.write_points_cells(shape.points, [(CELLS[result.grid.manifold.dim], shape.cells)])
         for topology in writer.xdmf_file.iter("Topology"):  # meshio leaves it out for lines
             topology.set("NodesPerElement", str(shape.cells.shape[1]))
         for snapshot, time in enumerate(group.snapshot_time.values):

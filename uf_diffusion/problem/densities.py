@@ -25,6 +25,9 @@ from uf_diffusion.problem.symmetry import Meridian
 
 __all__ = ["UNIFORM", "Bumps", "Density", "Diracs", "Uniform", "VonMisesFisher"]
 
+LARGE = 1e8  # kappa from which on the Bessel function is a short series
+LARGEST = 700.0  # logarithm of the largest peak of a density
+
 
 @dataclass(frozen=True)
 class Density:
@@ -203,6 +206,10 @@ class VonMisesFisher(Density):
                 "kappa must be a number between 0 and 1e12, or one for each of the means, "
                 f"not {shown(self.kappa)}."
             )
+        if self.manifold.dim * math.log(max(1.0, kappa.max()) / (2 * math.pi)) > 2 * LARGEST:
+            raise InputError(
+                f"kappa = {shown(self.kappa)} gives no finite peak on {self.manifold}."
+            )
         kappa = np.broadcast_to(kappa.ravel(), (len(means),))
         object.__setattr__(self, "means", tuple(map(tuple, self.manifold.project(means))))
         object.__setattr__(self, "kappa", tuple(map(float, kappa)))
@@ -224,7 +231,13 @@ class VonMisesFisher(Density):
         half = self.manifold.ambient / 2
         if kappa < 1:  # a power of kappa would underflow in high dimensions
             return math.exp(kappa) / (self.manifold.volume * float(hyp0f1(half, kappa**2 / 4)))
-        return float(kappa ** (half - 1) / ((2 * math.pi) ** half * ive(half - 1, kappa)))
+        order, m = half - 1, 4 * (half - 1) ** 2
+        if kappa < LARGE:
+            bessel = float(ive(order, kappa))
+        else:  # where the library's function is not a number; https://dlmf.nist.gov/10.40.1
+            series = 1 - (m - 1) / (8 * kappa) * (1 - (m - 9) / (16 * kappa))
+            bessel = series / math.sqrt(2 * math.pi * kappa)
+        return float((kappa / (2 * math.pi)) ** order / (2 * math.pi * bessel))
 
     def sample(self, n: int, rng: np.random.Generator) -> Array:
         from scipy.stats import vonmises_fisher  # takes longer to load than most of this package

@@ -100,8 +100,10 @@ class Meridian(Embedded):
         vectors ``(n, ambient)`` that are orthogonal to the axis as their directions.
         """
         e = np.array(self.direction)
-        across = direction - np.outer(direction @ e, e)
-        across /= np.linalg.norm(across, axis=1, keepdims=True)
+        across = np.asarray(direction)
+        for _ in range(2):  # once leaves what round-off makes of directions close to the axis
+            across = across - np.outer(across @ e, e)
+            across /= np.linalg.norm(across, axis=1, keepdims=True)
         return np.asarray(np.cos(angle)[:, None] * e + np.sin(angle)[:, None] * across)
 
     def rings(self, angle: Array) -> Array:
@@ -147,8 +149,11 @@ class AngleLaw:
         for _ in range(ROUNDS):
             if not 0 < (total := float(masses.sum())) < math.inf:
                 break
-            # half of the cells are quantiles, the others stay evenly spread
-            levels = np.concatenate([[0.0], np.cumsum(masses)]) / total
+            # half of the cells are where the mass is, the others stay evenly spread; the cube root
+            # of the density makes the error of linear interpolation least, and resolves its tails
+            width = np.diff(ends)
+            many = np.cbrt(masses / total / width) * width
+            levels = np.concatenate([[0.0], np.cumsum(many)]) / many.sum()
             ends = np.interp(np.linspace(0, 2, CELLS + 1), levels + ends / math.pi, ends)
             masses = _masses(meridian, density, ends)
         share = np.concatenate([[0.0], np.cumsum(masses)])

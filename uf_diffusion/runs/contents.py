@@ -168,6 +168,8 @@ def _problems(tree: xr.DataTree, config: Config, complete: bool) -> Iterator[str
             yield "/diffusion lacks 'cell'."
     if "warnings" in tree.attrs:
         yield from _about(tree.attrs, {"warnings": TEXT}, "")
+    if "axis" in tree.attrs:
+        yield from _axis(tree.attrs["axis"], config)
     for name, group in groups.items():
         yield from _shapes(name, group, complete)
         yield from _values(name, group, config)
@@ -190,6 +192,20 @@ def _date(attributes: dict[Any, Any]) -> Iterator[str]:
         datetime.fromisoformat(attributes.get("date", "2000-01-01"))
     except (TypeError, ValueError):
         yield f"the attribute 'date' is not a date: {shown(attributes['date'])}."
+
+
+def _axis(value: Any, config: Config) -> Iterator[str]:
+    """A sentence on an axis that is not a unit vector of a sphere's space."""
+    p = config.problem
+    if p.manifold not in ("circle", "sphere"):
+        yield f"the attribute 'axis' is for spheres, not for {shown(p.manifold)}."
+        return
+    axis = np.asarray(value)
+    usable = axis.dtype.kind in "fiu" and axis.shape == (p.dim + 1,)
+    with np.errstate(all="ignore"):
+        if not (usable and abs(float(np.linalg.norm(axis)) - 1) < ON_MANIFOLD):
+            yield (f"the attribute 'axis' must be a unit vector with {p.dim + 1} coordinates, "
+                   f"not {shown(value)}.")  # fmt: skip
 
 
 def _shapes(name: str, group: xr.Dataset, complete: bool) -> Iterator[str]:

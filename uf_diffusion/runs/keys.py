@@ -71,7 +71,8 @@ def _typed(name: str, value: Any, kind: str) -> Any:
     if kind == "Snapshots":
         return _snapshots(value)
     if kind == "Vector" and isinstance(value, list | tuple | np.ndarray):
-        return tuple(reals(name, value).ravel().tolist()) if len(value) else ()
+        if (vector := reals(name, value)).ndim == 1:
+            return tuple(vector.tolist())
     wanted = {"int": "a whole number", "float": "a finite number", "str": "a string",
               "Vector": "a list of numbers",
               "Any": 'a table such as {kind = "uniform"}'}[kind]  # fmt: skip

@@ -148,7 +148,7 @@ def result_bytes(config: Config, job: str) -> int:
 def _nodes_and_cells(config: Config) -> tuple[int, int]:
     """The number of nodes of the built-in mesh, and the number of corners of its cells."""
     p, d = config.problem, config.diffusion
-    if p.axis or (p.manifold == "sphere" and p.dim > 2):  # rings
+    if p.may_have_axis:  # rings
         return d.cells + 2, 2 * d.cells + 2
     grid = grid_on(config.space(), d.cells, d.degree)
     return grid.node_count, grid.cell_count * (grid.manifold.dim + 1)

@@ -76,6 +76,11 @@ class ProblemConfig:
             table = {"kind": spec} if isinstance(spec, str) else dict(spec)
             object.__setattr__(self, name, table)
 
+    @property
+    def may_have_axis(self) -> bool:
+        """Whether the diffusion is solved on rings about an axis, if it can be solved."""
+        return bool(self.axis) or (self.manifold == "sphere" and self.dim > 2)
+
     def space(self, folder: str | None = ".") -> Manifold:
         """The feature space. A manifold "module:name" is searched for in ``folder`` first.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.grids.base import Grid
-from uf_diffusion.grids.built_in import grid_of, with_degree
+from uf_diffusion.grids.built_in import grid_of, grid_on, with_degree
 from uf_diffusion.grids.mesh_files import read_usable_mesh
 from uf_diffusion.kernels.base import Feature
 from uf_diffusion.network.draws import GIVEN, PAPER, Draws, read_draws
@@ -76,7 +76,9 @@ class Setup:
         d = self.config.diffusion
         if d.mesh:
             return with_degree(read_usable_mesh(Path(d.mesh)), d.degree)
-        return grid_of(self.problem, d.cells, d.degree)
+        if self.config.problem.may_have_axis:
+            return grid_of(self.problem, d.cells, d.degree)
+        return grid_on(self.manifold, d.cells, d.degree)  # needs no densities, which may be code
 
     @cached_property
     def draws(self) -> Draws | None:

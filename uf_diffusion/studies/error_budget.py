@@ -31,7 +31,6 @@ from uf_diffusion.distances.measures import Measure
 from uf_diffusion.distances.named import distance
 from uf_diffusion.distances.ring_energies import energies_on
 from uf_diffusion.grids.base import Grid
-from uf_diffusion.problem.manifolds import Manifold
 from uf_diffusion.problem.symmetry import Meridian
 from uf_diffusion.results.names import dataset
 from uf_diffusion.results.timings import Timings
@@ -176,7 +175,7 @@ def budget(
     networks = [_Neurons(g, _rows(g, times)) for _, g in steps if "feature" in g]
     densities = [_Density(r.grid, g, _rows(g, times)) for r, g in steps if "density" in g]
     energy, floor, name = _energies(networks, densities, compared.meridian)
-    w2 = _all_w2(compared.manifold, networks, densities)
+    w2 = _all_w2(compared, networks, densities)
     return dataset(
         source=(("source",), np.array([rung.removed for rung in rungs] + ["diffusion's mesh"])),
         time=(("snapshot",), times),
@@ -252,12 +251,12 @@ def _energies(
     return np.array([*of_networks, *found]), np.array(floor), energy.name
 
 
-def _all_w2(
-    manifold: Manifold, networks: Sequence[_Neurons], densities: Sequence[_Density]
-) -> Array:
-    """W_2 of neighbours and of the two ends in one dimension, NaN in more; ``(pairs, k)``."""
-    count = len(networks[0].features)
-    if manifold.dim > 1:
+def _all_w2(compared: Result, networks: Sequence[_Neurons], densities: Sequence[_Density]) -> Array:
+    """W_2 of neighbours and of the two ends in one dimension, NaN in more and where densities are
+    known on rings only; ``(pairs, k)``.
+    """
+    manifold, count = compared.manifold, len(networks[0].features)
+    if manifold.dim > 1 or compared.meridian is not None:
         return np.full((len(networks) + len(densities), count), math.nan)
     atoms = [[Measure(manifold, x, n.masses) for x in n.features] for n in networks]
     limits = [[Quantiles.of(d.grid, row) for row in d.values] for d in densities]
