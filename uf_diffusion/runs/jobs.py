@@ -22,7 +22,6 @@ from uf_diffusion.core.errors import Caution, Finding, InputError
 from uf_diffusion.core.paths import user_path
 from uf_diffusion.core.progress import Watch, watchers
 from uf_diffusion.kernels.feature_maps import Atoms
-from uf_diffusion.kernels.identifiability import Identifiability, identifiability
 from uf_diffusion.results.names import dataset
 from uf_diffusion.results.provenance import run_attributes
 from uf_diffusion.results.timings import Timings
@@ -271,7 +270,7 @@ def spectrum(setup: Setup, count: int = 6, *, cautious: bool = True) -> Result:
 
 def _kernel(setup: Setup) -> xr.Dataset:
     """The group /kernel: what the features see."""
-    seen = _seen(setup)
+    seen = setup.seen
     return dataset(
         degree=(("row",), seen.degree),
         wave=(("row", "axis"), seen.wave),
@@ -303,15 +302,9 @@ def _seen_attributes(setup: Setup) -> dict[str, Any]:
     as for a user's own features.
     """
     try:
-        return _seen(setup).attributes
+        return setup.seen.attributes
     except InputError:
         return {}
-
-
-def _seen(setup: Setup) -> Identifiability:
-    p = setup.problem
-    axis = None if p.axis is None else np.array(p.axis)
-    return identifiability(setup.features, p.teacher, p.initial, axis)
 
 
 def _path(folder: Folder) -> Path | None:

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.grids.built_in import grid_of, grid_on, with_degree
 from uf_diffusion.grids.mesh_files import read_usable_mesh
 from uf_diffusion.kernels.base import Feature
+from uf_diffusion.kernels.identifiability import Identifiability, identifiability
 from uf_diffusion.network.draws import GIVEN, PAPER, Draws, read_draws
 from uf_diffusion.network.paper_draws import paper_draws
 from uf_diffusion.problem import Problem
@@ -63,6 +66,17 @@ class Setup:
             return self.given_features
         c = self.config.network
         return feature(c.features, self.manifold, c.scale, c.profile, self.config.home)
+
+    @cached_property
+    def seen(self) -> Identifiability:
+        """What the features see of both densities.
+
+        Raises:
+            InputError: as `identifiability`.
+        """
+        p = self.problem
+        axis = None if p.axis is None else np.array(p.axis)
+        return identifiability(self.features, p.teacher, p.initial, axis)
 
     @cached_property
     def grid(self) -> Grid:

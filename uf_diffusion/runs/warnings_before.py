@@ -32,7 +32,7 @@ from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError, RunFailure
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.grids.built_in import grid_of
-from uf_diffusion.kernels.identifiability import Identifiability, identifiability, unseen_sentence
+from uf_diffusion.kernels.identifiability import Identifiability, unseen_sentence
 from uf_diffusion.network.training import TwoTimescale, VarProDescent
 from uf_diffusion.problem.densities import Density
 from uf_diffusion.runs.config import Config
@@ -131,7 +131,7 @@ def blindness(config: Config, attributes: Mapping[Any, Any]) -> list[str]:
 def _kernel(setup: Setup, compared: bool) -> Iterator[str]:
     config, problem = setup.config, setup.problem
     try:
-        seen = identifiability(setup.features, problem.teacher, problem.initial)
+        seen = setup.seen
     except InputError:  # eigenvalues are not known, or the teacher has no density
         return
     if compared:
