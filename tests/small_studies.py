@@ -26,6 +26,17 @@ TINY = {
         ("network.step=0.001953125", *SMALL, "problem.t_end=1.0"),
         0.15,
     ),
+    "dimension": (
+        "8,16",
+        1,
+        (
+            "network.samples=64",
+            "network.teacher_width=64",
+            "diffusion.cells=64",
+            "problem.t_end=0.01",
+        ),
+        np.inf,
+    ),
     "decay": ("7,8,9,10", None, ("diffusion.cells=320", "diffusion.rtol=1e-3"), 0.02),
 }
 

@@ -225,12 +225,14 @@ def _jobs():
     """Jobs, and how many moving pictures their pages have."""
     torus = ["diffusion.cells=200", "problem.teacher={kind='bumps', gamma=5.0}"]
     mean = "problem.teacher={kind='von-mises-fisher', means=[[1.0, 0.0, 0.0, 0.0]], kappa=5.0}"
+    tilted = "problem.initial={kind='von-mises-fisher', means=[[0.0, 1.0, 0.0, 0.0]], kappa=1.0}"
     constrained = ("relu-circle", "problem.limit=constrained", "diffusion.cells=128")
     train, solve, compare = configured.train, configured.solve, configured.compare
     return {
         "train": (train, _config("matern-circle"), 1),
         "train S2": (train, _config("sphere"), 1),
-        "train S3": (train, _config("sphere", "problem.dim=3", mean), 0),
+        "train S3": (train, _config("sphere", "problem.dim=3", mean), 1),
+        "train S3, no axis": (train, _config("sphere", "problem.dim=3", mean, tilted), 0),
         "solve": (solve, _config("matern-circle", "diffusion.cells=128"), 1),
         "solve S2": (solve, _config("sphere", "diffusion.cells=80"), 2),
         "T1": (compare, _config("radial-torus", "problem.dim=1", *torus), 2),
@@ -262,7 +264,7 @@ def test_every_kind_of_result_has_a_page(name, tmp_path):
     names = {f"plot-{name}" for name in moving} & set(page.ids)
     assert len(names) == count
     assert ("Eigenvalues" in titles) == (name == "spectrum")
-    assert ("There is no picture" in page.text) == (name == "train S3")
+    assert ("There is no picture" in page.text) == (name == "train S3, no axis")
 
 
 def test_what_differs_from_the_defaults_is_marked(circle):

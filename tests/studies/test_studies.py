@@ -321,19 +321,20 @@ RANDOM = ["--set", "network.placement=random", "--set", "network.teacher_placeme
 
 @pytest.mark.parametrize(("name", "reason"), [
     ("width", "Even placement is available on spheres of dimension 1 and 2, not 9"),
-    ("samples", "Even placement"), ("lambda", "The PDE is solved on"), ("mesh", "The PDE"),
+    ("samples", "Even placement"), ("lambda", "Even placement"),
+    ("mesh", "diffusion.degree must be 1 for densities symmetric about an axis"),
     ("gamma", "Unknown key of density"),
 ])  # fmt: skip
 def test_a_study_that_cannot_be_is_refused_before_any_work(
     name, reason, tmp_path, monkeypatch, capsys
 ):
-    """On S^9 there is no mesh and no even placement: one sentence, with the studies that remain."""
+    """On S^9 there is no even placement: one sentence, with the studies that remain."""
     monkeypatch.chdir(tmp_path)
     said = refusal(["study", name, *NINE], capsys).err
     assert said.startswith(
         f"uf-diffusion: Study '{name}' is not possible for this problem: {reason}"
     )
-    assert said.endswith("there are samples, step, two-timescale.\n")
+    assert said.endswith("there are limit, samples, step, time-step, two-timescale, decay.\n")
     assert said.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 

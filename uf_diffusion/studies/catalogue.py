@@ -311,8 +311,11 @@ _ALL = (
 STUDIES = {s.name: s for s in (*_ALL, DIMENSION)}
 
 
-# on manifolds without even placement
-_RANDOM = ("network.placement=random", "network.teacher_placement=random")
+# on manifolds without even placement, with and without an axis
+_OTHERWISE = tuple(
+    (f"network.placement={kind}", f"network.teacher_placement={kind}")
+    for kind in ("quantile", "random")
+)
 
 
 def possible_plan(
@@ -328,9 +331,11 @@ def possible_plan(
     try:
         plan.require_possible()
     except InputError as error:
-        others = [s for s in STUDIES if _possible(s, source, [*overrides, *_RANDOM])]
+        found = ((way, [s for s in STUDIES if _possible(s, source, [*overrides, *way])])
+                 for way in _OTHERWISE)  # fmt: skip
+        way, others = max(found, key=lambda pair: len(pair[1]))
         there = f"there are {', '.join(others)}" if others else "there is none"
-        raise InputError(f"{error} With {' and '.join(_RANDOM)} {there}.") from None
+        raise InputError(f"{error} With {' and '.join(way)} {there}.") from None
     return plan
 
 
