@@ -28,12 +28,13 @@ TINY = {
     ),
     "dimension": (
         "8,16",
-        1,
+        2,
         (
             "network.samples=64",
             "network.teacher_width=64",
             "diffusion.cells=64",
-            "problem.t_end=0.01",
+            "problem.t_end=0.015625",
+            "network.step=0.015625",
         ),
         np.inf,
     ),
