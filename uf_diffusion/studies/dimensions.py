@@ -15,7 +15,6 @@ __all__ = ["DIMENSION", "equally_hard"]
 
 DIMS = (1, 2, 3, 5, 10, 20, 50)
 CHI2 = 1.0  # of the teacher against the uniform initial density, the same in every dimension
-STEPS = 64  # to t = 1 / dim, the time in which the slowest mode near equilibrium falls to 1 / e
 
 
 def equally_hard(dim: int, chi2: float = CHI2) -> float:
@@ -40,9 +39,8 @@ def _on_sphere(dim: int) -> Changes:
             "dim": dim,
             "axis": np.eye(1, dim + 1)[0].tolist(),
             "teacher": {"kind": "von-mises-fisher", "kappa": round(equally_hard(dim), 6)},
-            "t_end": 1 / dim,
+            "t_end": 1 / dim,  # in which the slowest mode near equilibrium falls to 1 / e
         },
-        "network": {"step": 1 / dim / STEPS},
     }
 
 
@@ -59,8 +57,11 @@ DIMENSION = Study(
         "diffusion": {"cells": 1000, "snapshots": 2},
         "network": {
             "regularisation": 1e-4,
+            "kernel": "sampled",
             "samples": 2048,
             "teacher_width": 8192,
+            "algorithm": "flow",
+            "rtol": 1e-3,
             "placement": "random",
             "teacher_placement": "quantile",
         },
