@@ -15,6 +15,7 @@ from uf_diffusion.results.names import COMPARED, measured
 
 __all__ = ["budget_panels", "time_panels"]
 
+ROUND_OFF = 1e-13  # estimated errors below it are not shown
 LEAST = 1e-7  # smallest entry of a budget that is shown
 WHOLE = "network to diffusion"
 
@@ -91,10 +92,9 @@ def _errors(diffusion: xr.Dataset) -> list[Panel]:
              "time_error": ("time steps, L¹ norm", ORANGE),
              "time_error_max": ("time steps, maximum", GREY)}  # fmt: skip
     t = diffusion.snapshot_time.values
-    series = [
-        Series(t, np.where(diffusion[name].values > 0, diffusion[name].values, np.nan), *look,
-               "marked") for name, look in looks.items() if name in diffusion
-    ]  # fmt: skip
+    found = {name: diffusion[name].values for name in looks if name in diffusion}
+    series = [Series(t, np.where(value > ROUND_OFF, value, np.nan), *looks[name], "marked")
+              for name, value in found.items()]  # fmt: skip
     said = "What mesh and time steps leave, estimated from solutions on coarser meshes."
     title = "Estimated errors of the density"
     return [_over_time("errors", title, "error of μ", series, said)] if series else []
