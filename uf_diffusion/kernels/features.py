@@ -95,8 +95,8 @@ class ReLU:
 
     @property
     def constrained_limit(self) -> bool:
-        """True on the circle and on S^2; the null space are the odd degrees >= 3."""
-        return self.manifold.dim <= 2
+        """True: on every sphere the null space are the odd degrees >= 3."""
+        return True
 
 
 def _laplace(r: Array, s: float) -> tuple[Array, Array]:
