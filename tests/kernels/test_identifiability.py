@@ -385,7 +385,8 @@ def test_which_features_need_the_constraint():
     for phi in (ReLU(CIRCLE), ReLU(SPHERE)):
         assert phi.constrained_limit
         assert flat(phi).null_space == "odd degrees >= 3"
-    for phi in (Laplace(CIRCLE), Radial(FlatTorus(2, 4.0)), ReLU(Sphere(3))):
+    assert ReLU(Sphere(9)).constrained_limit
+    for phi in (Laplace(CIRCLE), Radial(FlatTorus(2, 4.0)), RandomFourier(Sphere(3))):
         assert not phi.constrained_limit
 
 
