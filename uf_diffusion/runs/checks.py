@@ -22,7 +22,8 @@ __all__ = ["Check", "checks"]
 MASS = 1e-10  # allowed drift of the diffusion's mass
 RESIDUAL = 1e-10  # allowed relative residual of the equation for the outer weights
 ROUND_OFF = 1e-12
-OPTIONAL = ("w2_diffusion", "contribution_w2", "total_w2")  # NaN where it would take too long
+# NaN where it would take too long, or infinite where the diffusion has no mass
+OPTIONAL = ("w2_diffusion", "contribution_w2", "total_w2", "chi2_height", "kl_height")
 
 
 @dataclass(frozen=True)
