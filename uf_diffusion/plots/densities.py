@@ -109,7 +109,10 @@ def _curves(shots: Snapshots, line: Line) -> list[Panel]:
             )
     if d is not None and n is not None:
         limit, own = _nodal(shots, line, "outer_weight", "limit u", BLUE), n.outer_weight.values
-        there = limit.y[:, (limit.x >= (x.low or 0)) & (limit.x <= (x.high or 0))]
+        there: Any = limit.y
+        if line.fits:  # where there are neurons, as it may be huge where there is nothing
+            pairs = zip(rug[0].x, limit.y, strict=True)
+            there = np.percentile([np.interp(x, limit.x, y) for x, y in pairs], SHOWN)
         shown = np.concatenate([np.ravel(there), np.percentile(own, SHOWN)])
         y = fitted("outer weight (dimensionless)", shown)
         pair = (Series(rug[0].x, own, "neurons uᵢ", ORANGE, "points"), limit)
