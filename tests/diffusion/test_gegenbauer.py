@@ -194,7 +194,8 @@ def test_the_constrained_equation_is_that_of_the_circle():
     from uf_diffusion.diffusion.constrained import ConstrainedDiffusion
     from uf_diffusion.grids.built_in import grid_on
     from uf_diffusion.problem import Problem
-    from uf_diffusion.problem.densities import Function, Uniform
+    from uf_diffusion.problem.densities import Uniform
+    from uf_diffusion.problem.own_densities import Function
 
     circle, t = Circle(), 0.1
     teacher = Function(circle, lambda x: np.exp(x[:, 0]))

@@ -177,20 +177,20 @@ def test_the_peak_of_small_and_of_large_kappa(dim):
     manifold = space(dim)
     for kappa in (0.0, 1e-300, 1e-12):
         rho = VonMisesFisher(manifold, kappa)
-        assert rho._peak(kappa) == pytest.approx(1 / manifold.volume, rel=1e-11)
+        assert rho.peak(kappa) == pytest.approx(1 / manifold.volume, rel=1e-11)
     for kappa in (1.0, 1e8) if dim < 100 else (1.0,):
         rho = VonMisesFisher(manifold, kappa)
-        below, above = rho._peak(kappa * (1 - 1e-15)), rho._peak(kappa * (1 + 1e-15))
+        below, above = rho.peak(kappa * (1 - 1e-15)), rho.peak(kappa * (1 + 1e-15))
         assert below == pytest.approx(above, rel=1e-12)
     if dim == 2:
         rho = VonMisesFisher(manifold, 3e9)
         for kappa in (1e-3, 0.7, 5.0, 3e9):
             exact = kappa / (2 * math.pi * -math.expm1(-2 * kappa))
-            assert rho._peak(kappa) == pytest.approx(exact, rel=1e-12)
+            assert rho.peak(kappa) == pytest.approx(exact, rel=1e-12)
 
 
 def test_a_peak_beyond_all_bounds_is_refused():
-    assert math.isfinite(VonMisesFisher(Sphere(100), 1e6)._peak(1e6))
+    assert math.isfinite(VonMisesFisher(Sphere(100), 1e6).peak(1e6))
     with pytest.raises(InputError, match=r"kappa = .*gives no finite peak on"):
         VonMisesFisher(Sphere(100), 1e9)
 

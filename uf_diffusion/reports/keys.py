@@ -27,6 +27,10 @@ DENSITY_KEYS: dict[str, dict[str, tuple[str, str, str]]] = {
         "centres": ("needed", "length", "the points; on a torus in the coordinates of the chart"),
         "weights": ("equal", "1", "a positive weight for each point"),
     },
+    "height": {
+        "function": ("needed", "", "'module:name' of a function from heights (n,) to (n,)"),
+        "axis": ("the problem's", "1", "the vector along which heights are measured"),
+    },
     "python": {
         "function": ("needed", "", "'module:name' of a function from points (n, ambient) to (n,)")
     },
