@@ -12,7 +12,13 @@ TINY = {
     "limit": (
         "1e-1,1e-2",
         None,
-        ("network.width=32", "network.rtol=1e-3", "diffusion.cells=320", *SOON),
+        (
+            "network.width=32",
+            "network.teacher_width=64",
+            "network.rtol=1e-3",
+            "diffusion.cells=320",
+            *SOON,
+        ),
         np.inf,
     ),
     "samples": ("50,100,200", 3, SMALL, np.inf),
