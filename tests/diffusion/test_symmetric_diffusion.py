@@ -218,7 +218,7 @@ def random_problem(dim, kappa, initial, divergence):
     return symmetric(dim, 10**kappa, 10**initial / 2, divergence)
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(**ANY, scheme=st.sampled_from(list(SCHEMES)))
 def test_discrete_properties_in_every_dimension(dim, kappa, initial, divergence, scheme):
     """Mass, positivity, maximum principle, decay of the risk and of the dual energy."""
@@ -234,7 +234,7 @@ def test_discrete_properties_in_every_dimension(dim, kappa, initial, divergence,
         assert new.dual_energy <= old.dual_energy + slack * max(abs(old.dual_energy), 1e-3)
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(**ANY)
 def test_two_solutions_contract_in_the_dual_norm(dim, kappa, initial, divergence):
     """To round-off in each step of Euler. In one dimension the inverse of K is a sum: the squared
@@ -287,7 +287,7 @@ def test_constrained_order_2_in_high_dimensions(dim):
     assert errors[-1] < 5e-4
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(
     dim=st.integers(1, 100), kappa=st.floats(-3, 0.7), initial=st.floats(-3, 0.7),
     divergence=st.sampled_from(FORMS[:4]), scheme=st.sampled_from(list(SCHEMES)),

@@ -36,7 +36,7 @@ def grid_for(dim, kappa=3.0, cells=64):
     return grid_of(problem, cells)
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(dim=st.integers(1, 100), cells=st.integers(1, 300), exponent=st.floats(-3, 5))
 def test_volumes_sum_to_that_of_the_sphere(dim, cells, exponent):
     """To round-off, positive everywhere; the sections are those of the rings in the middle."""
@@ -59,7 +59,7 @@ def test_volumes_are_those_between_the_middles(dim):
     assert grid.sections == pytest.approx(m.rings(ends[1:-1]), rel=1e-14)
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(dim=st.integers(1, 100), exponent=st.floats(-3, 5))
 def test_the_mesh_is_symmetric_about_the_equator(dim, exponent):
     """Each node has its antipode, and their volumes are equal."""
