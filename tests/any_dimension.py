@@ -11,7 +11,7 @@ import numpy as np
 from uf_diffusion.diffusion.constrained import ConstrainedDiffusion
 from uf_diffusion.diffusion.schemes import SCHEMES
 from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
-from uf_diffusion.grids.built_in import grid_of, grid_on
+from uf_diffusion.grids.built_in import grid_of
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.densities import Uniform, VonMisesFisher
 from uf_diffusion.problem.divergences import UNBIASED
@@ -74,19 +74,3 @@ def decay_rate(dim, cells=1000):
     states = list(solver.iterate(1 / dim))
     first, last = (solver.weight @ (height * (s.ratio - 1)) for s in (states[0], states[-1]))
     return float(np.log(first / last) * dim)
-
-
-def beside_the_whole(dim, equation, cells, kappa=2.0, t=0.3):
-    """Risk and mean height on the rings and on the mesh of the whole manifold, two pairs."""
-    rings = measured(equation, dim, kappa, cells, t, 1e-6)
-    sphere = Sphere(dim)
-    teacher = VonMisesFisher(sphere, kappa)
-    if dim == 1:
-        from uf_diffusion.problem.manifolds import Circle
-
-        teacher = VonMisesFisher(Circle(), kappa)
-    whole = Problem(teacher.manifold, teacher)
-    grid = grid_on(whole.manifold, 2 * cells if dim == 1 else 20480)
-    solver = equation(whole, grid, SCHEMES["esdirk4"], 1e-6)
-    *_, state = solver.iterate(t)
-    return rings, (state.risk, float(solver.weight * state.ratio @ solver.points[:, 0]))

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.fft import dct, idct
 
 from uf_diffusion.core.arrays import Array
+from uf_diffusion.distances.density_divergences import chi2_integral, kl_integral, l1_integral
 
 __all__ = ["HEIGHTS", "bandwidth", "divergences", "smoothed_law"]
 
@@ -67,12 +68,9 @@ def divergences(p: Array, q: Array) -> dict[str, float]:
     Returns:
         Values with the names "chi2", "kl" and "l1"; "l1" is at most 2.
     """
-    both = (p > 0) & (q > 0)
-    r, s, left = p[both], q[both], float(q[p == 0].sum())
-    with np.errstate(over="ignore"):
-        chi2 = float(((r - s) / s * (r - s)).sum()) + left
-    d = s / r - 1  # r log(r / s) - r + s = r (d - log(1 + d)) is nowhere negative
-    kl = float((r * (d - np.log1p(d))).sum()) + left
-    if (p[q == 0] > 0).any():
-        chi2 = kl = math.inf
-    return {"chi2": CELL * chi2, "kl": CELL * kl, "l1": CELL * float(np.abs(p - q).sum())}
+    cells = np.full(CELLS, CELL)
+    return {
+        "chi2": chi2_integral(p, q, cells),
+        "kl": kl_integral(p, q, cells),
+        "l1": l1_integral(p, q, cells),
+    }

@@ -62,7 +62,9 @@ class Grid(Protocol):
 
     @property
     def coordinates(self) -> Array:
-        """The nodes in the space in which the cells are straight, ``(n, k)``."""
+        """The nodes ``(n, k)`` in the space in which DOLFINx's cells are straight: R^ambient for
+        triangles, the angle for rings. Lattices are built from their chart instead.
+        """
         ...
 
     @property

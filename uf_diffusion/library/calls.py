@@ -305,6 +305,9 @@ def _diffusion_setup(
                       "degree": degree if grid is None else grid.degree, "rtol": rtol,
                       "step": step, "mesh": file},
     }  # fmt: skip
+    space = problem.meridian or problem.manifold
+    if grid is not None and grid.manifold != space:
+        raise InputError(f"The mesh is one of {grid.manifold}, the problem is solved on {space}.")
     return Setup(Config().changed(**sections), problem, None, grid)
 
 

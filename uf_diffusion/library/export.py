@@ -49,7 +49,7 @@ def opened(grid: Grid) -> Opened:
     Rings of a sphere in more than three dimensions are points of a half circle, whose axis is x.
     """
     manifold, cells = grid.manifold, grid.cells
-    if grid.sections is not None or not manifold.period:
+    if not manifold.period:
         count = int(cells.max()) + 1
         points = grid.nodes[:count]
         if points.shape[1] > 3:  # rings about an axis, by their angles

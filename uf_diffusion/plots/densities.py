@@ -11,7 +11,7 @@ import numpy as np
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.plots.ball import ball_of
-from uf_diffusion.plots.lines import Line, line_of
+from uf_diffusion.plots.lines import Line, density_unit, line_of
 from uf_diffusion.plots.maps import MOST_AXES, Chart
 from uf_diffusion.plots.panels import Axis, Field, Panel, Series, evenly, fitted
 from uf_diffusion.plots.shown import Shown
@@ -19,7 +19,7 @@ from uf_diffusion.plots.snapshots import Snapshots, snapshot_times
 from uf_diffusion.plots.style import BLUE, GREY, ORANGE, PALE
 from uf_diffusion.problem.manifolds import Manifold
 
-__all__ = ["Animation", "animation", "density_panels", "density_unit"]
+__all__ = ["Animation", "animation", "density_panels"]
 
 FRAMES = 25  # largest number of frames of an animation
 NODES = 2000  # largest number of points of a curve that moves
@@ -75,12 +75,6 @@ def density_panels(shots: Snapshots, canvas: Any, line: Line | None = None) -> l
         line: the axis of curves, for functions of one coordinate.
     """
     return _fields(shots, canvas) if line is None else _curves(shots, line)
-
-
-def density_unit(manifold: Manifold) -> str:
-    """The label of an axis or a colour bar for densities, with their unit."""
-    per = {1: "length", 2: "area"}.get(manifold.dim, "volume")
-    return f"density (per unit {per})"
 
 
 def _curves(shots: Snapshots, line: Line) -> list[Panel]:

@@ -15,7 +15,7 @@ from uf_diffusion.plots.snapshots import along_axis, neuron_density
 from uf_diffusion.problem.manifolds import Manifold
 from uf_diffusion.problem.symmetry import Meridian
 
-__all__ = ["Line", "line_of"]
+__all__ = ["Line", "density_unit", "line_of"]
 
 POINTS = 801  # of the curves of a network
 EVERY = 4  # every how many heights of the table curves have a point
@@ -54,6 +54,12 @@ class Line:
         return Axis(self.axis.label, "linear", low, high)
 
 
+def density_unit(manifold: Manifold) -> str:
+    """The label of an axis or a colour bar for densities, with their unit."""
+    per = {1: "length", 2: "area"}.get(manifold.dim, "volume")
+    return f"density (per unit {per})"
+
+
 def line_of(result: Shown) -> Line | None:
     """The line of a result with one coordinate; None for others."""
     if (meridian := result.meridian) is not None:
@@ -68,7 +74,7 @@ def _chart(manifold: Manifold) -> Line:
 
     return Line(
         Axis(manifold.axes[0].label, "linear", *manifold.axes[0][1:]),
-        "density (per unit length)",
+        density_unit(manifold),
         place=lambda x: manifold.chart(x)[:, 0],
         volume=lambda x: np.ones(len(x)),
         estimate=estimate,

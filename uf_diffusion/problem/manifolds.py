@@ -21,7 +21,8 @@ from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.wording import shown
 
-__all__ = ["NOWHERE", "Axis", "Circle", "Embedded", "FlatTorus", "Manifold", "Sphere"]
+__all__ = ["NOWHERE", "Axis", "Circle", "Embedded", "FlatTorus", "Manifold", "Sphere",
+           "sphere_volume"]  # fmt: skip
 
 NOWHERE: Any = None  # stands for the manifold of a density or of features that has none yet
 MOST_AXES = 100  # largest dimension of a sphere or a torus, for which volumes do not underflow
@@ -181,6 +182,12 @@ class Embedded(ABC):
         raise InputError(f"The geodesic distance on {self} is not known.")
 
 
+def sphere_volume(dim: int) -> float:
+    """The volume of the unit sphere S^dim; S^0 is two points, of volume 2."""
+    half = (dim + 1) / 2
+    return float(2 * math.pi**half / math.gamma(half))
+
+
 @dataclass(frozen=True)
 class Sphere(Embedded):
     """The unit sphere S^dim in R^(dim+1).
@@ -202,8 +209,7 @@ class Sphere(Embedded):
 
     @property
     def volume(self) -> float:
-        half = (self.dim + 1) / 2
-        return float(2 * math.pi**half / math.gamma(half))
+        return sphere_volume(self.dim)
 
     @property
     def spectral_gap(self) -> float:

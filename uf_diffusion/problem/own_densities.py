@@ -182,7 +182,7 @@ class Height(Function):
 
 
 def placed(density: Any, manifold: Manifold, name: str) -> Density:
-    """A density on a manifold, made from a `Density` or a function of points; see `tried_values`.
+    """A density on a manifold, made from a `Density` or a function of points; it is not tried here.
 
     Args:
         density: what the caller gave.

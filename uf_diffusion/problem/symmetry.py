@@ -21,7 +21,7 @@ from uf_diffusion.core.arguments import reals
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.wording import shown
-from uf_diffusion.problem.manifolds import Axis, Embedded, Sphere
+from uf_diffusion.problem.manifolds import Axis, Embedded, Sphere, sphere_volume
 
 if TYPE_CHECKING:
     from uf_diffusion.problem.densities import Density
@@ -52,6 +52,7 @@ class Meridian(Embedded):
     sphere: Sphere
     direction: tuple[float, ...]
     dim = 1
+    period = 0.0
 
     @property
     def ambient(self) -> int:
@@ -108,7 +109,8 @@ class Meridian(Embedded):
 
     def rings(self, angle: Array) -> Array:
         """The volumes ``(n,)`` of the rings with angles ``(n,)``: |S^(d-1)| sin(theta)^(d-1)."""
-        return _ring(self.sphere.dim) * np.sin(angle) ** (self.sphere.dim - 1)
+        d = self.sphere.dim
+        return sphere_volume(d - 1) * np.sin(angle) ** (d - 1)
 
     def between(self, ends: Array) -> Array:
         """The volumes ``(n,)`` between successive ones of ``n + 1`` increasing angles."""
@@ -117,11 +119,6 @@ class Meridian(Embedded):
         high = betainc(half, half, np.cos(ends / 2) ** 2)
         north = ends[1:] <= math.pi / 2
         return self.volume * np.where(north, np.diff(low), -np.diff(high))
-
-
-def _ring(dim: int) -> float:
-    """The volume of the unit sphere of dimension ``dim - 1``; 2 for two points."""
-    return float(2 * math.pi ** (dim / 2) / math.gamma(dim / 2))
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,8 +42,10 @@ def distances(
         network.outer_weight.values, diffusion.outer_weight.values, feature, strict=True
     )  # fmt: skip
     error = [np.median(np.abs(u - grid.interpolate(limit, x))) for u, limit, x in outer]
-    others = _flat if problem.meridian is None else partial(_of_angles, problem.meridian)
-    found = others(problem.manifold, diffusion, network)
+    if (meridian := problem.meridian) is None:
+        found = _w2_distances(problem.manifold, diffusion, network)
+    else:
+        found = _of_angles(meridian, diffusion, network)
     return dataset(
         **energies(problem, diffusion, network, teacher),
         **{name: (("snapshot",), values) for name, values in found.items()},
@@ -83,8 +84,10 @@ def _masses(diffusion: xr.Dataset) -> Array:
     return np.asarray(mass / mass.sum(axis=1, keepdims=True))
 
 
-def _flat(manifold: Manifold, diffusion: xr.Dataset, network: xr.Dataset) -> dict[str, list[float]]:
-    """W_2 on a mesh of the whole manifold."""
+def _w2_distances(
+    manifold: Manifold, diffusion: xr.Dataset, network: xr.Dataset
+) -> dict[str, list[float]]:
+    """W_2 to a density on a mesh of the whole manifold."""
     node, masses = diffusion.node_position.values, network.neuron_mass.values
     pairs = zip(network.feature.values, _masses(diffusion), strict=True)
     return {"w2_diffusion": [
@@ -93,7 +96,7 @@ def _flat(manifold: Manifold, diffusion: xr.Dataset, network: xr.Dataset) -> dic
 
 
 def _of_angles(
-    meridian: Meridian, manifold: Manifold, diffusion: xr.Dataset, network: xr.Dataset
+    meridian: Meridian, diffusion: xr.Dataset, network: xr.Dataset
 ) -> dict[str, list[float]]:
     """Distances between the laws of angle and height, blind to what rotations change."""
     node, masses = meridian.angle(diffusion.node_position.values), network.neuron_mass.values

@@ -137,7 +137,7 @@ def result_bytes(config: Config, job: str) -> int:
     shots = len(config.times() if job == "solve" else config.clock_times())
     numbers = 0
     if job != "train" and not d.mesh:
-        nodes = _nodes_and_cells(config)[0]
+        nodes = _nodes_and_corners(config)[0]
         numbers += nodes * (4 * shots + space.ambient + 12)
     if job != "solve":
         steps = 0 if n.algorithm == "flow" else math.ceil(p.t_end / n.step)
@@ -145,8 +145,8 @@ def result_bytes(config: Config, job: str) -> int:
     return 8 * numbers
 
 
-def _nodes_and_cells(config: Config) -> tuple[int, int]:
-    """The number of nodes of the built-in mesh, and the number of corners of its cells."""
+def _nodes_and_corners(config: Config) -> tuple[int, int]:
+    """The number of nodes of the built-in mesh, and that of the corners of all cells."""
     p, d = config.problem, config.diffusion
     if p.may_have_axis:  # rings
         return d.cells + 2, 2 * d.cells + 2
@@ -164,7 +164,7 @@ def folder_bytes(config: Config, job: str) -> int:
     d = config.diffusion
     if job != "train" and not d.mesh:
         shots = len(config.times() if job == "solve" else config.clock_times())
-        needed += fields_bytes(_nodes_and_cells(config)[1], shots)
+        needed += fields_bytes(_nodes_and_corners(config)[1], shots)
     return needed
 
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.grids.base import Grid
@@ -75,8 +73,7 @@ class Setup:
             InputError: as `identifiability`.
         """
         p = self.problem
-        axis = None if p.axis is None else np.array(p.axis)
-        return identifiability(self.features, p.teacher, p.initial, axis)
+        return identifiability(self.features, p.teacher, p.initial, p.axis)
 
     @cached_property
     def grid(self) -> Grid:

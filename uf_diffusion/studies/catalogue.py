@@ -311,13 +311,6 @@ _ALL = (
 STUDIES = {s.name: s for s in (*_ALL, DIMENSION)}
 
 
-# on manifolds without even placement, with and without an axis
-_OTHERWISE = tuple(
-    (f"network.placement={kind}", f"network.teacher_placement={kind}")
-    for kind in ("quantile", "random")
-)
-
-
 def possible_plan(
     name: str, source: str, overrides: Sequence[str], values: Sequence[float], seeds: int | None
 ) -> Plan:
@@ -331,12 +324,20 @@ def possible_plan(
     try:
         plan.require_possible()
     except InputError as error:
-        found = ((way, [s for s in STUDIES if _possible(s, source, [*overrides, *way])])
-                 for way in _OTHERWISE)  # fmt: skip
-        way, others = max(found, key=lambda pair: len(pair[1]))
+        way = _placements(plan)
+        others = [s for s in STUDIES if _possible(s, source, [*overrides, *way])]
         there = f"there are {', '.join(others)}" if others else "there is none"
         raise InputError(f"{error} With {' and '.join(way)} {there}.") from None
     return plan
+
+
+def _placements(plan: Plan) -> tuple[str, str]:
+    """The settings of placements that exist where there is no even one."""
+    try:
+        kind = "random" if Setup(plan.base).problem.axis is None else "quantile"
+    except InputError:
+        kind = "random"
+    return f"network.placement={kind}", f"network.teacher_placement={kind}"
 
 
 def _possible(name: str, source: str, overrides: Sequence[str]) -> bool:
