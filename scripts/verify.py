@@ -272,6 +272,13 @@ def many_dimensions():
             row(f"S^{dim}, teacher exp({kappa:g} s), t = 0.1: order of the {name}", f"{order:.3f}",
                 "2 +- 0.1", abs(order - 2) <= 0.1)  # fmt: skip
             row("  error, 1000 cells", f"{errors[-1]:.1e}", "<= 1e-4", errors[-1] <= 1e-4)
+    for dim in (3, 9):
+        found = np.array([any_dimension.density_errors(dim, 3.0, n, 0.05, Entropy())
+                          for n in cells])  # fmt: skip
+        for norm, errors in zip(("L2", "maximum"), found.T, strict=True):
+            order = -fit(cells, errors).order
+            row(f"S^{dim}, entropy, exp(3 s), t = 0.05, density in {norm} (last {errors[-1]:.0e})",
+                f"{order:.2f}", ">= 1.8", order >= 1.8)  # fmt: skip
     for dim in (1, 3, 9, 29):
         found = np.array([any_dimension.constrained_errors(dim, 1.0, n, 0.05) for n in cells])
         order = min(-fit(cells, errors).order for errors in found.T)

@@ -21,17 +21,15 @@ from uf_diffusion.problem.own_densities import Height
 PIECES = {3: 32, 9: 96, 29: 128}  # of the reference
 
 
-def problem(dim, kappa):
+def problem(dim, kappa, divergence=UNBIASED):
     axis = np.eye(dim + 1)[0]
-    return Problem(Sphere(dim), VonMisesFisher(kappa=kappa), Uniform(), axis=axis)
+    return Problem(Sphere(dim), VonMisesFisher(kappa=kappa), Uniform(), divergence, axis)
 
 
 @cache
 def reference(dim, kappa, t):
     """Risk and mean height of the spectral solution from the uniform density."""
-    solution = gegenbauer.diffuse(
-        dim, lambda s: kappa * s, gegenbauer.uniform, UNBIASED, [t], pieces=PIECES[dim]
-    )
+    solution = _spectral(dim, kappa, t, UNBIASED)
     return float(solution.risk[-1]), float(solution.mean_height[-1])
 
 
@@ -63,6 +61,27 @@ def constrained_errors(dim, kappa, cells, t):
     """The same of the constrained equation."""
     found = measured(ConstrainedDiffusion, dim, kappa, cells, t, 1e-7)
     return np.abs(np.subtract(found, constrained_reference(dim, kappa, t)))
+
+
+def density_errors(dim, kappa, cells, t, divergence):
+    """The errors of the diffusion's density, as a multiple of the uniform one: L2 norm and maximum
+    over all nodes, the poles included, ``(2,)``.
+    """
+    exact = _spectral(dim, kappa, t, divergence)
+    posed = problem(dim, kappa, divergence)
+    solver = UltraFastDiffusion(posed, grid_of(posed, cells), SCHEMES["esdirk4"], 1e-8)
+    *_, state = solver.iterate(t)
+    height, share = solver.points @ np.array(posed.axis), solver.volume / posed.manifold.volume
+    error = state.ratio * solver.teacher * posed.manifold.volume - exact.density(height)[-1]
+    return np.array([np.sqrt(share @ error**2), np.abs(error).max()])
+
+
+@cache
+def _spectral(dim, kappa, t, divergence):
+    """The spectral solution from the uniform density."""
+    return gegenbauer.diffuse(
+        dim, lambda s: kappa * s, gegenbauer.uniform, divergence, [t], pieces=PIECES[dim]
+    )
 
 
 def decay_rate(dim, cells=1000):

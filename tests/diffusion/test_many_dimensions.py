@@ -4,6 +4,7 @@ import any_dimension
 import numpy as np
 import pytest
 
+from uf_diffusion.problem.divergences import ENTROPY, UNBIASED, Power
 from uf_diffusion.studies.orders import fit
 
 
@@ -15,6 +16,16 @@ def test_order_two_against_a_spectral_solution(dim, kappa):
     assert found[-1].max() < 1e-6
     for errors in found.T:
         assert abs(fit(cells, errors).order + 2) < 0.05
+
+
+@pytest.mark.parametrize("divergence", [UNBIASED, ENTROPY, Power(1.5)], ids=lambda f: f.name)
+@pytest.mark.parametrize(("dim", "kappa"), [(3, 3.0), (9, 3.0)])
+def test_order_two_of_the_density_at_the_poles_too(dim, kappa, divergence):
+    """In L2 and in the maximum norm over all nodes, for several regularisers."""
+    cells = [250, 500, 1000]
+    found = np.array([any_dimension.density_errors(dim, kappa, n, 0.05, divergence) for n in cells])
+    for errors in found.T:
+        assert fit(cells, errors).order < -1.8
 
 
 @pytest.mark.parametrize("dim", [1, 3, 9, 29])

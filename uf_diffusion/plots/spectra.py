@@ -16,6 +16,8 @@ from uf_diffusion.problem.manifolds import Manifold
 
 __all__ = ["spectrum_panels"]
 
+FAINT = 1e-20  # eigenvalues below this part of the largest one are not shown
+
 
 def spectrum_panels(result: Shown) -> list[Panel]:
     """The panels of both kinds of eigenvalues, and of the first eigenfunctions of the Laplacian."""
@@ -34,14 +36,17 @@ def spectrum_panels(result: Shown) -> list[Panel]:
 def _kernel(kernel: xr.Dataset) -> Panel:
     degree, value = kernel.degree.values[1:].astype(float), kernel.eigenvalue.values[1:]
     seen = value > 0
-    series = [Series(degree[seen], value[seen], "seen", BLUE, "points")]
+    shown = value > FAINT * value.max()
+    series = [Series(degree[shown], value[shown], "seen", BLUE, "points")]
     said = "Eigenvalues of the kernel: what the features see, and how well."
+    if (seen & ~shown).any():
+        said += f" Those below {FAINT * value.max():.0e} are not shown."
     if not seen.all():
-        low = np.full(int((~seen).sum()), value[seen].min() / 10)
+        low = np.full(int((~seen).sum()), value[shown].min() / 10)
         series.append(Series(degree[~seen], low, "0: unseen", ORANGE, "crosses"))
         said += " Crosses: eigenvalue 0, of no place on this axis."
     x = Axis("degree, or length of the wave |k|", scale_of([degree]))
-    y = Axis("eigenvalue (dimensionless)", scale_of([value[seen]]))
+    y = Axis("eigenvalue (dimensionless)", scale_of([value[shown]]))
     return Panel("kernel", "Kernel of the features", x, y, tuple(series), said)
 
 
