@@ -510,12 +510,12 @@ def test_4_1_the_risk_is_the_least_of_all_measures_that_look_like_the_teacher(na
     integral.
     """
     solver, mu, m = constrained(name, f, rng)
-    seen, x = solver.space.project(mu), solver.grid.nodes
+    seen, x = solver.potential.at(mu), solver.grid.nodes
     v = seen.outer_weight * mu
     assert m @ (mu * f.f(v / mu)) == pytest.approx(seen.risk, rel=1e-10)
     for size in (1e-3, 1e-2):
         odd = rng.standard_normal(len(mu))
-        odd -= odd[solver.space.opposite]
+        odd -= odd[solver.potential.opposite]
         odd -= x @ np.linalg.solve(x.T @ (m[:, None] * x), x.T @ (m * odd))
         other = v + size * v.min() * odd
         assert m @ (mu * f.f(other / mu)) > seen.risk
@@ -532,7 +532,7 @@ def test_4_2_the_rate_of_the_risk(name, f, rng):
     ahead = solver.transport.difference @ moved.seen.conjugate
     dissipation = moved.fluxes.by_difference @ ahead**2
     rate, e = moved.fluxes.rate / m, 1e-6
-    up, down = (solver.space.project(mu + s * e * rate).risk for s in (1, -1))
+    up, down = (solver.potential.at(mu + s * e * rate).risk for s in (1, -1))
     assert dissipation > 0
     assert (up - down) / (2 * e) == pytest.approx(-dissipation, rel=1e-5)
     assert m @ rate == pytest.approx(0, abs=1e-14)
@@ -543,7 +543,7 @@ def test_4_2_the_rate_of_the_risk(name, f, rng):
 def test_4_3_a_step_of_euler_decreases_the_risk_and_keeps_mu_positive(name, f, rng):
     """4.3: L0_K is convex in mu, and the fluxes go along its slope, whatever the step, if it has a solution."""
     solver, mu, m = constrained(name, f, rng)
-    risk = solver.space.project(mu).risk
+    risk = solver.potential.at(mu).risk
     for s in (1e-3, 0.1, 1.0):
         moved, *_ = solver._stage(mu, s, mu, solver._factor(mu))
         assert moved.seen.risk < risk

@@ -1,5 +1,7 @@
 """The constrained equation: projection, derivative, conservation laws, orders, refusals."""
 
+from mpi4py import MPI
+
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,9 @@ from verification import constrained_zonal_solution, zonal_errors
 
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.diffusion.constrained import ConstrainedDiffusion
-from uf_diffusion.diffusion.even_and_linear import EvenAndLinear
+from uf_diffusion.diffusion.even_and_linear import EvenAndLinear, antipodes
+from uf_diffusion.diffusion.nodes import all_nodes
+from uf_diffusion.diffusion.potentials import Place
 from uf_diffusion.diffusion.schemes import SCHEMES
 from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
 from uf_diffusion.grids.built_in import grid_on
@@ -52,7 +56,9 @@ def random_space(seed, divergence, manifold=CIRCLE, cells=24):
     volume = np.full(n, manifold.volume / n)
     nu, mu = (rng.uniform(0.2, 2, n) for _ in range(2))
     nu, mu = nu / (volume @ nu), mu / (volume @ mu)
-    return EvenAndLinear(grid.nodes, volume, nu, divergence), grid.nodes, volume, nu, mu
+    nodes = all_nodes(n, np.arange(n), MPI.COMM_SELF)
+    place = Place(nodes, grid.nodes, volume, nu, grid.nodes, antipodes(grid.nodes), divergence)
+    return EvenAndLinear(place), grid.nodes, volume, nu, mu
 
 
 @pytest.mark.parametrize("divergence", FORMS, ids=lambda f: f.name)
@@ -62,7 +68,7 @@ def test_outer_weights_agree_with_the_teacher_on_what_is_seen(divergence, manifo
     and a general optimiser over that span finds the same risk.
     """
     space, x, m, nu, mu = random_space(1, divergence, manifold)
-    seen = space.project(mu)
+    seen = space.at(mu)
     even = np.eye(len(x)) + np.eye(len(x))[space.opposite]
     basis = np.column_stack([np.unique(even, axis=0).T, x])
     assert np.abs(basis.T @ (m * (seen.outer_weight * mu - nu))).max() < 1e-13
@@ -86,7 +92,7 @@ def test_outer_weights_agree_with_the_teacher_on_what_is_seen(divergence, manifo
 def test_outer_weights_are_the_limit_of_the_networks(divergence):
     """Neurons at the nodes, masses m mu, the closed-form ReLU kernel: u^lambda tends to u."""
     space, x, m, nu, mu = random_space(2, divergence)
-    limit = space.project(mu)
+    limit = space.at(mu)
     psi = Population(ArcCosine(CIRCLE), Atoms(x, m * nu))
     errors, risks = [], []
     for lam in (1e-4, 1e-6, 1e-8):
@@ -125,7 +131,9 @@ def test_newton_matrix_is_the_derivative(divergence, manifold):
         return solver._volume * mu - s * solver._moved(mu, factor).fluxes.rate
 
     image = (equation(mu + h * direction) - equation(mu - h * direction)) / (2 * h)
-    newton = solver._factorised(solver._moved(mu, factor), s)
+    moved = solver._moved(mu, factor)
+    response = solver.potential.response(moved.seen)
+    newton = solver._matrices.factorised(s, moved.seen, response, moved.fluxes)
     assert newton.solve(image) == pytest.approx(direction, rel=1e-5, abs=1e-5)
 
 
@@ -242,8 +250,8 @@ def test_unseen_weight_keeps_the_solution_from_the_teacher():
     assert state.risk < 1e-4
     assert state.distance > 0.05
     # but all that is seen has been found
-    seen, mu = solver.space.project(solver._nu), solver.everywhere(state.ratio * solver.teacher)
-    gap = solver.space.pair(mu) - solver.space.pair(solver._nu)
+    seen, mu = solver.potential.at(solver.place.teacher), solver.everywhere(state.ratio * solver.teacher)
+    gap = solver.potential.pair(mu) - solver.potential.pair(solver.place.teacher)
     assert np.abs(gap).max() < 0.02 * mu.max()
     assert seen.risk == pytest.approx(0, abs=1e-14)
 
@@ -303,8 +311,6 @@ def test_density_at_the_south_pole_where_transport_has_accumulated():
 @pytest.mark.parallel([2, 3])
 def test_the_same_numbers_on_any_number_of_ranks():
     """Every rank holds the whole problem; what is stored is gathered from all."""
-    from mpi4py import MPI
-
     densities = []
     for comm in (MPI.COMM_WORLD, MPI.COMM_SELF):
         for manifold, cells in ((CIRCLE, 64), (SPHERE, 320)):

@@ -10,12 +10,14 @@ import numpy as np
 from petsc4py import PETSc
 from scipy import sparse
 from scipy.linalg import lapack
+from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.diffusion.petsc import PREFIX, StageFailure, configure, solved
 
-__all__ = ["LU", "Band", "Cholesky"]
+__all__ = ["LU", "Band", "BandLU", "Cholesky", "lu_of"]
 
+WIDEST = 16  # half the width of a band up to which banded factors are faster
 REPLICATED = 5000  # nodes up to which every one of several ranks factorises the whole matrix
 
 
@@ -98,6 +100,12 @@ class LU:
             self._create()  # MUMPS cannot be used any more after a failure
             raise
 
+    def solve_all(self, rhs: Array) -> Array:
+        """The solutions for right-hand sides ``(n,)`` or ``(n, k)``, as `solve`."""
+        if rhs.ndim == 1:
+            return self.solve(rhs)
+        return np.column_stack([rhs[:, :0], *map(self.solve, rhs.T)])
+
 
 def _direct(matrix: PETSc.Mat, kind: str) -> PETSc.KSP:
     ksp = PETSc.KSP().create(matrix.comm)
@@ -116,6 +124,44 @@ def _mumps(matrix: PETSc.Mat, factorisation: str) -> PETSc.KSP:
 def _csr(matrix: sparse.csr_matrix) -> tuple[Index, Index, Array]:
     starts, columns = (a.astype(PETSc.IntType) for a in (matrix.indptr, matrix.indices))
     return starts, columns, matrix.data
+
+
+class BandLU:
+    """As `LU`, for matrices that are banded in a suitable order of the unknowns (LAPACK)."""
+
+    def __init__(self, places: sparse.csr_matrix, order: Index) -> None:
+        place = np.argsort(order)
+        rows = np.repeat(place, np.diff(places.indptr))
+        columns = place[places.indices]
+        self._order, self._place = order, place
+        self._width = int(np.abs(rows - columns).max())
+        self._at = (2 * self._width + rows - columns, columns)
+        self._factor: tuple[Array, Index] = (np.empty(0), np.empty(0, dtype=np.int32))
+
+    def set(self, matrix: sparse.csr_matrix) -> None:
+        band = np.zeros((3 * self._width + 1, len(self._order)), order="F")
+        band[self._at] = matrix.data
+        *factor, info = lapack.dgbtrf(band, self._width, self._width, overwrite_ab=1)
+        if info or not np.isfinite(matrix.data).all():
+            raise StageFailure("the matrix of Newton's method is singular")
+        self._factor = (factor[0], factor[1])
+
+    def solve_all(self, rhs: Array) -> Array:
+        if rhs.size == 0:
+            return rhs
+        band, pivots = self._factor
+        x, _ = lapack.dgbtrs(band, self._width, self._width, rhs[self._order], pivots)
+        return np.asarray(x[self._place])
+
+
+def lu_of(places: sparse.csr_matrix) -> LU | BandLU:
+    """The faster one of `LU` and `BandLU` for matrices with this pattern."""
+    order = np.asarray(reverse_cuthill_mckee(places, symmetric_mode=True), dtype=np.int64)
+    place = np.argsort(order)
+    rows = np.repeat(place, np.diff(places.indptr))
+    if np.abs(rows - place[places.indices]).max() <= WIDEST:
+        return BandLU(places, order)
+    return LU(places)
 
 
 class Band:

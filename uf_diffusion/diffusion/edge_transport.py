@@ -28,6 +28,8 @@ from uf_diffusion.problem.manifolds import Manifold
 
 __all__ = ["EdgeTransport", "Fluxes"]
 
+STEEPEST = 2.0  # largest slope of log mu along an edge that is taken for one of a smooth density
+
 
 class Fluxes(NamedTuple):
     """The effect of the fluxes F of all edges, and their derivatives.
@@ -53,6 +55,12 @@ class EdgeTransport:
             up to round-off, no positive entries off the diagonal.
         points: the nodes, ``(n, ambient)``.
         manifold: the manifold of the nodes.
+
+    Attributes:
+        tail, head: the ends of the edges, ``(edges,)``.
+        conductance: their conductances, ``(edges,)``.
+        length: their lengths, ``(edges,)``.
+        difference: the matrix ``(edges, n)`` of differences, head minus tail.
     """
 
     def __init__(self, stiffness: sparse.csr_matrix, points: Array, manifold: Manifold) -> None:
@@ -68,11 +76,12 @@ class EdgeTransport:
         signs = np.repeat([-1.0, 1.0], count)
         self.difference = sparse.csr_matrix((signs, (np.tile(edge, 2), ends)), shape=(count, n))
         self._gather = self.difference.T.tocsr()
-        self._behind, self._floor = self._upstream(points, manifold)
+        self._behind, length = self._upstream(points, manifold)
+        self.length, self._floor = length[:count], length**3
 
     def _upstream(self, points: Array, manifold: Manifold) -> tuple[sparse.csr_matrix, Array]:
-        """The matrix ``(2 edges, n)`` of the differences behind the donors, and the cubes of the
-        edges' lengths; first with the tails as donors, then with the heads.
+        """The matrix ``(2 edges, n)`` of the differences behind the donors, and the edges' lengths;
+        first with the tails as donors, then with the heads.
         """
         donor = np.concatenate([self.tail, self.head])
         other = np.concatenate([self.head, self.tail])
@@ -96,14 +105,14 @@ class EdgeTransport:
             gradient = collect @ along
             behind = behind + sparse.diags(2 * slopes[:, a]) @ gradient[donor]
         length = np.linalg.norm(across, axis=1)
-        return sparse.csr_matrix(behind), length**3
+        return sparse.csr_matrix(behind), length
 
     def reconstruction(self, log_mu: Array) -> Array:
         """The factors c for log mu ``(n,)``: ``(2, edges)``, for the tail and the head as donor."""
         ahead = self.difference @ log_mu
         a, b = self._behind @ log_mu, np.concatenate([ahead, -ahead])
         slope = (np.maximum(a * b, 0) + self._floor) * (a + b) / (a * a + b * b + 2 * self._floor)
-        return np.asarray(np.exp(slope / 2).reshape(2, -1))
+        return np.asarray(np.exp(np.clip(slope, -STEEPEST, STEEPEST) / 2).reshape(2, -1))
 
     def fluxes(self, mu: Array, G: Array, factor: Array) -> Fluxes:
         """The fluxes of a density and a potential.

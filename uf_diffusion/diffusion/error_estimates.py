@@ -104,7 +104,7 @@ def _coarser(solver: Evolution, factor: int) -> Evolution:
     if cells < LEAST_CELLS[dim]:
         raise InputError("There is no coarser mesh.")
     coarse, rtol = grid_of(solver.problem, cells, grid.degree), min(0.1, LOOSER * solver.rtol)
-    return type(solver)(solver.problem, coarse, solver.scheme, rtol, solver.comm)
+    return solver.on(coarse, rtol)
 
 
 def _densities(solver: Evolution, times: Array, steps: Array) -> Array | None:

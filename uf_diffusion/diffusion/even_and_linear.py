@@ -13,111 +13,91 @@ numbers b. For quadratic f one step is exact.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.spatial import KDTree
 
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.diffusion.petsc import StageFailure
-from uf_diffusion.problem.divergences import Divergence
+from uf_diffusion.diffusion.potentials import Place, Response, Seen
+from uf_diffusion.problem.divergences import quadratic
 
-__all__ = ["EvenAndLinear", "Visible", "antipodes"]
-
-
-@dataclass(frozen=True)
-class Visible:
-    """The maximiser of Phi, with n the number of nodes; all is dimensionless.
-
-    Attributes:
-        potential: w, ``(n,)``.
-        outer_weight: u = f*'(w), ``(n,)``, of any sign if f allows it.
-        conjugate: f*(w), ``(n,)``, which is minus the first variation of the risk.
-        risk: the maximum of Phi.
-        pair_curvature: second derivative of -Phi in the value of e at the node's pair, ``(n,)``.
-        moment: m u (omega - mean), ``(n, ambient)``, with the volumes m and the weighted mean of
-            the pair: minus the mixed derivative of Phi in mu and b after elimination of e.
-        curvature: second derivative of -Phi in b after elimination of e, ``(ambient, ambient)``.
-    """
-
-    potential: Array
-    outer_weight: Array
-    conjugate: Array
-    risk: float
-    pair_curvature: Array
-    moment: Array
-    curvature: Array
+__all__ = ["EvenAndLinear", "antipodes"]
 
 
 class EvenAndLinear:
-    """The space V_K at the nodes of a mesh of a sphere, with a teacher and a divergence.
+    """The space V_K at the nodes of a mesh of a sphere, as a `Potential`.
 
     Args:
-        points: the nodes, unit vectors ``(n, ambient)`` in antipodal pairs; for rings about an
-            axis their heights ``(n, 1)``, as no other linear function is symmetric.
-        volume: the volumes of the nodes, ``(n,)``, equal within a pair.
-        teacher: the density nu at the nodes, ``(n,)``.
-        divergence: f, f* and their derivatives.
-        opposite: the opposite node of each node, ``(n,)``; None to search for it.
+        place: the local nodes with their antipodes; the volumes of two opposite nodes are equal.
 
     Raises:
         InputError: for a mesh that is not antipodally symmetric.
     """
 
-    def __init__(
-        self, points: Array, volume: Array, teacher: Array, divergence: Divergence,
-        opposite: Index | None = None,
-    ) -> None:  # fmt: skip
-        self.opposite = antipodes(points) if opposite is None else opposite
+    def __init__(self, place: Place) -> None:
+        assert place.opposite is not None
+        self._exact = quadratic(place.divergence)  # one step of Newton's method
+        self.place, self.opposite, volume = place, place.opposite, place.volume
         if np.abs(volume - volume[self.opposite]).max() > 1e-9 * volume.max():
             raise InputError("The cells of the mesh are not antipodally symmetric.")
-        self._points, self._volume, self._teacher = points, volume, teacher
-        self._divergence = divergence
 
     def pair(self, values: Array) -> Array:
         """The sum of values ``(n,)`` or ``(n, k)`` at each node and its opposite, at both nodes."""
         return values + values[self.opposite]
 
-    def project(self, mu: Array, start: Array | None = None) -> Visible:
-        """The maximiser of Phi for a density, by Newton's method with a line search.
-
-        Args:
-            mu: the density at the nodes, ``(n,)``, positive.
-            start: the first guess of w, ``(n,)``.
+    def at(self, mu: Array, start: Array | None = None) -> Seen:
+        """See `Potential`: Newton's method with a line search.
 
         Raises:
             StageFailure: when it does not converge.
         """
-        f, x, m = self._divergence, self._points, self._volume
+        f, nodes = self.place.divergence, self.place.nodes
         w = np.full_like(mu, f.df(np.ones(1))[0]) if start is None else start
         value = self._objective(w, mu)
         with np.errstate(all="ignore"):  # the line search rejects values that are not finite
             for _ in range(60):
-                curvature = m * mu * f.d2conjugate(w)
-                total = self.pair(curvature)
-                apart = x - self.pair(curvature[:, None] * x) / total[:, None]
-                slope = m * (self._teacher - f.dconjugate(w) * mu)
-                hessian = (curvature[:, None] * apart).T @ apart
-                b = np.linalg.solve(hessian, apart.T @ slope)
-                change = self.pair(slope) / total + apart @ b
+                change = self._direction(w, mu)
                 length = 1.0
                 while not (after := self._objective(w + length * change, mu)) >= value - 1e-13:
                     length /= 2
                     if length < 1e-10:
                         raise StageFailure("the outer weights have no optimum")
                 w, value = w + length * change, after
-                largest = float(np.abs(change).max())
-                if length == 1.0 and largest <= 1e-7 * (1 + float(np.abs(w).max())):
-                    break
-            else:
-                raise StageFailure("the projection did not converge")
-        u = f.dconjugate(w)
-        return Visible(w, u, f.conjugate(w), value, total, (m * u)[:, None] * apart, hessian)
+                largest, size = np.abs(change).max(), 1 + np.abs(w).max()
+                if self._exact or length == 1.0 and nodes.largest(float(largest / size)) <= 1e-7:
+                    return Seen(w, f.dconjugate(w), f.conjugate(w), value, mu)
+        raise StageFailure("the projection did not converge")
+
+    def response(self, seen: Seen) -> Response:
+        total, apart, hessian = self._curvature(seen.potential, seen.mu)
+        return Response(1 / total, apart, hessian)
+
+    def _curvature(self, w: Array, mu: Array) -> tuple[Array, Array, Array]:
+        """The second derivatives of -Phi: in the value of e at each node's pair, ``(n,)``, and in b
+        after elimination of e, ``(k, k)``; between them, the linear functions minus their weighted
+        means over the pairs, ``(n, k)``.
+        """
+        place, x = self.place, self.place.linear
+        curvature = place.volume * mu * place.divergence.d2conjugate(w)
+        total = self.pair(curvature)
+        apart = x - self.pair(curvature[:, None] * x) / total[:, None]
+        own = slice(place.nodes.own)
+        hessian = (curvature[own, None] * apart[own]).T @ apart[own]
+        return total, apart, place.nodes.sum(hessian)
+
+    def _direction(self, w: Array, mu: Array) -> Array:
+        """Newton's direction for w."""
+        place = self.place
+        total, apart, hessian = self._curvature(w, mu)
+        slope = place.volume * (place.teacher - place.divergence.dconjugate(w) * mu)
+        own = slice(place.nodes.own)
+        b = np.linalg.solve(hessian, place.nodes.sum(apart[own].T @ slope[own]))
+        return self.pair(slope) / total + apart @ b
 
     def _objective(self, w: Array, mu: Array) -> float:
-        terms = w * self._teacher - self._divergence.conjugate(w) * mu
-        return float(self._volume @ terms)
+        [value] = self.place.total(w * self.place.teacher - self.place.divergence.conjugate(w) * mu)
+        return float(value)
 
 
 def antipodes(points: Array) -> Index:

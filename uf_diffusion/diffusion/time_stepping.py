@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from dolfinx import fem
@@ -28,6 +28,8 @@ from uf_diffusion.problem.densities import Density
 from uf_diffusion.results.timings import Timings
 
 __all__ = ["Before", "DiffusionState", "Evolution", "Pace", "SolverFailure"]
+
+GROWTH = 1.2  # factor between a step and the next one after longer steps failed
 
 
 class SolverFailure(RunFailure):
@@ -143,6 +145,16 @@ class Evolution(ABC):
             type(self).__name__, manifold=repr(self.problem.manifold), nodes=len(self.grid.nodes),
             scheme=self.scheme.name, rtol=self.rtol, ranks=self.comm.size,
         )  # fmt: skip
+
+    def on(self, grid: Grid, rtol: float) -> Evolution:
+        """The solver of the same problem on another mesh, with another tolerance.
+
+        Raises:
+            InputError: as the class.
+        """
+        kind: Any = type(self)
+        solver: Evolution = kind(self.problem, grid, self.scheme, rtol, self.comm)
+        return solver
 
     @abstractmethod
     def first(self, ratio: Array) -> DiffusionState:
@@ -319,19 +331,19 @@ class Evolution(ABC):
         self, state: DiffusionState, pace: Pace, t_end: float, control: StepControl
     ) -> tuple[DiffusionState, Pace]:
         """The state after an accepted step, and the next state of the step control."""
-        tau, last_error, reason = pace.step, pace.error, ""
+        tau, last_error, reason, growth = pace.step, pace.error, "", math.inf
         while tau > max(1e-30, 1e-14 * state.t):
             left = t_end - state.t
             length = left if tau >= left else min(tau, left / 2)
             try:
                 new, error = self.step(state, length)
             except StageFailure as failure:
-                reason, tau, last_error = str(failure), length / 4, 0.0
+                reason, tau, last_error, growth = str(failure), length / 2, 0.0, GROWTH
                 continue
             reason = self.broken(state, new) if math.isfinite(new.risk) else "the risk is infinite"
             if error <= 1 and not reason:
                 # a step that was shortened only to end at t_end does not shorten the next step
-                longer = length * control.factor(error, last_error)
+                longer = length * min(growth, control.factor(error, last_error))
                 return new, Pace(max(longer, tau if length < tau else 0.0), error)
             tau, last_error = length * min(control.factor(error), 0.5), 0.0
         raise SolverFailure(

@@ -21,9 +21,9 @@ import numpy as np
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError, RunFailure
 from uf_diffusion.kernels.feature_maps import Neurons, Solver
-from uf_diffusion.problem.divergences import Divergence, Unbiased
+from uf_diffusion.problem.divergences import Divergence, Unbiased, quadratic
 
-__all__ = ["OuterLayer", "measure", "project"]
+__all__ = ["OuterLayer", "measure", "optimum", "project"]
 
 EXACT = 1e-11  # tolerance of u = f*'(w), relative to the largest |u|
 CONVERGED = 1e-6  # tolerance that suffices when round-off prevents EXACT
@@ -105,6 +105,21 @@ def project(
         InputError: for lambda <= 0.
         RunFailure: when lambda is lost in round-off, or Newton's method does not converge.
     """
+    u, known = optimum(neurons, mass, divergence, regularisation, start)
+    return measure(neurons, mass, divergence, regularisation, u, known)
+
+
+def optimum(
+    neurons: Neurons,
+    mass: Array,
+    divergence: Divergence,
+    regularisation: float,
+    start: Array | None = None,
+) -> tuple[Array, tuple[Array, Array]]:
+    """The optimal outer weights u, and m u with the potential w, ``(M,)`` each.
+
+    The arguments and errors are those of `project`.
+    """
     if not regularisation > 0:
         raise InputError(f"network.lambda must be positive, not {regularisation}.")
     problem = _Problem(neurons, mass, divergence, regularisation)
@@ -113,10 +128,10 @@ def project(
     elif problem.quadratic:
         u = divergence.dconjugate(np.zeros_like(mass))
     else:  # the optimum for the unbiased f is close, and bounded as lambda -> 0
-        u = project(neurons, mass, Unbiased(), regularisation).outer_weight
+        u, _ = optimum(neurons, mass, Unbiased(), regularisation)
         u = np.maximum(u, LOWEST) if divergence.power < 2 else u
     u, v, w = _newton(problem, u)
-    return measure(neurons, mass, divergence, regularisation, u, (v, w))
+    return u, (v, w)
 
 
 class _Problem:
@@ -127,7 +142,7 @@ class _Problem:
     ) -> None:
         self.neurons, self.mass, self.divergence = neurons, mass, divergence
         self.regularisation = regularisation
-        self.quadratic = bool(np.all(divergence.d2conjugate(np.array([0.25, 0.5, 2.0])) == 1.0))
+        self.quadratic = quadratic(divergence)
         # for other f a small u = f*'(w) may be less accurate than w, so the tolerance is smaller
         self.exact = EXACT if self.quadratic else EXACT / 10
         self._solver: Solver | None = None

@@ -17,7 +17,7 @@ from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.wording import cause, shown
 
 __all__ = ["BIASED", "ENTROPY", "UNBIASED", "Biased", "Custom", "Divergence", "Entropy", "Power",
-           "Unbiased", "checked"]  # fmt: skip
+           "Unbiased", "checked", "quadratic"]  # fmt: skip
 
 ELEMENTWISE = ("f", "df", "conjugate", "dconjugate", "d2conjugate")
 
@@ -361,6 +361,11 @@ def _near_one(u: Array) -> Any:
 
 def _same(a: Array, b: Array, scale: Array) -> bool:
     return bool((np.abs(a - b) <= 1e-4 * scale).all())
+
+
+def quadratic(divergence: Divergence) -> bool:
+    """Whether f is quadratic, so that a step of Newton's method for the outer weights is exact."""
+    return bool(np.all(divergence.d2conjugate(np.array([0.25, 0.5, 2.0])) == 1.0))
 
 
 def checked(divergence: Any) -> Divergence:

@@ -79,6 +79,8 @@ class Config:
             )
         if self.problem.limit == "constrained":
             self._require_constrained()
+        if self.problem.limit != "unconstrained" and self.diffusion.degree != 1:
+            raise InputError(f"problem.limit = '{self.problem.limit}' needs diffusion.degree = 1.")
         if self.diffusion.mesh:
             if self.problem.axis:
                 raise InputError(
@@ -123,8 +125,6 @@ class Config:
                 "problem.limit = 'constrained' is the limit for network.features = 'relu', "
                 f"not '{self.network.features}'."
             )
-        if self.diffusion.degree != 1:
-            raise InputError("problem.limit = 'constrained' needs diffusion.degree = 1.")
 
     def times(self) -> Array:
         """The snapshot times ``(snapshots,)``, increasing from 0 to t_end, dimensionless."""

@@ -93,7 +93,8 @@ def fingerprint(setup: Setup, command: str) -> dict[str, str]:
     if command not in known:
         solves = command != "train" and setup.problem.teacher.has_values
         grid = setup.grid if solves else None  # on all ranks: one of them reads a mesh file
-        features = None if command == "solve" else setup.features
+        alone = command == "solve" and setup.config.problem.limit != "mean-field"
+        features = None if alone else setup.features
         known[command] = mpi.from_root(lambda: dict(_parts(setup, grid, features)))
     return known[command]
 

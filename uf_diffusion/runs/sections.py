@@ -18,7 +18,7 @@ __all__ = ["DiffusionConfig", "NetworkConfig", "ProblemConfig"]
 
 ALGORITHMS = ["varpro", "two-timescale", "flow", "joint", "fixed"]
 KERNELS = ["sampled", "population", "low-rank"]
-LIMITS = ["unconstrained", "constrained"]
+LIMITS = ["unconstrained", "constrained", "mean-field"]
 SCHEMES = ["euler", "sdirk2", "sdirk3", "esdirk4"]
 
 
@@ -45,8 +45,8 @@ class ProblemConfig:
     t_end: float = key(10.0, "final time of the diffusion and of the training", "time")
     limit: str = key(
         "unconstrained",
-        "which equation the diffusion solves: unconstrained (ultra-fast diffusion), or constrained "
-        "(the limit of ReLU features)",
+        "which equation the diffusion solves: unconstrained (ultra-fast diffusion), constrained "
+        "(the limit of ReLU features), or mean-field (a network of infinite width, at its lambda)",
     )
     teacher: Any = key(
         None,

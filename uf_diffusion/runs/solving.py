@@ -17,6 +17,7 @@ from uf_diffusion.grids.base import Grid
 from uf_diffusion.results.names import dataset
 from uf_diffusion.runs.checkpoints import Checkpoints
 from uf_diffusion.runs.folders import FIELDS
+from uf_diffusion.runs.mean_field import kernel_at_nodes
 from uf_diffusion.runs.resources import require_memory_of_diffusion
 from uf_diffusion.runs.setup import Setup
 
@@ -35,9 +36,19 @@ def equation(setup: Setup) -> Evolution:
     Raises:
         InputError: if the problem cannot be solved or DOLFINx is missing.
     """
-    if setup.config.problem.limit == "unconstrained":
+    limit = setup.config.problem.limit
+    if limit == "unconstrained":
         return unconstrained(setup)
     problem, grid = setup.problem, _fitting_grid(setup)
+    if limit == "mean-field":
+        from uf_diffusion.diffusion.mean_field import MeanFieldDiffusion
+
+        c = setup.config.network
+        scheme, rtol, comm = _stepping(setup)
+        return MeanFieldDiffusion(
+            problem, grid, kernel_at_nodes(setup), c.regularisation, scheme, rtol, comm,
+            spreads=c.kernel == "low-rank",
+        )  # fmt: skip
     from uf_diffusion.diffusion.constrained import ConstrainedDiffusion
 
     return ConstrainedDiffusion(problem, grid, *_stepping(setup))

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from uf_diffusion.core import mpi
+from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.progress import Watch, with_progress
 from uf_diffusion.core.threads import using_threads
 from uf_diffusion.kernels.choice import feature_map
@@ -24,7 +25,7 @@ from uf_diffusion.runs.config import NetworkConfig
 from uf_diffusion.runs.resources import require_memory
 from uf_diffusion.runs.setup import Setup
 
-__all__ = ["Neurons", "algorithm", "neurons", "trained", "training"]
+__all__ = ["Neurons", "algorithm", "given_inputs", "neurons", "trained", "training"]
 
 THREADED = 2**24  # bytes of a projection above which several threads are faster than one
 
@@ -70,10 +71,7 @@ def training(setup: Setup) -> Training:
     plain = 8 * points * (problem.manifold.ambient + 1) + int(64 * steps)
     require_memory(plain, "use a smaller network.width, or fewer snapshots, samples or steps")
     student, teacher, rng = neurons(setup)
-    data = None
-    if setup.draws is not None:
-        columns = drawn_inputs(features, 1, np.random.default_rng(0)).shape[1]
-        data = setup.draws.inputs_for(columns)
+    data = given_inputs(setup)
     psi = feature_map(
         features, c.kernel, c.samples, teacher, rng, c.width, c.truncation * c.regularisation, data
     )
@@ -88,6 +86,18 @@ def training(setup: Setup) -> Training:
     own = student.points[kept][network.share.rows]
     draws = json.dumps(rng.bit_generator.state)
     return Training(algorithm(network, c), own, teacher, times, draws)
+
+
+def given_inputs(setup: Setup) -> Array | None:
+    """The inputs ``(samples, d)`` that are given with the run's draws; None if it draws them.
+
+    Raises:
+        InputError: as `Setup.draws`, and if they do not suit the features.
+    """
+    if setup.draws is None:
+        return None
+    columns = drawn_inputs(setup.features, 1, np.random.default_rng(0)).shape[1]
+    return setup.draws.inputs_for(columns)
 
 
 def algorithm(network: Network, c: NetworkConfig) -> Algorithm:

@@ -1,0 +1,230 @@
+"""The derivative of an implicit stage of transport, and solutions with it.
+
+A stage is the equation  m mu - s D(mu) = m b  with the sum D of the fluxes. Its derivative is
+
+    J = S + s L U T Q,        S = m - s dD/dmu + s L U P Q,
+
+where L is the Laplacian with the weights dF/dG of the edges, U and Q are the diagonal matrices of u
+and m u, and P and T ~ Psi C^-1 Psi' are those of `potentials.Response`. Here dD/dmu is that at
+fixed G, by the edges' donors. S is sparse, and without P it is triangular once the nodes are sorted
+by G, for mass moves towards larger G only. If T has low rank, J is solved with by Woodbury's
+formula. Else, or if the nodes are spread over ranks, this is the preconditioner of GMRES. Over several
+ranks it has an approximation of S^-1: each rank solves on its local nodes and keeps the values at its own
+(restricted additive Schwarz: Cai and Sarkis, SIAM J. Sci. Comput. 21, 1999).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from petsc4py import PETSc
+from scipy import sparse
+from scipy.linalg import lu_factor, lu_solve
+
+from uf_diffusion.core.arrays import Array, Index
+from uf_diffusion.core.compiled import compiled
+from uf_diffusion.diffusion.direct_solvers import LU, BandLU, lu_of
+from uf_diffusion.diffusion.edge_transport import EdgeTransport, Fluxes
+from uf_diffusion.diffusion.petsc import StageFailure, solved
+from uf_diffusion.diffusion.potentials import Place, Response, Seen
+
+__all__ = ["NewtonMatrices", "NewtonMatrix"]
+
+LINEAR = 1e-2  # relative tolerance of GMRES
+
+
+class NewtonMatrices:
+    """Factorises the derivative J for many densities on the same mesh.
+
+    Args:
+        transport: the edges between the local nodes.
+        place: the local nodes.
+        paired: whether P is not 0.
+    """
+
+    def __init__(self, transport: EdgeTransport, place: Place, paired: bool) -> None:
+        self.transport, self.place, self.paired = transport, place, paired
+        i, j, own = transport.tail, transport.head, np.arange(len(place.volume))
+        self._column = np.concatenate([j, i, i, j])
+        rows, columns = np.concatenate([i, j, i, j]), [self._column, own]
+        self._opposite = place.opposite if paired else None
+        if self._opposite is not None:
+            columns.append(self._opposite[self._column])
+        row = np.concatenate([rows, own, *([rows] if self._opposite is not None else [])])
+        self._pattern = _Pattern(row, np.concatenate(columns), len(own))
+        self._lu: LU | BandLU | None = None
+
+    def factorised(self, s: float, seen: Seen, response: Response, fluxes: Fluxes) -> NewtonMatrix:
+        """J at a density that has been seen, with its fluxes, factorised.
+
+        Raises:
+            StageFailure: for a matrix that is singular or not finite.
+        """
+        matrix = self._sparse_part(s, seen, response, fluxes)
+        if self.paired:
+            if self._lu is None:
+                self._lu = lu_of(matrix)
+            self._lu.set(matrix)
+            solve: Callable[[Array], Array] = self._lu.solve_all
+        else:
+            solve = _downwind(matrix, np.argsort(seen.conjugate, kind="stable"))
+        return NewtonMatrix(self, s, seen, response, fluxes, matrix, solve)
+
+    def _sparse_part(
+        self, s: float, seen: Seen, response: Response, fluxes: Fluxes
+    ) -> sparse.csr_matrix:
+        """The matrix S between local nodes; right in the rows of own nodes."""
+        forth, donated = fluxes.donor == self.transport.tail, s * fluxes.by_donor
+        leaves, comes = np.where(forth, donated, 0.0), np.where(forth, 0.0, donated)
+        values = [comes, -leaves, leaves, -comes, self.place.volume]
+        if response.pair is not None:
+            u, m = seen.outer_weight, self.place.volume
+            signs = np.repeat([-s, s], 2 * len(forth))
+            laplacian = signs * np.tile(fluxes.by_difference, 4) * (u * response.pair)[self._column]
+            q = m * u
+            direct = laplacian * q[self._column]
+            values = [np.concatenate(values[:4]) + direct, m]
+            if self._opposite is not None:
+                values.append(laplacian * q[self._opposite[self._column]])
+        return self._pattern.matrix(np.concatenate(values))
+
+
+class NewtonMatrix:
+    """One factorised derivative J."""
+
+    def __init__(
+        self, matrices: NewtonMatrices, s: float, seen: Seen, response: Response, fluxes: Fluxes,
+        matrix: sparse.csr_matrix, solve: Callable[[Array], Array],
+    ) -> None:  # fmt: skip
+        self.step, place, transport = s, matrices.place, matrices.transport
+        self._nodes, self._own, self._matrix, self._solve = (
+            place.nodes, slice(place.nodes.own), matrix, solve,
+        )  # fmt: skip
+        moved = transport.difference @ (seen.outer_weight[:, None] * response.features)
+        self._spread = s * transport.divergence(fluxes.by_difference[:, None] * moved)
+        mass = (place.volume * seen.outer_weight)[self._own, None]
+        self._collect = mass * response.features[self._own]
+        self._response = response.product
+        self._mass, self._flux = mass[:, 0], fluxes.by_difference
+        self._weight, self._transport = seen.outer_weight, transport
+        self._reached = self._sparse_solve(self._spread[self._own])
+        small = response.curvature + self._collected(self._reached)
+        try:
+            self._small = lu_factor(small) if len(small) else None
+            self._inner = lu_factor(response.curvature) if len(small) else None
+        except ValueError:
+            raise StageFailure("Newton's matrix is not finite") from None
+        self._ksp: Any = (
+            self._gmres() if self._nodes.spread or self._response is not None else None
+        )
+
+    def solve(self, residual: Array) -> Array:
+        """The solution at the own nodes, for a residual there, ``(own,)`` each.
+
+        Raises:
+            StageFailure: if it is not finite, or GMRES does not converge.
+        """
+        if self._ksp is None:
+            return self._woodbury(residual)
+        ksp, left, right = self._ksp
+        left.array_w[:] = residual
+        return solved(ksp, left, right, LINEAR)[0]
+
+    def _sparse_solve(self, right: Array) -> Array:
+        """S^-1 of values ``(own,)`` or ``(own, k)``, or its approximation over several ranks."""
+        local = self._nodes.filled(right.T).T
+        return self._solve(local)[self._own]
+
+    def _collected(self, values: Array) -> Array:
+        return self._nodes.sum(self._collect.T @ values)
+
+    def _woodbury(self, residual: Array) -> Array:
+        y = self._sparse_solve(residual)
+        if self._small is None:
+            return y
+        return np.asarray(y - self._reached @ lu_solve(self._small, self._collected(y), check_finite=False))
+
+    def _product(self, change: Array) -> Array:
+        """J times a change at the own nodes."""
+        product = self._matrix @ self._nodes.filled(change)
+        if self._response is not None:
+            moved = self._transport.difference @ (self._weight * self._response(self._mass * change))
+            product += self.step * self._transport.divergence(self._flux * moved)
+        elif self._small is not None:
+            product += self._spread @ lu_solve(self._inner, self._collected(change))
+        return np.asarray(product[self._own])
+
+    def _gmres(self) -> tuple[PETSc.KSP, PETSc.Vec, PETSc.Vec]:
+        comm, own = self._nodes.comm, self._nodes.own
+        sizes = ((own, None), (own, None))
+        shell = PETSc.Mat().createPython(sizes, _Applied(self._product), comm=comm)
+        shell.setUp()
+        ksp = PETSc.KSP().create(comm)
+        ksp.setOperators(shell)
+        ksp.setType(PETSc.KSP.Type.FGMRES)
+        ksp.setGMRESRestart(60)
+        pc = ksp.getPC()
+        pc.setType(PETSc.PC.Type.PYTHON)
+        pc.setPythonContext(_Applied(self._woodbury))
+        right, left = shell.createVecs()
+        return ksp, left, right
+
+
+class _Applied:
+    """A function as a matrix or a preconditioner of PETSc."""
+
+    def __init__(self, function: Callable[[Array], Array]) -> None:
+        self._function = function
+
+    def mult(self, matrix: PETSc.Mat, x: PETSc.Vec, y: PETSc.Vec) -> None:
+        y.array_w[:] = self._function(np.array(x.array_r))
+
+    def apply(self, pc: PETSc.PC, x: PETSc.Vec, y: PETSc.Vec) -> None:
+        y.array_w[:] = self._function(np.array(x.array_r))
+
+
+class _Pattern:
+    """Sparse matrices ``(n, n)`` whose entries lie at the same places, several at one place.
+
+    Args:
+        row, column: the place of each entry, ``(entries,)``.
+        n: the number of rows.
+    """
+
+    def __init__(self, row: Index, column: Index, n: int) -> None:
+        places, self._at = np.unique(row * n + column, return_inverse=True)
+        self._starts = np.searchsorted(places, np.arange(n + 1) * n).astype(np.int32)
+        self._columns, self._n = (places % n).astype(np.int32), n
+
+    def matrix(self, entries: Array) -> sparse.csr_matrix:
+        """The matrix with these entries, ``(entries,)``, added up where they share a place."""
+        data = np.bincount(self._at, entries, minlength=len(self._columns))
+        return sparse.csr_matrix((data, self._columns, self._starts), shape=(self._n, self._n))
+
+
+def _downwind(matrix: sparse.csr_matrix, order: Index) -> Callable[[Array], Array]:
+    """Solves with a matrix that is lower triangular in this order of its rows and columns."""
+
+    def solve(right: Array) -> Array:
+        x = np.array(right.reshape(len(right), -1), order="C")
+        _sweep(order, matrix.indptr, matrix.indices, matrix.data, x)
+        return x.reshape(right.shape)
+
+    return solve
+
+
+@compiled
+def _sweep(order: Index, starts: Index, columns: Index, entries: Array, x: Array) -> None:
+    for i in order:
+        own = 1.0
+        for k in range(starts[i], starts[i + 1]):
+            j = columns[k]
+            if j == i:
+                own = entries[k]
+            elif entries[k] != 0.0:
+                for r in range(x.shape[1]):
+                    x[i, r] -= entries[k] * x[j, r]
+        for r in range(x.shape[1]):
+            x[i, r] /= own
