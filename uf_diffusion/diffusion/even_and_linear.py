@@ -65,7 +65,7 @@ class EvenAndLinear:
                         raise StageFailure("the outer weights have no optimum")
                 w, value = w + length * change, after
                 largest, size = np.abs(change).max(), 1 + np.abs(w).max()
-                if self._exact or length == 1.0 and nodes.largest(float(largest / size)) <= 1e-7:
+                if self._exact or (length == 1.0 and nodes.largest(float(largest / size)) <= 1e-7):
                     return Seen(w, f.dconjugate(w), f.conjugate(w), value, mu)
         raise StageFailure("the projection did not converge")
 

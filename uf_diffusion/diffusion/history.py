@@ -23,6 +23,7 @@ DIFFUSION_SERIES = (
     "newton_iterations",
     "linear_iterations",
     "stage_error",
+    "dissipation",
 )
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from mpi4py import MPI
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -55,8 +55,8 @@ class KernelPotential:
         self.place, self.regularisation = place, regularisation
         self._own = slice(place.nodes.own)
         points, teacher = place.points[self._own], (place.volume * place.teacher)[self._own]
-        nothing = Atoms(points[:1], np.zeros(1))
-        neurons = features(nothing).at(points, place.nodes.share)
+        self._make = features
+        neurons = features(Atoms(points[:1], np.zeros(1))).at(points, place.nodes.share)
         tolerance = NEGLECTED * regularisation
         self._neurons = FixedNeurons(neurons, teacher, low_rank(neurons, teacher, tolerance))
 
@@ -73,6 +73,21 @@ class KernelPotential:
         penalty = nodes.sum(np.array([mass @ f.f(u)]))
         risk = self._neurons.misfit(v) / (2 * self.regularisation) + float(penalty[0])
         return Seen(w, f.dconjugate(w), f.conjugate(w), risk, mu)
+
+    def truncation_error(self, mu: Array) -> float:
+        """A bound of the root mean square over mu of the error of u that a truncation causes."""
+        own, place = self._own, self.place
+        mass, potential = (place.volume * mu)[own], self.at(mu).potential[own]
+        return self._with_teacher.weight_error(
+            place.points[own], mass, potential, place.divergence, self.regularisation,
+            place.nodes.share,
+        )  # fmt: skip
+
+    @cached_property
+    def _with_teacher(self) -> FeatureMap:
+        nodes, points = self.place.nodes, self.place.points[self._own]
+        masses = self._neurons.teacher
+        return self._make(Atoms(nodes.together(points), nodes.together(masses)))
 
     def response(self, seen: Seen) -> Response:
         f, own = self.place.divergence, self._own
@@ -152,5 +167,15 @@ class MeanFieldDiffusion(Transport):
             self.spreads,
         )  # fmt: skip
 
-    def _potential(self) -> Potential:
+    def bounds(self, ratios: Sequence[Array]) -> dict[str, Array]:
+        potential = self._kernel
+        mu = [self.nodes.from_owned(h * self.teacher) for h in ratios]
+        errors = np.array([potential.truncation_error(each) for each in mu])
+        return {"truncation_error": errors} if errors.any() else {}
+
+    @cached_property
+    def _kernel(self) -> KernelPotential:
         return KernelPotential(self.place, self.features, self.regularisation)
+
+    def _potential(self) -> Potential:
+        return self._kernel

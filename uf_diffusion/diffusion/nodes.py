@@ -85,6 +85,10 @@ class Nodes:
             local[..., place] = part
         return local
 
+    def together(self, own: Array) -> Array:
+        """The values ``(own, ...)`` of all ranks, one after the other, on every rank."""
+        return np.concatenate(self.comm.allgather(own)) if self.spread else own
+
     @cached_property
     def _exchange(self) -> tuple[list[Index], list[Index]]:
         """For each rank the places of own nodes to send to it, and of local ones to receive."""

@@ -6,7 +6,7 @@ from mpi4py import MPI
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -70,6 +70,8 @@ class DiffusionState:
         dual_energy: the energy whose gradient flow in H^-1(nu) the PDE is, KL(nu | mu) for p = 2;
             NaN for the constrained equation, which has none.
         min_ratio, max_ratio: minimum and maximum of h over all ranks.
+        dissipation: int mu |grad G|^2, the rate at which a transport lowers the risk; NaN for the
+            ultra-fast diffusion.
         distance: distance from the teacher, the root mean square over nu of h - 1.
         newton_iterations, linear_iterations: numbers of iterations in the last step.
         stage_error: estimated error that Newton's method left in the stages of the last step: the
@@ -90,6 +92,7 @@ class DiffusionState:
     min_ratio: float
     max_ratio: float
     distance: float
+    dissipation: float = math.nan
     newton_iterations: int = 0
     linear_iterations: int = 0
     stage_error: float = 0.0
@@ -155,6 +158,10 @@ class Evolution(ABC):
         kind: Any = type(self)
         solver: Evolution = kind(self.problem, grid, self.scheme, rtol, self.comm)
         return solver
+
+    def bounds(self, ratios: Sequence[Array]) -> dict[str, Array]:
+        """Bounds of further errors for ratios ``(owned,)``, by name; each ``(ratios,)``."""
+        return {}
 
     @abstractmethod
     def first(self, ratio: Array) -> DiffusionState:

@@ -304,6 +304,13 @@ class Transport(Evolution):
             return "the risk increased"
         return ""
 
+    def _dissipation(self, moved: _Moved) -> float:
+        """The sum of F (G_head - G_tail) over the edges; the exact -dL/dt without time steps."""
+        own = self._own
+        return float(self.nodes.sum(
+            np.array([moved.fluxes.rate[own] @ moved.seen.conjugate[own]])
+        )[0])  # fmt: skip
+
     def _evaluated(
         self, old: DiffusionState | None, tau: float, moved: _Moved, newtons: int = 0,
         left: float = 0.0,
@@ -318,6 +325,5 @@ class Transport(Evolution):
         return DiffusionState(
             t, step, tau, h, w, derivative, mass, moved.seen.risk, math.nan,
             -nodes.largest(float(-ratio[self._own].min())),
-            nodes.largest(float(ratio[self._own].max())), math.sqrt(squared),
-            newtons, newtons, left,
+            nodes.largest(float(ratio[self._own].max())), math.sqrt(squared), self._dissipation(moved), newtons, newtons, left,
         )  # fmt: skip

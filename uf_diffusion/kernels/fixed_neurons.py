@@ -94,7 +94,7 @@ class FixedNeurons:
         p, size, last = y, self._dot(r, y), math.inf
         for _ in range(ITERATIONS):
             left = self._most(r)
-            if left <= goal or size <= 0 or not left < 0.9 * last and left <= 1e3 * goal:
+            if left <= goal or size <= 0 or (not left < 0.9 * last and left <= 1e3 * goal):
                 return x
             last = min(left, last)
             product = self._times(p, shift)

@@ -53,6 +53,8 @@ def solve(
     until: float,
     snapshots: int | Sequence[float] = SNAPSHOTS,
     limit: str = "unconstrained",
+    features: Any = None,
+    network: Mapping[str, Any] | None = None,
     cells: int = 4096,
     mesh: Any = None,
     degree: int = 1,
@@ -68,7 +70,11 @@ def solve(
         problem: the problem to solve.
         until: final time, dimensionless.
         snapshots: the times at which densities are stored, or how many evenly spaced from 0 on.
-        limit: "unconstrained", or "constrained" for the limit of ReLU networks without bias.
+        limit: "unconstrained", or "constrained" for the limit of ReLU networks without bias, or
+            "mean-field" for a network of infinite width at its regularisation.
+        features: the features of the limit "mean-field", as in `train`.
+        network: further settings of `train` that this limit depends on, such as regularisation,
+            kernel, samples, truncation and seed.
         cells: least number of cells of the built-in mesh.
         mesh: a mesh to use instead: a grid, a `Triangulation` of the sphere, or a file with one.
         degree: degree of the finite elements, 1 to 3.
@@ -82,8 +88,8 @@ def solve(
         InputError: if the problem cannot be solved or DOLFINx is missing.
         SolverFailure: if no time step is small enough.
     """
-    setup = _diffusion_setup(problem, until, snapshots, limit, cells, mesh, degree, scheme, rtol,
-                             step)  # fmt: skip
+    setup = _diffusion_setup(problem, until, snapshots, limit, features, network, cells, mesh,
+                             degree, scheme, rtol, step)  # fmt: skip
     return Solution(setup, jobs.solve(setup, None, watch, cautious=cautious).tree)
 
 
@@ -294,9 +300,11 @@ def load(folder: str | Path, *, trust: bool = False) -> Any:
 
 
 def _diffusion_setup(
-    problem: Problem, until: float, snapshots: Any, limit: str, cells: int, mesh: Any, degree: int,
-    scheme: str, rtol: float, step: float,
+    problem: Problem, until: float, snapshots: Any, limit: str, features: Any,
+    network: Mapping[str, Any] | None, cells: int, mesh: Any, degree: int, scheme: str, rtol: float,
+    step: float,
 ) -> Setup:  # fmt: skip
+    trained = _network_setup(problem, features, until, snapshots, dict(network or {}))
     file = str(mesh) if isinstance(mesh, str | Path) else ""
     grid = None if file else _grid(mesh, degree)
     sections = {
@@ -308,7 +316,8 @@ def _diffusion_setup(
     space = problem.meridian or problem.manifold
     if grid is not None and grid.manifold != space:
         raise InputError(f"The mesh is one of {grid.manifold}, the problem is solved on {space}.")
-    return Setup(Config().changed(**sections), problem, None, grid)
+    config = trained.config.changed(**sections)
+    return Setup(config, problem, trained.given_features, grid)
 
 
 def _network_setup(

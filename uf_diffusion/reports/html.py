@@ -26,6 +26,7 @@ from uf_diffusion.results.names import COMPARED, measured
 from uf_diffusion.runs.checks import Check, checks
 from uf_diffusion.runs.config import Config
 from uf_diffusion.runs.result import Result, result_of
+from uf_diffusion.runs.sections import LIMITS
 
 __all__ = ["report", "write_report"]
 
@@ -132,10 +133,8 @@ def _heading(result: Result) -> str:
     place = f"{p.manifold} (dimension {p.dim})"
     if result.group("kernel") is not None:
         return f"What the features see, and the slowest modes, on the {place}"
-    constrained = p.limit == "constrained"
     sides = {
-        "diffusion": "the constrained limit of ReLU networks" if constrained
-                     else "the ultra-fast diffusion",
+        "diffusion": LIMITS[p.limit],
         "network": f"{n.width} {FEATURES.get(n.features, n.features)} neurons "
                    f"(λ = {n.regularisation:g}, {n.algorithm})",
     }  # fmt: skip

@@ -21,7 +21,8 @@ LONG_NAMES = {
     "newton_iterations": "Newton iterations of the step",
     "linear_iterations": "iterations of the linear solver in the step",
     "stage_error": "relative error of u that Newton's method left in the step's stages, as "
-    "estimated; of the constrained equation the misplaced mass",
+    "estimated; of an equation of transport the misplaced mass",
+    "dissipation": "rate at which the risk falls, integral of mu |grad G|^2 (transport only)",
     "snapshot_time": "time of the snapshot",
     "node_position": "mesh nodes, coordinates of the embedding (of the chart on a torus)",
     "cell": "triangles, node numbers (meshes from files only)",
@@ -29,6 +30,7 @@ LONG_NAMES = {
     "teacher": "teacher density at the node",
     "density": "density mu at the node",
     "outer_weight": "outer weight u: teacher / density without constraint, or u_i of the neuron",
+    "truncation_error": "bound of the error of u that a truncated kernel causes, root mean square",
     "mesh_error": "estimated L1 norm of the density's error that the mesh leaves",
     "mesh_error_max": "estimated maximum of the density's error that the mesh leaves",
     "mesh_error_node": "node of the largest error that the mesh leaves",

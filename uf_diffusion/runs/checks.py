@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,10 +104,11 @@ def _diffusion(d: xr.Dataset, config: Config) -> list[Check]:
     drift = float(np.abs(d.mass.values - 1).max())
     ratios = (d.min_ratio.values, d.density.values / d.teacher.values)
     lowest = float(np.min([ratio.min() for ratio in ratios]))  # NaN if there is one, unlike min
-    constrained = config.problem.limit == "constrained"
+    limit = config.problem.limit
     slack, free = float(d.attrs["slack"]), _unprincipled(d, config)
-    ratio = "not a principle of the constrained equation" if constrained else free
-    risk = _without_steps(config) if constrained else free
+    transported = limit != "unconstrained"
+    ratio = f"not a principle of the {limit} equation" if transported else free
+    risk = _without_steps(config) if transported else free
     low, high = np.log(d.min_ratio.values), np.log(d.max_ratio.values)
     finer = "use a smaller diffusion.rtol, or more diffusion.cells"
     return [
@@ -121,10 +123,24 @@ def _diffusion(d: xr.Dataset, config: Config) -> list[Check]:
                  _rise(d.risk.values), slack, risk, finer),
         _at_most("error that Newton's method left in a stage, relative",
                  float(d.stage_error.values.max()), slack, remedy=finer),
+        *_balance(d),
         *(Check(f"{kind} iterations of a step, the most", float(d[name].max(skipna=False)),
                 "no bound", None)
           for kind, name in (("Newton", "newton_iterations"), ("linear", "linear_iterations"))),
     ]  # fmt: skip
+
+
+def _balance(d: xr.Dataset) -> Iterator[Check]:
+    """How well the fall of the risk agrees with dL/dt = -int mu |grad G|^2, by the
+    trapezoidal rule over the steps.
+    """
+    if "dissipation" not in d:
+        return
+    t, rate, risk = (d[name].values for name in ("time", "dissipation", "risk"))
+    lost = float(np.diff(t) @ (rate[1:] + rate[:-1]) / 2)
+    gap = abs(float(risk[0] - risk[-1]) - lost) / max(lost, 1e-300)
+    yield Check("energy balance: fall of the risk less the dissipation, relative", gap,
+                "no bound: an error of the time steps", None)  # fmt: skip
 
 
 def _without_steps(config: Config) -> str:

@@ -60,7 +60,7 @@ GROUPS = {
             "teacher": NODES, "density": ("snapshot", "node"), "outer_weight": ("snapshot", "node"),
         },
         optional={
-            "cell": ("cell", "corner"),
+            "cell": ("cell", "corner"), "dissipation": SERIES, "truncation_error": SHOTS,
             **dict.fromkeys(("mesh_error", "mesh_error_max", "mesh_error_node", "time_error",
                              "time_error_max"), SHOTS),
         },

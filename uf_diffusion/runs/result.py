@@ -74,8 +74,8 @@ class Result:
         """A title that says what was run, as text for matplotlib."""
         p, n = self.config.problem, self.config.network
         text = f"{p.manifold} (dimension {p.dim}), {p.regulariser} regulariser"
-        if p.limit == "constrained":
-            text += ", constrained limit"
+        if p.limit != "unconstrained":
+            text += f", {p.limit} limit"
         if self.group("network") is not None:
             text += (
                 f"; {n.features} network of width {n.width}, $\\lambda$ = {n.regularisation:g}, "

@@ -14,11 +14,16 @@ from uf_diffusion.problem.manifolds import Manifold
 from uf_diffusion.runs.building import MANIFOLDS, density, divergence, manifold
 from uf_diffusion.runs.keys import Snapshots, Vector, key, one_of, positive, settle_types
 
-__all__ = ["DiffusionConfig", "NetworkConfig", "ProblemConfig"]
+__all__ = ["LIMITS", "DiffusionConfig", "NetworkConfig", "ProblemConfig"]
 
 ALGORITHMS = ["varpro", "two-timescale", "flow", "joint", "fixed"]
 KERNELS = ["sampled", "population", "low-rank"]
-LIMITS = ["unconstrained", "constrained", "mean-field"]
+# the equations for the density, with their names in headings
+LIMITS = {
+    "unconstrained": "the ultra-fast diffusion",
+    "constrained": "the constrained limit of ReLU networks",
+    "mean-field": "the mean-field equation",
+}
 SCHEMES = ["euler", "sdirk2", "sdirk3", "esdirk4"]
 
 

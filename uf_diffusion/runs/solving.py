@@ -164,15 +164,18 @@ def _group(
     ratio, u, teacher, volume = (
         solver.gathered(a) for a in (ratios, np.array(outer), solver.teacher, solver.volume)
     )
+    errors = errors | solver.bounds(history.ratios)
     rate = decay_rate(solver)
     if ratio is None or teacher is None:
         return None
+    series = {name: history.series(name) for name in DIFFUSION_SERIES[1:]}
     # store the cells, because readers of the result may not have the mesh file
     cell = {} if solver.grid.built_in else {"cell": (("cell", "corner"), solver.grid.cells)}
     return dataset(
         **cell,
         time=(("step",), history.series("t")),
-        **{name: (("step",), history.series(name)) for name in DIFFUSION_SERIES[1:]},
+        **{name: (("step",), values) for name, values in series.items()
+           if not np.isnan(values).all()},
         snapshot_time=(("snapshot",), history.times),
         node_position=(("node", "ambient"), solver.grid.nodes),
         node_measure=(("node",), volume),

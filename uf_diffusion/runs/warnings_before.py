@@ -123,7 +123,7 @@ def blindness(config: Config, attributes: Mapping[Any, Any]) -> list[str]:
         attributes: the attributes of an `Identifiability`.
     """
     sentence = unseen_sentence(attributes)
-    if config.problem.limit == "constrained" or not sentence:
+    if config.problem.limit != "unconstrained" or not sentence:
         return []
     return [f"The features do not see {sentence}."]
 
