@@ -250,7 +250,10 @@ def test_unseen_weight_keeps_the_solution_from_the_teacher():
     assert state.risk < 1e-4
     assert state.distance > 0.05
     # but all that is seen has been found
-    seen, mu = solver.potential.at(solver.place.teacher), solver.everywhere(state.ratio * solver.teacher)
+    seen, mu = (
+        solver.potential.at(solver.place.teacher),
+        solver.everywhere(state.ratio * solver.teacher),
+    )
     gap = solver.potential.pair(mu) - solver.potential.pair(solver.place.teacher)
     assert np.abs(gap).max() < 0.02 * mu.max()
     assert seen.risk == pytest.approx(0, abs=1e-14)

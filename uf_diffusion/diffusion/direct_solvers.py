@@ -136,7 +136,7 @@ class BandLU:
         self._order, self._place = order, place
         self._width = int(np.abs(rows - columns).max())
         self._at = (2 * self._width + rows - columns, columns)
-        self._factor: tuple[Array, Index] = (np.empty(0), np.empty(0, dtype=np.int32))
+        self._factor: tuple[Any, Any] = (None, None)
 
     def set(self, matrix: sparse.csr_matrix) -> None:
         band = np.zeros((3 * self._width + 1, len(self._order)), order="F")

@@ -1,6 +1,6 @@
 """The mean-field equation: what a network of infinite width follows at a fixed lambda > 0.
 
-    d mu/dt = -div(mu grad f*(w)),     lambda w = int K(., omega') d(nu - u mu)(omega'),  u = f*'(w).
+    d mu/dt = -div(mu grad f*(w)),   lambda w = int K(., omega') d(nu - u mu)(omega'),  u = f*'(w).
 
 It is the gradient flow in W_2 of the reduced risk L(mu), and a network is a solution that consists
 of Diracs. On a mesh the nodes are the neurons, with masses m mu, and the projection is that of a
@@ -96,10 +96,9 @@ class KernelPotential:
             diagonal = mass * np.minimum(f.d2conjugate(seen.potential[own]), CURVATURE)
         curvature = self._neurons.gram(diagonal)
         curvature[np.diag_indices_from(curvature)] += self.regularisation
-        response = _Linear(self._neurons, diagonal, self.regularisation, curvature)
-        return Response(
-            None, self._features, curvature, lambda change: self.place.nodes.filled(response(change))
-        )
+        linear = _Linear(self._neurons, diagonal, self.regularisation, curvature)
+        filled = self.place.nodes.filled
+        return Response(None, self._features, curvature, lambda x: filled(linear(x)))
 
 
 class _Linear:

@@ -8,9 +8,9 @@ where L is the Laplacian with the weights dF/dG of the edges, U and Q are the di
 and m u, and P and T ~ Psi C^-1 Psi' are those of `potentials.Response`. Here dD/dmu is that at
 fixed G, by the edges' donors. S is sparse, and without P it is triangular once the nodes are sorted
 by G, for mass moves towards larger G only. If T has low rank, J is solved with by Woodbury's
-formula. Else, or if the nodes are spread over ranks, this is the preconditioner of GMRES. Over several
-ranks it has an approximation of S^-1: each rank solves on its local nodes and keeps the values at its own
-(restricted additive Schwarz: Cai and Sarkis, SIAM J. Sci. Comput. 21, 1999).
+formula. Else, or if the nodes are spread over ranks, this is the preconditioner of GMRES. Over
+several ranks it has an approximation of S^-1: each rank solves on its local nodes and keeps the
+values at its own (restricted additive Schwarz: Cai and Sarkis, SIAM J. Sci. Comput. 21, 1999).
 """
 
 from __future__ import annotations
@@ -116,9 +116,8 @@ class NewtonMatrix:
             self._inner = lu_factor(response.curvature) if len(small) else None
         except ValueError:
             raise StageFailure("Newton's matrix is not finite") from None
-        self._ksp: Any = (
-            self._gmres() if self._nodes.spread or self._response is not None else None
-        )
+        iterates = self._nodes.spread or self._response is not None
+        self._ksp: Any = self._gmres() if iterates else None
 
     def solve(self, residual: Array) -> Array:
         """The solution at the own nodes, for a residual there, ``(own,)`` each.
@@ -144,16 +143,17 @@ class NewtonMatrix:
         y = self._sparse_solve(residual)
         if self._small is None:
             return y
-        return np.asarray(y - self._reached @ lu_solve(self._small, self._collected(y), check_finite=False))
+        return y - self._reached @ _solved(self._small, self._collected(y))
 
     def _product(self, change: Array) -> Array:
         """J times a change at the own nodes."""
         product = self._matrix @ self._nodes.filled(change)
         if self._response is not None:
-            moved = self._transport.difference @ (self._weight * self._response(self._mass * change))
-            product += self.step * self._transport.divergence(self._flux * moved)
-        elif self._small is not None:
-            product += self._spread @ lu_solve(self._inner, self._collected(change))
+            w = self._weight * self._response(self._mass * change)
+            moved = self._flux * (self._transport.difference @ w)
+            product = product + self.step * self._transport.divergence(moved)
+        elif self._inner is not None:
+            product = product + self._spread @ _solved(self._inner, self._collected(change))
         return np.asarray(product[self._own])
 
     def _gmres(self) -> tuple[PETSc.KSP, PETSc.Vec, PETSc.Vec]:
@@ -170,6 +170,10 @@ class NewtonMatrix:
         pc.setPythonContext(_Applied(self._woodbury))
         right, left = shell.createVecs()
         return ksp, left, right
+
+
+def _solved(factor: Any, right: Array) -> Array:
+    return np.asarray(lu_solve(factor, right, check_finite=False))
 
 
 class _Applied:
@@ -207,9 +211,11 @@ class _Pattern:
 def _downwind(matrix: sparse.csr_matrix, order: Index) -> Callable[[Array], Array]:
     """Solves with a matrix that is lower triangular in this order of its rows and columns."""
 
+    starts, columns = matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64)
+
     def solve(right: Array) -> Array:
         x = np.array(right.reshape(len(right), -1), order="C")
-        _sweep(order, matrix.indptr, matrix.indices, matrix.data, x)
+        _sweep(order, starts, columns, matrix.data, x)
         return x.reshape(right.shape)
 
     return solve

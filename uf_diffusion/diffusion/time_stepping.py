@@ -70,12 +70,12 @@ class DiffusionState:
         dual_energy: the energy whose gradient flow in H^-1(nu) the PDE is, KL(nu | mu) for p = 2;
             NaN for the constrained equation, which has none.
         min_ratio, max_ratio: minimum and maximum of h over all ranks.
-        dissipation: int mu |grad G|^2, the rate at which a transport lowers the risk; NaN for the
-            ultra-fast diffusion.
         distance: distance from the teacher, the root mean square over nu of h - 1.
         newton_iterations, linear_iterations: numbers of iterations in the last step.
         stage_error: estimated error that Newton's method left in the stages of the last step: the
             largest relative error of u, or, for the constrained equation, the misplaced mass.
+        dissipation: int mu |grad G|^2, the rate at which a transport lowers the risk; NaN for the
+            ultra-fast diffusion.
         pace: the state of the step control; None at the start and with fixed steps.
         before: the previous state, for a first guess by extrapolation; None at the start.
     """
@@ -92,10 +92,10 @@ class DiffusionState:
     min_ratio: float
     max_ratio: float
     distance: float
-    dissipation: float = math.nan
     newton_iterations: int = 0
     linear_iterations: int = 0
     stage_error: float = 0.0
+    dissipation: float = math.nan
     pace: Pace | None = None
     before: Before | None = None
 

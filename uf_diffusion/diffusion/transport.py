@@ -224,7 +224,7 @@ class Transport(Evolution):
         Raises:
             StageFailure: when the iteration does not converge.
         """
-        m, own, last = self._volume[self._own], self._own, math.inf
+        m, last = self._volume[self._own], math.inf
         moved, damped = self._moved(start, factor), 0
         newton = self._newton if self._newton and self._newton.step == s else None
         for count in range(1, 31):
@@ -325,5 +325,6 @@ class Transport(Evolution):
         return DiffusionState(
             t, step, tau, h, w, derivative, mass, moved.seen.risk, math.nan,
             -nodes.largest(float(-ratio[self._own].min())),
-            nodes.largest(float(ratio[self._own].max())), math.sqrt(squared), self._dissipation(moved), newtons, newtons, left,
+            nodes.largest(float(ratio[self._own].max())), math.sqrt(squared),
+            newtons, newtons, left, self._dissipation(moved),
         )  # fmt: skip

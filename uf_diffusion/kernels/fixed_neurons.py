@@ -71,7 +71,7 @@ class FixedNeurons:
         rank = self.features.shape[1]
         factor = spd_factor(self.gram(1 / shift), np.ones(rank))
 
-        def rough(r: Array) -> Array:
+        def rough(r: Array, goal: float = 0.0) -> Array:
             y = r / shift
             inner = cho_solve((factor, True), self.share.sum(self.features.T @ y))
             return y - (self.features @ inner) / shift

@@ -49,7 +49,8 @@ class ZonalModes:
 
     def matrix(self, omega: Array) -> Array:
         height = np.clip(omega @ np.array(self.axis), -1, 1)
-        return zonal_harmonics(self.dim, int(self.degrees.max(initial=0)), height)[self.degrees].T
+        harmonics = zonal_harmonics(self.dim, int(self.degrees.max(initial=0)), height)
+        return np.asarray(harmonics[self.degrees].T)
 
     def values(self, c: Array, omega: Array) -> Array:
         return np.asarray(self.matrix(omega) @ c)
@@ -82,7 +83,7 @@ def ring_map(feature: Feature, axis: tuple[float, ...], dropped: float, teacher:
         degree *= 2
         eigenvalues = feature.eigenvalues(BAND * degree)
         if eigenvalues is None:
-            raise InputError("About an axis the mean-field equation needs a kernel of omega.omega'.")
+            raise InputError("The mean-field equation of rings needs a kernel of omega.omega'.")
         parts = eigenvalues * multiplicities(dim, BAND * degree)
         beyond = np.append(np.cumsum(parts[::-1])[::-1], 0.0)  # from each degree on
         rest = float(beyond[-2]) * BAND * degree  # decays at least like 1 / degree^2 from there

@@ -46,9 +46,7 @@ def kernel_at_nodes(setup: Setup) -> Callable[[Atoms], FeatureMap]:
             data = drawn_inputs(features, c.samples, neurons(setup).rng)
 
     def made(teacher: Atoms) -> FeatureMap:
-        return feature_map(
-            features, c.kernel, c.samples, teacher, rng, nodes, dropped, data
-        )
+        return feature_map(features, c.kernel, c.samples, teacher, rng, nodes, dropped, data)
 
     point = problem.manifold.sample(1, np.random.default_rng(0))
     require_memory(

@@ -174,8 +174,11 @@ def _group(
     return dataset(
         **cell,
         time=(("step",), history.series("t")),
-        **{name: (("step",), values) for name, values in series.items()
-           if not np.isnan(values).all()},
+        **{
+            name: (("step",), values)
+            for name, values in series.items()
+            if not np.isnan(values).all()
+        },
         snapshot_time=(("snapshot",), history.times),
         node_position=(("node", "ambient"), solver.grid.nodes),
         node_measure=(("node",), volume),
