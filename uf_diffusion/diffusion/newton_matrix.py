@@ -210,7 +210,6 @@ class _Pattern:
 
 def _downwind(matrix: sparse.csr_matrix, order: Index) -> Callable[[Array], Array]:
     """Solves with a matrix that is lower triangular in this order of its rows and columns."""
-
     starts, columns = matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64)
 
     def solve(right: Array) -> Array:

@@ -12,6 +12,7 @@ accurate where both are almost equal.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,7 +72,7 @@ class FixedNeurons:
         rank = self.features.shape[1]
         factor = spd_factor(self.gram(1 / shift), np.ones(rank))
 
-        def rough(r: Array, goal: float = 0.0) -> Array:
+        def rough(r: Array) -> Array:
             y = r / shift
             inner = cho_solve((factor, True), self.share.sum(self.features.T @ y))
             return y - (self.features @ inner) / shift
@@ -87,7 +88,9 @@ class FixedNeurons:
     def _dot(self, a: Array, b: Array) -> float:
         return float(self.share.sum(np.array(a @ b)))
 
-    def _conjugate_gradients(self, b: Array, shift: Array, rough: Solver, goal: float) -> Array:
+    def _conjugate_gradients(
+        self, b: Array, shift: Array, rough: Callable[[Array], Array], goal: float
+    ) -> Array:
         x = rough(b)
         r = b - self._times(x, shift)
         y = rough(r)
