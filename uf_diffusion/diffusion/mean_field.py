@@ -35,7 +35,7 @@ from uf_diffusion.problem import Problem
 
 __all__ = ["KernelPotential", "MeanFieldDiffusion"]
 
-NEGLECTED = 1e-2  # largest eigenvalue of the kernel's rest, as a multiple of lambda
+NEGLECTED = 1e-3  # largest eigenvalue of the kernel's rest, as a multiple of lambda
 ITERATIONS = 1  # of the derivative of w; each reduces its error by a factor like `NEGLECTED`
 CURVATURE = 1e8  # largest f*'' in the derivative; it is infinite at u = 0 for powers above 2
 

@@ -232,7 +232,7 @@ class Transport(Evolution):
                 response = self.potential.response(moved.seen)
                 newton = self._matrices.factorised(s, moved.seen, response, moved.fluxes)
                 self._newton = newton
-            change = newton.solve(self._residual(moved, b, s))
+            change = self._balanced(newton, self._residual(moved, b, s), moved.mu)
             mass, fall = self._size(m * change), self._fall(change, moved.mu)
             if not math.isfinite(mass):
                 raise StageFailure("Newton's direction is not finite")
@@ -249,6 +249,17 @@ class Transport(Evolution):
                 newton = None  # the matrix of an earlier iterate or stage is too inaccurate
             last = mass
         raise StageFailure("Newton's method did not converge")
+
+    def _balanced(self, newton: NewtonMatrix, residual: Array, mu: Array) -> Array:
+        """Newton's change at the own nodes, with exactly the mass of the residual: GMRES over
+        several ranks leaves an error of it, which is spread in proportion to mu.
+        """
+        change, m, own = newton.solve(residual), self._volume[self._own], self._own
+        if not self.nodes.spread:
+            return change
+        sums = np.array([residual.sum() - m @ change, m @ mu[own]])
+        missing, whole = self.nodes.sum(sums)
+        return np.asarray(change + (missing / whole) * mu[own])
 
     def _positive(
         self, moved: _Moved, change: Array, fall: float, b: Array, s: float, factor: Array
