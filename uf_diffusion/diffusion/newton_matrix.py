@@ -8,9 +8,10 @@ where L is the Laplacian with the weights dF/dG of the edges, U and Q are the di
 and m u, and P and T ~ Psi C^-1 Psi' are those of `potentials.Response`. Here dD/dmu is that at
 fixed G, by the edges' donors. S is sparse, and without P it is triangular once the nodes are sorted
 by G, for mass moves towards larger G only. If T has low rank, J is solved with by Woodbury's
-formula. Else, or if the nodes are spread over ranks, this is the preconditioner of GMRES. Over
-several ranks it has an approximation of S^-1: each rank solves on its local nodes and keeps the
-values at its own (restricted additive Schwarz: Cai and Sarkis, SIAM J. Sci. Comput. 21, 1999).
+formula. Else this is the preconditioner of GMRES. Nodes that are spread over ranks share the
+factors of S. For a triangular S each rank solves on its local nodes instead and keeps the values at
+its own (restricted additive Schwarz: Cai and Sarkis, SIAM J. Sci. Comput. 21, 1999), and GMRES does
+the rest.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from scipy.linalg import lu_factor, lu_solve
 
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.compiled import compiled
-from uf_diffusion.diffusion.direct_solvers import LU, BandLU, lu_of
+from uf_diffusion.diffusion.direct_solvers import LU, BandLU, SharedLU, lu_of
 from uf_diffusion.diffusion.edge_transport import EdgeTransport, Fluxes
 from uf_diffusion.diffusion.petsc import StageFailure, solved
 from uf_diffusion.diffusion.potentials import Place, Response, Seen
@@ -41,20 +42,20 @@ class NewtonMatrices:
     Args:
         transport: the edges between the local nodes.
         place: the local nodes.
-        paired: whether P is not 0.
+        coupled: whether P is not 0.
     """
 
-    def __init__(self, transport: EdgeTransport, place: Place, paired: bool) -> None:
-        self.transport, self.place, self.paired = transport, place, paired
+    def __init__(self, transport: EdgeTransport, place: Place, coupled: bool) -> None:
+        self.transport, self.place, self.coupled = transport, place, coupled
         i, j, own = transport.tail, transport.head, np.arange(len(place.volume))
         self._column = np.concatenate([j, i, i, j])
         rows, columns = np.concatenate([i, j, i, j]), [self._column, own]
-        self._opposite = place.opposite if paired else None
+        self._opposite = place.opposite if coupled else None
         if self._opposite is not None:
             columns.append(self._opposite[self._column])
         row = np.concatenate([rows, own, *([rows] if self._opposite is not None else [])])
         self._pattern = _Pattern(row, np.concatenate(columns), len(own))
-        self._lu: LU | BandLU | None = None
+        self._lu: LU | BandLU | SharedLU | None = None
 
     def factorised(self, s: float, seen: Seen, response: Response, fluxes: Fluxes) -> NewtonMatrix:
         """J at a density that has been seen, with its fluxes, factorised.
@@ -63,14 +64,33 @@ class NewtonMatrices:
             StageFailure: for a matrix that is singular or not finite.
         """
         matrix = self._sparse_part(s, seen, response, fluxes)
-        if self.paired:
-            if self._lu is None:
-                self._lu = lu_of(matrix)
-            self._lu.set(matrix)
-            solve: Callable[[Array], Array] = self._lu.solve_all
+        if self.coupled:
+            solve = self._factor(matrix)
         else:
-            solve = _downwind(matrix, np.argsort(seen.conjugate, kind="stable"))
+            nodes, own = self.place.nodes, slice(self.place.nodes.own)
+            sweep = _downwind(matrix, np.argsort(seen.conjugate, kind="stable"))
+            solve = lambda right: sweep(nodes.filled(right.T).T)[own]  # noqa: E731
         return NewtonMatrix(self, s, seen, response, fluxes, matrix, solve)
+
+    def _factor(self, matrix: sparse.csr_matrix) -> Callable[[Array], Array]:
+        """Solves with the matrix at the own nodes, over several ranks together."""
+        if self.place.nodes.spread:
+            matrix = self._own_rows(matrix)
+        if self._lu is None:
+            comm = self.place.nodes.comm
+            self._lu = SharedLU(matrix, comm) if self.place.nodes.spread else lu_of(matrix)
+        self._lu.set(matrix)
+        return self._lu.solve_all
+
+    def _own_rows(self, matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+        """The rows of the own nodes, with the columns numbered over all ranks."""
+        nodes = self.place.nodes
+        counts = nodes.comm.allgather(nodes.own)
+        first = float(sum(counts[: nodes.comm.rank]))
+        number = nodes.filled(first + np.arange(float(nodes.own))).astype(np.int64)
+        own = matrix[: nodes.own]
+        shape = (nodes.own, sum(counts))
+        return sparse.csr_matrix((own.data, number[own.indices], own.indptr), shape=shape)
 
     def _sparse_part(
         self, s: float, seen: Seen, response: Response, fluxes: Fluxes
@@ -116,7 +136,8 @@ class NewtonMatrix:
             self._inner = lu_factor(response.curvature) if len(small) else None
         except ValueError:
             raise StageFailure("Newton's matrix is not finite") from None
-        iterates = self._nodes.spread or self._response is not None
+        exact = matrices.coupled or not self._nodes.spread
+        iterates = not exact or self._response is not None
         self._ksp: Any = self._gmres() if iterates else None
 
     def solve(self, residual: Array) -> Array:
@@ -133,8 +154,7 @@ class NewtonMatrix:
 
     def _sparse_solve(self, right: Array) -> Array:
         """S^-1 of values ``(own,)`` or ``(own, k)``, or its approximation over several ranks."""
-        local = self._nodes.filled(right.T).T
-        return self._solve(local)[self._own]
+        return self._solve(right)
 
     def _collected(self, values: Array) -> Array:
         return self._nodes.sum(self._collect.T @ values)

@@ -31,6 +31,7 @@ from scipy import sparse
 
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.mpi import REPLICATED
 from uf_diffusion.diffusion.edge_transport import EdgeTransport, Fluxes
 from uf_diffusion.diffusion.forms import stiffness_matrix
 from uf_diffusion.diffusion.linear_solvers import LinearSolver, compressed, linear_solver
@@ -45,7 +46,6 @@ from uf_diffusion.problem import Problem
 
 __all__ = ["Transport"]
 
-FEW = 5000  # number of nodes up to which every rank has all of them, with the same bits
 STAGE = 1e-3  # tolerance of a stage as a fraction of rtol
 SCREEN = 1e-2  # a shift of the Laplacian, in units of its spectral gap, that makes it invertible
 FALL = 0.9  # largest part of a node's mass that an iteration of Newton's method may remove
@@ -119,8 +119,9 @@ class Transport(Evolution):
         return None
 
     def _local_nodes(self, opposite: Index | None) -> Nodes:
-        if len(self.grid.nodes) <= FEW or not self.spreads:
-            return all_nodes(len(self.grid.nodes), self.node, self.comm)
+        count, dim = len(self.grid.nodes), self.grid.manifold.dim
+        if not self.spreads or count <= REPLICATED or dim == 1:  # a band is solved faster alone
+            return all_nodes(count, self.node, self.comm)
         return spread_nodes(self._laplacian, self.node, self.comm, opposite)
 
     def _placed(self, opposite: Index | None) -> Place:
