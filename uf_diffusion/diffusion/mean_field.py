@@ -56,7 +56,8 @@ class KernelPotential:
         self._own = slice(place.nodes.own)
         points, teacher = place.points[self._own], (place.volume * place.teacher)[self._own]
         self._make = features
-        neurons = features(Atoms(points[:1], np.zeros(1))).at(points, place.nodes.share)
+        nothing = Atoms(points[:1], np.zeros(1))
+        neurons = features(nothing).at(points, place.nodes.share).fixed()
         tolerance = NEGLECTED * regularisation
         self._neurons = FixedNeurons(neurons, teacher, low_rank(neurons, teacher, tolerance))
 
@@ -70,9 +71,9 @@ class KernelPotential:
         guess = None if start is None else f.dconjugate(start[own])
         u, (v, potential) = optimum(self._neurons, mass, f, self.regularisation, guess)
         w = nodes.filled(potential)
-        penalty = nodes.sum(np.array([mass @ f.f(u)]))
-        risk = self._neurons.misfit(v) / (2 * self.regularisation) + float(penalty[0])
-        return Seen(w, f.dconjugate(w), f.conjugate(w), risk, mu)
+        # |r|^2 / lambda = int w d(nu - u mu)
+        parts = np.array([(self._neurons.teacher - v) @ potential / 2 + mass @ f.f(u)])
+        return Seen(w, f.dconjugate(w), f.conjugate(w), float(nodes.sum(parts)[0]), mu)
 
     def truncation_error(self, mu: Array) -> float:
         """A bound of the root mean square over mu of the error of u that a truncation causes."""

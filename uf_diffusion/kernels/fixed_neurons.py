@@ -57,6 +57,9 @@ class FixedNeurons:
     def misfit(self, v: Array) -> float:
         return self.neurons.misfit(v - self.teacher)
 
+    def fixed(self) -> FixedNeurons:
+        return self
+
     def gram(self, c: Array) -> Array:
         """The matrix Phi' diag(c) Phi, ``(R, R)``, for c >= 0 of shape ``(M,)``."""
         root = np.sqrt(c)[:, None] * self.features
