@@ -240,6 +240,10 @@ class CircleMap(FeatureMap):
     kernel: CircleKernel
     teacher: Atoms
 
+    @property
+    def direct(self) -> bool:
+        return True
+
     @cached_property
     def sources(self) -> Sources:
         """The teacher's neurons as sources of the potential Psi.t."""

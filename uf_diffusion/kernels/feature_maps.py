@@ -123,6 +123,11 @@ class KernelNeurons:
 class FeatureMap(Protocol):
     """A feature map together with a teacher."""
 
+    @property
+    def direct(self) -> bool:
+        """Whether the solver of its neurons takes no longer than a few products with the kernel."""
+        return False
+
     def share(self, width: int) -> Share:
         """How ``width`` neurons are spread over the ranks; by default every rank has all."""
         return Share(width)
