@@ -16,7 +16,9 @@ the rest.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,7 @@ from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.compiled import compiled
 from uf_diffusion.diffusion.direct_solvers import LU, BandLU, SharedLU, lu_of
 from uf_diffusion.diffusion.edge_transport import EdgeTransport, Fluxes
+from uf_diffusion.diffusion.nodes import Nodes
 from uf_diffusion.diffusion.petsc import StageFailure, solved
 from uf_diffusion.diffusion.potentials import Place, Response, Seen
 
@@ -56,6 +59,11 @@ class NewtonMatrices:
         row = np.concatenate([rows, own, *([rows] if self._opposite is not None else [])])
         self._pattern = _Pattern(row, np.concatenate(columns), len(own))
         self._lu: LU | BandLU | SharedLU | None = None
+
+    @cached_property
+    def gmres(self) -> _Gmres:
+        """GMRES for the matrices that are not solved with directly."""
+        return _Gmres(self.place.nodes)
 
     def factorised(self, s: float, seen: Seen, response: Response, fluxes: Fluxes) -> NewtonMatrix:
         """J at a density that has been seen, with its fluxes, factorised.
@@ -129,7 +137,7 @@ class NewtonMatrix:
         self._response = response.product
         self._mass, self._flux = mass[:, 0], fluxes.by_difference
         self._weight, self._transport = seen.outer_weight, transport
-        self._reached = self._sparse_solve(self._spread[self._own])
+        self._reached = self._solve(self._spread[self._own])
         small = response.curvature + self._collected(self._reached)
         try:
             self._small = lu_factor(small) if len(small) else None
@@ -137,8 +145,7 @@ class NewtonMatrix:
         except ValueError:
             raise StageFailure("Newton's matrix is not finite") from None
         exact = matrices.coupled or not self._nodes.spread
-        iterates = not exact or self._response is not None
-        self._ksp: Any = self._gmres() if iterates else None
+        self._gmres = None if exact and self._response is None else matrices.gmres
 
     def solve(self, residual: Array) -> Array:
         """The solution at the own nodes, for a residual there, ``(own,)`` each.
@@ -146,26 +153,21 @@ class NewtonMatrix:
         Raises:
             StageFailure: if it is not finite, or GMRES does not converge.
         """
-        if self._ksp is None:
-            return self._woodbury(residual)
-        ksp, left, right = self._ksp
-        left.array_w[:] = residual
-        return solved(ksp, left, right, LINEAR)[0]
-
-    def _sparse_solve(self, right: Array) -> Array:
-        """S^-1 of values ``(own,)`` or ``(own, k)``, or its approximation over several ranks."""
-        return self._solve(right)
+        if self._gmres is None:
+            return self.woodbury(residual)
+        return self._gmres.solve(self, residual)
 
     def _collected(self, values: Array) -> Array:
         return self._nodes.sum(self._collect.T @ values)
 
-    def _woodbury(self, residual: Array) -> Array:
-        y = self._sparse_solve(residual)
+    def woodbury(self, residual: Array) -> Array:
+        """The solution, or what preconditions GMRES, for a residual at the own nodes."""
+        y = self._solve(residual)
         if self._small is None:
             return y
         return y - self._reached @ _solved(self._small, self._collected(y))
 
-    def _product(self, change: Array) -> Array:
+    def product(self, change: Array) -> Array:
         """J times a change at the own nodes."""
         product = self._matrix @ self._nodes.filled(change)
         if self._response is not None:
@@ -175,25 +177,6 @@ class NewtonMatrix:
         elif self._inner is not None:
             product = product + self._spread @ _solved(self._inner, self._collected(change))
         return np.asarray(product[self._own])
-
-    def _gmres(self) -> tuple[PETSc.KSP, PETSc.Vec, PETSc.Vec]:
-        comm, own = self._nodes.comm, self._nodes.own
-        sizes = ((own, None), (own, None))
-        shell = PETSc.Mat().createPython(sizes, _Applied(self._product), comm=comm)
-        shell.setUp()
-        ksp = PETSc.KSP().create(comm)
-        ksp.setOperators(shell)
-        ksp.setType(PETSc.KSP.Type.FGMRES)
-        ksp.setGMRESRestart(60)
-        pc = ksp.getPC()
-        pc.setType(PETSc.PC.Type.PYTHON)
-        pc.setPythonContext(_Applied(self._woodbury))
-        right, left = shell.createVecs()
-        return ksp, left, right
-
-
-def _solved(factor: Any, right: Array) -> Array:
-    return np.asarray(lu_solve(factor, right, check_finite=False))
 
 
 class _Applied:
@@ -207,6 +190,42 @@ class _Applied:
 
     def apply(self, pc: PETSc.PC, x: PETSc.Vec, y: PETSc.Vec) -> None:
         y.array_w[:] = self._function(np.array(x.array_r))
+
+
+class _Gmres:
+    """GMRES for one matrix after the other, as PETSc's flexible variant.
+
+    PETSc's objects refer to this one weakly, since cycles through them are never freed.
+    """
+
+    def __init__(self, nodes: Nodes) -> None:
+        this = weakref.proxy(self)
+        self._matrix: NewtonMatrix | None = None
+        own = (nodes.own, None)
+        product = _Applied(lambda x: this._matrix.product(x))
+        shell = PETSc.Mat().createPython((own, own), product, comm=nodes.comm)
+        shell.setUp()
+        self._ksp = PETSc.KSP().create(nodes.comm)
+        self._ksp.setOperators(shell)
+        self._ksp.setType(PETSc.KSP.Type.FGMRES)
+        self._ksp.setGMRESRestart(60)
+        pc = self._ksp.getPC()
+        pc.setType(PETSc.PC.Type.PYTHON)
+        pc.setPythonContext(_Applied(lambda x: this._matrix.woodbury(x)))
+        self._right, self._left = shell.createVecs()
+
+    def solve(self, matrix: NewtonMatrix, residual: Array) -> Array:
+        """The solution for a residual at the own nodes, ``(own,)`` each."""
+        self._matrix = matrix
+        self._left.array_w[:] = residual
+        try:
+            return solved(self._ksp, self._left, self._right, LINEAR)[0]
+        finally:
+            self._matrix = None
+
+
+def _solved(factor: Any, right: Array) -> Array:
+    return np.asarray(lu_solve(factor, right, check_finite=False))
 
 
 class _Pattern:
