@@ -41,7 +41,7 @@ def row(name, problem, until, cells, **settings):
 
 
 def circle(quick):
-    problem = uf.Problem(uf.Circle(), uf.Bumps(uf.Circle(), gamma=10.0))
+    problem = uf.Problem(uf.Circle(), uf.Bumps(uf.Circle(), gamma=100.0))
     cells, until = (64, 0.1) if quick else (1024, 10.0)
     for name, features in (("ReLU", uf.ReLU()), ("Matern 3/2, scale 1/2", uf.Laplace(scale=0.5))):
         spent = [

@@ -32,11 +32,11 @@ def distances(place, divergence, width, until, coarser):
     problem = uf.Problem(manifold, teacher, divergence=divergence)
     network = uf.train(
         problem, features, until=until, snapshots=2, width=manifold.even_count(width),
-        teacher_width=manifold.even_count(width), placement="even", algorithm="flow", rtol=1e-5,
+        teacher_width=manifold.even_count(width), placement="even", algorithm="flow", rtol=1e-6,
         cautious=False, **kernel,
     )  # fmt: skip
     fine, coarse = (
-        uf.solve(problem, until=until, snapshots=2, cells=n // coarser, rtol=1e-5,
+        uf.solve(problem, until=until, snapshots=2, cells=n // coarser, rtol=1e-6,
                  limit="mean-field", features=features, network=kernel, cautious=False)
         for n in (cells, cells // 4)
     )  # fmt: skip
