@@ -67,8 +67,9 @@ __all__ = ["Rung", "budget", "compare_with_budget", "ladder"]
 FINER = {
     "unconstrained": ((4, 2), 10), "constrained": ((2, 2), 3), "mean-field": ((2, 2), 3),
 }  # fmt: skip
-# the factor by which references between the ends coarsen the mesh along each axis, likewise
-COARSER = {"constrained": (2, 1), "mean-field": (1, 2)}
+# the same for the equations between the ends, whose errors are far below the entries there: the
+# factor by which they coarsen the mesh, and the number of cells below which they do not
+COARSER = ((4, 1024), (2, 4096))
 LOOSER = 8  # factor of rtol that doubles the steps of a gradient flow, whose order is 2
 
 
@@ -159,14 +160,15 @@ def _equations(config: Config) -> Iterator[Rung]:
 
 
 def _between(removed: str, setup: Setup, limit: str, kernel: str) -> Rung:
-    """A rung with another equation on about the run's mesh, with adaptive steps."""
-    coarser = 1 / COARSER[limit][_dim(setup) > 1]
-    diffusion = replace(_on_built_in(setup, coarser), degree=1, step=0.0)
+    """A rung with another equation, on a coarser mesh with adaptive steps."""
+    coarser, least = COARSER[_dim(setup) > 1]
+    own, coarse = _on_built_in(setup), _on_built_in(setup, 1 / coarser)
+    cells = max(coarse.cells, min(own.cells, least))
     config = replace(
         setup.config,
         problem=replace(setup.config.problem, limit=limit),
         network=replace(setup.config.network, kernel=kernel),
-        diffusion=diffusion,
+        diffusion=replace(own, cells=cells, degree=1, step=0.0),
     )
     return Rung(removed, Run("solve", config))
 
@@ -186,7 +188,7 @@ def _dim(setup: Setup) -> int:
     return setup.manifold.dim if setup.problem.axis is None else 1
 
 
-def _on_built_in(setup: Setup, finer: float) -> DiffusionConfig:
+def _on_built_in(setup: Setup, finer: float = 1) -> DiffusionConfig:
     """The section [diffusion] with a built-in mesh, finer by a factor along each axis."""
     d = setup.config.diffusion
     cells = setup.grid.cell_count if d.mesh else d.cells
@@ -368,7 +370,7 @@ def _all_w2(compared: Result, measures: Sequence[_Measures]) -> tuple[Array, Arr
     manifold, count = compared.manifold, compared.tree["network"].sizes["snapshot"]
     if manifold.dim > 1 or compared.meridian is not None:
         return np.full((len(measures) - 1, count), math.nan), np.full(count, math.nan)
-    found = [
+    found: list[Sequence[Quantiles | Measure]] = [
         [Quantiles.of(m.grid, row) for row in m.values] if isinstance(m, _Density)
         else [Measure(manifold, x, m.masses) for x in m.features]
         for m in measures
@@ -381,4 +383,5 @@ def _all_w2(compared: Result, measures: Sequence[_Measures]) -> tuple[Array, Arr
 def _w2(mu: Measure | Quantiles, nu: Measure | Quantiles) -> float:
     if isinstance(mu, Quantiles) and isinstance(nu, Quantiles):
         return mu.w2(nu)
-    return distance("w2", *(m.atoms() if isinstance(m, Quantiles) else m for m in (mu, nu))).value
+    a, b = (m.atoms() if isinstance(m, Quantiles) else m for m in (mu, nu))
+    return distance("w2", a, b).value
