@@ -20,7 +20,8 @@ from uf_diffusion.runs.checks import checks
 from uf_diffusion.runs.reading import load_config
 from uf_diffusion.runs.result import result_of
 from uf_diffusion.studies import cache as runs
-from uf_diffusion.studies.error_budget import budget, ladder
+from uf_diffusion.studies.error_budget import budget
+from uf_diffusion.studies.ladder import ladder
 
 SMALL = ["network.width=32", "network.samples=100", "network.teacher_width=200",
          "network.step=0.015625", "problem.t_end=0.25", "diffusion.snapshots=3",

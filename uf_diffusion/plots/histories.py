@@ -142,10 +142,10 @@ def _budget_shares(budget: xr.Dataset) -> Panel:
     t, (names, colours, _, total) = budget.time.values, _entries(budget)
     rows = zip(budget.signed.values, names, colours, strict=True)
     series = [Series(t, *each, "marked") for each in rows]
-    series += [Series(t, total, f"{WHOLE}, their sum", DARK),
+    series += [Series(t, total, WHOLE, DARK),
                Series(t[[0, -1]], np.zeros(2), "", GREY, "thin")]  # fmt: skip
     said = "Shares of the whole distance: one below 0 brings the network closer to the diffusion."
-    axis = Axis("share of the energy distance (dimensionless)")
+    axis = Axis("share of the distance (dimensionless)")
     return Panel("budget-shares", "Error budget with signs", Axis("time t (dimensionless)"), axis,
                  tuple(series), said)  # fmt: skip
 

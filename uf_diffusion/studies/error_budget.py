@@ -1,18 +1,7 @@
 """The error budget of a comparison: how much each approximation adds to the distance.
 
-The budget takes a ladder of problems that leads from the trained network to the computed
-diffusion, x_0, ..., x_n. Each rung removes one approximation:
-
-    training step           x_1 has no error of the training step: it is extrapolated from the
-                            network and another one with a doubled step
-    width                   a network of infinite width: the mean-field equation, with the
-                            network's inputs and with the teacher's density for its neurons
-    sampled inputs          the same with infinitely many inputs
-    regularisation          the limit lambda -> 0 that belongs to the kernel: the constrained
-                            equation for ReLU, else the ultra-fast diffusion
-    what is not seen        the ultra-fast diffusion, where the constrained equation came before
-    diffusion's time step   the run's equation with small steps on a finer mesh, before
-    diffusion's mesh        the run's steps on that mesh, before the run's own mesh
+The budget takes a `ladder` of problems that leads from the trained network to the computed
+diffusion, x_0, ..., x_n. Each rung removes one approximation.
 
 The energy distance is a norm |x - y|, so that a rung may be a combination of measures: the network
 without the error of its step is 2 x - y with the network x and the network y of a doubled step.
@@ -31,8 +20,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +29,8 @@ import xarray as xr
 
 from uf_diffusion.core import mpi
 from uf_diffusion.core.arrays import Array
-from uf_diffusion.core.errors import InputError, RunFailure
+from uf_diffusion.core.errors import RunFailure
 from uf_diffusion.core.progress import Watch
-from uf_diffusion.diffusion.schemes import scheme
 from uf_diffusion.distances.density_quantiles import Quantiles
 from uf_diffusion.distances.measures import Measure
 from uf_diffusion.distances.named import distance
@@ -52,147 +39,14 @@ from uf_diffusion.grids.base import Grid
 from uf_diffusion.problem.symmetry import Meridian
 from uf_diffusion.results.names import dataset
 from uf_diffusion.results.timings import Timings
-from uf_diffusion.runs.config import Config, DiffusionConfig, NetworkConfig
 from uf_diffusion.runs.jobs import compare
 from uf_diffusion.runs.result import Result
 from uf_diffusion.runs.setup import Setup
 from uf_diffusion.runs.warnings_after import findings
-from uf_diffusion.studies.cache import Failure, Run, Runs
+from uf_diffusion.studies.cache import Failure, Runs
+from uf_diffusion.studies.ladder import Rung, ladder
 
-__all__ = ["Rung", "budget", "compare_with_budget", "ladder"]
-
-# for each equation: the factor by which its reference refines the mesh along each axis, in one
-# dimension and in more, and the factor by which it reduces rtol. Equations of transport have
-# smaller factors, because their time steps follow fronts from cell to cell.
-FINER = {
-    "unconstrained": ((4, 2), 10), "constrained": ((2, 2), 3), "mean-field": ((2, 2), 3),
-}  # fmt: skip
-# the same for the equations between the ends, whose errors are far below the entries there: the
-# factor by which they coarsen the mesh, and the number of cells below which they do not
-COARSER = ((4, 1024), (2, 4096))
-LOOSER = 8  # factor of rtol that doubles the steps of a gradient flow, whose order is 2
-
-
-@dataclass(frozen=True)
-class Rung:
-    """One problem of the ladder.
-
-    Attributes:
-        removed: the approximation that this rung does not have, unlike the one before it.
-        run: the run that solves the problem.
-        weight: how the rung is made of runs: it is the rung before plus this weight times the
-            difference of the run and the run before. None: it is the run.
-    """
-
-    removed: str
-    run: Run
-    weight: float | None = None
-
-
-def ladder(config: Config) -> list[Rung]:
-    """The rungs between a configuration's network and its diffusion, ends excluded.
-
-    Raises:
-        InputError: for network.algorithm "fixed", which does not follow the gradient flow, and for
-            random draws that are given, since the reference problems have others.
-    """
-    if config.network.draws:
-        raise InputError("An error budget draws its own random numbers: leave network.draws empty.")
-    if config.network.algorithm == "fixed":
-        raise InputError("A network with fixed features has no limit: there is no error budget.")
-    times = config.clock_times()  # at which the comparison is made
-    problem = replace(config.problem, t_end=float(times[-1]))
-    diffusion = replace(config.diffusion, snapshots=tuple(times.tolist()))
-    config = replace(config, problem=problem, diffusion=diffusion)
-    return [*_networks(config), *_equations(config)]
-
-
-def _networks(config: Config) -> Iterator[Rung]:
-    """The rungs that remove the error of the training step, and sampled inputs about an axis, for
-    which there is no mean-field equation.
-    """
-    setup = Setup(config)
-    network, weight = _other_steps(config)
-    yield Rung("training step", Run("train", replace(config, network=network)), weight)
-    if setup.problem.axis is not None and network.kernel == "sampled":
-        network = replace(network, kernel=_unsampled(setup))
-        yield Rung("sampled inputs", Run("train", replace(config, network=network)), 1.0)
-
-
-def _other_steps(config: Config) -> tuple[NetworkConfig, float]:
-    """A network with other steps, and the weight with which it cancels the error of the steps.
-
-    If the error of the other steps is e times that of the network, the weight is 1 / (1 - e).
-    """
-    n = config.network
-    if n.algorithm == "flow":
-        return replace(n, rtol=min(LOOSER * n.rtol, 0.5)), 1 / (1 - 4)
-    if n.algorithm == "joint":  # its limit for small steps is another flow
-        return replace(n, algorithm="flow", rtol=1e-5), 1.0
-    steps = np.rint(config.clock_times() / n.step)
-    factor = 0.5 if (steps % 2).any() else 2.0  # twice the step must meet all snapshots
-    return replace(n, step=factor * n.step), 1 / (1 - factor)
-
-
-def _unsampled(setup: Setup) -> str:
-    """The kernel of infinitely many inputs that is the fastest one."""
-    # kernels in closed form cost O(M) on the circle only
-    closed = setup.manifold.dim == 1 and setup.features.kernel is not None
-    return "population" if closed else "low-rank"
-
-
-def _equations(config: Config) -> Iterator[Rung]:
-    """The rungs that are densities."""
-    setup, limit, n = Setup(config), config.problem.limit, config.network
-    ring, unsampled, removed = setup.problem.axis is not None, _unsampled(setup), "width"
-    if limit != "mean-field":
-        if n.kernel == "sampled" and not ring:
-            yield _between(removed, setup, "mean-field", n.kernel)
-            removed = "sampled inputs"
-        own = ring and n.kernel != "sampled"  # all kernels of rings are fast
-        yield _between(removed, setup, "mean-field", n.kernel if own else unsampled)
-        removed = "regularisation"
-    if limit == "unconstrained" and setup.features.constrained_limit:
-        yield _between(removed, setup, "constrained", n.kernel)
-        removed = "what is not seen"
-    yield _finer(removed, setup, FINER[limit][1])
-    yield _finer("diffusion's time step", setup, 1)
-
-
-def _between(removed: str, setup: Setup, limit: str, kernel: str) -> Rung:
-    """A rung with another equation, on a coarser mesh with adaptive steps."""
-    coarser, least = COARSER[_dim(setup) > 1]
-    own, coarse = _on_built_in(setup), _on_built_in(setup, 1 / coarser)
-    cells = max(coarse.cells, min(own.cells, least))
-    config = replace(
-        setup.config,
-        problem=replace(setup.config.problem, limit=limit),
-        network=replace(setup.config.network, kernel=kernel),
-        diffusion=replace(own, cells=cells, degree=1, step=0.0),
-    )
-    return Rung(removed, Run("solve", config))
-
-
-def _finer(removed: str, setup: Setup, smaller: float) -> Rung:
-    """A rung with the run's equation on a finer mesh, with rtol divided by ``smaller``."""
-    finer = FINER[setup.config.problem.limit][0][_dim(setup) > 1]
-    d = _on_built_in(setup, finer)
-    order = scheme(d.scheme).order
-    step = d.step / math.ceil(smaller ** (1 / (order + 1)))
-    diffusion = replace(d, rtol=d.rtol / smaller, step=step)
-    return Rung(removed, Run("solve", replace(setup.config, diffusion=diffusion)))
-
-
-def _dim(setup: Setup) -> int:
-    """The dimension in which the diffusion is solved."""
-    return setup.manifold.dim if setup.problem.axis is None else 1
-
-
-def _on_built_in(setup: Setup, finer: float = 1) -> DiffusionConfig:
-    """The section [diffusion] with a built-in mesh, finer by a factor along each axis."""
-    d = setup.config.diffusion
-    cells = setup.grid.cell_count if d.mesh else d.cells
-    return replace(d, mesh="", cells=max(1, round(cells * finer ** _dim(setup))))
+__all__ = ["budget", "compare_with_budget"]
 
 
 def compare_with_budget(
@@ -215,7 +69,11 @@ def compare_with_budget(
     clock = Timings()
     result = compare(setup, folder, watch, "compare --budget", cautious=cautious)
     with clock.part("error budget"):
-        results = Runs(folder / "budget").results([rung.run for rung in rungs])
+        runs = Runs(folder / "budget")
+        results = runs.results([rung.run for rung in rungs])
+        if mpi.from_root(lambda: _unstable(results[0])):
+            rungs = ladder(config, longer=False)
+            results = runs.results([rung.run for rung in rungs])
         group = mpi.on_root(lambda: budget(result, rungs, results))
     tree = result.tree
     if group is not None:
@@ -265,6 +123,11 @@ def budget(
         contribution_w2=(("source", "snapshot"), w2),
         total_w2=(("snapshot",), total_w2),
     ).assign_attrs(distance=name)
+
+
+def _unstable(network: Result | Failure) -> bool:
+    """Whether the steps of a network are so long that its risk rises, or worse."""
+    return isinstance(network, Failure) or _last_group(network).attrs["risk_rises"] > 0
 
 
 def _succeeded(result: Result | Failure) -> Result:
