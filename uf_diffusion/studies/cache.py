@@ -106,7 +106,7 @@ def _read(job: str, config: Config) -> Config:
         problem = replace(config.problem, limit="unconstrained")
         diffusion = DiffusionConfig(snapshots=config.diffusion.snapshots)
         return replace(config, problem=problem, diffusion=diffusion)
-    if job == "solve":
+    if job == "solve" and config.problem.limit != "mean-field":
         return replace(config, network=NetworkConfig(features=config.network.features))
     return config
 
