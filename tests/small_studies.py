@@ -7,18 +7,22 @@ SMALL = ("network.width=32", "network.teacher_width=64", "diffusion.cells=64", *
 
 # study: values, seeds, settings, and how far the orders of so small a study may be off
 TINY = {
-    "width": ("8,16,32", 3, ("network.teacher_width=64", *SOON), np.inf),
-    "lambda": ("1e-1,1e-2", None, ("diffusion.rtol=1e-3", "network.rtol=1e-3", *SMALL), np.inf),
-    "limit": (
+    "width": (
+        "16,25",
+        2,
+        (
+            "network.teacher_width=64",
+            "network.truncation=1.0",
+            "diffusion.cells=320",
+            "diffusion.rtol=1e-3",
+            "problem.t_end=0.01",
+        ),
+        np.inf,
+    ),
+    "lambda": (
         "1e-1,1e-2",
         None,
-        (
-            "network.width=32",
-            "network.teacher_width=64",
-            "network.rtol=1e-3",
-            "diffusion.cells=320",
-            *SOON,
-        ),
+        ("diffusion.cells=320", "diffusion.rtol=1e-3", "problem.t_end=0.01"),
         np.inf,
     ),
     "samples": ("50,100,200", 3, SMALL, np.inf),

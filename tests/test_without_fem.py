@@ -42,7 +42,7 @@ CASES = {
     "compare --budget": (["compare", "--budget", *SMALL, "--out", "new"], DOLFINX),
     "spectrum": (["spectrum", *SMALL, "--out", "new"], None),
     "study mesh": (["study", "mesh", "--out", "new"], DOLFINX),
-    "study limit": (["study", "limit", "--out", "new"], DOLFINX),
+    "study lambda": (["study", "lambda", "--out", "new"], DOLFINX),
     "figures": (["figures", "--quick", "--out", "new"], DOLFINX),
     "figures without runs": (["figures", "relu-teachers", "--quick", "--out", "new"], None),
     "mesh check": (["mesh", "check", "a.off"], MESHES),

@@ -122,6 +122,13 @@ def test_the_key_is_all_that_decides(monkeypatch):
     keys = {Run(job, config).key for job in ("train", "solve", "compare")}
     for override in ("network.seed=1", "problem.teacher.gamma=99.0", "diffusion.snapshots=5"):
         keys.add(Run("train", load_config("relu-circle", [override])).key)
+    for override in ("network.lambda=0.5", "network.scale=0.7"):  # of the kernel
+        mean_field = ["problem.limit=mean-field", "network.kernel=population"]
+        there, changed = (load_config("matern-circle", [*mean_field, *more])
+                          for more in ([], [override]))  # fmt: skip
+        assert Run("solve", there).key != Run("solve", changed).key
+        unread = load_config("matern-circle", [*mean_field, "network.width=3", "network.seed=1"])
+        assert Run("solve", there).key == Run("solve", unread).key
     for override in ("diffusion.step=0.5", "problem.limit=constrained"):
         changed = load_config("relu-circle", [override])
         assert Run("train", changed).key == Run("train", config).key
@@ -321,7 +328,7 @@ RANDOM = ["--set", "network.placement=random", "--set", "network.teacher_placeme
 
 @pytest.mark.parametrize(("name", "reason"), [
     ("width", "Even placement is available on spheres of dimension 1 and 2, not 9"),
-    ("samples", "Even placement"), ("lambda", "Even placement"),
+    ("samples", "Even placement"),
     ("mesh", "diffusion.degree must be 1 for densities symmetric about an axis"),
     ("gamma", "Unknown key of density"),
 ])  # fmt: skip
@@ -334,7 +341,7 @@ def test_a_study_that_cannot_be_is_refused_before_any_work(
     assert said.startswith(
         f"uf-diffusion: Study '{name}' is not possible for this problem: {reason}"
     )
-    assert said.endswith("there are limit, samples, step, time-step, two-timescale, decay.\n")
+    assert said.endswith("there are width, samples, step, time-step, two-timescale, decay.\n")
     assert said.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -384,6 +391,22 @@ def test_the_teacher_has_a_placement_of_its_own():
         config = load_config("relu-circle", ["network.teacher_width=64", *settings])
         teacher, lattice = configured.training(config).teacher, config.space().even(64)
         assert np.array_equal(teacher.points, lattice) == even
+
+
+@pytest.mark.parametrize("name", ["width", "lambda"])
+def test_the_limits_are_separated(name):
+    """Networks meet the equation at their lambda; that equation meets its limits as lambda falls."""
+    plan = study_named(name).plan()
+    for case in plan.cases:
+        network, there = case.run.config.network, case.reference.config
+        mean_field = (there if name == "width" else case.run.config).problem.limit
+        assert mean_field == "mean-field"
+        if name == "width":
+            assert network.regularisation == there.network.regularisation
+        else:
+            assert there.problem.limit in ("constrained", "unconstrained")
+    references = {case.reference.key for case in plan.cases}
+    assert len(references) == {"width": 5, "lambda": 11}[name]  # whatever the seed or the width
 
 
 @needs_fem

@@ -358,8 +358,7 @@ class FlatTorus:
         return np.stack(np.meshgrid(*[axis] * self.dim, indexing="ij"), -1).reshape(n, self.dim)
 
     def even_count(self, n: int) -> int:
-        k = math.floor(n ** (1 / self.dim) + 1e-9)
-        return int(k**self.dim)
+        return int(math.floor(n ** (1 / self.dim) + 1e-9) ** self.dim)
 
     def wrap(self, x: Array) -> Array:
         """The representatives in [-period/2, period/2) of coordinates of any shape."""
@@ -369,17 +368,14 @@ class FlatTorus:
         return self.wrap(x + v)
 
     def towards(self, x: Array, y: Array) -> Array:
-        """The shortest vectors from points x to y; all ``(n, ambient)``."""
         return self.wrap(y - x)
 
     def tangent(self, x: Array, v: Array) -> Array:
         return v
 
     def distance(self, x: Array, y: Array) -> Array:
-        squared = np.zeros((len(x), len(y)))
-        for a, b in zip(x.T, y.T, strict=True):
-            squared += self.wrap(a[:, None] - b[None, :]) ** 2
-        return np.sqrt(squared)
+        pairs = zip(x.T, y.T, strict=True)
+        return np.sqrt(sum(self.wrap(a[:, None] - b[None, :]) ** 2 for a, b in pairs))
 
     def chord(self, x: Array, y: Array) -> Array:
         return self.distance(x, y)
@@ -396,8 +392,7 @@ class FlatTorus:
         return self.wrap(np.asarray(c))
 
     def uncharted(self, x: Array, v: Array) -> Array:
-        """The tangent vectors at points for chart velocities, which are the same on a torus."""
-        return v
+        return v  # chart and space are the same
 
     def half_sine_squared(self, x: Any, centre: Array, xp: ModuleType = np) -> list[Any]:
         """sin^2 of half the angle to the point ``centre``, for each axis; a period is a turn."""

@@ -81,10 +81,9 @@ LONG_NAMES = {
     "factor": "what the fitted power or exponential is multiplied by",
     "expected_order": "order that the theory predicts, not a number where it predicts none",
     "energy_distance": "energy distance to the reference",
-    "energy_distance_at_one": "energy distance to the reference at t = 1",
     "displacement": "root mean square displacement of the neurons from the reference",
     "density_error": "L2 norm of the density's error",
-    "outer_weight_rms": "root mean square of u_i - u over the neurons, u of the diffusion there",
+    "outer_weight_rms": "root mean square of the outer weights' difference, over the neurons or the density",
     "decay_rate": "f''(1) lambda_1, the rate of the last decay",
     "slowest_mode": "norm of density/teacher - 1 in the eigenspace of lambda_1",
 }

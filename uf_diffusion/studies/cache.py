@@ -26,6 +26,7 @@ from uf_diffusion.results.netcdf import read_sealed, write_result
 from uf_diffusion.runs.config import Config, DiffusionConfig, NetworkConfig
 from uf_diffusion.runs.fingerprint import code, fingerprint, own_parts
 from uf_diffusion.runs.jobs import compare, follow, solve, spectrum, train
+from uf_diffusion.runs.mean_field import kernel_at_nodes
 from uf_diffusion.runs.result import Result
 from uf_diffusion.runs.setup import Setup
 from uf_diffusion.runs.training import training
@@ -44,13 +45,20 @@ WORK: dict[str, Callable[[Setup], Result]] = {
 
 def _can_solve(setup: Setup) -> None:
     _ = setup.problem.teacher, setup.grid
+    if setup.config.problem.limit == "mean-field":
+        kernel_at_nodes(_cheap(setup))
 
 
 def _can_train(setup: Setup) -> None:
-    """Everything but a truncation, which takes long."""
-    kernel = "sampled" if setup.config.network.kernel == "low-rank" else setup.config.network.kernel
+    training(_cheap(setup))
+
+
+def _cheap(setup: Setup) -> Setup:
+    """The run without a truncation, which takes long."""
     config = setup.config
-    training(setup.described_by(replace(config, network=replace(config.network, kernel=kernel))))
+    if config.network.kernel != "low-rank":
+        return setup
+    return setup.described_by(replace(config, network=replace(config.network, kernel="sampled")))
 
 
 def _can_compare(setup: Setup) -> None:
@@ -106,9 +114,29 @@ def _read(job: str, config: Config) -> Config:
         problem = replace(config.problem, limit="unconstrained")
         diffusion = DiffusionConfig(snapshots=config.diffusion.snapshots)
         return replace(config, problem=problem, diffusion=diffusion)
-    if job == "solve" and config.problem.limit != "mean-field":
-        return replace(config, network=NetworkConfig(features=config.network.features))
+    if job == "solve":
+        return replace(config, network=_kernel(config))
     return config
+
+
+def _kernel(config: Config) -> NetworkConfig:
+    """The settings of the network that an equation reads: none, or those of its kernel."""
+    c = config.network
+    if config.problem.limit != "mean-field":
+        return NetworkConfig(features=c.features)
+    kernel = NetworkConfig(
+        regularisation=c.regularisation, features=c.features, scale=c.scale, profile=c.profile,
+        kernel=c.kernel,
+    )  # fmt: skip
+    if c.kernel == "population":
+        return kernel
+    if c.kernel == "low-rank":
+        return replace(kernel, truncation=c.truncation, seed=c.seed)
+    plain = NetworkConfig()  # the inputs are drawn after the neurons
+    return replace(
+        c, truncation=plain.truncation, algorithm=plain.algorithm, step=plain.step,
+        ratio=plain.ratio, rtol=plain.rtol,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from uf_diffusion.core.wording import unknown
 from uf_diffusion.runs.config import Changes, merged
 from uf_diffusion.runs.setup import Setup
 from uf_diffusion.studies.dimensions import DIMENSION
+from uf_diffusion.studies.limits import LAMBDA, WIDTH
 from uf_diffusion.studies.measurements import (
     compared,
     decay_rate,
@@ -19,7 +20,6 @@ from uf_diffusion.studies.measurements import (
     energy_to_density,
     energy_to_network,
     slowest_mode,
-    weight_error,
 )
 from uf_diffusion.studies.plans import Plan, Quantity, Series, Study
 
@@ -38,10 +38,6 @@ def _finest_step(values: Sequence[float]) -> Changes:
 
 def _finest_mesh(values: Sequence[float]) -> Changes:
     return {"diffusion": {"degree": 3, "cells": 8 * int(max(values))}}
-
-
-def _many_particles(values: Sequence[float]) -> Changes:
-    return {"network": {"width": 49 * int(max(values)), "placement": "even", "seed": 0}}
 
 
 # problems whose initial densities have no symmetry that would make the slowest mode vanish
@@ -66,114 +62,7 @@ _TORUS: Changes = {
     "diffusion": {"cells": 8192},
 }
 
-# settings for small lambda: modes whose eigenvalues are far below lambda are damped anyway, so the
-# kernel on the sphere is truncated at the size of lambda
-_LINE: Changes = {
-    "network": {"kernel": "population", "rtol": 0.0001},
-    "diffusion": {"cells": 4096, "rtol": 0.0001},
-}
-_GLOBE: Changes = {
-    "network": {"kernel": "low-rank", "truncation": 1.0, "rtol": 0.001},
-    "diffusion": {"cells": 20480, "rtol": 0.001},
-}
-
-# in many dimensions a kernel in closed form, which costs the square of the width
-_RINGS: Changes = {
-    "problem": {"t_end": 0.25},
-    "network": {
-        "features": "relu",
-        "kernel": "population",
-        "width": 1000,
-        "placement": "quantile",
-        "rtol": 0.001,
-    },
-    "diffusion": {"cells": 1000},
-}
-_THREE: Changes = {"problem": {"dim": 3, "teacher": {"kappa": 3.0}}}
-
 _ALL = (
-    Study(
-        name="width",
-        what="Distance of M neurons to the mean-field limit (theory: order -1/2 if random)",
-        preset="matern-circle",
-        problem=merged({"network": {"regularisation": 0.01}}, _AT_ONE),
-        changes=_NOISELESS,
-        job="train",
-        parameter="network.width",
-        label="width M (neurons)",
-        values=tuple(2**k for k in range(5, 12)),
-        quantities=(Quantity("energy_distance", energy_to_network),),
-        series=(
-            Series("random", {"network": {"placement": "random"}}, seeds=32, expected=-0.5),
-            Series("even"),
-        ),
-        reference_job="train",
-        reference=_many_particles,
-    ),
-    Study(
-        name="lambda",
-        what="Distance of the mean-field network to the diffusion, its limit as lambda falls",
-        preset="matern-circle",
-        problem=_AT_ONE,
-        changes=merged(
-            _NOISELESS,
-            {
-                "network": {
-                    "width": 100000,
-                    "teacher_width": 100000,
-                    "algorithm": "flow",
-                    "rtol": 1e-05,
-                },
-                "diffusion": {"cells": 65536, "rtol": 1e-06},
-            },
-        ),
-        job="train",
-        parameter="network.lambda",
-        label=r"regularisation $\lambda$ (dimensionless)",
-        values=(1e-1, 1e-2, 1e-3, 1e-4, 1e-5),
-        quantities=(
-            Quantity("energy_distance", energy_to_density(), energy_to_density(0.0)),
-            Quantity("outer_weight_rms", weight_error),
-        ),
-        series=(Series("flow"),),
-        reference_job="solve",
-    ),
-    Study(
-        name="limit",
-        what="Which limit a ReLU network has as lambda falls: the constrained equation or the "
-        "ultra-fast diffusion",
-        preset="relu-circle",
-        problem={},
-        changes={
-            "problem": {"t_end": 5.0},
-            "diffusion": {"snapshots": 6},
-            "network": {
-                "placement": "even",
-                "width": 10000,
-                "teacher_width": 16384,
-                "algorithm": "flow",
-            },
-        },
-        job="train",
-        parameter="network.lambda",
-        label=r"regularisation $\lambda$ (dimensionless)",
-        values=(1e-2, 1e-3, 1e-4, 1e-5, 1e-6),
-        quantities=(
-            Quantity("energy_distance_at_one", energy_to_density(1.0), energy_to_density(0.0)),
-            Quantity("energy_distance", energy_to_density(), energy_to_density(0.0)),
-        ),
-        series=tuple(
-            Series(f"{limit}, {name}", merged({"problem": {"limit": limit}}, own), preset=preset)
-            for name, preset, own in (
-                ("$S^1$", "relu-circle", _LINE),
-                ("$S^2$", "sphere", _GLOBE),
-                ("$S^3$", "sphere-9", merged(_RINGS, _THREE)),
-                ("$S^9$", "sphere-9", _RINGS),
-            )
-            for limit in ("constrained", "unconstrained")
-        ),
-        reference_job="solve",
-    ),
     Study(
         name="samples",
         what="Distance of a network with N inputs to one with infinitely many (theory: order -1/2)",
@@ -308,7 +197,7 @@ _ALL = (
     ),
 )
 
-STUDIES = {s.name: s for s in (*_ALL, DIMENSION)}
+STUDIES = {s.name: s for s in (WIDTH, LAMBDA, *_ALL, DIMENSION)}
 
 
 def possible_plan(

@@ -24,9 +24,12 @@ __all__ = [
     "decay_rate",
     "density_error",
     "displacement",
+    "energy_between",
     "energy_to_density",
     "energy_to_network",
+    "modes_left_out",
     "slowest_mode",
+    "weight_difference",
     "weight_error",
 ]
 
@@ -65,6 +68,26 @@ def energy_to_density(t: float = math.inf) -> Measurement:
     return measure
 
 
+def energy_between(run: Result, reference: Result, value: float) -> float:
+    """Energy distance between two densities as functions; see `energy_to_density`."""
+    energy, mu, nu = _images(run, reference)
+    return float(energy.between(mu, nu))
+
+
+def modes_left_out(run: Result, reference: Result, value: float) -> float:
+    """A bound of what `energy_between` leaves out."""
+    energy, mu, nu = _images(run, reference)
+    return float(energy.left_out(mu, nu))
+
+
+def _images(run: Result, reference: Result) -> tuple[Any, Any, Any]:
+    """The energy distance on the finer mesh, and both densities in its coordinates."""
+    grid = min(run.grid, reference.grid, key=lambda g: g.spacing)
+    energy: Any = energies_on(grid, reference.meridian)
+    last = ((r.grid, r.tree["diffusion"].density.values[[-1]]) for r in (run, reference))
+    return energy, *(energy.densities(*each)[0] for each in last)
+
+
 def displacement(run: Result, reference: Result, value: float) -> float:
     """Root mean square geodesic distance between the neurons of two networks of the same start."""
     a, b = run.tree["network"], reference.tree["network"]
@@ -74,10 +97,18 @@ def displacement(run: Result, reference: Result, value: float) -> float:
 
 
 def weight_error(run: Result, reference: Result, value: float) -> float:
-    """Root mean square over the neurons of u_i - (nu/mu)(omega_i), nu/mu from the reference."""
+    """Root mean square over the neurons of u_i - u(omega_i), u of the reference's equation."""
     a, b = run.tree["network"], reference.tree["diffusion"]
     limit = reference.grid.interpolate(b.outer_weight.values[-1], a.feature.values[-1])
     return math.sqrt(float(a.neuron_mass.values @ (a.outer_weight.values[-1] - limit) ** 2))
+
+
+def weight_difference(run: Result, reference: Result, value: float) -> float:
+    """Root mean square over the run's density of the difference of two equations' u."""
+    a, b = run.tree["diffusion"], reference.tree["diffusion"]
+    there = reference.grid.interpolate(b.outer_weight.values[-1], a.node_position.values)
+    mass = a.node_measure.values * a.density.values[-1]
+    return math.sqrt(float(mass @ (a.outer_weight.values[-1] - there) ** 2))
 
 
 def density_error(run: Result, reference: Result, value: float) -> float:

@@ -87,6 +87,7 @@ class Study:
         reference_job: the job of the reference run; empty if there is no reference.
         reference: maps all values to the changes that make a run's settings, without the swept
             value, into those of its reference. Equal references are computed once.
+        of_runs: settings of the runs that their references do not have.
         abscissa: maps a run's configuration and value to the abscissa of the fit.
         law: the law that is fitted, "power" or "exponential".
     """
@@ -104,6 +105,7 @@ class Study:
     series: tuple[Series, ...]
     reference_job: str = ""
     reference: Callable[[Sequence[float]], Changes] = lambda values: {}
+    of_runs: Changes = field(default_factory=dict)
     abscissa: Callable[[Config, float], float] = lambda config, value: value
     law: Law = "power"
 
@@ -147,12 +149,13 @@ class Study:
                 reference = None
                 if self.reference_job:
                     config = _changed(origin, *own, self.reference(chosen))
-                    if "random" in (config.network.placement, config.network.teacher_placement):
+                    drawn = (config.network.placement, config.network.teacher_placement)
+                    if self.reference_job != "solve" and "random" in drawn:
                         config = config.changed(**seed)  # the neurons of the run
                     reference = Run(self.reference_job, config)
                 for k, value in enumerate(chosen):
                     swept = change_of(self.parameter, value) if self.parameter else {}
-                    run = Run(self.job, _changed(origin, *own, swept))
+                    run = Run(self.job, _changed(origin, *own, self.of_runs, swept))
                     cases.append(Case((i, k, j), run, reference))
         return Plan(self, base, chosen, curves, tuple(cases))
 
