@@ -18,6 +18,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import any_dimension
+import mean_field_errors
+import spectral_mean_field
 from verification import (
     decay_rate,
     directional_derivatives,
@@ -36,7 +38,7 @@ from uf_diffusion.diffusion.constrained import ConstrainedDiffusion
 from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
 from uf_diffusion.grids.built_in import grid_of, grid_on
 from uf_diffusion.kernels.choice import feature_map
-from uf_diffusion.kernels.features import Laplace, Radial, ReLU
+from uf_diffusion.kernels.features import Laplace, Radial, RandomFourier, ReLU
 from uf_diffusion.kernels.projection import project
 from uf_diffusion.network.placement import place
 from uf_diffusion.problem import Problem
@@ -301,11 +303,40 @@ def many_dimensions():
     row("S^9, 1000 cells, to t = 1: median of 5", f"{seconds:.2f} s", "< 0.3 s", seconds < 0.3)
 
 
+def mean_field():
+    """Print errors of the mean-field equation against spectral solutions, and its limits."""
+    for name, regularisation in product(mean_field_errors.KERNELS, (1e-2, 1e-3)):
+        cells = [128, 512, 1024]
+        found = np.array([mean_field_errors.compared(name, "unbiased", regularisation, n)
+                          for n in cells])  # fmt: skip
+        for k, (what, most) in enumerate((("density, maximum, relative", 1e-3), ("risk", 5e-4))):
+            order, error = -fit(cells, found[:, k]).order, found[-1, k]
+            row(f"S^1, {name}, lambda = {regularisation:g}: order of the {what}", f"{order:.2f}",
+                ">= 1.8", order >= 1.8)  # fmt: skip
+            row("  error, 1024 cells", f"{error:.1e}", f"<= {most:.0e}", error <= most)
+    for name in mean_field_errors.KERNELS:
+        far, near = mean_field_errors.distances_to_limit(name, (1e-4, 1e-5))
+        order = np.log10(far / near)
+        row(f"S^1, {name}: order in lambda towards the limit, 1e-4 to 1e-5 ({near:.0e} in L1)",
+            f"{order:.2f}", ">= 0.4", order >= 0.4)  # fmt: skip
+    times = [0.05, 0.1, 0.2, 0.5]
+    problem, features = mean_field_errors.peaked(9, 6.0), RandomFourier(Sphere(9), scale=1.0)
+    found = mean_field_errors.heights(problem, features, 1e-4, times)
+    basis = spectral_mean_field.sphere(spectral_mean_field.gaussian_sphere(9, 81, 1.0), 9, 80)
+    exact = spectral_mean_field.solve(basis, lambda s: np.exp(6 * s), spectral_mean_field.uniform,
+                                      1e-4, "unbiased", times).mean  # fmt: skip
+    for t, height, there, asked in zip(times, found, exact, (0.1228, 0.1743, 0.2409, 0.3439),
+                                       strict=True):  # fmt: skip
+        error = max(abs(height / there - 1), abs(height / asked - 1))
+        row(f"S^9, fourier, lambda = 1e-4: mean height at t = {t:g} (spectral {there:.5f})",
+            f"{height:.5f}", f"{asked} +- 0.3 %", error <= 3e-3)  # fmt: skip
+
+
 PARTS = {
     part.__name__: part
     for part in (exact_solution, high_orders, irregular_nodes, south_pole, paper_teacher,
-                 late_rates, first_modes, many_dimensions, matern_circle, ranks, projections,
-                 truncations, kernels)
+                 late_rates, first_modes, many_dimensions, mean_field, matern_circle, ranks,
+                 projections, truncations, kernels)
 }  # fmt: skip
 
 

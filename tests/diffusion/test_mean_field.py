@@ -10,6 +10,17 @@ pytest.importorskip("dolfinx")
 from mpi4py import MPI
 
 import spectral_mean_field as spectral
+from mean_field_errors import (
+    FORMS,
+    KERNELS,
+    compared,
+    distances_to_limit,
+    heights,
+    last,
+    mapped,
+    on_circle,
+    peaked,
+)
 
 import uf_diffusion as uf
 from uf_diffusion.core.errors import InputError
@@ -22,66 +33,19 @@ from uf_diffusion.diffusion.stored_state import pack, restore
 from uf_diffusion.diffusion.transport import Transport
 from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
 from uf_diffusion.distances.ring_energies import energies_on
-from uf_diffusion.grids.built_in import grid_of, grid_on
-from uf_diffusion.kernels.choice import feature_map
+from uf_diffusion.grids.built_in import grid_on
 from uf_diffusion.kernels.feature_maps import Atoms
 from uf_diffusion.kernels.fixed_neurons import FixedNeurons, low_rank
 from uf_diffusion.kernels.projection import optimum, project
-from uf_diffusion.kernels.zonal_modes import ring_map
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.densities import Bumps, Density, Uniform, VonMisesFisher
-from uf_diffusion.problem.divergences import Biased, Entropy, Power, Unbiased
+from uf_diffusion.problem.divergences import Entropy, Power, Unbiased
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 from uf_diffusion.runs.reading import load_config
 from uf_diffusion.runs.setup import Setup
 from uf_diffusion.runs.solving import equation
 
-CIRCLE, SPHERE = Circle(), Sphere(2)
-NINE = Sphere(9)
-FORMS = {"unbiased": Unbiased(), "biased": Biased(), "entropy": Entropy()}
-KERNELS = {
-    "relu": (uf.ReLU(CIRCLE), spectral.arc_cosine_circle(64)),
-    "laplace": (uf.Laplace(CIRCLE, 0.5), spectral.matern_circle(64, 2 * np.pi, 0.5)),
-}
-
-
-def mapped(features, kernel="population", dropped=1e-8, samples=64):
-    """The function from a teacher to the feature map, with the same inputs in every call."""
-
-    def made(teacher):
-        rng = np.random.default_rng(5)
-        return feature_map(features, kernel, samples, teacher, rng, 10**9, dropped)
-
-    return made
-
-
-def on_circle(cells, features, regularisation, divergence=None, gamma=10.0, **settings):
-    problem = Problem(CIRCLE, Bumps(CIRCLE, gamma), Uniform(CIRCLE), divergence or Unbiased())
-    return MeanFieldDiffusion(
-        problem, grid_on(CIRCLE, cells), mapped(features), regularisation, **settings
-    )
-
-
-def last(solver, t, step=None):
-    for state in solver.iterate(t, step):
-        pass
-    return state, solver.everywhere(state.ratio * solver.teacher)
-
-
-def compared(name, outer, regularisation, cells, t=0.5):
-    """The largest errors of the density, relative to its maximum, and of the risk."""
-    features, kappa = KERNELS[name]
-    reference = spectral.solve(
-        spectral.circle(kappa, number=128), spectral.two_peaks, spectral.uniform, regularisation,
-        outer, [t],
-    )  # fmt: skip
-    solver = on_circle(
-        cells, features, regularisation, FORMS[outer], scheme=SCHEMES["sdirk3"], rtol=1e-7
-    )
-    state, mu = last(solver, t)
-    nodes = np.linspace(0, cells, 16, endpoint=False).astype(int)
-    exact = reference.at(CIRCLE.chart(solver.grid.nodes[nodes])[:, 0])[0]
-    return np.abs(mu[nodes] - exact).max() / exact.max(), abs(state.risk - reference.risk[0])
+CIRCLE, SPHERE, NINE = Circle(), Sphere(2), Sphere(9)
 
 
 @pytest.mark.parametrize("regularisation", [1e-2, 1e-3])
@@ -103,23 +67,6 @@ def test_other_regularisers_against_a_spectral_solution(name, outer):
     assert fine[1] < 5e-4
     assert np.log2(coarse[0] / fine[0]) > 1.5
     assert np.log2(coarse[1] / fine[1]) > 1.9
-
-
-def peaked(dim, kappa):
-    manifold = Sphere(dim)
-    return Problem(manifold, VonMisesFisher(manifold, kappa), Uniform(manifold))
-
-
-def heights(problem, features, regularisation, times, cells=500):
-    """The mean height over time for a kernel between rings."""
-    solver = MeanFieldDiffusion(
-        problem, grid_of(problem, cells),
-        lambda teacher: ring_map(features, problem.axis, 1e-9, teacher), regularisation, rtol=1e-5,
-    )  # fmt: skip
-    history = DiffusionHistory(solver, np.array(times))
-    for state in solver.iterate(times[-1]):
-        history(state)
-    return [float((solver.weight * h) @ solver.points[:, 0]) for h in history.ratios]
 
 
 def test_mean_heights_with_ten_inputs():
@@ -209,19 +156,12 @@ def test_the_risk_falls_at_the_rate_of_the_dissipation():
     assert np.log2(gaps[0] / gaps[1]) > 1.5
 
 
-@pytest.mark.parametrize(("name", "limit", "least"), [
-    ("relu", ConstrainedDiffusion, 0.4), ("laplace", UltraFastDiffusion, 0.4),
-])  # fmt: skip
-def test_limit_of_small_regularisation(name, limit, least):
+@pytest.mark.parametrize("name", KERNELS)
+def test_limit_of_small_regularisation(name):
     """The distance in L1 to the equation of the kernel's limit falls with lambda."""
-    solver = on_circle(256, KERNELS[name][0], 1.0)
-    there = last(limit(solver.problem, solver.grid, rtol=1e-5), 0.5)[1]
-    apart = []
-    for regularisation in (1e-3, 1e-4, 1e-5):
-        near = on_circle(256, KERNELS[name][0], regularisation, rtol=1e-5)
-        apart.append(float(near._volume @ np.abs(last(near, 0.5)[1] - there)))
-    orders = np.log10(np.divide(apart[:-1], apart[1:]))
-    assert (orders > least).all(), (apart, orders)
+    apart = distances_to_limit(name, (1e-3, 1e-4, 1e-5))
+    orders = np.log10(apart[:-1] / apart[1:])
+    assert (orders > 0.4).all(), (apart, orders)
 
 
 class Unconstrained(Transport):
