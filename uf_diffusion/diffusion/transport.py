@@ -47,6 +47,7 @@ from uf_diffusion.problem import Problem
 __all__ = ["Transport"]
 
 STAGE = 1e-3  # tolerance of a stage as a fraction of rtol
+ROUNDED = 1e-11  # mass moved by an iteration that may be round-off of the potential
 SCREEN = 1e-2  # a shift of the Laplacian, in units of its spectral gap, that makes it invertible
 FALL = 0.9  # largest part of a node's mass that an iteration of Newton's method may remove
 DAMPED = 10  # iterations of a stage in which Newton's method may have to be damped
@@ -230,6 +231,7 @@ class Transport(Evolution):
         moved, damped = self._moved(start, factor), 0
         newton = self._newton if self._newton and self._newton.step == s else None
         for count in range(1, 31):
+            fresh = newton is None
             if newton is None:
                 response = self.potential.response(moved.seen)
                 newton = self._matrices.factorised(s, moved.seen, response, moved.fluxes)
@@ -240,7 +242,8 @@ class Transport(Evolution):
                 raise StageFailure("Newton's direction is not finite")
             if fall < FALL:
                 moved = self._moved(moved.mu + self.nodes.filled(change), factor)
-                if mass <= self._tolerance:
+                # a small potential divided by lambda has more round-off than the tolerance allows
+                if mass <= self._tolerance or (fresh and 0.2 * last < mass <= ROUNDED):
                     return moved, newton, count, mass
             else:
                 moved = self._positive(moved, change, fall, b, s, factor)
