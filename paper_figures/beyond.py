@@ -19,7 +19,8 @@ from uf_diffusion.runs.config import Changes, Config, merged
 from uf_diffusion.runs.reading import load_config
 from uf_diffusion.studies.cache import Run
 from uf_diffusion.studies.catalogue import study_named
-from uf_diffusion.studies.error_budget import budget, ladder
+from uf_diffusion.studies.error_budget import budget
+from uf_diffusion.studies.ladder import ladder
 from uf_diffusion.studies.plans import Plan
 
 __all__ = ["decay", "error_budget", "injective", "movie_circle", "movie_sphere", "movie_torus",

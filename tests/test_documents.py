@@ -29,7 +29,6 @@ from uf_diffusion.reports import html
 from uf_diffusion.runs import presets
 from uf_diffusion.runs.building import DENSITIES
 from uf_diffusion.runs.reading import load_config
-from uf_diffusion.studies import error_budget as budget
 from uf_diffusion.studies.catalogue import STUDIES
 
 DOCS = ROOT / "docs"
@@ -73,6 +72,8 @@ REDUCTIONS = {
     "python scripts/benchmarks/network.py": ["--quick", "step", "ratio"],
     "python scripts/benchmarks/dense_step.py": ["--quick"],
     "python scripts/benchmarks/distances.py": ["--quick"],
+    "python scripts/benchmarks/transport.py": ["--quick"],
+    "python scripts/benchmarks/wide_networks.py": ["--quick", "circle"],
     "python scripts/benchmarks/ten_inputs.py": ["--quick", "--samples", "64"],
     "python scripts/benchmarks/single_precision.py": ["--quick"],
     "python scripts/fault_campaign.py": ["--trials", "1", "--only", "kill train"],
@@ -91,8 +92,7 @@ FEW = {
         GROUPS, ("relu-teachers", "torus-teacher", "decay", "movie-circle"), strict=True
     )
 }
-SMALLER = [(budget, "MEAN_FIELD", (400, 400)), (budget, "TEACHER", 400), (scale, "QUICK", 40),
-           (scale, "EARLY", (0, 32)), (scale, "EVERY", 40),
+SMALLER = [(scale, "QUICK", 40), (scale, "EARLY", (0, 32)), (scale, "EVERY", 40),
            (importlib.import_module("paper_figures.regenerate"), "GROUPS", FEW)]  # fmt: skip
 
 

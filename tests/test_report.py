@@ -19,7 +19,6 @@ from uf_diffusion.reports.html import report, write_report
 from uf_diffusion.results.netcdf import read_result, write_result
 from uf_diffusion.runs.checks import OPTIONAL, Check, checks
 from uf_diffusion.runs.reading import load_config
-from uf_diffusion.studies import error_budget
 
 SMALL = ["network.width=32", "network.samples=64", "network.teacher_width=64",
          "network.step=0.03125", "problem.t_end=0.25", "diffusion.snapshots=3"]  # fmt: skip
@@ -46,10 +45,7 @@ def spectra():
 def budget(tmp_path_factory):
     config = _config("matern-circle", "diffusion.cells=64", "network.step=0.0078125",
                      "network.width=32", "problem.t_end=0.125", "diffusion.snapshots=2")  # fmt: skip
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(error_budget, "MEAN_FIELD", (100, 100))
-        patched.setattr(error_budget, "TEACHER", 100)
-        return configured.compare_with_budget(config, tmp_path_factory.mktemp("budget"))
+    return configured.compare_with_budget(config, tmp_path_factory.mktemp("budget"))
 
 
 @pytest.fixture(scope="module")

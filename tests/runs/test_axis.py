@@ -19,7 +19,6 @@ from uf_diffusion.library.export import export_result
 from uf_diffusion.results.netcdf import read_result, write_result
 from uf_diffusion.runs.contents import require_contents
 from uf_diffusion.runs.reading import config_from_toml, load_config
-from uf_diffusion.studies import error_budget as budget
 
 TOML = """\
 [problem]
@@ -254,10 +253,8 @@ def test_figure_and_report_are_written_without_warnings(dim, tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("dim", [1, 3])
-def test_budget_with_an_axis(dim, tmp_path, monkeypatch):
+def test_budget_with_an_axis(dim, tmp_path):
     """Entries bound the whole distance, by the triangle inequality; there is no W2."""
-    monkeypatch.setattr(budget, "MEAN_FIELD", (100, 100))
-    monkeypatch.setattr(budget, "TEACHER", 100)
     space = "circle" if dim == 1 else "sphere"
     # on S^3 the kernel of few landmarks is not accurate enough for a smaller lambda
     coarse = small(dim, f"problem.axis={[1.0] + dim * [0.0]}", "network.lambda=0.01",
@@ -267,6 +264,7 @@ def test_budget_with_an_axis(dim, tmp_path, monkeypatch):
     assert {"width", "diffusion's mesh", "diffusion's time step"} <= set(b.source.values)
     assert (b.contribution.values >= 0).all()
     assert (b.contribution.values.sum(axis=0) >= b.total.values - 1e-9).all()
+    assert b.signed.values.sum(axis=0) == pytest.approx(b.total.values, abs=1e-12)
     assert np.isnan(b.total_w2.values).all()
     assert b.attrs["distance"] == "energy distance"
 

@@ -145,7 +145,7 @@ def test_a_population_has_no_inputs(kernel):
 
 
 def test_an_error_budget_has_draws_of_its_own():
-    from uf_diffusion.studies.error_budget import ladder
+    from uf_diffusion.studies.ladder import ladder
 
     with pytest.raises(InputError, match=r"leave network\.draws empty"):
         ladder(load_config("relu-circle", ["network.draws=paper"]))

@@ -74,7 +74,7 @@ def test_the_estimates_grow_with_what_is_asked():
     assert diffusion_bytes(grid, 3) < diffusion_bytes(grid, 30)
     assert diffusion_bytes(grid, 3) < diffusion_bytes(with_degree(grid, 2), 3)
     assert diffusion_bytes(finer, 3) == pytest.approx(4 * diffusion_bytes(grid, 3), rel=0.02)
-    assert diffusion_bytes(grid, 3) < diffusion_bytes(grid, 3, constrained=True)
+    assert diffusion_bytes(grid, 3) < diffusion_bytes(grid, 3, transported=True)
     assert spectrum_bytes(grid_on(Sphere(2), 10**6)) > 40 * spectrum_bytes(
         grid_on(Sphere(2), 10**4)
     )

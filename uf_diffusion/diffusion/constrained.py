@@ -14,6 +14,10 @@ from __future__ import annotations
 
 from mpi4py import MPI
 
+import math
+
+import numpy as np
+
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.diffusion.even_and_linear import EvenAndLinear, antipodes
@@ -53,6 +57,16 @@ class ConstrainedDiffusion(Transport):
                 f"not {problem.divergence.power:g}."
             )
         super().__init__(problem, grid, scheme, rtol, comm)
+
+    def _ranks_of_cells(self, grid: Grid, comm: MPI.Comm) -> Index | None:
+        """Opposite cells go to the same rank: each rank has a lune and the opposite one."""
+        if comm.size == 1 or grid.manifold.dim != 2:
+            return None
+        x, y, _ = grid.nodes[grid.cells].mean(axis=1).T
+        order = np.argsort(np.mod(np.arctan2(y, x), math.pi), kind="stable")
+        ranks = np.empty(len(order), dtype=np.int64)
+        ranks[order] = np.arange(len(order)) * comm.size // len(order)
+        return ranks
 
     def _opposite(self) -> Index:
         found = self.grid.opposite

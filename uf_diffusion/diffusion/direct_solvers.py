@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mpi4py import MPI
+
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,12 +15,12 @@ from scipy.linalg import lapack
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from uf_diffusion.core.arrays import Array, Index
+from uf_diffusion.core.mpi import REPLICATED
 from uf_diffusion.diffusion.petsc import PREFIX, StageFailure, configure, solved
 
-__all__ = ["LU", "Band", "BandLU", "Cholesky", "lu_of"]
+__all__ = ["LU", "Band", "BandLU", "Cholesky", "SharedLU", "lu_of"]
 
 WIDEST = 16  # half the width of a band up to which banded factors are faster
-REPLICATED = 5000  # nodes up to which every one of several ranks factorises the whole matrix
 
 
 class Cholesky:
@@ -124,6 +126,41 @@ def _mumps(matrix: PETSc.Mat, factorisation: str) -> PETSc.KSP:
 def _csr(matrix: sparse.csr_matrix) -> tuple[Index, Index, Array]:
     starts, columns = (a.astype(PETSc.IntType) for a in (matrix.indptr, matrix.indices))
     return starts, columns, matrix.data
+
+
+class SharedLU:
+    """As `LU`, for a matrix whose rows are spread over ranks, which share the factors.
+
+    MUMPS adds in an order that is not the same in every run, so the last digits are not either.
+
+    Args:
+        rows: this rank's rows, with columns in the numbering of all rows of all ranks in turn.
+        comm: the ranks.
+    """
+
+    def __init__(self, rows: sparse.csr_matrix, comm: MPI.Comm) -> None:
+        own = (rows.shape[0], None)
+        self._matrix = PETSc.Mat().createAIJ((own, own), csr=_csr(rows), comm=comm)
+        self._right, self._left = self._matrix.createVecs()
+        self._ksp = _mumps(self._matrix, PETSc.PC.Type.LU)
+
+    def set(self, rows: sparse.csr_matrix) -> None:
+        """Set the matrix for the next solves."""
+        self._matrix.setValuesCSR(*_csr(rows))
+        self._matrix.assemble()
+        self._ksp.setOperators(self._matrix)
+
+    def solve_all(self, rhs: Array) -> Array:
+        """The solutions for right-hand sides ``(own,)`` or ``(own, k)``.
+
+        Raises:
+            StageFailure: on all ranks, for a matrix that is singular or not finite.
+        """
+        solutions = np.empty_like(rhs)
+        for x, b in zip(np.atleast_2d(solutions.T), np.atleast_2d(rhs.T), strict=True):
+            self._left.array_w[:] = b
+            x[:] = solved(self._ksp, self._left, self._right, 1e-12)[0]
+        return solutions
 
 
 class BandLU:

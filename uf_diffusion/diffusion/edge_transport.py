@@ -18,17 +18,24 @@ before the donor.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from scipy import sparse
 
 from uf_diffusion.core.arrays import Array, Index
-from uf_diffusion.problem.manifolds import Manifold
 
 __all__ = ["EdgeTransport", "Fluxes"]
 
 STEEPEST = 2.0  # largest slope of log mu along an edge that is taken for one of a smooth density
+
+
+class Towards(Protocol):
+    """A manifold that knows in which direction a nearby point lies."""
+
+    def towards(self, x: Array, y: Array) -> Array:
+        """Tangent vectors at x that point to points y near them; all ``(n, ambient)``."""
+        ...
 
 
 class Fluxes(NamedTuple):
@@ -63,7 +70,7 @@ class EdgeTransport:
         difference: the matrix ``(edges, n)`` of differences, head minus tail.
     """
 
-    def __init__(self, stiffness: sparse.csr_matrix, points: Array, manifold: Manifold) -> None:
+    def __init__(self, stiffness: sparse.csr_matrix, points: Array, manifold: Towards) -> None:
         upper, own = sparse.triu(stiffness, k=1).tocoo(), stiffness.diagonal()
         # compared with the ends' own entries, which are tiny at the poles of high dimensions
         kept = upper.data < -1e-12 * np.minimum(own[upper.row], own[upper.col])
@@ -79,14 +86,14 @@ class EdgeTransport:
         self._behind, length = self._upstream(points, manifold)
         self.length, self._floor = length[:count], length**3
 
-    def _upstream(self, points: Array, manifold: Manifold) -> tuple[sparse.csr_matrix, Array]:
+    def _upstream(self, points: Array, manifold: Towards) -> tuple[sparse.csr_matrix, Array]:
         """The matrix ``(2 edges, n)`` of the differences behind the donors, and the edges' lengths;
         first with the tails as donors, then with the heads.
         """
         donor = np.concatenate([self.tail, self.head])
         other = np.concatenate([self.head, self.tail])
         weight = np.tile(self.conductance, 2)
-        across = manifold.tangent(points[donor], points[other] - points[donor])
+        across = manifold.towards(points[donor], points[other])
         moments = np.zeros((len(points), *across.shape[1:] * 2))
         np.add.at(moments, donor, weight[:, None, None] * across[:, :, None] * across[:, None, :])
         inverse = np.linalg.pinv(moments, rcond=1e-8, hermitian=True)

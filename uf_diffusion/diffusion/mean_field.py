@@ -35,7 +35,10 @@ from uf_diffusion.problem import Problem
 
 __all__ = ["KernelPotential", "MeanFieldDiffusion"]
 
-NEGLECTED = 1e-2  # largest eigenvalue of the kernel's rest, as a multiple of lambda
+# largest eigenvalue of the kernel's rest, as a multiple of lambda; where the rest is not used for
+# more than to precondition GMRES, it may be larger
+NEGLECTED = 1e-3
+NEGLECTED_OF_DIRECT = 0.1
 ITERATIONS = 1  # of the derivative of w; each reduces its error by a factor like `NEGLECTED`
 CURVATURE = 1e8  # largest f*'' in the derivative; it is infinite at u = 0 for powers above 2
 
@@ -56,9 +59,12 @@ class KernelPotential:
         self._own = slice(place.nodes.own)
         points, teacher = place.points[self._own], (place.volume * place.teacher)[self._own]
         self._make = features
-        neurons = features(Atoms(points[:1], np.zeros(1))).at(points, place.nodes.share)
-        tolerance = NEGLECTED * regularisation
-        self._neurons = FixedNeurons(neurons, teacher, low_rank(neurons, teacher, tolerance))
+        nothing = Atoms(points[:1], np.zeros(1))
+        psi = features(nothing)
+        neurons = psi.at(points, place.nodes.share).fixed()
+        tolerance = (NEGLECTED_OF_DIRECT if psi.direct else NEGLECTED) * regularisation
+        phi = low_rank(neurons, teacher, tolerance)
+        self._neurons = FixedNeurons(neurons, teacher, phi, psi.direct)
 
     @cached_property
     def _features(self) -> Array:
@@ -70,9 +76,9 @@ class KernelPotential:
         guess = None if start is None else f.dconjugate(start[own])
         u, (v, potential) = optimum(self._neurons, mass, f, self.regularisation, guess)
         w = nodes.filled(potential)
-        penalty = nodes.sum(np.array([mass @ f.f(u)]))
-        risk = self._neurons.misfit(v) / (2 * self.regularisation) + float(penalty[0])
-        return Seen(w, f.dconjugate(w), f.conjugate(w), risk, mu)
+        # |r|^2 / lambda = int w d(nu - u mu)
+        parts = np.array([(self._neurons.teacher - v) @ potential / 2 + mass @ f.f(u)])
+        return Seen(w, f.dconjugate(w), f.conjugate(w), float(nodes.sum(parts)[0]), mu)
 
     def truncation_error(self, mu: Array) -> float:
         """A bound of the root mean square over mu of the error of u that a truncation causes."""
@@ -96,13 +102,32 @@ class KernelPotential:
             diagonal = mass * np.minimum(f.d2conjugate(seen.potential[own]), CURVATURE)
         curvature = self._neurons.gram(diagonal)
         curvature[np.diag_indices_from(curvature)] += self.regularisation
-        linear = _Linear(self._neurons, diagonal, self.regularisation, curvature)
+        linear: Callable[[Array], Array]
+        if self._neurons.direct:
+            linear = _Direct(self._neurons, diagonal, self.regularisation)
+        else:
+            linear = _Iterated(self._neurons, diagonal, self.regularisation, curvature)
         filled = self.place.nodes.filled
         return Response(None, self._features, curvature, lambda x: filled(linear(x)))
 
 
-class _Linear:
-    """The map from x to (lambda + K D)^-1 K x, by a few iterations with Phi Phi' instead of K.
+class _Direct:
+    """The map from x to y = (lambda + K D)^-1 K x, by the neurons' own solver.
+
+    The solution z of (K + lambda / D) z = K x is D y, and lambda y = K (x - z).
+    """
+
+    def __init__(self, neurons: FixedNeurons, diagonal: Array, regularisation: float) -> None:
+        self._neurons, self._regularisation = neurons, regularisation
+        self._solve = neurons.solver(regularisation / np.maximum(diagonal, 1e-300))
+
+    def __call__(self, x: Array) -> Array:
+        z = self._solve(self._neurons.product(x))
+        return self._neurons.product(x - z) / self._regularisation
+
+
+class _Iterated:
+    """The map from x to (lambda + K D)^-1 K x, by iterations with Phi Phi' instead of K.
 
     With K = Phi Phi' + E and y_0 = Phi C^-1 Phi' x, they are y -> y_0 + A^-1 E (x - D y), where
     A = lambda + Phi Phi' D, C = lambda + Phi' D Phi and A^-1 = (1 - Phi C^-1 Phi' D) / lambda.

@@ -17,6 +17,7 @@ import basix.ufl
 import numpy as np
 import ufl
 from dolfinx import cpp, fem
+from dolfinx.graph import adjacencylist
 from dolfinx.mesh import (
     GhostMode,
     Mesh,
@@ -36,7 +37,9 @@ __all__ = ["space_on"]
 _CELL = {1: "interval", 2: "triangle", 3: "tetrahedron"}
 
 
-def space_on(grid: Grid, comm: MPI.Comm) -> tuple[fem.FunctionSpace, Index]:
+def space_on(
+    grid: Grid, comm: MPI.Comm, ranks: Index | None = None
+) -> tuple[fem.FunctionSpace, Index]:
     """The distributed finite-element space of a grid, and the grid's number of each owned node.
 
     On curved manifolds the cells have the degree of the element.
@@ -44,13 +47,17 @@ def space_on(grid: Grid, comm: MPI.Comm) -> tuple[fem.FunctionSpace, Index]:
     Args:
         grid: the grid.
         comm: the ranks over which it is distributed.
+        ranks: the rank that each cell goes to, ``(cells,)``; if None, a graph partitioner decides.
+            Not for lattices.
 
     Returns:
         The space, and the numbers ``(owned,)``.
     """
     base, degree = (grid.base, grid.degree) if isinstance(grid, Curved) else (grid, 1)
     flat = isinstance(base, Lattice)
-    mesh = _glued_lattice(base, comm) if isinstance(base, Lattice) else _simplices(base, comm)
+    mesh = (
+        _glued_lattice(base, comm) if isinstance(base, Lattice) else _simplices(base, comm, ranks)
+    )
     corners = _corners(mesh, base)
     if degree > 1 and not flat:
         mesh = _curved(mesh, degree)
@@ -101,13 +108,16 @@ def _element(cell_dim: int, ambient: int, degree: int = 1) -> Any:
     return basix.ufl.element("Lagrange", _CELL[cell_dim], degree, shape=(ambient,))
 
 
-def _simplices(grid: Grid, comm: MPI.Comm) -> Mesh:
+def _simplices(grid: Grid, comm: MPI.Comm, ranks: Index | None) -> Mesh:
     """The mesh of a grid; rank 0 supplies all nodes and cells, `create_mesh` distributes them."""
     dim, root = grid.manifold.dim, comm.rank == 0
     ambient = 1 if dim == 1 else grid.manifold.ambient
     nodes = grid.coordinates if root else np.zeros((0, ambient))
     cells = grid.cells if root else np.zeros((0, dim + 1), dtype=np.int64)
     partitioner = create_cell_partitioner(GhostMode.none, 2)
+    if ranks is not None and comm.size > 1:
+        goes = ranks[: len(cells)].astype(np.int32)
+        partitioner = lambda *args: adjacencylist(goes[:, None])._cpp_object  # noqa: E731
     return create_mesh(comm, cells, _element(dim, ambient), nodes, partitioner=partitioner)
 
 

@@ -8,14 +8,17 @@ where L is the Laplacian with the weights dF/dG of the edges, U and Q are the di
 and m u, and P and T ~ Psi C^-1 Psi' are those of `potentials.Response`. Here dD/dmu is that at
 fixed G, by the edges' donors. S is sparse, and without P it is triangular once the nodes are sorted
 by G, for mass moves towards larger G only. If T has low rank, J is solved with by Woodbury's
-formula. Else, or if the nodes are spread over ranks, this is the preconditioner of GMRES. Over
-several ranks it has an approximation of S^-1: each rank solves on its local nodes and keeps the
-values at its own (restricted additive Schwarz: Cai and Sarkis, SIAM J. Sci. Comput. 21, 1999).
+formula. Else this is the preconditioner of GMRES. Nodes that are spread over ranks share the
+factors of S. For a triangular S each rank solves on its local nodes instead and keeps the values at
+its own (restricted additive Schwarz: Cai and Sarkis, SIAM J. Sci. Comput. 21, 1999), and GMRES does
+the rest.
 """
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,8 +28,9 @@ from scipy.linalg import lu_factor, lu_solve
 
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.compiled import compiled
-from uf_diffusion.diffusion.direct_solvers import LU, BandLU, lu_of
+from uf_diffusion.diffusion.direct_solvers import LU, BandLU, SharedLU, lu_of
 from uf_diffusion.diffusion.edge_transport import EdgeTransport, Fluxes
+from uf_diffusion.diffusion.nodes import Nodes
 from uf_diffusion.diffusion.petsc import StageFailure, solved
 from uf_diffusion.diffusion.potentials import Place, Response, Seen
 
@@ -41,20 +45,25 @@ class NewtonMatrices:
     Args:
         transport: the edges between the local nodes.
         place: the local nodes.
-        paired: whether P is not 0.
+        coupled: whether P is not 0.
     """
 
-    def __init__(self, transport: EdgeTransport, place: Place, paired: bool) -> None:
-        self.transport, self.place, self.paired = transport, place, paired
+    def __init__(self, transport: EdgeTransport, place: Place, coupled: bool) -> None:
+        self.transport, self.place, self.coupled = transport, place, coupled
         i, j, own = transport.tail, transport.head, np.arange(len(place.volume))
         self._column = np.concatenate([j, i, i, j])
         rows, columns = np.concatenate([i, j, i, j]), [self._column, own]
-        self._opposite = place.opposite if paired else None
+        self._opposite = place.opposite if coupled else None
         if self._opposite is not None:
             columns.append(self._opposite[self._column])
         row = np.concatenate([rows, own, *([rows] if self._opposite is not None else [])])
         self._pattern = _Pattern(row, np.concatenate(columns), len(own))
-        self._lu: LU | BandLU | None = None
+        self._lu: LU | BandLU | SharedLU | None = None
+
+    @cached_property
+    def gmres(self) -> _Gmres:
+        """GMRES for the matrices that are not solved with directly."""
+        return _Gmres(self.place.nodes)
 
     def factorised(self, s: float, seen: Seen, response: Response, fluxes: Fluxes) -> NewtonMatrix:
         """J at a density that has been seen, with its fluxes, factorised.
@@ -63,14 +72,33 @@ class NewtonMatrices:
             StageFailure: for a matrix that is singular or not finite.
         """
         matrix = self._sparse_part(s, seen, response, fluxes)
-        if self.paired:
-            if self._lu is None:
-                self._lu = lu_of(matrix)
-            self._lu.set(matrix)
-            solve: Callable[[Array], Array] = self._lu.solve_all
+        if self.coupled:
+            solve = self._factor(matrix)
         else:
-            solve = _downwind(matrix, np.argsort(seen.conjugate, kind="stable"))
+            nodes, own = self.place.nodes, slice(self.place.nodes.own)
+            sweep = _downwind(matrix, np.argsort(seen.conjugate, kind="stable"))
+            solve = lambda right: sweep(nodes.filled(right.T).T)[own]  # noqa: E731
         return NewtonMatrix(self, s, seen, response, fluxes, matrix, solve)
+
+    def _factor(self, matrix: sparse.csr_matrix) -> Callable[[Array], Array]:
+        """Solves with the matrix at the own nodes, over several ranks together."""
+        if self.place.nodes.spread:
+            matrix = self._own_rows(matrix)
+        if self._lu is None:
+            comm = self.place.nodes.comm
+            self._lu = SharedLU(matrix, comm) if self.place.nodes.spread else lu_of(matrix)
+        self._lu.set(matrix)
+        return self._lu.solve_all
+
+    def _own_rows(self, matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+        """The rows of the own nodes, with the columns numbered over all ranks."""
+        nodes = self.place.nodes
+        counts = nodes.comm.allgather(nodes.own)
+        first = float(sum(counts[: nodes.comm.rank]))
+        number = nodes.filled(first + np.arange(float(nodes.own))).astype(np.int64)
+        own = matrix[: nodes.own]
+        shape = (nodes.own, sum(counts))
+        return sparse.csr_matrix((own.data, number[own.indices], own.indptr), shape=shape)
 
     def _sparse_part(
         self, s: float, seen: Seen, response: Response, fluxes: Fluxes
@@ -109,15 +137,15 @@ class NewtonMatrix:
         self._response = response.product
         self._mass, self._flux = mass[:, 0], fluxes.by_difference
         self._weight, self._transport = seen.outer_weight, transport
-        self._reached = self._sparse_solve(self._spread[self._own])
+        self._reached = self._solve(self._spread[self._own])
         small = response.curvature + self._collected(self._reached)
         try:
             self._small = lu_factor(small) if len(small) else None
             self._inner = lu_factor(response.curvature) if len(small) else None
         except ValueError:
             raise StageFailure("Newton's matrix is not finite") from None
-        iterates = self._nodes.spread or self._response is not None
-        self._ksp: Any = self._gmres() if iterates else None
+        exact = matrices.coupled or not self._nodes.spread
+        self._gmres = None if exact and self._response is None else matrices.gmres
 
     def solve(self, residual: Array) -> Array:
         """The solution at the own nodes, for a residual there, ``(own,)`` each.
@@ -125,27 +153,21 @@ class NewtonMatrix:
         Raises:
             StageFailure: if it is not finite, or GMRES does not converge.
         """
-        if self._ksp is None:
-            return self._woodbury(residual)
-        ksp, left, right = self._ksp
-        left.array_w[:] = residual
-        return solved(ksp, left, right, LINEAR)[0]
-
-    def _sparse_solve(self, right: Array) -> Array:
-        """S^-1 of values ``(own,)`` or ``(own, k)``, or its approximation over several ranks."""
-        local = self._nodes.filled(right.T).T
-        return self._solve(local)[self._own]
+        if self._gmres is None:
+            return self.woodbury(residual)
+        return self._gmres.solve(self, residual)
 
     def _collected(self, values: Array) -> Array:
         return self._nodes.sum(self._collect.T @ values)
 
-    def _woodbury(self, residual: Array) -> Array:
-        y = self._sparse_solve(residual)
+    def woodbury(self, residual: Array) -> Array:
+        """The solution, or what preconditions GMRES, for a residual at the own nodes."""
+        y = self._solve(residual)
         if self._small is None:
             return y
         return y - self._reached @ _solved(self._small, self._collected(y))
 
-    def _product(self, change: Array) -> Array:
+    def product(self, change: Array) -> Array:
         """J times a change at the own nodes."""
         product = self._matrix @ self._nodes.filled(change)
         if self._response is not None:
@@ -155,25 +177,6 @@ class NewtonMatrix:
         elif self._inner is not None:
             product = product + self._spread @ _solved(self._inner, self._collected(change))
         return np.asarray(product[self._own])
-
-    def _gmres(self) -> tuple[PETSc.KSP, PETSc.Vec, PETSc.Vec]:
-        comm, own = self._nodes.comm, self._nodes.own
-        sizes = ((own, None), (own, None))
-        shell = PETSc.Mat().createPython(sizes, _Applied(self._product), comm=comm)
-        shell.setUp()
-        ksp = PETSc.KSP().create(comm)
-        ksp.setOperators(shell)
-        ksp.setType(PETSc.KSP.Type.FGMRES)
-        ksp.setGMRESRestart(60)
-        pc = ksp.getPC()
-        pc.setType(PETSc.PC.Type.PYTHON)
-        pc.setPythonContext(_Applied(self._woodbury))
-        right, left = shell.createVecs()
-        return ksp, left, right
-
-
-def _solved(factor: Any, right: Array) -> Array:
-    return np.asarray(lu_solve(factor, right, check_finite=False))
 
 
 class _Applied:
@@ -187,6 +190,42 @@ class _Applied:
 
     def apply(self, pc: PETSc.PC, x: PETSc.Vec, y: PETSc.Vec) -> None:
         y.array_w[:] = self._function(np.array(x.array_r))
+
+
+class _Gmres:
+    """GMRES for one matrix after the other, as PETSc's flexible variant.
+
+    PETSc's objects refer to this one weakly, since cycles through them are never freed.
+    """
+
+    def __init__(self, nodes: Nodes) -> None:
+        this = weakref.proxy(self)
+        self._matrix: NewtonMatrix | None = None
+        own = (nodes.own, None)
+        product = _Applied(lambda x: this._matrix.product(x))
+        shell = PETSc.Mat().createPython((own, own), product, comm=nodes.comm)
+        shell.setUp()
+        self._ksp = PETSc.KSP().create(nodes.comm)
+        self._ksp.setOperators(shell)
+        self._ksp.setType(PETSc.KSP.Type.FGMRES)
+        self._ksp.setGMRESRestart(60)
+        pc = self._ksp.getPC()
+        pc.setType(PETSc.PC.Type.PYTHON)
+        pc.setPythonContext(_Applied(lambda x: this._matrix.woodbury(x)))
+        self._right, self._left = shell.createVecs()
+
+    def solve(self, matrix: NewtonMatrix, residual: Array) -> Array:
+        """The solution for a residual at the own nodes, ``(own,)`` each."""
+        self._matrix = matrix
+        self._left.array_w[:] = residual
+        try:
+            return solved(self._ksp, self._left, self._right, LINEAR)[0]
+        finally:
+            self._matrix = None
+
+
+def _solved(factor: Any, right: Array) -> Array:
+    return np.asarray(lu_solve(factor, right, check_finite=False))
 
 
 class _Pattern:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from dolfinx import fem
 
-from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.errors import InputError, RunFailure
 from uf_diffusion.core.reprs import one_line
 from uf_diffusion.diffusion.forms import node_volumes
@@ -137,7 +137,7 @@ class Evolution(ABC):
         )  # fmt: skip
         self.timings = Timings()
         with self.timings.part("mesh"):
-            self.V, self.node = space_on(grid, comm)
+            self.V, self.node = space_on(grid, comm, self._ranks_of_cells(grid, comm))
         self.mesh = self.V.mesh
         self.volume = self._assemble_volume()
         self.teacher = self.nodal(problem.teacher, "teacher")
@@ -195,6 +195,10 @@ class Evolution(ABC):
         """The principle, such as the decay of the risk, that a step from ``old`` to ``new``
         violates by more than the tolerance, in words; empty if there is none.
         """
+
+    def _ranks_of_cells(self, grid: Grid, comm: MPI.Comm) -> Index | None:
+        """The rank that each cell goes to, ``(cells,)``; None to leave that to DOLFINx."""
+        return None
 
     def _assemble_volume(self) -> Array:
         return node_volumes(self.V, self.grid, self.node)

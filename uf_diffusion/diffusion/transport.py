@@ -23,7 +23,7 @@ from mpi4py import MPI
 import math
 from abc import abstractmethod
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from petsc4py import PETSc
@@ -31,6 +31,7 @@ from scipy import sparse
 
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.mpi import REPLICATED
 from uf_diffusion.diffusion.edge_transport import EdgeTransport, Fluxes
 from uf_diffusion.diffusion.forms import stiffness_matrix
 from uf_diffusion.diffusion.linear_solvers import LinearSolver, compressed, linear_solver
@@ -45,7 +46,6 @@ from uf_diffusion.problem import Problem
 
 __all__ = ["Transport"]
 
-FEW = 5000  # number of nodes up to which every rank has all of them, with the same bits
 STAGE = 1e-3  # tolerance of a stage as a fraction of rtol
 SCREEN = 1e-2  # a shift of the Laplacian, in units of its spectral gap, that makes it invertible
 FALL = 0.9  # largest part of a node's mass that an iteration of Newton's method may remove
@@ -101,8 +101,9 @@ class Transport(Evolution):
         self._own = slice(self.nodes.own)
         self._volume = self.place.volume
         number = self.nodes.number
+        manifold: Any = problem.manifold  # those with a mesh have more than others
         self.transport = EdgeTransport(
-            self._laplacian[number][:, number], grid.nodes[number], problem.manifold
+            self._laplacian[number][:, number], grid.nodes[number], manifold
         )
         self.potential = self._potential()
         self._matrices = NewtonMatrices(self.transport, self.place, self.coupled)
@@ -119,8 +120,9 @@ class Transport(Evolution):
         return None
 
     def _local_nodes(self, opposite: Index | None) -> Nodes:
-        if len(self.grid.nodes) <= FEW or not self.spreads:
-            return all_nodes(len(self.grid.nodes), self.node, self.comm)
+        count, dim = len(self.grid.nodes), self.grid.manifold.dim
+        if not self.spreads or count <= REPLICATED or dim == 1:  # a band is solved faster alone
+            return all_nodes(count, self.node, self.comm)
         return spread_nodes(self._laplacian, self.node, self.comm, opposite)
 
     def _placed(self, opposite: Index | None) -> Place:
@@ -136,13 +138,13 @@ class Transport(Evolution):
         )  # fmt: skip
 
     def _assemble_volume(self) -> Array:
-        """The areas of the nodes' Voronoi cells, sum_j k_ij |x_i - x_j|^2 / 4; on the circle these
-        are the lumped volumes.
+        """The areas of the nodes' Voronoi cells, sum_j k_ij |x_i - x_j|^2 / 4; on the circle and on
+        tori these are the lumped volumes.
 
         Transport accumulates what is inconsistent at a node. With the lumped volumes the discrete
         Laplacian is wrong by 15 % at the vertices of the icosahedron, on every mesh.
         """
-        if self.grid.manifold.dim == 1:
+        if self.grid.manifold.dim == 1 or not self.problem.manifold.antipodal:
             return super()._assemble_volume()
         K, x = self._laplacian.tocoo(), self.grid.nodes
         squared = ((x[K.row] - x[K.col]) ** 2).sum(axis=1)
@@ -232,7 +234,7 @@ class Transport(Evolution):
                 response = self.potential.response(moved.seen)
                 newton = self._matrices.factorised(s, moved.seen, response, moved.fluxes)
                 self._newton = newton
-            change = newton.solve(self._residual(moved, b, s))
+            change = self._balanced(newton, self._residual(moved, b, s), moved.mu)
             mass, fall = self._size(m * change), self._fall(change, moved.mu)
             if not math.isfinite(mass):
                 raise StageFailure("Newton's direction is not finite")
@@ -249,6 +251,17 @@ class Transport(Evolution):
                 newton = None  # the matrix of an earlier iterate or stage is too inaccurate
             last = mass
         raise StageFailure("Newton's method did not converge")
+
+    def _balanced(self, newton: NewtonMatrix, residual: Array, mu: Array) -> Array:
+        """Newton's change at the own nodes, with exactly the mass of the residual: GMRES over
+        several ranks leaves an error of it, which is spread in proportion to mu.
+        """
+        change, m, own = newton.solve(residual), self._volume[self._own], self._own
+        if not self.nodes.spread:
+            return change
+        sums = np.array([residual.sum() - m @ change, m @ mu[own]])
+        missing, whole = self.nodes.sum(sums)
+        return np.asarray(change + (missing / whole) * mu[own])
 
     def _positive(
         self, moved: _Moved, change: Array, fall: float, b: Array, s: float, factor: Array

@@ -25,7 +25,16 @@ from uf_diffusion.core.threads import blocks_of
 from uf_diffusion.kernels.dense import spd_solver
 from uf_diffusion.problem.divergences import Divergence
 
-__all__ = ["Atoms", "FeatureMap", "FiniteNeurons", "Neurons", "Remembered", "Solver", "pair_blocks"]
+__all__ = [
+    "Atoms",
+    "FeatureMap",
+    "FiniteNeurons",
+    "KernelNeurons",
+    "Neurons",
+    "Remembered",
+    "Solver",
+    "pair_blocks",
+]
 
 
 class Solver(Protocol):
@@ -64,6 +73,12 @@ class Neurons(Protocol):
         """|r(v)|^2, the mean squared error of the network's output."""
         ...
 
+    def fixed(self) -> Neurons:
+        """The same neurons, prepared for many products if they do not move and the teacher has
+        mass 0.
+        """
+        return self
+
     def solver(self, shift: Array) -> Solver:
         """The map from b to (K + diag(shift))^-1 b, where K is the kernel between the neurons.
 
@@ -76,8 +91,42 @@ class Neurons(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class KernelNeurons:
+    """Neurons that do not move, with the matrix of their kernel; the teacher's mass is 0.
+
+    Attributes:
+        kernel: K, ``(M, M)``.
+        share: the neurons, not spread.
+    """
+
+    kernel: Array
+    share: Share
+
+    def potential(self, v: Array) -> Array:
+        return -(self.kernel @ v)
+
+    def potential_gradient(self, v: Array) -> Array:
+        raise NotImplementedError("these neurons do not move")
+
+    def misfit(self, v: Array) -> float:
+        return float(v @ self.kernel @ v)
+
+    def solver(self, shift: Array) -> Solver:
+        solve = spd_solver(self.kernel, shift)
+        return lambda b, goal=0.0: solve(b)
+
+    def fixed(self) -> Neurons:
+        return self
+
+
 class FeatureMap(Protocol):
     """A feature map together with a teacher."""
+
+    @property
+    def direct(self) -> bool:
+        """Whether the solver of its neurons takes no longer than a few products with the kernel."""
+        return False
 
     def share(self, width: int) -> Share:
         """How ``width`` neurons are spread over the ranks; by default every rank has all."""
@@ -202,6 +251,9 @@ class FiniteNeurons(ABC):
     def misfit(self, v: Array) -> float:
         r = self.residual(v)
         return float(self.coordinates.sum(np.array(r @ r)))
+
+    def fixed(self) -> Neurons:
+        return self if self.in_coordinates else KernelNeurons(self.kernel, self.share)
 
     def solver(self, shift: Array) -> Solver:
         if self.in_coordinates:

@@ -38,11 +38,13 @@ class FixedNeurons:
         neurons: the feature map at the points, with a teacher of mass 0.
         teacher: the teacher's masses at these points, ``(M,)``.
         features: Phi, ``(M, R)``.
+        direct: whether to solve with the neurons' own solver, which is a fast one.
     """
 
     neurons: Neurons
     teacher: Array
     features: Array
+    direct: bool = False
 
     @property
     def share(self) -> Share:
@@ -57,18 +59,27 @@ class FixedNeurons:
     def misfit(self, v: Array) -> float:
         return self.neurons.misfit(v - self.teacher)
 
+    def fixed(self) -> FixedNeurons:
+        return self
+
     def gram(self, c: Array) -> Array:
         """The matrix Phi' diag(c) Phi, ``(R, R)``, for c >= 0 of shape ``(M,)``."""
         root = np.sqrt(c)[:, None] * self.features
         return self.share.sum(root.T @ root)
 
+    def product(self, v: Array) -> Array:
+        """The product K v, ``(M,)``."""
+        return -self.neurons.potential(v)
+
     def rest(self, v: Array) -> Array:
         """The product (K - Phi Phi') v, ``(M,)``."""
         low = self.features @ self.share.sum(self.features.T @ v)
-        return -self.neurons.potential(v) - low
+        return self.product(v) - low
 
     def solver(self, shift: Array) -> Solver:
-        """The map from b to (K + diag(shift))^-1 b by conjugate gradients."""
+        """The map from b to (K + diag(shift))^-1 b, by conjugate gradients unless `direct`."""
+        if self.direct:
+            return self.neurons.solver(shift)
         rank = self.features.shape[1]
         factor = spd_factor(self.gram(1 / shift), np.ones(rank))
 
@@ -109,7 +120,7 @@ class FixedNeurons:
         raise RunFailure("The projection's conjugate gradients did not converge.")
 
     def _times(self, v: Array, shift: Array) -> Array:
-        return shift * v - self.neurons.potential(v)
+        return shift * v + self.product(v)
 
 
 def low_rank(neurons: Neurons, weight: Array, tolerance: float) -> Array:

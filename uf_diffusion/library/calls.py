@@ -15,22 +15,16 @@ from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.paths import user_path
 from uf_diffusion.core.progress import Watch
 from uf_diffusion.core.wording import shown, unknown
-from uf_diffusion.grids.base import Grid
-from uf_diffusion.grids.built_in import with_degree
-from uf_diffusion.grids.triangulations import Triangulation
-from uf_diffusion.kernels.features import Radial, ReLU
-from uf_diffusion.kernels.own_features import placed_features
 from uf_diffusion.library.objects import Comparison, Outcome, Solution, Spectrum, TrainedNetwork
 from uf_diffusion.library.objects import outcome as object_of
 from uf_diffusion.library.running import JOBS, complete
 from uf_diffusion.library.saving import load_result
-from uf_diffusion.network.draws import GIVEN, Draws
+from uf_diffusion.library.setups import diffusion_setup, network_setup
 from uf_diffusion.network.run import Training
 from uf_diffusion.problem import Problem
 from uf_diffusion.results.timings import Timings
 from uf_diffusion.runs import jobs
 from uf_diffusion.runs.config import Config
-from uf_diffusion.runs.describing import features_keys, problem_keys
 from uf_diffusion.runs.reading import changes_of, load_config
 from uf_diffusion.runs.setup import Setup
 from uf_diffusion.runs.solving import equation
@@ -88,7 +82,7 @@ def solve(
         InputError: if the problem cannot be solved or DOLFINx is missing.
         SolverFailure: if no time step is small enough.
     """
-    setup = _diffusion_setup(problem, until, snapshots, limit, features, network, cells, mesh,
+    setup = diffusion_setup(problem, until, snapshots, limit, features, network, cells, mesh,
                              degree, scheme, rtol, step)  # fmt: skip
     return Solution(setup, jobs.solve(setup, None, watch, cautious=cautious).tree)
 
@@ -126,7 +120,7 @@ def evolution(problem: Problem, *, until: float = 1.0, **settings: Any) -> Evolu
     for name in settings:
         if name not in defaults:
             raise unknown("argument", name, defaults)
-    return equation(_diffusion_setup(problem, until, **(defaults | settings)))
+    return equation(diffusion_setup(problem, until, **(defaults | settings)))
 
 
 def train(
@@ -163,7 +157,7 @@ def train(
         InputError: if the network cannot be trained.
         TrainingFailure: if features become infinite or NaN, or optimal outer weights do not exist.
     """
-    setup = _network_setup(problem, features, until, snapshots, settings, draws=draws)
+    setup = network_setup(problem, features, until, snapshots, settings, draws=draws)
     return TrainedNetwork(setup, jobs.train(setup, None, watch, cautious=cautious).tree)
 
 
@@ -178,7 +172,7 @@ def training(
     Raises:
         InputError: as `train`.
     """
-    setup = _network_setup(problem, features, until, snapshots, settings, draws=draws)
+    setup = network_setup(problem, features, until, snapshots, settings, draws=draws)
     return training_of(setup)
 
 
@@ -227,7 +221,7 @@ def spectrum(
         InputError: if the problem cannot be solved, or ``count`` is out of range.
         SolverFailure: if the eigenvalue solver fails.
     """
-    setup = _network_setup(problem, features, 1.0, 2, settings, {"cells": cells})
+    setup = network_setup(problem, features, 1.0, 2, settings, {"cells": cells})
     return Spectrum(setup, jobs.spectrum(setup, count).tree)
 
 
@@ -297,88 +291,6 @@ def load(folder: str | Path, *, trust: bool = False) -> Any:
         InputError: if there is no result, or it cannot be read.
     """
     return object_of(load_result(user_path(folder), trust))
-
-
-def _diffusion_setup(
-    problem: Problem, until: float, snapshots: Any, limit: str, features: Any,
-    network: Mapping[str, Any] | None, cells: int, mesh: Any, degree: int, scheme: str, rtol: float,
-    step: float,
-) -> Setup:  # fmt: skip
-    trained = _network_setup(problem, features, until, snapshots, dict(network or {}))
-    file = str(mesh) if isinstance(mesh, str | Path) else ""
-    grid = None if file else _grid(mesh, degree)
-    sections = {
-        "problem": {**_described(problem), "t_end": _until(until), "limit": limit},
-        "diffusion": {"snapshots": _times(snapshots), "cells": cells, "scheme": scheme,
-                      "degree": degree if grid is None else grid.degree, "rtol": rtol,
-                      "step": step, "mesh": file},
-    }  # fmt: skip
-    space = problem.meridian or problem.manifold
-    if grid is not None and grid.manifold != space:
-        raise InputError(f"The mesh is one of {grid.manifold}, the problem is solved on {space}.")
-    config = trained.config.changed(**sections)
-    return Setup(config, problem, trained.given_features, grid)
-
-
-def _network_setup(
-    problem: Problem, features: Any, until: float, snapshots: Any, settings: dict[str, Any],
-    diffusion: dict[str, Any] | None = None, draws: Any = None,
-) -> Setup:  # fmt: skip
-    described = _described(problem)
-    if features is None:
-        features = ReLU() if problem.manifold.antipodal else Radial()
-    phi = placed_features(features, problem.manifold)
-    known = set(Config().network.__dataclass_fields__) - {"features", "scale", "profile", "draws"}
-    for name in settings:
-        if name not in known:
-            raise unknown("argument", name, known)
-    sections = {
-        "problem": {**described, "t_end": _until(until)},
-        "diffusion": {"snapshots": _times(snapshots), **(diffusion or {})},
-        "network": {**features_keys(phi), **settings},
-    }
-    arrays = _arrays(draws)
-    named = arrays.sizes | {"draws": GIVEN} if arrays else {"draws": str(draws or "")}
-    sections["network"] |= named
-    return Setup(Config().changed(**sections), problem, phi, None, arrays)
-
-
-def _arrays(draws: Any) -> Draws | None:
-    """Random draws that a caller gave as arrays; None for a name or nothing."""
-    if isinstance(draws, Mapping):
-        return Draws.of(draws)
-    if draws is not None and not isinstance(draws, Draws | str | Path):
-        raise InputError(f"draws must be Draws, a mapping to arrays or a file, not {shown(draws)}.")
-    return draws if isinstance(draws, Draws) else None
-
-
-def _described(problem: Problem) -> dict[str, Any]:
-    if not isinstance(problem, Problem):
-        raise InputError(f"A Problem is needed here, not {shown(problem)}.")
-    return problem_keys(problem)
-
-
-def _until(until: Any) -> float:
-    """A final time that a caller gave, checked."""
-    if not isinstance(until, int | float | np.number) or not 0 < until < np.inf:
-        raise InputError(f"until must be a positive number, not {shown(until)}.")
-    return float(until)
-
-
-def _times(snapshots: Any) -> Any:
-    return snapshots.tolist() if isinstance(snapshots, np.ndarray) else snapshots
-
-
-def _grid(mesh: Any, degree: int) -> Grid | None:
-    """A mesh that a caller gave, checked and with elements of a degree; None for no mesh."""
-    if mesh is None or mesh == "":
-        return None
-    if isinstance(mesh, Triangulation):
-        return with_degree(mesh, degree)
-    if not hasattr(mesh, "interpolate") or not hasattr(mesh, "coarser"):
-        raise InputError(f"A mesh is a grid, a Triangulation or a file, not {shown(mesh)}.")
-    grid: Grid = mesh
-    return with_degree(grid, degree) if grid.degree == 1 else grid
 
 
 def _common(a: Array, b: Array) -> tuple[list[int], list[int], list[float]]:

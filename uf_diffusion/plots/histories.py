@@ -34,8 +34,13 @@ def time_panels(result: Shown) -> list[Panel]:
 
 
 def budget_panels(budget: xr.Dataset | None) -> list[Panel]:
-    """The panels of the error budget over time and at the last time; empty without a budget."""
-    return [] if budget is None else [_budget_over_time(budget), _budget_end(budget)]
+    """The panels of the error budget over time, of its shares, which older results lack, and at the
+    last time; empty without a budget.
+    """
+    if budget is None:
+        return []
+    shares = [_budget_shares(budget)] if "signed" in budget else []
+    return [_budget_over_time(budget), *shares, _budget_end(budget)]
 
 
 def _over_time(
@@ -130,6 +135,19 @@ def _budget_over_time(budget: xr.Dataset) -> Panel:
                Series(t, added, "sum of the entries", DARK, "dotted")]  # fmt: skip
     said = f"What each approximation adds, over time: the {budget.attrs['distance']}."
     return _over_time("budget-over-time", "Error budget", "energy distance", series, said)
+
+
+def _budget_shares(budget: xr.Dataset) -> Panel:
+    """The shares over time, which have both signs and add up to the whole distance."""
+    t, (names, colours, _, total) = budget.time.values, _entries(budget)
+    rows = zip(budget.signed.values, names, colours, strict=True)
+    series = [Series(t, *each, "marked") for each in rows]
+    series += [Series(t, total, WHOLE, DARK),
+               Series(t[[0, -1]], np.zeros(2), "", GREY, "thin")]  # fmt: skip
+    said = "Shares of the whole distance: one below 0 brings the network closer to the diffusion."
+    axis = Axis("share of the distance (dimensionless)")
+    return Panel("budget-shares", "Error budget with signs", Axis("time t (dimensionless)"), axis,
+                 tuple(series), said)  # fmt: skip
 
 
 def _budget_end(budget: xr.Dataset) -> Panel:

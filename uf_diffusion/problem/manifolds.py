@@ -163,6 +163,10 @@ class Embedded(ABC):
     def retract(self, x: Array, v: Array) -> Array:
         return self.project(x + v)
 
+    def towards(self, x: Array, y: Array) -> Array:
+        """Tangent vectors at x that point to points y near them; all ``(n, ambient)``."""
+        return self.tangent(x, y - x)
+
     def chord(self, x: Array, y: Array) -> Array:
         return np.asarray(cdist(x, y))
 
@@ -363,6 +367,10 @@ class FlatTorus:
 
     def retract(self, x: Array, v: Array) -> Array:
         return self.wrap(x + v)
+
+    def towards(self, x: Array, y: Array) -> Array:
+        """The shortest vectors from points x to y; all ``(n, ambient)``."""
+        return self.wrap(y - x)
 
     def tangent(self, x: Array, v: Array) -> Array:
         return v

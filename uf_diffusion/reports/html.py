@@ -175,10 +175,13 @@ def _budget(result: Result) -> Section:
     budget, title = result.group("budget"), "Error budget"
     if budget is None:
         return Section("budget", title)
-    part = budget.contribution.values
-    columns = dict(zip(map(str, budget.source.values), part, strict=True))
-    columns |= {"sum": part.sum(axis=0), "network to diffusion": budget.total.values}
-    tables = [_series(budget.attrs["distance"].capitalize(), budget.time.values, columns)]
+    names, part, t = [str(s) for s in budget.source.values], budget.contribution, budget.time.values
+    whole, caption = {"network to diffusion": budget.total.values}, budget.attrs["distance"]
+    columns = dict(zip(names, part.values, strict=True)) | {"sum": part.values.sum(axis=0)} | whole
+    tables = [_series(caption.capitalize(), t, columns)]
+    if "signed" in budget:
+        columns = dict(zip(names, budget.signed.values, strict=True)) | whole
+        tables.append(_series(f"Shares of the {caption}, which sum to it", t, columns))
     if "floor" in budget:
         rows = [[str(name), f"{floor:.1e}"] for name, floor in
                 zip(budget.source.values, budget.floor.values[:, -1], strict=True)]  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from uf_diffusion.core.arrays import Array
 from uf_diffusion.grids.mesh_quality import MeshReport
 from uf_diffusion.kernels.identifiability import unseen_sentence
 from uf_diffusion.reports.terminal import process_seconds
@@ -178,17 +179,26 @@ def _kernel(k: xr.Dataset) -> list[str]:
 
 def _budget(b: xr.Dataset) -> list[str]:
     """Lines with the entries of the error budget, at no more than four times after the start, and
-    with the floor of each at the last time.
+    with the floor of each at the last time; then lines with the shares, which have a sign.
     """
     later = np.arange(1, b.sizes["snapshot"])
     steps = later[np.unique(np.rint(np.linspace(0, len(later) - 1, 4)).astype(int))]
-    rows = [(str(name), b.contribution.values[k]) for k, name in enumerate(b.source.values)]
-    rows += [("sum", b.contribution.values.sum(axis=0)), ("network to diffusion", b.total.values)]
-    floors = [f"{f:12.1e}" for f in b.floor.values[:, -1]] if "floor" in b else []
     head = "".join(f"{f't = {float(b.time[k]):.4g}':>12}" for k in steps)
-    lines = [f"budget    {b.attrs['distance']}", " " * 23 + head + f"{'floor':>12}"]
-    columns = [f"{name:>23}" + "".join(f"{v[k]:12.4g}" for k in steps) for name, v in rows]
-    return lines + [a + f for a, f in itertools.zip_longest(columns, floors, fillvalue="")]
+    whole = ("network to diffusion", b.total.values)
+
+    def table(values: Array, *last: tuple[str, Array]) -> list[str]:
+        rows = [*zip(map(str, b.source.values), values, strict=True), *last]
+        return [f"{name:>23}" + "".join(f"{v[k]:12.4g}" for k in steps) for name, v in rows]
+
+    floors = [f"{f:12.1e}" for f in b.floor.values[:, -1]] if "floor" in b else []
+    sizes = table(b.contribution.values, ("sum", b.contribution.values.sum(axis=0)), whole)
+    lines = [f"budget    {b.attrs['distance']}: size of each entry", " " * 23 + head
+             + f"{'floor':>12}",
+             *(a + f for a, f in itertools.zip_longest(sizes, floors, fillvalue=""))]  # fmt: skip
+    if "signed" in b:
+        lines += ["          share of each entry, whose sum is the whole distance", " " * 23 + head,
+                  *table(b.signed.values, whole)]  # fmt: skip
+    return lines
 
 
 def _spectrum(s: xr.Dataset) -> list[str]:

@@ -57,9 +57,11 @@ LONG_NAMES = {
     "source": "the approximation that an entry of the error budget belongs to",
     "contribution": "energy distance that an approximation adds; tori of two and more dimensions "
     "are products of circles there",
+    "signed": "share of an approximation in the whole distance, negative where it brings the "
+    "network closer to the diffusion; the shares sum to the whole distance",
     "floor": "what a distance cannot resolve: of neurons their distance to the density they stand "
     "for at the start, of densities a bound of the modes that are left out",
-    "contribution_w2": "2-Wasserstein distance that an approximation adds (one dimension only)",
+    "contribution_w2": "2-Wasserstein distance of neighbouring problems (one dimension only)",
     "total": "energy distance of the network to the diffusion, measured as the contributions",
     "total_w2": "2-Wasserstein distance of the network to the diffusion (one dimension only)",
     "outer_weight_error": "median of |u_i - u| over the neurons, u of the diffusion there",

@@ -200,7 +200,12 @@ def _comparison(c: xr.Dataset, config: Config) -> list[Check]:
 def _budget(b: xr.Dataset, config: Config) -> list[Check]:
     spare = float((b.contribution.values.sum(axis=0) - b.total.values).min())
     name = "error budget: sum of the entries less the whole distance, smallest"
-    return [Check(name, spare, "at least 0", spare >= -ROUND_OFF)]
+    found = [Check(name, spare, "at least 0", spare >= -ROUND_OFF)]
+    if "signed" in b:
+        gap = float(np.abs(b.signed.values.sum(axis=0) - b.total.values).max())
+        name = "error budget: sum of the shares less the whole distance, largest"
+        found.append(_at_most(name, gap, ROUND_OFF))
+    return found
 
 
 def _kernel(k: xr.Dataset, config: Config) -> list[Check]:

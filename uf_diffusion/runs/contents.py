@@ -94,7 +94,7 @@ GROUPS = {
             "source": ("source",), "time": SHOTS, "total": SHOTS, "total_w2": SHOTS,
             "contribution": ("source", "snapshot"), "contribution_w2": ("source", "snapshot"),
         },
-        optional={"floor": ("source", "snapshot")},
+        optional=dict.fromkeys(("floor", "signed"), ("source", "snapshot")),
         attributes={"distance": TEXT},
         texts=("source",),
         times=("time",),

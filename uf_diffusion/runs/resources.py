@@ -32,7 +32,7 @@ _SOLVER = {(1, 1): 900, (1, 2): 1000, (1, 3): 1100, (2, 1): 1900, (2, 2): 2100, 
            (3, 1): 4000, (3, 2): 4500}  # fmt: skip
 _COPIES = 10  # copies of a field at each snapshot time: stored, gathered, multiplied, written
 # bytes per unknown of problems that are factorised, by dimension, to be multiplied by `_fill`
-_CONSTRAINED = {1: 2500, 2: 9500}
+_TRANSPORT = {1: 2500, 2: 9500, 3: 20_000}
 _SPECTRUM = {1: 2100, 2: 2000, 3: 4000}
 
 
@@ -71,19 +71,18 @@ def require_memory(needed: int, advice: str, what: str = "The network") -> None:
         )
 
 
-def diffusion_bytes(grid: Grid, snapshots: int, constrained: bool = False) -> int:
+def diffusion_bytes(grid: Grid, snapshots: int, transported: bool = False) -> int:
     """Approximate memory in bytes for solving the diffusion.
 
-    It counts all ranks together. For the constrained equation it counts a single rank, because
-    every rank holds the whole problem.
+    It counts all ranks together.
 
     Args:
         grid: the mesh; its nodes and cells are not computed for this.
         snapshots: number of snapshot times.
-        constrained: whether the constrained equation is solved.
+        transported: whether the constrained or the mean-field equation is solved.
     """
     dim, degree = grid.manifold.dim, grid.degree
-    solver = _CONSTRAINED[dim] * _fill(grid) if constrained else _SOLVER[dim, degree]
+    solver = _TRANSPORT[dim] * _fill(grid) if transported else _SOLVER[dim, degree]
     return int(grid.node_count * (solver + 8 * _COPIES * snapshots))
 
 
@@ -108,10 +107,13 @@ def require_memory_of_diffusion(config: Config, grid: Grid) -> None:
     Raises:
         InputError: on all ranks, for such a mesh.
     """
-    constrained = config.problem.limit == "constrained"
-    needed = diffusion_bytes(grid, len(config.times()), constrained)
+    limit, kernel = config.problem.limit, config.network.kernel
+    needed = diffusion_bytes(grid, len(config.times()), limit != "unconstrained")
+    spread = limit == "unconstrained"
+    if grid.node_count > mpi.REPLICATED and grid.manifold.dim > 1:
+        spread = limit != "mean-field" or kernel == "low-rank"
     advice = "use fewer diffusion.cells or diffusion.snapshots"
-    require_memory(needed // (1 if constrained else mpi.size()), advice, "The diffusion")
+    require_memory(needed // (mpi.size() if spread else 1), advice, "The diffusion")
 
 
 def require_memory_of_spectrum(grid: Grid) -> None:

@@ -1,21 +1,26 @@
 """The error budget of a comparison: how much each approximation adds to the distance.
 
-The budget takes a sequence of reference problems (the ladder) that leads from the trained network
-to the computed diffusion. Each rung removes one approximation: the training step, the sampled
-inputs, the teacher's finitely many neurons, the width, the regularisation, what the features do
-not see of the densities, the diffusion's time step, its mesh. The entries of the budget are the
-distances between neighbouring rungs. Their sum is at least the distance between the two ends, by
-the triangle inequality of the energy distance and of W_2. On tori of two and more dimensions the
-energy distance of wrapped differences is not a metric. There the budget embeds the torus as a
-product of circles and takes chords, which are close to the wrapped differences if these are small.
+The budget takes a `ladder` of problems that leads from the trained network to the computed
+diffusion, x_0, ..., x_n. Each rung removes one approximation.
+
+The energy distance is a norm |x - y|, so that a rung may be a combination of measures: the network
+without the error of its step is 2 x - y with the network x and the network y of a doubled step.
+Let D_i = x_i - x_(i+1) and d = |x_0 - x_n|. The budget has for each rung
+
+    its own size |D_i|, at least 0; by the triangle inequality the sum is at least d,
+    its share <D_i, x_0 - x_n> / d, which is negative if it brings the network closer to the
+    diffusion; the sum is d.
+
+On tori of two and more dimensions the energy distance of wrapped differences is not a metric. There
+the budget embeds the torus as a product of circles and takes chords, which are close to the wrapped
+differences if these are small.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +29,7 @@ import xarray as xr
 
 from uf_diffusion.core import mpi
 from uf_diffusion.core.arrays import Array
-from uf_diffusion.core.errors import InputError, RunFailure
+from uf_diffusion.core.errors import RunFailure
 from uf_diffusion.core.progress import Watch
 from uf_diffusion.distances.density_quantiles import Quantiles
 from uf_diffusion.distances.measures import Measure
@@ -34,88 +39,14 @@ from uf_diffusion.grids.base import Grid
 from uf_diffusion.problem.symmetry import Meridian
 from uf_diffusion.results.names import dataset
 from uf_diffusion.results.timings import Timings
-from uf_diffusion.runs.config import Config
 from uf_diffusion.runs.jobs import compare
 from uf_diffusion.runs.result import Result
 from uf_diffusion.runs.setup import Setup
 from uf_diffusion.runs.warnings_after import findings
-from uf_diffusion.studies.cache import Failure, Run, Runs
+from uf_diffusion.studies.cache import Failure, Runs
+from uf_diffusion.studies.ladder import Rung, ladder
 
-__all__ = ["Rung", "budget", "compare_with_budget", "ladder"]
-
-# number of evenly placed neurons that approximate infinitely many: in one dimension, in more
-MEAN_FIELD = (100_000, 20_000)
-TEACHER = 16_384  # number of evenly placed neurons that approximate the teacher's density
-# for each limit: the factor by which the diffusion's reference refines the mesh along each axis, in
-# one dimension and in more, and the factor by which it reduces rtol. The constrained equation has
-# smaller factors, because its time steps follow the shocks from cell to cell.
-FINER = {"unconstrained": ((4, 2), 10), "constrained": ((2, 2), 3)}
-
-
-@dataclass(frozen=True)
-class Rung:
-    """One reference problem.
-
-    Attributes:
-        removed: the approximation that this problem does not have, unlike the one before it.
-        run: the run that solves the problem.
-    """
-
-    removed: str
-    run: Run
-
-
-def ladder(config: Config) -> list[Rung]:
-    """The reference problems between a configuration's network and its diffusion, ends excluded.
-
-    Raises:
-        InputError: for network.algorithm "fixed", which does not follow the gradient flow, and for
-            random draws that are given, since the reference problems have others.
-    """
-    if config.network.draws:
-        raise InputError("An error budget draws its own random numbers: leave network.draws empty.")
-    if config.network.algorithm == "fixed":
-        raise InputError("A network with fixed features has no limit: there is no error budget.")
-    return [*_networks(config), *_limits(config)]
-
-
-def _networks(config: Config) -> Iterator[Rung]:
-    n, setup = config.network, Setup(config)
-    manifold, phi = setup.manifold, setup.features
-    tight = 1e-5 if n.algorithm != "flow" else n.rtol / 10
-    # kernels in closed form cost O(M) on the circle only
-    linear = "population" if manifold.dim == 1 and phi.kernel is not None else "low-rank"
-
-    def rung(removed: str, **changes: Any) -> Rung:
-        nonlocal n
-        n = replace(n, **changes)
-        return Rung(removed, Run("train", replace(config, network=n)))
-
-    yield rung("training step", algorithm="flow", rtol=tight)
-    if n.kernel == "sampled":
-        yield rung("sampled inputs", kernel=linear)
-    even = "even" if setup.problem.axis is None else "quantile"
-    yield rung("teacher's neurons", teacher_placement=even, teacher_width=TEACHER)
-    width = manifold.even_count(max(n.width, MEAN_FIELD[manifold.dim > 1]))
-    yield rung("width", placement=even, width=width, kernel=linear)
-
-
-def _limits(config: Config) -> Iterator[Rung]:
-    setup, d = Setup(config), config.diffusion
-    dim = setup.manifold.dim if setup.problem.axis is None else 1
-
-    def rung(removed: str, limit: str, tight: bool = True) -> Rung:
-        problem, (finer, rtol) = replace(config.problem, limit=limit), FINER[limit]
-        cells = d.cells * finer[dim > 1] ** dim
-        fine = replace(d, cells=cells, rtol=d.rtol / rtol if tight else d.rtol)
-        return Rung(removed, Run("solve", replace(config, problem=problem, diffusion=fine)))
-
-    limit, removed = config.problem.limit, "regularisation"
-    if limit == "unconstrained" and setup.features.constrained_limit and d.degree == 1:
-        yield rung(removed, "constrained")
-        removed = "what is not seen"
-    yield rung(removed, limit)
-    yield rung("diffusion's time step", limit, tight=False)
+__all__ = ["budget", "compare_with_budget"]
 
 
 def compare_with_budget(
@@ -134,11 +65,15 @@ def compare_with_budget(
         RunFailure: as `compare` does, and when a reference problem cannot be solved.
     """
     config = setup.config
-    rungs = ladder(_on_clock(config))  # before `compare`, so that its errors appear at once
+    rungs = ladder(config)  # before `compare`, so that its errors appear at once
     clock = Timings()
     result = compare(setup, folder, watch, "compare --budget", cautious=cautious)
     with clock.part("error budget"):
-        results = Runs(folder / "budget").results([rung.run for rung in rungs])
+        runs = Runs(folder / "budget")
+        results = runs.results([rung.run for rung in rungs])
+        if mpi.from_root(lambda: _unstable(results[0])):
+            rungs = ladder(config, longer=False)
+            results = runs.results([rung.run for rung in rungs])
         group = mpi.on_root(lambda: budget(result, rungs, results))
     tree = result.tree
     if group is not None:
@@ -156,8 +91,8 @@ def budget(
     """The group /budget of a result.
 
     Densities are compared as functions, see `distances.energy_modes`. An entry cannot resolve less
-    than its floor. That of "width" and "regularisation" is the distance at t = 0 of the last
-    network's neurons to the density in which they are placed.
+    than its floor. That of "width" is the distance at t = 0 of the network's neurons to the density
+    in which they are placed; that of densities bounds the waves that are left out.
 
     Args:
         compared: the result of the comparison.
@@ -167,24 +102,32 @@ def budget(
     Raises:
         RunFailure: when one of these runs failed.
     """
-    tree = compared.tree
-    steps = [(compared, tree["network"].to_dataset())]
-    steps += [(result, _last_group(result)) for result in map(_succeeded, results)]
-    steps += [(compared, tree["diffusion"].to_dataset())]
-    times = _common_times([group for _, group in steps])
-    networks = [_Neurons(g, _rows(g, times)) for _, g in steps if "feature" in g]
-    densities = [_Density(r.grid, g, _rows(g, times)) for r, g in steps if "density" in g]
-    energy, floor, name = _energies(networks, densities, compared.meridian)
-    w2 = _all_w2(compared, networks, densities)
+    tree, between = compared.tree, [_succeeded(result) for result in results]
+    times = tree["network"].snapshot_time.values
+    measures: list[_Measures] = [
+        _Neurons(tree["network"].to_dataset()),
+        *(_measures(result.grid, _last_group(result)) for result in between),
+        _Density(compared.grid, tree["diffusion"].to_dataset()),
+    ]
+    points = _points(rungs)
+    squared, floor, name = _energies(measures, points, compared.meridian)
+    size, share, total = _sizes(points, squared)
+    w2, total_w2 = _all_w2(compared, measures)
     return dataset(
         source=(("source",), np.array([rung.removed for rung in rungs] + ["diffusion's mesh"])),
         time=(("snapshot",), times),
-        contribution=(("source", "snapshot"), energy[:-1]),
+        contribution=(("source", "snapshot"), size),
+        signed=(("source", "snapshot"), share),
         floor=(("source", "snapshot"), floor),
-        total=(("snapshot",), energy[-1]),
-        contribution_w2=(("source", "snapshot"), w2[:-1]),
-        total_w2=(("snapshot",), w2[-1]),
+        total=(("snapshot",), total),
+        contribution_w2=(("source", "snapshot"), w2),
+        total_w2=(("snapshot",), total_w2),
     ).assign_attrs(distance=name)
+
+
+def _unstable(network: Result | Failure) -> bool:
+    """Whether the steps of a network are so long that its risk rises, or worse."""
+    return isinstance(network, Failure) or _last_group(network).attrs["risk_rises"] > 0
 
 
 def _succeeded(result: Result | Failure) -> Result:
@@ -198,77 +141,110 @@ def _last_group(result: Result) -> xr.Dataset:
     return next(iter(result.tree.children.values())).to_dataset()
 
 
-def _on_clock(config: Config) -> Config:
-    """The configuration with t_end set to the last time at which the comparison is made."""
-    end = float(config.clock_times()[-1])
-    return replace(config, problem=replace(config.problem, t_end=end))
-
-
-def _common_times(groups: Sequence[xr.Dataset]) -> list[float]:
-    clocks = [group.snapshot_time.values for group in groups]
-    return [t for t in clocks[0] if all(np.isclose(c, t, atol=1e-9).any() for c in clocks)]
-
-
-def _rows(group: xr.Dataset, times: Sequence[float]) -> list[int]:
-    """The snapshots at these times."""
-    return [int(np.argmin(np.abs(group.snapshot_time.values - t))) for t in times]
-
-
 class _Neurons:
     """The neurons of a network at k times: features ``(k, n, ambient)`` and masses ``(n,)``."""
 
-    def __init__(self, group: xr.Dataset, rows: list[int]) -> None:
-        self.features, self.masses = group.feature.values[rows], group.neuron_mass.values
+    def __init__(self, group: xr.Dataset) -> None:
+        self.features, self.masses = group.feature.values, group.neuron_mass.values
 
 
 class _Density:
     """A density at the nodes of a mesh at k times, ``(k, nodes)``."""
 
-    def __init__(self, grid: Grid, group: xr.Dataset, rows: list[int]) -> None:
-        self.grid, self.values = grid, group.density.values[rows]
+    def __init__(self, grid: Grid, group: xr.Dataset) -> None:
+        self.grid, self.values = grid, group.density.values
+
+
+type _Measures = _Neurons | _Density
+
+
+def _measures(grid: Grid, group: xr.Dataset) -> _Measures:
+    return _Neurons(group) if "feature" in group else _Density(grid, group)
+
+
+def _points(rungs: Sequence[Rung]) -> Array:
+    """The points x_0, ..., x_n of the ladder as combinations of the measures, ``(n + 1, n + 1)``.
+
+    The measures are those of the network, of the rungs' runs and of the diffusion.
+    """
+    unit = np.eye(len(rungs) + 2)
+    points = unit.copy()
+    for k, rung in enumerate(rungs, start=1):
+        if rung.weight is not None:
+            points[k] = points[k - 1] + rung.weight * (unit[k] - unit[k - 1])
+    return points
 
 
 def _energies(
-    networks: Sequence[_Neurons], densities: Sequence[_Density], meridian: Meridian | None
+    measures: Sequence[_Measures], points: Array, meridian: Meridian | None
 ) -> tuple[Array, Array, str]:
-    """The distances of neighbours and of the two ends, the floors, and the distance's name."""
-    finest = max((d.grid for d in densities), key=lambda grid: grid.cell_count)
-    energy: Any = energies_on(finest, meridian)
-    of_networks = [
-        [energy.between_atoms(x, y, a.masses, b.masses)
-         for x, y in zip(a.features, b.features, strict=True)]
-        for a, b in itertools.pairwise(networks)
-    ]  # fmt: skip
-    first, last = ([energy.atoms(x, n.masses) for x in n.features]
-                   for n in (networks[0], networks[-1]))  # fmt: skip
-    images = [energy.densities(d.grid, d.values) for d in densities]
-    pairs = [(last, images[0]), *itertools.pairwise(images), (first, images[-1])]
-    found = [[energy.between(*pair) for pair in zip(*both, strict=True)] for both in pairs]
-    neurons = np.where(np.arange(len(networks)) < len(networks) - 2, 0.0, found[0][0])
-    floor = [np.full(len(first), f) for f in neurons]
-    floor += [np.array([energy.left_out(*pair) for pair in zip(*both, strict=True)])
-              for both in pairs[1:-1]]  # fmt: skip
-    return np.array([*of_networks, *found]), np.array(floor), energy.name
-
-
-def _all_w2(compared: Result, networks: Sequence[_Neurons], densities: Sequence[_Density]) -> Array:
-    """W_2 of neighbours and of the two ends in one dimension, NaN in more and where densities are
-    known on rings only; ``(pairs, k)``.
+    """The squared distances of the measures at k times, ``(k, n + 1, n + 1)``, of the pairs that
+    `_sizes` needs; the floors ``(n, k)``; the distance's name.
     """
-    manifold, count = compared.manifold, len(networks[0].features)
+    finest = max((m.grid for m in measures if isinstance(m, _Density)), key=lambda g: g.cell_count)
+    energy: Any = energies_on(finest, meridian)
+    images = [
+        energy.densities(m.grid, m.values) if isinstance(m, _Density)
+        else [energy.atoms(x, m.masses) for x in m.features]
+        for m in measures
+    ]  # fmt: skip
+    steps, whole = np.abs(points[:-1] - points[1:]), np.abs(points[0] - points[-1])
+    needed = steps.T @ (steps + whole)
+    squared = np.zeros((len(images[0]), *needed.shape))
+    for i, j in itertools.combinations(range(len(measures)), 2):
+        if needed[i, j] or needed[j, i]:
+            a, b = measures[i], measures[j]
+            if isinstance(a, _Neurons) and isinstance(b, _Neurons):
+                found = [energy.between_atoms(x, y, a.masses, b.masses)
+                         for x, y in zip(a.features, b.features, strict=True)]  # fmt: skip
+            else:
+                found = [energy.between(*pair) for pair in zip(images[i], images[j], strict=True)]
+            squared[:, i, j] = squared[:, j, i] = np.square(found)
+    floor = np.zeros((len(measures) - 1, len(squared)))
+    first = next(k for k, m in enumerate(measures) if isinstance(m, _Density))
+    floor[first - 1] = math.sqrt(squared[0, 0, first])
+    for k, both in enumerate(itertools.pairwise(images[first:]), start=first):
+        floor[k] = [energy.left_out(*pair) for pair in zip(*both, strict=True)]
+    return squared, floor, energy.name
+
+
+def _sizes(points: Array, squared: Array) -> tuple[Array, Array, Array]:
+    """The sizes ``(n, k)`` and the shares ``(n, k)`` of all steps of the ladder, and the whole
+    distance ``(k,)``.
+
+    For two combinations v and w of measures with weights that sum to 0 the inner product is
+    -1/2 times the sum of v_i w_j E^2(mu_i, mu_j).
+    """
+    steps, whole = points[:-1] - points[1:], points[0] - points[-1]
+
+    def root(squares: Array) -> Array:
+        return np.sqrt(np.maximum(0.0, squares))
+
+    size = root(-np.einsum("ri,kij,rj->rk", steps, squared, steps) / 2)
+    total = root(-np.einsum("i,kij,j->k", whole, squared, whole) / 2)
+    inner = -np.einsum("ri,kij,j->rk", steps, squared, whole) / 2
+    return size, np.divide(inner, total, out=np.zeros_like(inner), where=total > 0), total
+
+
+def _all_w2(compared: Result, measures: Sequence[_Measures]) -> tuple[Array, Array]:
+    """W_2 of neighbouring runs ``(n, k)`` and of the two ends ``(k,)`` in one dimension; NaN in
+    more, and where densities are known on rings only.
+    """
+    manifold, count = compared.manifold, compared.tree["network"].sizes["snapshot"]
     if manifold.dim > 1 or compared.meridian is not None:
-        return np.full((len(networks) + len(densities), count), math.nan)
-    atoms = [[Measure(manifold, x, n.masses) for x in n.features] for n in networks]
-    limits = [[Quantiles.of(d.grid, row) for row in d.values] for d in densities]
-    mixed = [(atoms[-1], limits[0]), (atoms[0], limits[-1])]
-    beside, whole = ([_w2(x, y.atoms()) for x, y in zip(*both, strict=True)] for both in mixed)
-    return np.array([
-        *([_w2(*pair) for pair in zip(*both, strict=True)] for both in itertools.pairwise(atoms)),
-        beside,
-        *([x.w2(y) for x, y in zip(*both, strict=True)] for both in itertools.pairwise(limits)),
-        whole,
-    ])  # fmt: skip
+        return np.full((len(measures) - 1, count), math.nan), np.full(count, math.nan)
+    found: list[Sequence[Quantiles | Measure]] = [
+        [Quantiles.of(m.grid, row) for row in m.values] if isinstance(m, _Density)
+        else [Measure(manifold, x, m.masses) for x in m.features]
+        for m in measures
+    ]  # fmt: skip
+    pairs = [*itertools.pairwise(found), (found[0], found[-1])]
+    w2 = np.array([[_w2(x, y) for x, y in zip(*both, strict=True)] for both in pairs])
+    return w2[:-1], w2[-1]
 
 
-def _w2(mu: Measure, nu: Measure) -> float:
-    return distance("w2", mu, nu).value
+def _w2(mu: Measure | Quantiles, nu: Measure | Quantiles) -> float:
+    if isinstance(mu, Quantiles) and isinstance(nu, Quantiles):
+        return mu.w2(nu)
+    a, b = (m.atoms() if isinstance(m, Quantiles) else m for m in (mu, nu))
+    return distance("w2", a, b).value
