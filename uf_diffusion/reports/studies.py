@@ -83,6 +83,15 @@ def _fitted(study: xr.Dataset, quantity: str, series: str) -> str:
     return said + (f" (theory: {theory:g})" if math.isfinite(theory) else "")
 
 
+def _last(study: xr.Dataset, quantity: str, series: str) -> str:
+    """The order in few words: the fitted one with its interval, or the last local one."""
+    one = study.sel(quantity=quantity, series=series)
+    half, local = float(one.order_high - one.order), float(one.local_order[-1])
+    said = f"{float(one.order):.2f} +- {half:.2g}" if math.isfinite(half) else f"at last {local:.2f}"
+    theory = float(one.expected_order)
+    return said + (f" (theory: {theory:g})" if math.isfinite(theory) else "")
+
+
 def _random(y: Array) -> bool:
     """Whether values ``(k, seeds)`` have more than one seed."""
     return bool(np.isfinite(y).sum(axis=1).max() > 1)
@@ -136,7 +145,8 @@ def _panel(ax: Axes, study: xr.Dataset, quantity: str) -> None:
         one = study.sel(series=series)
         x, (middle, low, high) = one.abscissa.values, spread(one[quantity].values)
         seen = np.isfinite(middle) & (middle > 0)
-        label = f"{series}: {_fitted(study, quantity, series)}".replace("+-", r"$\pm$")
+        fitted = (_fitted if len(names) <= len(MARKS) else _last)(study, quantity, series)
+        label = f"{series}: {fitted}".replace("+-", r"$\pm$")
         ax.plot(x[seen], middle[seen], mark, ms=4, color=colour, label=label)
         if _random(one[quantity].values):
             ax.fill_between(x[seen], low[seen], high[seen], color=colour, alpha=0.15, lw=0)
