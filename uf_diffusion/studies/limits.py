@@ -95,6 +95,10 @@ WIDTH = Study(
     ),
     reference_job="solve",
     reference=lambda values: {"network": {"seed": 0}},
+    given=(
+        Series("random", {"network": {"placement": "random"}}, seeds=32, expected=-0.5),
+        Series("even", {"network": {"placement": "even"}}),
+    ),
 )
 
 # The truncation of a kernel is a multiple of lambda; without one, ReLU on rings needs thousands of
