@@ -187,10 +187,11 @@ def test_failing_runs_do_not_lose_the_others(tmp_path, monkeypatch):
     assert len(list(tmp_path.iterdir())) == 2
 
 
+@needs_fem
 def test_a_study_with_failing_runs_is_written_and_says_so(tmp_path, capsys):
     """30 neurons are no lattice on the torus, 36 are; exit code 1 after everything is there."""
-    settings = ["network.kernel=sampled", "network.samples=20", "network.teacher_width=16",
-                "problem.t_end=0.01", "network.step=0.01"]  # fmt: skip
+    settings = ["network.kernel=low-rank", "network.truncation=10.0", "network.teacher_width=16",
+                "problem.t_end=0.01", "diffusion.cells=512"]  # fmt: skip
     words = [w for s in settings for w in ("--set", s)]
     with pytest.raises(SystemExit) as stopped:
         main(["study", "width", "radial-torus", *words, "--values", "30,36", "--seeds", "2",
@@ -327,8 +328,7 @@ RANDOM = ["--set", "network.placement=random", "--set", "network.teacher_placeme
 
 
 @pytest.mark.parametrize(("name", "reason"), [
-    ("width", "Even placement is available on spheres of dimension 1 and 2, not 9"),
-    ("samples", "Even placement"),
+    ("samples", "Even placement is available on spheres of dimension 1 and 2, not 9"),
     ("mesh", "diffusion.degree must be 1 for densities symmetric about an axis"),
     ("gamma", "Unknown key of density"),
 ])  # fmt: skip
@@ -341,7 +341,7 @@ def test_a_study_that_cannot_be_is_refused_before_any_work(
     assert said.startswith(
         f"uf-diffusion: Study '{name}' is not possible for this problem: {reason}"
     )
-    assert said.endswith("there are width, samples, step, time-step, two-timescale, decay.\n")
+    assert said.endswith("there are width, lambda, samples, step, time-step, two-timescale, decay.\n")
     assert said.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 

@@ -87,7 +87,9 @@ def _last(study: xr.Dataset, quantity: str, series: str) -> str:
     """The order in few words: the fitted one with its interval, or the last local one."""
     one = study.sel(quantity=quantity, series=series)
     half, local = float(one.order_high - one.order), float(one.local_order[-1])
-    said = f"{float(one.order):.2f} +- {half:.2g}" if math.isfinite(half) else f"at last {local:.2f}"
+    said = f"at last {local:.2f}"
+    if math.isfinite(half):
+        said = f"{float(one.order):.2f} +- {half:.2g}"
     theory = float(one.expected_order)
     return said + (f" (theory: {theory:g})" if math.isfinite(theory) else "")
 

@@ -83,13 +83,22 @@ WIDTH = Study(
         Quantity("outer_weight_rms", weight_error),
     ),
     series=tuple(
-        Series(f"{placement}, {name}", merged(own, {"network": {"placement": placement}}),
-               seeds, expected, preset)
+        Series(
+            f"{placement}, {name}",
+            merged(own, {"network": {"placement": placement}}),
+            seeds,
+            expected,
+            preset,
+        )
         for name, preset, own, drawn, other, best in _FIXED
         for placement, seeds, expected in (("random", drawn, -0.5), (other, 1, best))
-    ),  # fmt: skip
+    ),
     reference_job="solve",
     reference=lambda values: {"network": {"seed": 0}},
+    given=(
+        Series("random", {"network": {"placement": "random"}}, seeds=32, expected=-0.5),
+        Series("even", {"network": {"placement": "even"}}),
+    ),
 )
 
 # The truncation of a kernel is a multiple of lambda; without one, ReLU on rings needs thousands of
@@ -139,15 +148,16 @@ LAMBDA = Study(
         Quantity("outer_weight_rms", weight_difference),
     ),
     series=tuple(
-        Series(f"{kernel} to {limit}, {where}", merged(own, {"problem": {"limit": key}}),
-               preset=preset)
+        Series(
+            f"{kernel} to {limit}, {where}", merged(own, {"problem": {"limit": key}}), preset=preset
+        )
         for kernel, limit, key, cases in (
             ("ReLU", "constrained", "constrained", _HINGES),
             ("ReLU", "ultra-fast", "unconstrained", _HINGES),
             ("injective", "ultra-fast", "unconstrained", _INJECTIVE),
         )
         for where, preset, own in cases
-    ),  # fmt: skip
+    ),
     reference_job="solve",
     of_runs={"problem": {"limit": "mean-field"}},
 )

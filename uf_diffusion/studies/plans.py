@@ -88,6 +88,8 @@ class Study:
         reference: maps all values to the changes that make a run's settings, without the swept
             value, into those of its reference. Equal references are computed once.
         of_runs: settings of the runs that their references do not have.
+        given: the curves for a problem that the user gives, where every curve has its own preset;
+            empty for a single curve.
         abscissa: maps a run's configuration and value to the abscissa of the fit.
         law: the law that is fitted, "power" or "exponential".
     """
@@ -106,6 +108,7 @@ class Study:
     reference_job: str = ""
     reference: Callable[[Sequence[float]], Changes] = lambda values: {}
     of_runs: Changes = field(default_factory=dict)
+    given: tuple[Series, ...] = ()
     abscissa: Callable[[Config, float], float] = lambda config, value: value
     law: Law = "power"
 
@@ -121,7 +124,7 @@ class Study:
 
         Args:
             source: a preset or TOML file that replaces the study's preset. If every curve of the
-                study has its own preset, there is then a single curve, for this problem.
+                study has its own preset, the curves are then `given`.
             overrides: settings "section.key=value" that override those of the study.
             values: values that replace the study's.
             seeds: number of seeds for the curves that are random.
@@ -163,7 +166,7 @@ class Study:
         """The curves for a given source and number of seeds."""
         curves = self.series
         if source and all(c.preset for c in curves):
-            curves = (Series(source, expected=curves[0].expected),)
+            curves = self.given or (Series(source, expected=curves[0].expected),)
         if seeds is None:
             return curves
         if seeds < 1:
