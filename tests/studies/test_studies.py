@@ -122,10 +122,10 @@ def test_the_key_is_all_that_decides(monkeypatch):
     keys = {Run(job, config).key for job in ("train", "solve", "compare")}
     for override in ("network.seed=1", "problem.teacher.gamma=99.0", "diffusion.snapshots=5"):
         keys.add(Run("train", load_config("relu-circle", [override])).key)
+    mean_field = ["problem.limit=mean-field", "network.kernel=population"]
     for override in ("network.lambda=0.5", "network.scale=0.7"):  # of the kernel
-        mean_field = ["problem.limit=mean-field", "network.kernel=population"]
-        there, changed = (load_config("matern-circle", [*mean_field, *more])
-                          for more in ([], [override]))  # fmt: skip
+        there = load_config("matern-circle", mean_field)
+        changed = load_config("matern-circle", [*mean_field, override])
         assert Run("solve", there).key != Run("solve", changed).key
         unread = load_config("matern-circle", [*mean_field, "network.width=3", "network.seed=1"])
         assert Run("solve", there).key == Run("solve", unread).key
@@ -314,16 +314,9 @@ def test_mistakes_get_one_sentence_before_any_work(case, tmp_path, monkeypatch, 
     assert list(tmp_path.iterdir()) == []
 
 
-NINE = [
-    "--set",
-    "problem.manifold=sphere",
-    "--set",
-    "problem.dim=9",
-    "--set",
-    "problem.teacher={kind='von-mises-fisher', kappa=3.0}",
-    "--set",
-    "network.features=relu",
-]
+NINE = ["--set", "problem.manifold=sphere", "--set", "problem.dim=9",
+        "--set", "problem.teacher={kind='von-mises-fisher', kappa=3.0}",
+        "--set", "network.features=relu"]  # fmt: skip
 RANDOM = ["--set", "network.placement=random", "--set", "network.teacher_placement=random"]
 
 
