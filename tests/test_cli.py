@@ -256,7 +256,7 @@ def test_force_never_takes_a_foreign_folder(tmp_path, capsys):
 
 def test_force_of_a_study(tmp_path, capsys):
     begun(tmp_path)
-    arguments = ["study", "width", "--values", "4,8,16", "--seeds", "1", *FAST,
+    arguments = ["study", "samples", "--values", "4,8,16", "--seeds", "1", *FAST,
                  "--set", "network.step=0.0078125", "--out", str(tmp_path)]  # fmt: skip
     assert "holds the checkpoint of another" in refusal(arguments, capsys).err
     run([*arguments, "--force", "--quiet"])

@@ -43,7 +43,7 @@ def contents(folder):
     return {p: p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-STUDY = "study width --values 4,8,16 --seeds 1"
+STUDY = "study samples --values 4,8,16 --seeds 1"
 
 # what was done in a folder, what is to be done there, and what the refusal says
 ANOTHER = {
@@ -60,8 +60,8 @@ ANOTHER = {
     "count": ("spectrum --count 4", "spectrum --count 5", [], r"\(spectrum --count 4\)"),
     "spectrum": ("train", "spectrum", [], r"another command \(train\)"),
     "study": ("train", STUDY, [], r"another command \(train\)"),
-    "run": (STUDY, "train", [], r"\(study width --values 4,8,16 --seeds 1\)"),
-    "values": (STUDY, STUDY.replace(",16", ""), [], r"\(study width --values 4,8,16 --seeds 1\)"),
+    "run": (STUDY, "train", [], r"\(study samples --values 4,8,16 --seeds 1\)"),
+    "values": (STUDY, STUDY.replace(",16", ""), [], r"\(study samples --values 4,8,16 --seeds 1\)"),
     "shorter": ("train", "train", ["problem.t_end=0.03125"], "problem.t_end = 0.03125, and it was"),
 }
 

@@ -28,7 +28,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from uf_diffusion.core.errors import InputError
-from uf_diffusion.diffusion.schemes import scheme
 from uf_diffusion.runs.config import Config, DiffusionConfig, NetworkConfig
 from uf_diffusion.runs.setup import Setup
 from uf_diffusion.studies.cache import Run
@@ -154,6 +153,8 @@ def _between(removed: str, setup: Setup, limit: str, kernel: str) -> Rung:
 
 def _finer(removed: str, setup: Setup, smaller: float) -> Rung:
     """A rung with the run's equation on a finer mesh, with rtol divided by ``smaller``."""
+    from uf_diffusion.diffusion.schemes import scheme  # needs DOLFINx, unlike this module
+
     finer = FINER[setup.config.problem.limit][0][_dim(setup) > 1]
     d = _on_built_in(setup, finer)
     order = scheme(d.scheme).order
