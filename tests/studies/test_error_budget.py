@@ -153,7 +153,7 @@ def test_ladder_of_other_settings():
 def test_training_step_is_the_error_of_the_step(algorithm, tmp_path):
     """Against a network with far smaller steps."""
     settings = ["network.kernel=population", f"network.algorithm={algorithm}",
-                "network.placement=even", "network.rtol=1e-2", "network.step=0.0078125",
+                "network.placement=even", "network.rtol=1e-2", "network.step=0.001953125",
                 "diffusion.snapshots=2"]  # fmt: skip
     b = compare_with_budget(config("matern-circle", *settings), tmp_path)["budget"]
     own, exact = (
