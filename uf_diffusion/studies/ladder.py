@@ -2,16 +2,16 @@
 
 Each rung removes one approximation:
 
-    training step           x_1 has no error of the training step: it is extrapolated from the
-                            network and another one with a doubled step
-    width                   a network of infinite width: the mean-field equation, with the
-                            network's inputs and with the teacher's density for its neurons
-    sampled inputs          the same with infinitely many inputs
-    regularisation          the limit lambda -> 0 that belongs to the kernel: the constrained
-                            equation for ReLU, else the ultra-fast diffusion
-    what is not seen        the ultra-fast diffusion, where the constrained equation came before
-    diffusion's time step   the run's equation with small steps on a finer mesh, before
-    diffusion's mesh        the run's steps on that mesh, before the run's own mesh
+* training step: the network without the error of its step, extrapolated from the network and
+  another one with a doubled step;
+* width: a network of infinite width, the mean-field equation with the network's inputs and with the
+  teacher's density for its neurons;
+* sampled inputs: the same with infinitely many inputs;
+* regularisation: the limit lambda -> 0 that belongs to the kernel, the constrained equation for
+  ReLU, else the ultra-fast diffusion;
+* what is not seen: the ultra-fast diffusion, where the constrained equation came before;
+* diffusion's time step: the run's equation with small steps on a finer mesh, before;
+* diffusion's mesh: the run's steps on that mesh, before the run's own mesh.
 
 The network without the error of its step is 2 x - y with the network x and the network y of a
 doubled step, as the error is of order 1. The teacher's neurons are a part of the width: to separate
