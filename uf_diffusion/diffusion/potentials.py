@@ -2,12 +2,10 @@
 
 All equations for mu are the transport equation d mu/dt = -div(mu grad G), the gradient flow in W_2
 of a risk L that is convex in mu, with G = -dL/dmu = f*(w) and the outer weights u = f*'(w). They
-differ in w only:
-
-* `mean_field`: lambda w = int K d(nu - u mu), for a network of infinite width;
-* `even_and_linear`: the limit lambda -> 0 for features that see even and linear functions only;
-* `Everything`: the limit for features that see all functions, w = f'(nu / mu). This is the
-  ultra-fast diffusion, which `ultra_fast` solves in a better way; it is here as a check.
+differ in w only. In `mean_field` it is lambda w = int K d(nu - u mu), for a network of infinite
+width. In `even_and_linear` it is the limit lambda -> 0 for features that see even and linear
+functions only. In `Everything` it is the limit for features that see all functions, w = f'(nu/mu).
+This is the ultra-fast diffusion, which `ultra_fast` solves in a better way; it is here as a check.
 
 In all of them a change dq = m u dmu of the mass with weight u changes w by
 

@@ -1,17 +1,13 @@
 """The ladder of an error budget: problems that lead from a network to its diffusion.
 
-Each rung removes one approximation:
-
-* training step: the network without the error of its step, extrapolated from the network and
-  another one with a doubled step;
-* width: a network of infinite width, the mean-field equation with the network's inputs and with the
-  teacher's density for its neurons;
-* sampled inputs: the same with infinitely many inputs;
-* regularisation: the limit lambda -> 0 that belongs to the kernel, the constrained equation for
-  ReLU, else the ultra-fast diffusion;
-* what is not seen: the ultra-fast diffusion, where the constrained equation came before;
-* diffusion's time step: the run's equation with small steps on a finer mesh, before;
-* diffusion's mesh: the run's steps on that mesh, before the run's own mesh.
+Each rung removes one approximation. "Training step" is the network without the error of its step,
+extrapolated from the network and another one with a doubled step. "Width" is a network of infinite
+width, the mean-field equation with the network's inputs and with the teacher's density for its
+neurons, and "sampled inputs" the same with infinitely many inputs. "Regularisation" is the limit
+lambda -> 0 that belongs to the kernel, the constrained equation for ReLU, else the ultra-fast
+diffusion, which is also "what is not seen" where the constrained equation came before. Before
+"diffusion's time step" the run's equation is solved with small steps on a finer mesh, and before
+"diffusion's mesh" with the run's steps on that mesh.
 
 The network without the error of its step is 2 x - y with the network x and the network y of a
 doubled step, as the error is of order 1. The teacher's neurons are a part of the width: to separate
