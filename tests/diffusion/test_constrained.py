@@ -12,6 +12,7 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import minimize
 
 pytest.importorskip("dolfinx")
+from principles import assert_transported, derivative_of_stage, rough
 from verification import constrained_zonal_solution, zonal_errors
 
 from uf_diffusion.core.errors import InputError
@@ -124,16 +125,8 @@ def test_newton_matrix_is_the_derivative(divergence, manifold):
     solver = ConstrainedDiffusion(smooth_problem(manifold, divergence), grid_on(manifold, 80))
     rng = np.random.default_rng(3)
     mu = rng.uniform(0.5, 1.5, len(solver.grid.nodes))
-    direction, s, h = rng.standard_normal(len(mu)), 0.3, 1e-6
-    factor = solver._factor(mu)
-
-    def equation(mu):
-        return solver._volume * mu - s * solver._moved(mu, factor).fluxes.rate
-
-    image = (equation(mu + h * direction) - equation(mu - h * direction)) / (2 * h)
-    moved = solver._moved(mu, factor)
-    response = solver.potential.response(moved.seen)
-    newton = solver._matrices.factorised(s, moved.seen, response, moved.fluxes)
+    direction = rng.standard_normal(len(mu))
+    newton, image = derivative_of_stage(solver, mu, direction, 0.3)
     assert newton.solve(image) == pytest.approx(direction, rel=1e-5, abs=1e-5)
 
 
@@ -147,19 +140,9 @@ def test_newton_matrix_is_the_derivative(divergence, manifold):
 def test_mass_positivity_and_decrease_of_the_risk(seed, scheme, divergence, manifold):
     """For random densities on both sides, at every step, from far away."""
     rng = np.random.default_rng(seed)
-
-    class Rough(Density):
-        def formula(self, x, xp):
-            return np.exp(1.5 * rng.standard_normal(x.shape[1]))
-
-    problem = Problem(manifold, Rough(manifold), Rough(manifold), divergence)
+    problem = Problem(manifold, rough(manifold, rng, 1.5), rough(manifold, rng, 1.5), divergence)
     solver = ConstrainedDiffusion(problem, grid_on(manifold, 80), SCHEMES[scheme], 1e-3)
-    states = list(solver.iterate(1.0))
-    risk = np.array([s.risk for s in states])
-    assert max(abs(s.mass - 1) for s in states) < 1e-11
-    assert min(s.min_ratio for s in states) > 0
-    assert (np.diff(risk) <= 1e-6 * np.maximum(risk[:-1], 1e-3)).all()
-    assert risk[-1] < risk[0]
+    assert_transported(list(solver.iterate(1.0)), 1e-6, 1e-11)
 
 
 def fourier_solution(t, n=96):

@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.linalg import eigvalsh
 
 pytest.importorskip("dolfinx")
@@ -13,6 +11,7 @@ import spectral_mean_field as spectral
 from mean_field_errors import (
     FORMS,
     KERNELS,
+    Errors,
     compared,
     distances_to_limit,
     heights,
@@ -21,6 +20,7 @@ from mean_field_errors import (
     on_circle,
     peaked,
 )
+from principles import derivative_of_stage
 
 import uf_diffusion as uf
 from uf_diffusion.core.errors import InputError
@@ -38,7 +38,7 @@ from uf_diffusion.kernels.feature_maps import Atoms
 from uf_diffusion.kernels.fixed_neurons import FixedNeurons, low_rank
 from uf_diffusion.kernels.projection import optimum, project
 from uf_diffusion.problem import Problem
-from uf_diffusion.problem.densities import Bumps, Density, Uniform, VonMisesFisher
+from uf_diffusion.problem.densities import Bumps, Uniform, VonMisesFisher
 from uf_diffusion.problem.divergences import Entropy, Power, Unbiased
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 from uf_diffusion.runs.reading import load_config
@@ -51,22 +51,25 @@ CIRCLE, SPHERE, NINE = Circle(), Sphere(2), Sphere(9)
 @pytest.mark.parametrize("regularisation", [1e-2, 1e-3])
 @pytest.mark.parametrize("name", KERNELS)
 def test_second_order_against_a_spectral_solution(name, regularisation):
-    """In the maximum norm over 16 nodes, and for the risk; with the errors asked at 1024 cells."""
-    coarse, fine = (np.array(compared(name, "unbiased", regularisation, n)) for n in (128, 512))
-    orders = np.log2(coarse / fine) / 2
-    assert (orders > 1.8).all(), (coarse, fine, orders)
-    assert fine[0] < 1e-3
-    assert fine[1] < 5e-4
+    """In L2, over 16 nodes, and for the risk; less over all nodes, some of which the limiter meets.
+    The errors are smaller than those asked at 1024 cells.
+    """
+    coarse, fine = (compared(name, "unbiased", regularisation, n) for n in (128, 512))
+    orders = Errors(*np.log2(np.divide(coarse, fine)) / 2)
+    assert min(orders.few, orders.l2, orders.risk) > 1.8, (coarse, fine, orders)
+    assert orders.maximum > 1.5, (coarse, fine, orders)
+    assert fine.maximum < 1e-3
+    assert fine.risk < 5e-4
 
 
 @pytest.mark.parametrize("outer", ["biased", "entropy"])
 @pytest.mark.parametrize("name", KERNELS)
 def test_other_regularisers_against_a_spectral_solution(name, outer):
     coarse, fine = (compared(name, outer, 1e-2, n) for n in (128, 256))
-    assert fine[0] < 2e-3
-    assert fine[1] < 5e-4
-    assert np.log2(coarse[0] / fine[0]) > 1.5
-    assert np.log2(coarse[1] / fine[1]) > 1.9
+    assert fine.maximum < 2e-3
+    assert fine.risk < 5e-4
+    assert np.log2(coarse.few / fine.few) > 1.5
+    assert np.log2(coarse.risk / fine.risk) > 1.9
 
 
 def test_mean_heights_with_ten_inputs():
@@ -96,33 +99,6 @@ def test_rings_and_the_mesh_of_the_sphere_agree():
     assert height > 0.1
 
 
-@settings(max_examples=10)
-@given(
-    seed=st.integers(0, 10**6),
-    scheme=st.sampled_from(sorted(SCHEMES)),
-    divergence=st.sampled_from([*FORMS.values(), Power(1.5), Power(3.0)]),
-    exponent=st.integers(0, 5),
-)
-def test_mass_positivity_and_decrease_of_the_risk(seed, scheme, divergence, exponent):
-    """For random densities on both sides, at every step."""
-    rng = np.random.default_rng(seed)
-
-    class Rough(Density):
-        def formula(self, x, xp):
-            return np.exp(rng.standard_normal(x.shape[1]))
-
-    problem = Problem(CIRCLE, Rough(CIRCLE), Rough(CIRCLE), divergence)
-    solver = MeanFieldDiffusion(
-        problem, grid_on(CIRCLE, 40), mapped(KERNELS["laplace"][0]), 10.0**-exponent,
-        SCHEMES[scheme], 1e-3,
-    )  # fmt: skip
-    states = list(solver.iterate(0.5))
-    risk = np.array([s.risk for s in states])
-    assert max(abs(s.mass - 1) for s in states) < 1e-12
-    assert min(s.min_ratio for s in states) > 0
-    assert (np.diff(risk) <= solver.slack * np.maximum(risk[:-1], 1e-3)).all()
-
-
 @pytest.mark.parametrize("kernel", ["population", "sampled"])
 @pytest.mark.parametrize("form", [*FORMS, "power-3"])
 def test_newton_matrix_is_the_derivative(form, kernel):
@@ -131,16 +107,8 @@ def test_newton_matrix_is_the_derivative(form, kernel):
     problem = Problem(CIRCLE, Bumps(CIRCLE, 10.0), Uniform(CIRCLE), divergence)
     solver = MeanFieldDiffusion(problem, grid_on(CIRCLE, 60), mapped(uf.ReLU(CIRCLE), kernel), 1e-3)
     rng = np.random.default_rng(3)
-    mu, s, h = rng.uniform(0.1, 0.2, 60), 0.3, 1e-6
-    direction, factor = rng.standard_normal(60), solver._factor(mu)
-
-    def left(mu):
-        return solver._volume * mu - s * solver._moved(mu, factor).fluxes.rate
-
-    image = (left(mu + h * direction) - left(mu - h * direction)) / (2 * h)
-    moved = solver._moved(mu, factor)
-    response = solver.potential.response(moved.seen)
-    newton = solver._matrices.factorised(s, moved.seen, response, moved.fluxes)
+    mu, direction = rng.uniform(0.1, 0.2, 60), rng.standard_normal(60)
+    newton, image = derivative_of_stage(solver, mu, direction, 0.3)
     assert newton.product(direction) == pytest.approx(image, rel=1e-4, abs=1e-4 * abs(image).max())
     assert newton.solve(image) == pytest.approx(direction, abs=0.05 * abs(direction).max())
 
@@ -194,9 +162,9 @@ def test_projection_is_that_of_a_network(form, kernel):
     grid, rng = grid_on(SPHERE, 80), np.random.default_rng(1)
     x = grid.nodes
     nu, mass = (rng.dirichlet(np.ones(len(x))) for _ in range(2))
-    make = mapped(uf.ReLU(SPHERE), kernel, 1e-4)
-    network = project(make(Atoms(x, nu)).at(x), mass, FORMS[form], 1e-3)
-    psi = make(Atoms(x[:1], np.zeros(1))).at(x).fixed()
+    made = mapped(uf.ReLU(SPHERE), kernel, 1e-4)
+    network = project(made.taught_by(Atoms(x, nu)).at(x), mass, FORMS[form], 1e-3)
+    psi = made.at_rest(x)
     phi = low_rank(psi, nu, 1e-6)
     u, (_, w) = optimum(FixedNeurons(psi, nu, phi), mass, FORMS[form], 1e-3)
     assert u == pytest.approx(network.outer_weight, abs=1e-9)
@@ -207,7 +175,7 @@ def test_projection_is_that_of_a_network(form, kernel):
 def test_low_rank_part_keeps_its_promise(tolerance):
     rng = np.random.default_rng(2)
     x, weight = SPHERE.sample(150, rng), rng.dirichlet(np.ones(150))
-    psi = mapped(uf.ReLU(SPHERE))(Atoms(x[:1], np.zeros(1))).at(x)
+    psi = mapped(uf.ReLU(SPHERE)).at(x)
     phi, root = low_rank(psi, weight, tolerance), np.sqrt(weight)
     rest = root[:, None] * (psi.kernel - phi @ phi.T) * root
     values = eigvalsh(rest)

@@ -18,7 +18,7 @@ from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.mpi import REPLICATED
 from uf_diffusion.diffusion.petsc import PREFIX, StageFailure, configure, solved
 
-__all__ = ["LU", "Band", "BandLU", "Cholesky", "SharedLU", "lu_of"]
+__all__ = ["LU", "Band", "BandLU", "Cholesky", "lu_of"]
 
 WIDEST = 16  # half the width of a band up to which banded factors are faster
 
@@ -61,20 +61,23 @@ class Cholesky:
 class LU:
     """Solves with sparse matrices of a fixed pattern by LU factorisation (PETSc's MUMPS).
 
-    Every rank works alone. The order of elimination depends on the pattern only, so that equal
-    matrices have identical factors.
+    By default every rank works alone. The order of elimination depends on the pattern only, so that
+    equal matrices have identical factors. Several ranks can share the factors; then MUMPS adds in
+    an order that is not the same in every run.
 
     Args:
-        places: a matrix whose pattern contains those of all matrices.
+        places: a matrix whose pattern contains those of all matrices; of this rank's rows, with
+            columns in the numbering of all ranks' rows in turn.
+        comm: the ranks that share the rows.
     """
 
-    def __init__(self, places: sparse.csr_matrix) -> None:
-        self._places = places
+    def __init__(self, places: sparse.csr_matrix, comm: MPI.Comm = MPI.COMM_SELF) -> None:
+        self._places, self._comm = places, comm
         self._create()
 
     def _create(self) -> None:
-        shape, csr = self._places.shape, _csr(self._places)
-        self._matrix = PETSc.Mat().createAIJ(shape, csr=csr, comm=PETSc.COMM_SELF)
+        own = (self._places.shape[0], None)
+        self._matrix = PETSc.Mat().createAIJ((own, own), csr=_csr(self._places), comm=self._comm)
         self._right, self._left = self._matrix.createVecs()
         self._ksp = _mumps(self._matrix, PETSc.PC.Type.LU)
         pc = self._ksp.getPC()
@@ -90,23 +93,20 @@ class LU:
         self._ksp.setOperators(self._matrix)
 
     def solve(self, rhs: Array) -> Array:
-        """The solution ``(n,)`` for a right-hand side ``(n,)``.
+        """The solutions for right-hand sides ``(n,)`` or ``(n, k)``.
 
         Raises:
-            StageFailure: for a matrix that is singular or not finite.
+            StageFailure: on all ranks, for a matrix that is singular or not finite.
         """
-        self._left.array_w[:] = rhs
-        try:
-            return solved(self._ksp, self._left, self._right, 1e-12)[0]
-        except StageFailure:
-            self._create()  # MUMPS cannot be used any more after a failure
-            raise
-
-    def solve_all(self, rhs: Array) -> Array:
-        """The solutions for right-hand sides ``(n,)`` or ``(n, k)``, as `solve`."""
-        if rhs.ndim == 1:
-            return self.solve(rhs)
-        return np.column_stack([rhs[:, :0], *map(self.solve, rhs.T)])
+        solutions = np.empty_like(rhs)
+        for x, b in zip(np.atleast_2d(solutions.T), np.atleast_2d(rhs.T), strict=True):
+            self._left.array_w[:] = b
+            try:
+                x[:] = solved(self._ksp, self._left, self._right, 1e-12)[0]
+            except StageFailure:
+                self._create()  # MUMPS cannot be used any more after a failure
+                raise
+        return solutions
 
 
 def _direct(matrix: PETSc.Mat, kind: str) -> PETSc.KSP:
@@ -126,41 +126,6 @@ def _mumps(matrix: PETSc.Mat, factorisation: str) -> PETSc.KSP:
 def _csr(matrix: sparse.csr_matrix) -> tuple[Index, Index, Array]:
     starts, columns = (a.astype(PETSc.IntType) for a in (matrix.indptr, matrix.indices))
     return starts, columns, matrix.data
-
-
-class SharedLU:
-    """As `LU`, for a matrix whose rows are spread over ranks, which share the factors.
-
-    MUMPS adds in an order that is not the same in every run, so the last digits are not either.
-
-    Args:
-        rows: this rank's rows, with columns in the numbering of all rows of all ranks in turn.
-        comm: the ranks.
-    """
-
-    def __init__(self, rows: sparse.csr_matrix, comm: MPI.Comm) -> None:
-        own = (rows.shape[0], None)
-        self._matrix = PETSc.Mat().createAIJ((own, own), csr=_csr(rows), comm=comm)
-        self._right, self._left = self._matrix.createVecs()
-        self._ksp = _mumps(self._matrix, PETSc.PC.Type.LU)
-
-    def set(self, rows: sparse.csr_matrix) -> None:
-        """Set the matrix for the next solves."""
-        self._matrix.setValuesCSR(*_csr(rows))
-        self._matrix.assemble()
-        self._ksp.setOperators(self._matrix)
-
-    def solve_all(self, rhs: Array) -> Array:
-        """The solutions for right-hand sides ``(own,)`` or ``(own, k)``.
-
-        Raises:
-            StageFailure: on all ranks, for a matrix that is singular or not finite.
-        """
-        solutions = np.empty_like(rhs)
-        for x, b in zip(np.atleast_2d(solutions.T), np.atleast_2d(rhs.T), strict=True):
-            self._left.array_w[:] = b
-            x[:] = solved(self._ksp, self._left, self._right, 1e-12)[0]
-        return solutions
 
 
 class BandLU:
@@ -183,7 +148,8 @@ class BandLU:
             raise StageFailure("the matrix of Newton's method is singular")
         self._factor = (factor[0], factor[1])
 
-    def solve_all(self, rhs: Array) -> Array:
+    def solve(self, rhs: Array) -> Array:
+        """As `LU.solve`."""
         if rhs.size == 0:
             return rhs
         band, pivots = self._factor

@@ -24,7 +24,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
-from uf_diffusion.diffusion.potentials import Place, Potential, Response, Seen
+from uf_diffusion.diffusion.potentials import Place, Response, Seen
 from uf_diffusion.diffusion.schemes import SCHEMES, Scheme
 from uf_diffusion.diffusion.transport import Transport
 from uf_diffusion.grids.base import Grid
@@ -39,7 +39,6 @@ __all__ = ["KernelPotential", "MeanFieldDiffusion"]
 # more than to precondition GMRES, it may be larger
 NEGLECTED = 1e-3
 NEGLECTED_OF_DIRECT = 0.1
-ITERATIONS = 1  # of the derivative of w; each reduces its error by a factor like `NEGLECTED`
 CURVATURE = 1e8  # largest f*'' in the derivative; it is infinite at u = 0 for powers above 2
 
 
@@ -48,23 +47,19 @@ class KernelPotential:
 
     Args:
         place: the local nodes.
-        features: makes the feature map for a teacher.
+        features: the feature map, with a teacher of mass 0.
         regularisation: lambda > 0.
     """
 
-    def __init__(
-        self, place: Place, features: Callable[[Atoms], FeatureMap], regularisation: float
-    ) -> None:
+    def __init__(self, place: Place, features: FeatureMap, regularisation: float) -> None:
         self.place, self.regularisation = place, regularisation
         self._own = slice(place.nodes.own)
         points, teacher = place.points[self._own], (place.volume * place.teacher)[self._own]
-        self._make = features
-        nothing = Atoms(points[:1], np.zeros(1))
-        psi = features(nothing)
-        neurons = psi.at(points, place.nodes.share).fixed()
-        tolerance = (NEGLECTED_OF_DIRECT if psi.direct else NEGLECTED) * regularisation
+        self._map = features
+        neurons = features.at_rest(points, place.nodes.share)
+        tolerance = (NEGLECTED_OF_DIRECT if features.direct else NEGLECTED) * regularisation
         phi = low_rank(neurons, teacher, tolerance)
-        self._neurons = FixedNeurons(neurons, teacher, phi, psi.direct)
+        self._neurons = FixedNeurons(neurons, teacher, phi, features.direct)
 
     @cached_property
     def _features(self) -> Array:
@@ -77,8 +72,8 @@ class KernelPotential:
         u, (v, potential) = optimum(self._neurons, mass, f, self.regularisation, guess)
         w = nodes.filled(potential)
         # |r|^2 / lambda = int w d(nu - u mu)
-        parts = np.array([(self._neurons.teacher - v) @ potential / 2 + mass @ f.f(u)])
-        return Seen(w, f.dconjugate(w), f.conjugate(w), float(nodes.sum(parts)[0]), mu)
+        risk = nodes.total((self._neurons.teacher - v) @ potential / 2 + mass @ f.f(u))
+        return Seen(w, f.dconjugate(w), f.conjugate(w), risk, mu)
 
     def truncation_error(self, mu: Array) -> float:
         """A bound of the root mean square over mu of the error of u that a truncation causes."""
@@ -93,7 +88,7 @@ class KernelPotential:
     def _with_teacher(self) -> FeatureMap:
         nodes, points = self.place.nodes, self.place.points[self._own]
         masses = self._neurons.teacher
-        return self._make(Atoms(nodes.together(points), nodes.together(masses)))
+        return self._map.taught_by(Atoms(nodes.together(points), nodes.together(masses)))
 
     def response(self, seen: Seen) -> Response:
         f, own = self.place.divergence, self._own
@@ -106,7 +101,7 @@ class KernelPotential:
         if self._neurons.direct:
             linear = _Direct(self._neurons, diagonal, self.regularisation)
         else:
-            linear = _Iterated(self._neurons, diagonal, self.regularisation, curvature)
+            linear = _Expanded(self._neurons, diagonal, self.regularisation, curvature)
         filled = self.place.nodes.filled
         return Response(None, self._features, curvature, lambda x: filled(linear(x)))
 
@@ -126,11 +121,11 @@ class _Direct:
         return self._neurons.product(x - z) / self._regularisation
 
 
-class _Iterated:
-    """The map from x to (lambda + K D)^-1 K x, by iterations with Phi Phi' instead of K.
+class _Expanded:
+    """The map from x to (lambda + K D)^-1 K x, to first order in E = K - Phi Phi'.
 
-    With K = Phi Phi' + E and y_0 = Phi C^-1 Phi' x, they are y -> y_0 + A^-1 E (x - D y), where
-    A = lambda + Phi Phi' D, C = lambda + Phi' D Phi and A^-1 = (1 - Phi C^-1 Phi' D) / lambda.
+    With y_0 = Phi C^-1 Phi' x it is y_0 + A^-1 E (x - D y_0), where C = lambda + Phi' D Phi,
+    A = lambda + Phi Phi' D and A^-1 = (1 - Phi C^-1 Phi' D) / lambda.
     """
 
     def __init__(
@@ -140,11 +135,9 @@ class _Iterated:
         self._factor = cho_factor(curvature, lower=True)
 
     def __call__(self, x: Array) -> Array:
-        first = y = self._low(x)
-        for _ in range(ITERATIONS):
-            r = self._neurons.rest(x - self._diagonal * y)
-            y = first + (r - self._low(self._diagonal * r)) / self._regularisation
-        return y
+        y = self._low(x)
+        r = self._neurons.rest(x - self._diagonal * y)
+        return y + (r - self._low(self._diagonal * r)) / self._regularisation
 
     def _low(self, x: Array) -> Array:
         """Phi C^-1 Phi' x."""
@@ -157,7 +150,7 @@ class MeanFieldDiffusion(Transport):
 
     Args:
         problem, grid, scheme, rtol, comm: see `Transport`.
-        features: makes the feature map for a teacher.
+        features: the feature map, with a teacher of mass 0.
         regularisation: lambda > 0.
         spreads: whether to spread the nodes of a large mesh over the ranks, which needs a feature
             map that adds up what the ranks have; else every rank has all nodes.
@@ -167,13 +160,13 @@ class MeanFieldDiffusion(Transport):
     """
 
     limit = "mean-field"
-    coupled = False
+    potential: KernelPotential
 
     def __init__(
         self,
         problem: Problem,
         grid: Grid,
-        features: Callable[[Atoms], FeatureMap],
+        features: FeatureMap,
         regularisation: float,
         scheme: Scheme = SCHEMES["sdirk2"],
         rtol: float = 1e-4,
@@ -192,14 +185,10 @@ class MeanFieldDiffusion(Transport):
         )  # fmt: skip
 
     def bounds(self, ratios: Sequence[Array]) -> dict[str, Array]:
-        potential = self._kernel
+        if not self.features.truncated:
+            return {}
         mu = [self.nodes.from_owned(h * self.teacher) for h in ratios]
-        errors = np.array([potential.truncation_error(each) for each in mu])
-        return {"truncation_error": errors} if errors.any() else {}
+        return {"truncation_error": np.array([self.potential.truncation_error(x) for x in mu])}
 
-    @cached_property
-    def _kernel(self) -> KernelPotential:
+    def _potential(self) -> KernelPotential:
         return KernelPotential(self.place, self.features, self.regularisation)
-
-    def _potential(self) -> Potential:
-        return self._kernel

@@ -28,7 +28,7 @@ from scipy.linalg import lu_factor, lu_solve
 
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.compiled import compiled
-from uf_diffusion.diffusion.direct_solvers import LU, BandLU, SharedLU, lu_of
+from uf_diffusion.diffusion.direct_solvers import LU, BandLU, lu_of
 from uf_diffusion.diffusion.edge_transport import EdgeTransport, Fluxes
 from uf_diffusion.diffusion.nodes import Nodes
 from uf_diffusion.diffusion.petsc import StageFailure, solved
@@ -45,20 +45,18 @@ class NewtonMatrices:
     Args:
         transport: the edges between the local nodes.
         place: the local nodes.
-        coupled: whether P is not 0.
     """
 
-    def __init__(self, transport: EdgeTransport, place: Place, coupled: bool) -> None:
-        self.transport, self.place, self.coupled = transport, place, coupled
+    def __init__(self, transport: EdgeTransport, place: Place) -> None:
+        self.transport, self.place = transport, place
         i, j, own = transport.tail, transport.head, np.arange(len(place.volume))
         self._column = np.concatenate([j, i, i, j])
-        rows, columns = np.concatenate([i, j, i, j]), [self._column, own]
-        self._opposite = place.opposite if coupled else None
-        if self._opposite is not None:
-            columns.append(self._opposite[self._column])
-        row = np.concatenate([rows, own, *([rows] if self._opposite is not None else [])])
-        self._pattern = _Pattern(row, np.concatenate(columns), len(own))
-        self._lu: LU | BandLU | SharedLU | None = None
+        rows, columns = [np.concatenate([i, j, i, j]), own], [self._column, own]
+        if place.opposite is not None:
+            rows.append(rows[0])
+            columns.append(place.opposite[self._column])
+        self._pattern = _Pattern(np.concatenate(rows), np.concatenate(columns), len(own))
+        self._lu: LU | BandLU | None = None
 
     @cached_property
     def gmres(self) -> _Gmres:
@@ -72,23 +70,36 @@ class NewtonMatrices:
             StageFailure: for a matrix that is singular or not finite.
         """
         matrix = self._sparse_part(s, seen, response, fluxes)
-        if self.coupled:
-            solve = self._factor(matrix)
+        if response.pair is None:
+            solve = self._downwind(matrix, np.argsort(seen.conjugate, kind="stable"))
         else:
-            nodes, own = self.place.nodes, slice(self.place.nodes.own)
-            sweep = _downwind(matrix, np.argsort(seen.conjugate, kind="stable"))
-            solve = lambda right: sweep(nodes.filled(right.T).T)[own]  # noqa: E731
+            solve = self._factor(matrix)
         return NewtonMatrix(self, s, seen, response, fluxes, matrix, solve)
 
     def _factor(self, matrix: sparse.csr_matrix) -> Callable[[Array], Array]:
-        """Solves with the matrix at the own nodes, over several ranks together."""
-        if self.place.nodes.spread:
+        """Solves with S at the own nodes, over several ranks together."""
+        nodes = self.place.nodes
+        if nodes.spread:
             matrix = self._own_rows(matrix)
         if self._lu is None:
-            comm = self.place.nodes.comm
-            self._lu = SharedLU(matrix, comm) if self.place.nodes.spread else lu_of(matrix)
+            self._lu = LU(matrix, nodes.comm) if nodes.spread else lu_of(matrix)
         self._lu.set(matrix)
-        return self._lu.solve_all
+        return self._lu.solve
+
+    def _downwind(self, matrix: sparse.csr_matrix, order: Index) -> Callable[[Array], Array]:
+        """Solves with S at the own nodes, where it is lower triangular in this order of the local
+        ones; approximately over several ranks.
+        """
+        nodes, own = self.place.nodes, slice(self.place.nodes.own)
+        starts, columns = matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64)
+
+        def solve(right: Array) -> Array:
+            local = nodes.filled(right.T).T
+            x = np.array(local.reshape(len(local), -1), order="C")
+            _sweep(order, starts, columns, matrix.data, x)
+            return x.reshape(local.shape)[own]
+
+        return solve
 
     def _own_rows(self, matrix: sparse.csr_matrix) -> sparse.csr_matrix:
         """The rows of the own nodes, with the columns numbered over all ranks."""
@@ -114,8 +125,8 @@ class NewtonMatrices:
             q = m * u
             direct = laplacian * q[self._column]
             values = [np.concatenate(values[:4]) + direct, m]
-            if self._opposite is not None:
-                values.append(laplacian * q[self._opposite[self._column]])
+            if (opposite := self.place.opposite) is not None:
+                values.append(laplacian * q[opposite[self._column]])
         return self._pattern.matrix(np.concatenate(values))
 
 
@@ -144,8 +155,8 @@ class NewtonMatrix:
             self._inner = lu_factor(response.curvature) if len(small) else None
         except ValueError:
             raise StageFailure("Newton's matrix is not finite") from None
-        exact = matrices.coupled or not self._nodes.spread
-        self._gmres = None if exact and self._response is None else matrices.gmres
+        exact = self._response is None and (response.pair is not None or not place.nodes.spread)
+        self._gmres = None if exact else matrices.gmres
 
     def solve(self, residual: Array) -> Array:
         """The solution at the own nodes, for a residual there, ``(own,)`` each.
@@ -245,18 +256,6 @@ class _Pattern:
         """The matrix with these entries, ``(entries,)``, added up where they share a place."""
         data = np.bincount(self._at, entries, minlength=len(self._columns))
         return sparse.csr_matrix((data, self._columns, self._starts), shape=(self._n, self._n))
-
-
-def _downwind(matrix: sparse.csr_matrix, order: Index) -> Callable[[Array], Array]:
-    """Solves with a matrix that is lower triangular in this order of its rows and columns."""
-    starts, columns = matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64)
-
-    def solve(right: Array) -> Array:
-        x = np.array(right.reshape(len(right), -1), order="C")
-        _sweep(order, starts, columns, matrix.data, x)
-        return x.reshape(right.shape)
-
-    return solve
 
 
 @compiled

@@ -11,6 +11,7 @@ from mpi4py import MPI
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -41,11 +42,10 @@ class Nodes:
     comm: MPI.Comm
     spread: bool
 
-    @property
+    @cached_property
     def share(self) -> Share:
         """How the own nodes of all ranks make up the nodes of the mesh."""
-        own = np.array([self.own])
-        return Share(int(self.sum(own)[0]), split=self.spread)
+        return Share(round(self.total(self.own)), split=self.spread)
 
     def sum(self, partial: Array) -> Array:
         """The totals of sums over own nodes."""
@@ -54,6 +54,10 @@ class Nodes:
         total = np.empty_like(partial)
         self.comm.Allreduce(np.ascontiguousarray(partial), total)
         return total
+
+    def total(self, value: Any) -> float:
+        """The total of a sum over own nodes."""
+        return float(self.sum(np.array(value)))
 
     def largest(self, value: float) -> float:
         """The largest of the values of all ranks; not finite if one of them is not."""

@@ -79,7 +79,6 @@ class Transport(Evolution):
         limit: the name of the equation, a value of problem.limit.
         spreads: whether the nodes of a large mesh are spread over the ranks; else, and for small
             meshes, every rank has all of them.
-        coupled: whether the potential's response has a part in single nodes or in pairs of them.
 
     Raises:
         InputError: for a mesh that has obtuse angles or another degree, a density that is not
@@ -88,7 +87,6 @@ class Transport(Evolution):
 
     limit: str
     spreads = True
-    coupled = True
 
     def __init__(
         self, problem: Problem, grid: Grid, scheme: Scheme, rtol: float, comm: MPI.Comm
@@ -107,7 +105,7 @@ class Transport(Evolution):
             self._laplacian[number][:, number], grid.nodes[number], manifold
         )
         self.potential = self._potential()
-        self._matrices = NewtonMatrices(self.transport, self.place, self.coupled)
+        self._matrices = NewtonMatrices(self.transport, self.place)
         self._tolerance = max(1e-13, STAGE * rtol) if scheme.order > 1 else 1e-13
         self._guess: Array | None = None  # the first guess of the next potential
         self._newton: NewtonMatrix | None = None
@@ -288,7 +286,7 @@ class Transport(Evolution):
 
     def _size(self, masses: Array) -> float:
         """The sum of absolute values at the own nodes of all ranks."""
-        return float(self.nodes.sum(np.array([np.abs(masses).sum()]))[0])
+        return self.nodes.total(np.abs(masses).sum())
 
     def _fall(self, change: Array, mu: Array) -> float:
         """The largest part of a node's mass that a change would remove."""
@@ -308,8 +306,7 @@ class Transport(Evolution):
         height = nodes.from_owned(self._poisson.solve(owned, 1e-2)[0])
         flux = edges.conductance * np.abs(edges.difference @ height)
         ends = (edges.tail < nodes.own) * 0.5 + (edges.head < nodes.own) * 0.5
-        [cost] = nodes.sum(np.array([(ends * flux) @ edges.length]))
-        return float(cost) * math.sqrt(gap)
+        return nodes.total((ends * flux) @ edges.length) * math.sqrt(gap)
 
     @property
     def slack(self) -> float:
@@ -321,11 +318,9 @@ class Transport(Evolution):
         return ""
 
     def _dissipation(self, moved: _Moved) -> float:
-        """The sum of F (G_head - G_tail) over the edges; the exact -dL/dt without time steps."""
+        """The sum of F (G_head - G_tail) over the edges: exactly -dL/dt, without time steps."""
         own = self._own
-        return float(self.nodes.sum(
-            np.array([moved.fluxes.rate[own] @ moved.seen.conjugate[own]])
-        )[0])  # fmt: skip
+        return self.nodes.total(moved.fluxes.rate[own] @ moved.seen.conjugate[own])
 
     def _evaluated(
         self, old: DiffusionState | None, tau: float, moved: _Moved, newtons: int = 0,

@@ -20,7 +20,7 @@ from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.compiled import compiled
 from uf_diffusion.core.mpi import Share
 from uf_diffusion.kernels.closed_forms import ArcCosine, Matern32
-from uf_diffusion.kernels.feature_maps import Atoms, FeatureMap, Neurons, Remembered, Solver
+from uf_diffusion.kernels.feature_maps import Atoms, FeatureMap, Remembered, Solver
 from uf_diffusion.kernels.features import ReLU
 from uf_diffusion.kernels.semiseparable import Generators, Sources, factorise, products
 from uf_diffusion.problem.manifolds import Circle
@@ -334,9 +334,6 @@ class CircleNeurons:
 
     def misfit(self, v: Array) -> float:
         return float(self.map.energy - v @ (self._unsorted(self._target) + self.potential(v)))
-
-    def fixed(self) -> Neurons:
-        return self
 
     def solver(self, shift: Array) -> Solver:
         factor = factorise(self.generators, self.lag, shift[self.order])

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from uf_diffusion.core.mpi import Share, broadcast
 from uf_diffusion.core.threads import blocks_of
 from uf_diffusion.kernels.dense import spd_solver
 from uf_diffusion.problem.divergences import Divergence
+from uf_diffusion.problem.manifolds import Manifold
 
 __all__ = [
     "Atoms",
@@ -31,8 +32,11 @@ __all__ = [
     "FiniteNeurons",
     "KernelNeurons",
     "Neurons",
+    "Projectable",
     "Remembered",
     "Solver",
+    "in_coordinates",
+    "nothing",
     "pair_blocks",
 ]
 
@@ -53,8 +57,13 @@ class Atoms:
     weights: Array
 
 
-class Neurons(Protocol):
-    """A feature map at this rank's M features; v are their coefficients, ``(M,)``."""
+def nothing(manifold: Manifold) -> Atoms:
+    """A measure of mass 0, which stands for a teacher where a feature map has none yet."""
+    return Atoms(manifold.sample(1, np.random.default_rng(0)), np.zeros(1))
+
+
+class Projectable(Protocol):
+    """What the projection needs of M neurons; v are their coefficients, ``(M,)``."""
 
     @property
     def share(self) -> Share:
@@ -65,20 +74,6 @@ class Neurons(Protocol):
         """The values Psi(omega_i).r(v), ``(M,)``."""
         ...
 
-    def potential_gradient(self, v: Array) -> Array:
-        """Tangent gradients of omega -> Psi(omega).r(v) at the neurons, ``(M, ambient)``."""
-        ...
-
-    def misfit(self, v: Array) -> float:
-        """|r(v)|^2, the mean squared error of the network's output."""
-        ...
-
-    def fixed(self) -> Neurons:
-        """The same neurons, prepared for many products if they do not move and the teacher has
-        mass 0.
-        """
-        return self
-
     def solver(self, shift: Array) -> Solver:
         """The map from b to (K + diag(shift))^-1 b, where K is the kernel between the neurons.
 
@@ -88,6 +83,18 @@ class Neurons(Protocol):
         Raises:
             RunFailure: if the matrix is singular in double precision, here or in the map's calls.
         """
+        ...
+
+
+class Neurons(Projectable, Protocol):
+    """A feature map at this rank's M features."""
+
+    def potential_gradient(self, v: Array) -> Array:
+        """Tangent gradients of omega -> Psi(omega).r(v) at the neurons, ``(M, ambient)``."""
+        ...
+
+    def misfit(self, v: Array) -> float:
+        """|r(v)|^2, the mean squared error of the network's output."""
         ...
 
 
@@ -106,26 +113,28 @@ class KernelNeurons:
     def potential(self, v: Array) -> Array:
         return -(self.kernel @ v)
 
-    def potential_gradient(self, v: Array) -> Array:
-        raise NotImplementedError("these neurons do not move")
-
-    def misfit(self, v: Array) -> float:
-        return float(v @ self.kernel @ v)
-
     def solver(self, shift: Array) -> Solver:
         solve = spd_solver(self.kernel, shift)
         return lambda b, goal=0.0: solve(b)
 
-    def fixed(self) -> Neurons:
-        return self
-
 
 class FeatureMap(Protocol):
-    """A feature map together with a teacher."""
+    """A feature map together with a teacher; a dataclass."""
+
+    teacher: Atoms
+
+    def taught_by(self, teacher: Atoms) -> Self:
+        """The same feature map with another teacher."""
+        return replace(self, teacher=teacher)  # type: ignore[type-var]
 
     @property
     def direct(self) -> bool:
         """Whether the solver of its neurons takes no longer than a few products with the kernel."""
+        return False
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the map leaves out a part of the kernel, see `weight_error`."""
         return False
 
     def share(self, width: int) -> Share:
@@ -140,6 +149,14 @@ class FeatureMap(Protocol):
             share: how the neurons are spread over the ranks; by default every rank has all.
         """
         ...
+
+    def at_rest(self, omega: Array, share: Share | None = None) -> Projectable:
+        """The map at features that do not move, prepared for many products with the kernel.
+
+        Args:
+            omega, share: as in `at`; the teacher has mass 0.
+        """
+        return self.at(omega, share)
 
     def memory(self, width: int) -> int:
         """The approximate number of bytes that a projection of this width needs on each rank."""
@@ -252,7 +269,8 @@ class FiniteNeurons(ABC):
         r = self.residual(v)
         return float(self.coordinates.sum(np.array(r @ r)))
 
-    def fixed(self) -> Neurons:
+    def at_rest(self) -> Projectable:
+        """These neurons if they do not move and the teacher has mass 0, see `FeatureMap`."""
         return self if self.in_coordinates else KernelNeurons(self.kernel, self.share)
 
     def solver(self, shift: Array) -> Solver:
@@ -269,14 +287,23 @@ class FiniteNeurons(ABC):
         return self.share.split or self.coordinates.n < self.share.n
 
     def _solver_in_coordinates(self, shift: Array) -> Solver:
-        """(S + Psi Psi^T)^-1 b = S^-1 (b - Psi y), (I + Psi^T S^-1 Psi) y = Psi^T S^-1 b."""
-        gram = self.gram(1 / shift)
-        solve = spd_solver(gram, np.ones(len(gram)))
+        solve = in_coordinates(self.gram(1 / shift), self.moments, self.values, shift)
+        return lambda b, goal=0.0: solve(b)
 
-        def solver(b: Array, goal: float = 0.0) -> Array:
-            return (b - self.values(solve(self.moments(b / shift)))) / shift
 
-        return solver
+def in_coordinates(
+    gram: Array, moments: Callable[[Array], Array], values: Callable[[Array], Array], shift: Array
+) -> Callable[[Array], Array]:
+    """The map from b to (S + Psi Psi^T)^-1 b = S^-1 (b - Psi y) with S = diag(shift), where
+    (I + Psi^T S^-1 Psi) y = Psi^T S^-1 b.
+
+    Args:
+        gram: Psi^T S^-1 Psi, ``(R, R)``.
+        moments, values: the maps Psi^T and Psi.
+        shift: positive, ``(M,)``.
+    """
+    solve = spd_solver(gram, np.ones(len(gram)))
+    return lambda b: (b - values(solve(moments(b / shift)))) / shift
 
 
 def pair_blocks(omega: Array, other: Array) -> list[slice]:

@@ -12,17 +12,16 @@ accurate where both are almost equal.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_solve, solve_triangular
+from scipy.linalg import solve_triangular
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import RunFailure
 from uf_diffusion.core.mpi import Share
-from uf_diffusion.kernels.dense import spd_factor
-from uf_diffusion.kernels.feature_maps import Neurons, Solver
+from uf_diffusion.kernels.feature_maps import Projectable, Solver, in_coordinates
+from uf_diffusion.kernels.iterative_solver import conjugate_gradients
 
 __all__ = ["FixedNeurons", "low_rank"]
 
@@ -32,7 +31,7 @@ ITERATIONS = 200  # of conjugate gradients
 
 @dataclass(frozen=True)
 class FixedNeurons:
-    """`Neurons` at points that do not move, with a teacher at the same points.
+    """Neurons at points that do not move, with a teacher at the same points.
 
     Attributes:
         neurons: the feature map at the points, with a teacher of mass 0.
@@ -41,7 +40,7 @@ class FixedNeurons:
         direct: whether to solve with the neurons' own solver, which is a fast one.
     """
 
-    neurons: Neurons
+    neurons: Projectable
     teacher: Array
     features: Array
     direct: bool = False
@@ -53,77 +52,41 @@ class FixedNeurons:
     def potential(self, v: Array) -> Array:
         return self.neurons.potential(v - self.teacher)
 
-    def potential_gradient(self, v: Array) -> Array:
-        return self.neurons.potential_gradient(v - self.teacher)
-
-    def misfit(self, v: Array) -> float:
-        return self.neurons.misfit(v - self.teacher)
-
-    def fixed(self) -> FixedNeurons:
-        return self
-
     def gram(self, c: Array) -> Array:
         """The matrix Phi' diag(c) Phi, ``(R, R)``, for c >= 0 of shape ``(M,)``."""
         root = np.sqrt(c)[:, None] * self.features
         return self.share.sum(root.T @ root)
 
-    def product(self, v: Array) -> Array:
-        """The product K v, ``(M,)``."""
+    def product(self, v: Array, rough: bool = False) -> Array:
+        """The product K v, ``(M,)``, always in double precision."""
         return -self.neurons.potential(v)
 
     def rest(self, v: Array) -> Array:
         """The product (K - Phi Phi') v, ``(M,)``."""
-        low = self.features @ self.share.sum(self.features.T @ v)
-        return self.product(v) - low
+        return self.product(v) - self._values(self._moments(v))
 
     def solver(self, shift: Array) -> Solver:
         """The map from b to (K + diag(shift))^-1 b, by conjugate gradients unless `direct`."""
         if self.direct:
             return self.neurons.solver(shift)
-        rank = self.features.shape[1]
-        factor = spd_factor(self.gram(1 / shift), np.ones(rank))
-
-        def rough(r: Array) -> Array:
-            y = r / shift
-            inner = cho_solve((factor, True), self.share.sum(self.features.T @ y))
-            return y - (self.features @ inner) / shift
+        rough = in_coordinates(self.gram(1 / shift), self._moments, self._values, shift)
 
         def solve(b: Array, goal: float = 0.0) -> Array:
-            return self._conjugate_gradients(b, shift, rough, max(goal, 1e-15 * self._most(b)))
+            x, iterations = conjugate_gradients(self, shift, rough, b, goal, ITERATIONS)
+            if iterations == ITERATIONS:
+                raise RunFailure("The projection's conjugate gradients did not converge.")
+            return x
 
         return solve
 
-    def _most(self, values: Array) -> float:
-        return self.share.max(float(np.abs(values).max(initial=0.0)))
+    def _moments(self, v: Array) -> Array:
+        return self.share.sum(self.features.T @ v)
 
-    def _dot(self, a: Array, b: Array) -> float:
-        return float(self.share.sum(np.array(a @ b)))
-
-    def _conjugate_gradients(
-        self, b: Array, shift: Array, rough: Callable[[Array], Array], goal: float
-    ) -> Array:
-        x = rough(b)
-        r = b - self._times(x, shift)
-        y = rough(r)
-        p, size, last = y, self._dot(r, y), math.inf
-        for _ in range(ITERATIONS):
-            left = self._most(r)
-            if left <= goal or size <= 0 or (not left < 0.9 * last and left <= 1e3 * goal):
-                return x
-            last = min(left, last)
-            product = self._times(p, shift)
-            step = size / self._dot(p, product)
-            x, r = x + step * p, r - step * product
-            y = rough(r)
-            before, size = size, self._dot(r, y)
-            p = y + (size / before) * p
-        raise RunFailure("The projection's conjugate gradients did not converge.")
-
-    def _times(self, v: Array, shift: Array) -> Array:
-        return shift * v + self.product(v)
+    def _values(self, a: Array) -> Array:
+        return np.asarray(self.features @ a)
 
 
-def low_rank(neurons: Neurons, weight: Array, tolerance: float) -> Array:
+def low_rank(neurons: Projectable, weight: Array, tolerance: float) -> Array:
     """Features Phi ``(M, R)`` with W K W - W Phi Phi' W below a tolerance, W = diag(weight^(1/2)).
 
     Only the first half of the eigenvalues that are found is accurate: where the kernel's decay
@@ -144,7 +107,7 @@ def low_rank(neurons: Neurons, weight: Array, tolerance: float) -> Array:
         rank *= 2
 
 
-def _nystrom(neurons: Neurons, root: Array, rank: int) -> tuple[Array, Array]:
+def _nystrom(neurons: Projectable, root: Array, rank: int) -> tuple[Array, Array]:
     """Orthonormal eigenvectors ``(M, R)`` of a low-rank part of W K W, and its eigenvalues."""
     share = neurons.share
     rng = np.random.default_rng(share.rows.start if share.split else 0)

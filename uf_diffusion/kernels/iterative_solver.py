@@ -17,6 +17,7 @@ import numpy as np
 from scipy.linalg import cho_solve, lapack
 
 from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.mpi import Share
 from uf_diffusion.kernels.dense import spd_factor
 from uf_diffusion.kernels.feature_maps import Solver
 from uf_diffusion.kernels.preconditioner import Smooth
@@ -33,16 +34,26 @@ SMOOTH_WORTH = 30  # number of iterations of a solution from which a recycled in
 Preconditioner = Callable[[Array], Array]
 
 
-class KernelMatrix(Protocol):
-    """The kernel matrix K between neurons."""
+class Products(Protocol):
+    """Neurons with products with the kernel matrix K between them."""
+
+    @property
+    def share(self) -> Share:
+        """How the neurons are spread over the ranks."""
+        ...
+
+    def product(self, v: Array, rough: bool = False) -> Array:
+        """The product K v, ``(M,)``; perhaps in single precision if ``rough``."""
+        ...
+
+
+class KernelMatrix(Products, Protocol):
+    """Products with K, and K itself."""
 
     @property
     def omega(self) -> Array: ...
     @property
     def kernel(self) -> Array: ...
-    def product(self, v: Array, rough: bool = False) -> Array:
-        """The product K v, ``(M,)``; in single precision if ``rough``."""
-        ...
 
 
 class Recycled:
@@ -161,7 +172,7 @@ class Preconditioned:
 
 
 def conjugate_gradients(
-    matrix: KernelMatrix,
+    matrix: Products,
     shift: Array,
     preconditioner: Preconditioner,
     b: Array,
@@ -173,18 +184,26 @@ def conjugate_gradients(
     Errors of the products matter relative to the residual only, so products are computed in double
     precision only while the residual is large.
     """
+    share = matrix.share
+
+    def most(v: Array) -> float:
+        return share.max(float(np.abs(v).max(initial=0.0)))
+
+    def dot(v: Array, w: Array) -> float:
+        return float(share.sum(np.array(v @ w)))
+
     x, r = np.zeros_like(b), b.copy()
-    goal = max(goal, TOLERANCE * float(np.abs(b).max()))
+    goal = max(goal, TOLERANCE * most(b))
     direction, old = np.zeros_like(b), 1.0
     for iteration in range(limit):
-        size = np.abs(r).max()
+        size = most(r)
         if size <= goal:
             return x, iteration
         z = preconditioner(r)
-        new = float(r @ z)
+        new = dot(r, z)
         direction = z + (new / old if iteration else 0.0) * direction
         product = matrix.product(direction, rough=size <= ROUGH * goal) + shift * direction
-        step = new / float(direction @ product)
+        step = new / dot(direction, product)
         x += step * direction
         r -= step * product
         old = new

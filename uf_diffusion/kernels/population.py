@@ -11,7 +11,7 @@ from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.mpi import Share
 from uf_diffusion.kernels.base import PairFunction
 from uf_diffusion.kernels.dense import spd_solver
-from uf_diffusion.kernels.feature_maps import Atoms, FeatureMap, Neurons, Solver, pair_blocks
+from uf_diffusion.kernels.feature_maps import Atoms, FeatureMap, Solver, pair_blocks
 
 __all__ = ["Population"]
 
@@ -68,9 +68,6 @@ class PopulationNeurons:
 
     def misfit(self, v: Array) -> float:
         return float(self.map.energy - v @ (self._teacher[0] + self.potential(v)))
-
-    def fixed(self) -> Neurons:
-        return self
 
     def solver(self, shift: Array) -> Solver:
         solve = spd_solver(self.kernel, shift)

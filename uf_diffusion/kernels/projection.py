@@ -20,7 +20,7 @@ import numpy as np
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError, RunFailure
-from uf_diffusion.kernels.feature_maps import Neurons, Solver
+from uf_diffusion.kernels.feature_maps import Neurons, Projectable, Solver
 from uf_diffusion.problem.divergences import Divergence, Unbiased, quadratic
 
 __all__ = ["OuterLayer", "measure", "optimum", "project"]
@@ -110,7 +110,7 @@ def project(
 
 
 def optimum(
-    neurons: Neurons,
+    neurons: Projectable,
     mass: Array,
     divergence: Divergence,
     regularisation: float,
@@ -138,7 +138,7 @@ class _Problem:
     """The minimisation over u of lambda times the risk."""
 
     def __init__(
-        self, neurons: Neurons, mass: Array, divergence: Divergence, regularisation: float
+        self, neurons: Projectable, mass: Array, divergence: Divergence, regularisation: float
     ) -> None:
         self.neurons, self.mass, self.divergence = neurons, mass, divergence
         self.regularisation = regularisation
@@ -209,13 +209,13 @@ def _descended(
 
 
 def _potential(
-    neurons: Neurons, mass: Array, regularisation: float, u: Array
+    neurons: Projectable, mass: Array, regularisation: float, u: Array
 ) -> tuple[Array, Array]:
     v = mass * u
     return v, neurons.potential(v) / regularisation
 
 
-def _violation(neurons: Neurons, divergence: Divergence, u: Array, w: Array) -> float:
+def _violation(neurons: Projectable, divergence: Divergence, u: Array, w: Array) -> float:
     """The relative violation of the optimality condition: of w = f'(u) or of u = f*'(w), whichever
     function is smooth; f*' has an infinite slope at u = 0 for p > 2.
     """

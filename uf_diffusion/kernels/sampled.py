@@ -20,7 +20,14 @@ from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.mpi import Share, broadcast, size
 from uf_diffusion.core.threads import blocks_of, in_threads
 from uf_diffusion.kernels.base import Feature
-from uf_diffusion.kernels.feature_maps import Atoms, FeatureMap, FiniteNeurons, Solver, pair_blocks
+from uf_diffusion.kernels.feature_maps import (
+    Atoms,
+    FeatureMap,
+    FiniteNeurons,
+    Projectable,
+    Solver,
+    pair_blocks,
+)
 from uf_diffusion.kernels.iterative_solver import Preconditioned, Recycled
 from uf_diffusion.kernels.passes import Passes
 from uf_diffusion.kernels.preconditioner import Smooth, smooth_functions
@@ -66,6 +73,9 @@ class Sampled(FeatureMap):
 
     def at(self, omega: Array, share: Share | None = None) -> SampledNeurons:
         return SampledNeurons(self, omega, share or Share(len(omega)))
+
+    def at_rest(self, omega: Array, share: Share | None = None) -> Projectable:
+        return self.at(omega, share).at_rest()
 
     def memory(self, width: int) -> int:
         own, side = len(self.data), min(width, self.samples.n)

@@ -36,7 +36,7 @@ from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.mpi import Share, size
 from uf_diffusion.kernels.base import Feature, PairFunction
 from uf_diffusion.kernels.basis import MODES, Basis, Discrepancy, Remainder, too_many
-from uf_diffusion.kernels.feature_maps import Atoms, FeatureMap, FiniteNeurons
+from uf_diffusion.kernels.feature_maps import Atoms, FeatureMap, FiniteNeurons, Projectable
 from uf_diffusion.kernels.features import Radial
 from uf_diffusion.kernels.fourier import Fourier
 from uf_diffusion.kernels.pivoted_cholesky import landmarks
@@ -103,6 +103,10 @@ class Modes(FeatureMap):
         """The number R of coordinates."""
         return int(self.factor.shape[-1])
 
+    @property
+    def truncated(self) -> bool:
+        return True
+
     @cached_property
     def labels(self) -> Array:
         """The coordinates of t, ``(R,)``."""
@@ -121,6 +125,9 @@ class Modes(FeatureMap):
 
     def at(self, omega: Array, share: Share | None = None) -> ModeNeurons:
         return ModeNeurons(self, omega, share or Share(len(omega)), Share(self.size))
+
+    def at_rest(self, omega: Array, share: Share | None = None) -> Projectable:
+        return self.at(omega, share).at_rest()
 
     def memory(self, width: int) -> int:
         own = -(-width // size())  # each takes a point and complex values, sorted and unsorted

@@ -30,7 +30,13 @@ def diffusion_setup(
     step: float,
 ) -> Setup:  # fmt: skip
     """The setup of a diffusion; the arguments are those of `calls.solve`."""
-    trained = network_setup(problem, features, until, snapshots, dict(network or {}))
+    if limit == "mean-field":
+        trained = network_setup(problem, features, until, snapshots, dict(network or {}))
+        config, phi = trained.config, trained.given_features
+    elif features is not None or network:
+        raise InputError("features and network are arguments for limit = 'mean-field' only.")
+    else:
+        config, phi = Config(), None
     file = str(mesh) if isinstance(mesh, str | Path) else ""
     grid = None if file else _grid(mesh, degree)
     sections = {
@@ -42,8 +48,7 @@ def diffusion_setup(
     space = problem.meridian or problem.manifold
     if grid is not None and grid.manifold != space:
         raise InputError(f"The mesh is one of {grid.manifold}, the problem is solved on {space}.")
-    config = trained.config.changed(**sections)
-    return Setup(config, problem, trained.given_features, grid)
+    return Setup(config.changed(**sections), problem, phi, grid)
 
 
 def network_setup(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.kernels.choice import feature_map
-from uf_diffusion.kernels.feature_maps import Atoms, FeatureMap
+from uf_diffusion.kernels.feature_maps import FeatureMap, nothing
 from uf_diffusion.kernels.own_features import drawn_inputs
 from uf_diffusion.kernels.zonal_modes import ring_map
 from uf_diffusion.runs.resources import require_memory
@@ -20,8 +18,8 @@ __all__ = ["kernel_at_nodes"]
 EXACT = 1e-6  # how much of K(w, w) a kernel of rings may leave out, as a multiple of lambda
 
 
-def kernel_at_nodes(setup: Setup) -> Callable[[Atoms], FeatureMap]:
-    """The function that makes the feature map for a teacher on a mesh. Call it on all ranks.
+def kernel_at_nodes(setup: Setup) -> FeatureMap:
+    """The feature map with a teacher of mass 0. Call it on all ranks.
 
     The inputs of a sampled kernel are those of the network with the same configuration.
 
@@ -30,27 +28,23 @@ def kernel_at_nodes(setup: Setup) -> Callable[[Atoms], FeatureMap]:
     """
     c, problem, nodes = setup.config.network, setup.problem, setup.grid.node_count
     features, dropped = setup.features, c.truncation * c.regularisation
+    nobody = nothing(problem.manifold)
     if problem.axis is not None:
         if c.kernel == "sampled":
             raise InputError(
                 "Drawn inputs are not symmetric about problem.axis: use network.kernel = "
                 "'population' or 'low-rank' with problem.limit = 'mean-field'."
             )
-        axis = problem.axis
         omitted = dropped if c.kernel == "low-rank" else EXACT * c.regularisation
-        return lambda teacher: ring_map(features, axis, omitted, teacher)
+        return ring_map(features, problem.axis, omitted, nobody)
     data, rng = None, np.random.default_rng(c.seed)
     if c.kernel == "sampled":
         data = given_inputs(setup)
         if data is None:
             data = drawn_inputs(features, c.samples, neurons(setup).rng)
-
-    def made(teacher: Atoms) -> FeatureMap:
-        return feature_map(features, c.kernel, c.samples, teacher, rng, nodes, dropped, data)
-
-    point = problem.manifold.sample(1, np.random.default_rng(0))
+    psi = feature_map(features, c.kernel, c.samples, nobody, rng, nodes, dropped, data)
     require_memory(
-        made(Atoms(point, np.zeros(1))).memory(nodes),
-        "use fewer diffusion.cells, or network.kernel = 'low-rank'", "The mean-field equation",
+        psi.memory(nodes), "use fewer diffusion.cells, or network.kernel = 'low-rank'",
+        "The mean-field equation",
     )  # fmt: skip
-    return made
+    return psi
