@@ -37,7 +37,6 @@ class EvenAndLinear:
 
     def __init__(self, place: Place) -> None:
         assert place.opposite is not None
-        self._exact = quadratic(place.divergence)  # one step of Newton's method
         self.place, self.opposite, volume = place, place.opposite, place.volume
         if np.abs(volume - volume[self.opposite]).max() > 1e-9 * volume.max():
             raise InputError("The cells of the mesh are not antipodally symmetric.")
@@ -54,6 +53,8 @@ class EvenAndLinear:
         """
         f, nodes = self.place.divergence, self.place.nodes
         w = np.full_like(mu, f.df(np.ones(1))[0]) if start is None else start
+        if quadratic(f):  # one step of Newton's method is exact
+            return self._seen(w + self._direction(w, mu), mu)
         value = self._objective(w, mu)
         with np.errstate(all="ignore"):  # the line search rejects values that are not finite
             for _ in range(60):
@@ -65,9 +66,13 @@ class EvenAndLinear:
                         raise StageFailure("the outer weights have no optimum")
                 w, value = w + length * change, after
                 largest, size = np.abs(change).max(), 1 + np.abs(w).max()
-                if self._exact or (length == 1.0 and nodes.largest(float(largest / size)) <= 1e-7):
-                    return Seen(w, f.dconjugate(w), f.conjugate(w), value, mu)
+                if length == 1.0 and nodes.largest(float(largest / size)) <= 1e-7:
+                    return self._seen(w, mu)
         raise StageFailure("the projection did not converge")
+
+    def _seen(self, w: Array, mu: Array) -> Seen:
+        f = self.place.divergence
+        return Seen(w, f.dconjugate(w), f.conjugate(w), self._objective(w, mu), mu)
 
     def response(self, seen: Seen) -> Response:
         total, apart, hessian = self._curvature(seen.potential, seen.mu)
