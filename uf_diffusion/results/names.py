@@ -83,7 +83,7 @@ LONG_NAMES = {
     "energy_distance": "energy distance to the reference",
     "displacement": "root mean square displacement of the neurons from the reference",
     "density_error": "L2 norm of the density's error",
-    "outer_weight_rms": "root mean square difference of the outer weights, over neurons or density",
+    "outer_weight_rms": "root mean square difference of outer weights",
     "decay_rate": "f''(1) lambda_1, the rate of the last decay",
     "slowest_mode": "norm of density/teacher - 1 in the eigenspace of lambda_1",
 }
