@@ -17,8 +17,8 @@ from verification import constrained_zonal_solution, zonal_errors
 
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.diffusion.constrained import ConstrainedDiffusion
-from uf_diffusion.diffusion.even_and_linear import EvenAndLinear, antipodes
 from uf_diffusion.diffusion.nodes import all_nodes
+from uf_diffusion.diffusion.opposite_pairs import OppositePairs, antipodes
 from uf_diffusion.diffusion.potentials import Place
 from uf_diffusion.diffusion.schemes import SCHEMES
 from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
@@ -28,6 +28,7 @@ from uf_diffusion.kernels.closed_forms import ArcCosine
 from uf_diffusion.kernels.feature_maps import Atoms
 from uf_diffusion.kernels.population import Population
 from uf_diffusion.kernels.projection import project
+from uf_diffusion.kernels.seen_spaces import EVEN_AND_LINEAR, SPACES
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.densities import Density, Uniform, VonMisesFisher
 from uf_diffusion.problem.divergences import Biased, Entropy, Power, Unbiased
@@ -50,7 +51,7 @@ class Harmonic(Density):
         return (1 + sum(a * np.cos(k * angle + k) for a, k in waves)) / (2 * np.pi)
 
 
-def random_space(seed, divergence, manifold=CIRCLE, cells=24):
+def random_space(seed, divergence, manifold=CIRCLE, cells=24, space=EVEN_AND_LINEAR):
     rng = np.random.default_rng(seed)
     grid = grid_on(manifold, cells)
     n = len(grid.nodes)
@@ -59,19 +60,30 @@ def random_space(seed, divergence, manifold=CIRCLE, cells=24):
     nu, mu = nu / (volume @ nu), mu / (volume @ mu)
     nodes = all_nodes(n, np.arange(n), MPI.COMM_SELF)
     place = Place(nodes, grid.nodes, volume, nu, grid.nodes, antipodes(grid.nodes), divergence)
-    return EvenAndLinear(place), grid.nodes, volume, nu, mu
+    return OppositePairs(place, space), grid.nodes, volume, nu, mu
 
 
+def spanning(pairs, x):
+    """Functions that span what is seen at the nodes x, written out one by one."""
+    one = np.eye(len(x))
+    half = one + pairs.space.parity * one[pairs.opposite]
+    first = np.arange(len(x)) < pairs.opposite
+    products = np.einsum("ni,nj->nij", x, x).reshape(len(x), -1)
+    others = {0: np.ones((len(x), 1)), 1: x, 2: products}
+    basis = np.column_stack([half[first].T, *(others[k] for k in pairs.space.degrees)])
+    left, size, _ = np.linalg.svd(basis, full_matrices=False)
+    return left[:, size > 1e-12 * size[0]]
+
+
+@pytest.mark.parametrize("space", SPACES[1:], ids=lambda space: space.name)
 @pytest.mark.parametrize("divergence", FORMS, ids=lambda f: f.name)
 @pytest.mark.parametrize("manifold", [CIRCLE, SPHERE], ids=["S1", "S2"])
-def test_outer_weights_agree_with_the_teacher_on_what_is_seen(divergence, manifold):
-    """u mu - nu is orthogonal to every even and every linear function, u = f*'(w), w in the span;
-    and a general optimiser over that span finds the same risk.
+def test_outer_weights_agree_with_the_teacher_on_what_is_seen(divergence, manifold, space):
+    """u mu - nu is orthogonal to every function in the space, u = f*'(w) with w in it; and a general
+    optimiser over the space finds the same risk.
     """
-    space, x, m, nu, mu = random_space(1, divergence, manifold)
-    seen = space.at(mu)
-    even = np.eye(len(x)) + np.eye(len(x))[space.opposite]
-    basis = np.column_stack([np.unique(even, axis=0).T, x])
+    pairs, x, m, nu, mu = random_space(1, divergence, manifold, space=space)
+    seen, basis = pairs.at(mu), spanning(pairs, x)
     assert np.abs(basis.T @ (m * (seen.outer_weight * mu - nu))).max() < 1e-13
     assert seen.outer_weight == pytest.approx(divergence.dconjugate(seen.potential))
     inside, *_ = np.linalg.lstsq(basis, seen.potential, rcond=None)

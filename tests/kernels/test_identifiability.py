@@ -13,6 +13,7 @@ from scipy.special import eval_legendre, iv
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.kernels.features import PROFILES, Laplace, Radial, RandomFourier, ReLU
 from uf_diffusion.kernels.identifiability import identifiability, unseen_sentence
+from uf_diffusion.kernels.seen_spaces import EVEN_AND_LINEAR, EVERYTHING
 from uf_diffusion.kernels.spherical_harmonics import circle_eigenvalues
 from uf_diffusion.kernels.zonal import multiplicities
 from uf_diffusion.library.drawing import draw
@@ -383,11 +384,12 @@ def test_a_null_space_without_name():
 
 def test_which_features_need_the_constraint():
     for phi in (ReLU(CIRCLE), ReLU(SPHERE)):
-        assert phi.constrained_limit
+        assert phi.sees == EVEN_AND_LINEAR
         assert flat(phi).null_space == "odd degrees >= 3"
-    assert ReLU(Sphere(9)).constrained_limit
-    for phi in (Laplace(CIRCLE), Radial(FlatTorus(2, 4.0)), RandomFourier(Sphere(3))):
-        assert not phi.constrained_limit
+    assert ReLU(Sphere(9)).sees == EVEN_AND_LINEAR
+    for phi in (Laplace(CIRCLE), RandomFourier(Sphere(3))):
+        assert phi.sees == EVERYTHING
+    assert Radial(FlatTorus(2, 4.0)).sees is None  # waves of smooth profiles are lost
 
 
 @pytest.mark.parametrize("phi", [ReLU(Sphere(3)), Radial(FlatTorus(4, 1.0))], ids=repr)

@@ -14,7 +14,7 @@ from uf_diffusion.kernels.circle_maps import (
     ArcCosineOnCircle,
     CircleMap,
     Matern32OnCircle,
-    SampledReLU,
+    SampledHinges,
 )
 from uf_diffusion.kernels.closed_forms import ArcCosine, Matern32
 from uf_diffusion.kernels.feature_maps import Atoms, FiniteNeurons
@@ -196,7 +196,7 @@ def test_velocity_of_sampled_relu(name, rng):
 def circle_pairs(rng, atoms):
     """Each semiseparable map and the dense one of the same kernel."""
     phi, x = ReLU(CIRCLE), ReLU(CIRCLE).inputs(300, rng)
-    yield CircleMap(SampledReLU(x), atoms), Sampled(phi, x, atoms)
+    yield CircleMap(SampledHinges(x), atoms), Sampled(phi, x, atoms)
     yield CircleMap(ArcCosineOnCircle(), atoms), Population(ArcCosine(CIRCLE), atoms)
     for scale in (3.0, 0.5, 0.01):
         kernel = Matern32(CIRCLE, scale)

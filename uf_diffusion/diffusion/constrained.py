@@ -1,13 +1,14 @@
-"""The limit lambda -> 0 for ReLU features without bias, which see even and linear functions only.
+"""The limit lambda -> 0 for features that see even or odd functions and little more.
 
 The equation is
 
     d mu/dt = -div(mu u grad w) = -div(mu grad f*(w)),
 
-where w in V_K is the potential of `even_and_linear`. The equation is parabolic in one combination
-of the values of mu at two opposite points and hyperbolic in another. So shocks form, in antipodal
-pairs. It is solved as a `transport`; the derivative of G couples each node to its opposite, and all
-nodes through the linear part of w.
+where w in V_K is the potential of `opposite_pairs`. For ReLU without bias V_K has the even and the
+linear functions. The equation is parabolic in one combination of the values of mu at two opposite
+points and hyperbolic in another. So shocks form, in antipodal pairs. It is solved as a `transport`;
+the derivative of G couples each node to its opposite, and all nodes through the part of w of the
+other parity.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ import numpy as np
 
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.errors import InputError
-from uf_diffusion.diffusion.even_and_linear import EvenAndLinear, antipodes
+from uf_diffusion.diffusion.opposite_pairs import OppositePairs, antipodes
 from uf_diffusion.diffusion.potentials import Potential
 from uf_diffusion.diffusion.schemes import SCHEMES, Scheme
 from uf_diffusion.diffusion.transport import Transport
 from uf_diffusion.grids.base import Grid
+from uf_diffusion.kernels.seen_spaces import EVEN_AND_LINEAR, SeenSpace
 from uf_diffusion.problem import Problem
 
 __all__ = ["ConstrainedDiffusion"]
@@ -34,9 +36,13 @@ class ConstrainedDiffusion(Transport):
     """Solves the constrained equation on the circle, on S^2, or for densities on S^d that are
     symmetric about an axis, with elements of degree 1; see `Transport`. Its rtol is for masses.
 
+    Args:
+        problem, grid, scheme, rtol, comm: see `Transport`.
+        space: what is seen, V_K; not all functions.
+
     Raises:
-        InputError: as `Transport`, and for another manifold, a power above 2, or a mesh that is not
-            antipodally symmetric.
+        InputError: as `Transport`, and for another manifold, a power above 2, the space of all
+            functions, or a mesh that is not antipodally symmetric.
     """
 
     limit = "constrained"
@@ -48,7 +54,13 @@ class ConstrainedDiffusion(Transport):
         scheme: Scheme = SCHEMES["sdirk2"],
         rtol: float = 1e-4,
         comm: MPI.Comm = MPI.COMM_WORLD,
+        space: SeenSpace = EVEN_AND_LINEAR,
     ) -> None:
+        if space.everything:
+            raise InputError(
+                "problem.limit = 'constrained' needs features that do not see all functions; use "
+                "'unconstrained'."
+            )
         if not problem.manifold.antipodal:
             raise InputError("problem.limit = 'constrained' is for the circle and the spheres S^d.")
         if problem.divergence.power > 2:  # f*'' is infinite where u = 0, and u changes sign
@@ -56,7 +68,13 @@ class ConstrainedDiffusion(Transport):
                 "problem.limit = 'constrained' needs a regulariser of power 2 or less, "
                 f"not {problem.divergence.power:g}."
             )
+        self.space = space
         super().__init__(problem, grid, scheme, rtol, comm)
+
+    def on(self, grid: Grid, rtol: float) -> ConstrainedDiffusion:
+        return ConstrainedDiffusion(
+            self.problem, grid, self.scheme, rtol, self.comm, space=self.space
+        )
 
     def _ranks_of_cells(self, grid: Grid, comm: MPI.Comm) -> Index | None:
         """Opposite cells go to the same rank: each rank has a lune and the opposite one."""
@@ -81,4 +99,4 @@ class ConstrainedDiffusion(Transport):
         return self._size(change)
 
     def _potential(self) -> Potential:
-        return EvenAndLinear(self.place)
+        return OppositePairs(self.place, self.space)

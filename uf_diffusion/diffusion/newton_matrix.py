@@ -126,7 +126,7 @@ class NewtonMatrices:
             direct = laplacian * q[self._column]
             values = [np.concatenate(values[:4]) + direct, m]
             if (opposite := self.place.opposite) is not None:
-                values.append(laplacian * q[opposite[self._column]])
+                values.append(response.parity * laplacian * q[opposite[self._column]])
         return self._pattern.matrix(np.concatenate(values))
 
 

@@ -46,8 +46,8 @@ class OppositePairs:
             raise InputError("The cells of the mesh are not antipodally symmetric.")
 
     def pair(self, values: Array) -> Array:
-        """Values ``(n,)`` or ``(n, k)`` at each node plus those at its opposite, or minus them if V_K
-        has the odd functions: twice the part that has the parity of V_K.
+        """Values ``(n,)`` or ``(n, k)`` at each node plus those at its opposite, or minus them if
+        V_K has the odd functions: twice the part that has the parity of V_K.
         """
         return values + self.space.parity * values[self.opposite]
 

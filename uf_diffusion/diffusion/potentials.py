@@ -3,8 +3,8 @@
 All equations for mu are the transport equation d mu/dt = -div(mu grad G), the gradient flow in W_2
 of a risk L that is convex in mu, with G = -dL/dmu = f*(w) and the outer weights u = f*'(w). They
 differ in w only. In `mean_field` it is lambda w = int K d(nu - u mu), for a network of infinite
-width. In `even_and_linear` it is the limit lambda -> 0 for features that see even and linear
-functions only. In `Everything` it is the limit for features that see all functions, w = f'(nu/mu).
+width. In `opposite_pairs` it is the limit lambda -> 0 for features that see even or odd functions
+and little more. In `Everything` it is the limit for features that see all functions, w = f'(nu/mu).
 This is the ultra-fast diffusion, which `ultra_fast` solves in a better way; it is here as a check.
 
 In all of them a change dq = m u dmu of the mass with weight u changes w by
@@ -82,16 +82,19 @@ class Response:
     """How w responds to a change of mass; see the module.
 
     Attributes:
-        pair: P dq = pair * (dq + dq at the opposite node, if there is one), ``(n,)``; None for 0.
+        pair: P dq = pair * (dq + parity * dq at the opposite node, if there is one), ``(n,)``; None
+            for 0.
         features: Psi at the local nodes, ``(n, k)``; k may be 0.
         curvature: C, ``(k, k)``.
         product: maps dq at the own nodes to T dq at the local ones; None if T has low rank.
+        parity: 1 or -1.
     """
 
     pair: Array | None
     features: Array
     curvature: Array
     product: Callable[[Array], Array] | None = None
+    parity: int = 1
 
 
 class Potential(Protocol):

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from uf_diffusion.core.arrays import Array, Complex
+from uf_diffusion.kernels.seen_spaces import SeenSpace
 from uf_diffusion.problem.manifolds import Manifold
 
 __all__ = ["Convolution", "Feature", "PairFunction", "PlainFeature"]
@@ -118,9 +119,10 @@ class Feature(PairFunction, Protocol):
         ...
 
     @property
-    def constrained_limit(self) -> bool:
-        """Whether, as lambda -> 0, the network follows the equation constrained to even and linear
-        functions, and `uf_diffusion.diffusion.constrained` solves it on this manifold.
+    def sees(self) -> SeenSpace | None:
+        """What the kernel sees of a measure as lambda -> 0, with inputs of the features' own law.
+
+        None if it is not known; then it is measured, see `identifiability`.
         """
         ...
 
@@ -155,5 +157,5 @@ class PlainFeature(ABC):
         return None
 
     @property
-    def constrained_limit(self) -> bool:
-        return False
+    def sees(self) -> SeenSpace | None:
+        return None

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from functools import singledispatch
+from typing import Any
+
 import numpy as np
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.mpi import Share
+from uf_diffusion.kernels.activations import Activation
 from uf_diffusion.kernels.base import Feature
+from uf_diffusion.kernels.circle_expansions import circle_expansion
 from uf_diffusion.kernels.circle_maps import CircleMap, circle_form, sampled_circle_form
 from uf_diffusion.kernels.feature_maps import Atoms, FeatureMap
 from uf_diffusion.kernels.features import ReLU
@@ -60,9 +65,22 @@ def feature_map(
         data = drawn_inputs(feature, samples, rng)
     if (form := sampled_circle_form(feature, data)) is not None:
         return CircleMap(form, teacher)
+    if (expansion := _expansion(feature, data, teacher)) is not None:
+        return expansion
     share = Share(samples, split=width <= samples)
     hinges = type(feature) is ReLU and feature.manifold.ambient <= COORDINATES
     return (Hinges if hinges else Sampled)(feature, data[share.rows], teacher, share)
+
+
+@singledispatch
+def _expansion(feature: Any, data: Array, teacher: Atoms) -> FeatureMap | None:
+    """The map of sampled features as finitely many waves; None if they are not."""
+    return None
+
+
+@_expansion.register
+def _(feature: Activation, data: Array, teacher: Atoms) -> FeatureMap | None:
+    return circle_expansion(feature, data, teacher) if feature.manifold.dim == 1 else None
 
 
 def _population(feature: Feature, teacher: Atoms) -> FeatureMap:

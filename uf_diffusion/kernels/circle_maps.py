@@ -1,9 +1,9 @@
 """Feature maps on the circle whose kernels are semiseparable: exact, at a cost linear in M.
 
-A ReLU feature changes between zero and linear where omega is orthogonal to an input. So along the
-circle its kernel, sampled or not, consists of sines and cosines whose coefficients depend on the
-point. It is semiseparable of rank 8 (sampled) or 6 once the circle is folded such that omega and
--omega have the same position. The periodic Matern-3/2 kernel has rank 4 without folding. The module
+A ReLU feature changes between zero and linear where omega is orthogonal to an input, and so does
+every feature a z + b |z| of z = omega.x. So along the circle its kernel, sampled or not, consists
+of sines and cosines whose coefficients depend on the point. It is semiseparable of rank 8 (sampled)
+or 6 once the circle is folded such that omega and -omega have the same position. The periodic Matern-3/2 kernel has rank 4 without folding. The module
 `semiseparable` has the algorithms for such kernels.
 """
 
@@ -19,13 +19,14 @@ import numpy as np
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.compiled import compiled
 from uf_diffusion.core.mpi import Share
+from uf_diffusion.kernels.activations import Activation
 from uf_diffusion.kernels.closed_forms import ArcCosine, Matern32
 from uf_diffusion.kernels.feature_maps import Atoms, FeatureMap, Remembered, Solver
 from uf_diffusion.kernels.features import ReLU
 from uf_diffusion.kernels.semiseparable import Generators, Sources, factorise, products
 from uf_diffusion.problem.manifolds import Circle
 
-__all__ = ["ArcCosineOnCircle", "CircleKernel", "CircleMap", "Matern32OnCircle", "SampledReLU",
+__all__ = ["ArcCosineOnCircle", "CircleKernel", "CircleMap", "Matern32OnCircle", "SampledHinges",
            "circle_form", "sampled_circle_form"]  # fmt: skip
 
 
@@ -103,16 +104,19 @@ def _arc_cosine(position: Array, sign: Array, slopes: bool) -> tuple[Array, Arra
 
 
 @dataclass(frozen=True)
-class SampledReLU:
-    """The kernel of ReLU features with given inputs x_1, ..., x_N, ``(N, 2)``.
+class SampledHinges:
+    """The kernel of features linear * z + bent * |z|, z = omega.x, with given inputs, ``(N, 2)``.
 
-    It uses max(0, z) = (z + |z|) / 2. Along the folded circle w(b) = (cos b, sin b) the sign of w.x
+    For ReLU both factors are 1/2. Along the folded circle w(b) = (cos b, sin b) the sign of w.x
     changes once, where w is orthogonal to x. Let T be the mean of x x^T, H(b) the mean of
     sign(w.x) x x^T, and B(b) the part of T from the x whose sign changes before b. If i comes after
-    j, then 4 K = w_i.[(1 + s_i s_j) T + s_i H_j + s_j H_i + 2 B_j - 2 B_i] w_j.
+    j, the means of z_i z_j, z_i |z_j| and |z_i| |z_j| are s_i s_j w_i.T w_j, s_i w_i.H_j w_j and
+    w_i.(T + 2 B_j - 2 B_i) w_j; and that of |z_i| z_j is s_j w_i.H_i w_j.
     """
 
     data: Array
+    linear: float = 0.5
+    bent: float = 0.5
     rate: float = 0.0
     rank: int = 8
 
@@ -134,19 +138,23 @@ class SampledReLU:
         return change, changed, signed - signed[-1] / 2
 
     def generators(self, position: Array, sign: Array) -> Generators:
-        return Generators(*_sampled(position, sign, *self._sums, False))
+        return Generators(*self._vectors(position, sign, False))
 
     def slopes(self, position: Array, sign: Array) -> Generators:
-        return Generators(*_sampled(position, sign, *self._sums, True))
+        return Generators(*self._vectors(position, sign, True))
+
+    def _vectors(self, position: Array, sign: Array, slopes: bool) -> tuple[Array, Array]:
+        return _sampled(position, sign, *self._sums, self.linear, self.bent, slopes)
 
 
 @compiled
 def _sampled(
-    position: Array, sign: Array, change: Array, changed: Array, signed: Array, slopes: bool
-) -> tuple[Array, Array]:
-    """U = [w, s w, H w + s T w, T w - 2 B w] / 2 and V = [2 B w, H w, s w, w] / 2.
+    position: Array, sign: Array, change: Array, changed: Array, signed: Array,
+    linear: float, bent: float, slopes: bool,
+) -> tuple[Array, Array]:  # fmt: skip
+    """U = [b w, a s w, b H w + a s T w, b (T w - 2 B w)] and V = [2 b B w, b H w, a s w, b w].
 
-    For the slopes w is replaced by its derivative.
+    Here a is linear and b is bent. For the slopes w is replaced by its derivative.
     """
     n, count, last = len(position), 0, len(change)
     U, V = np.empty((n, 8)), np.empty((n, 8))
@@ -154,15 +162,15 @@ def _sampled(
         while count < last and change[count] < position[i]:
             count += 1
         c, s = math.cos(position[i]), math.sin(position[i])
-        w = (-s / 2, c / 2) if slopes else (c / 2, s / 2)
+        w = (-s, c) if slopes else (c, s)
         for k in range(2):
             T = changed[last, k, 0] * w[0] + changed[last, k, 1] * w[1]
             B = 2 * (changed[count, k, 0] * w[0] + changed[count, k, 1] * w[1])
             H = signed[count, k, 0] * w[0] + signed[count, k, 1] * w[1]
-            own = sign[i] * w[k]
-            U[i, k], U[i, k + 2], U[i, k + 4] = w[k], own, H + sign[i] * T
-            U[i, k + 6], V[i, k], V[i, k + 2] = T - B, B, H
-            V[i, k + 4], V[i, k + 6] = own, w[k]
+            own, flat = linear * sign[i] * w[k], bent * w[k]
+            U[i, k], U[i, k + 2], U[i, k + 4] = flat, own, bent * H + linear * sign[i] * T
+            U[i, k + 6], V[i, k], V[i, k + 2] = bent * (T - B), bent * B, bent * H
+            V[i, k + 4], V[i, k + 6] = own, flat
     return U, V
 
 
@@ -225,7 +233,15 @@ def sampled_circle_form(feature: Any, data: Array) -> CircleKernel | None:
 
 @sampled_circle_form.register
 def _(feature: ReLU, data: Array) -> CircleKernel | None:
-    return SampledReLU(data) if feature.manifold.dim == 1 else None
+    return SampledHinges(data) if feature.manifold.dim == 1 else None
+
+
+@sampled_circle_form.register
+def _(feature: Activation, data: Array) -> CircleKernel | None:
+    if feature.manifold.dim > 1 or feature.sigma.hinge is None:
+        return None
+    linear, bent = (part / feature.scale for part in feature.sigma.hinge)
+    return SampledHinges(data, linear, bent)
 
 
 @dataclass(frozen=True)

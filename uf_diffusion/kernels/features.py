@@ -26,21 +26,31 @@ from uf_diffusion.kernels.loops import (
     relu_values,
     turned_cosines,
 )
+from uf_diffusion.kernels.seen_spaces import EVEN_AND_LINEAR, EVERYTHING, SeenSpace
 from uf_diffusion.kernels.spherical_harmonics import gauss_legendre, rounded
 from uf_diffusion.problem.manifolds import NOWHERE, Circle, FlatTorus, Sphere
 
-__all__ = ["PROFILES", "Laplace", "Radial", "RandomFourier", "ReLU"]
+__all__ = ["PROFILES", "Laplace", "Radial", "RandomFourier", "ReLU", "require_home",
+           "require_scale"]  # fmt: skip
 
 NARROWEST, WIDEST = 1e-3, 1e3  # scales of Fourier features on a sphere of radius 1
 
 
-def _require_home(name: str, home: str, manifold: Any, kind: type) -> None:
-    """Raise an InputError for a manifold of another type; features may get a manifold later."""
+def require_home(name: str, home: str, manifold: Any, kind: type) -> None:
+    """Raise an InputError for a manifold of another type; features may get a manifold later.
+
+    Args:
+        name: the features' name.
+        home: where they live, in words.
+        manifold: the manifold.
+        kind: its type.
+    """
     if manifold is not NOWHERE and not isinstance(manifold, kind):
         raise InputError(f"Features '{name}' live on {home}; choose others for this manifold.")
 
 
-def _require_scale(scale: Any) -> None:
+def require_scale(scale: Any) -> None:
+    """Raise an InputError for a scale that is not a positive number."""
     number = isinstance(scale, int | float | np.integer | np.floating)
     if not (number and math.isfinite(scale) and scale > 0):
         raise InputError(f"network.scale must be positive, not {shown(scale)}.")
@@ -60,7 +70,7 @@ class ReLU:
     manifold: Sphere = NOWHERE
 
     def __post_init__(self) -> None:
-        _require_home("relu", "spheres", self.manifold, Sphere)
+        require_home("relu", "spheres", self.manifold, Sphere)
 
     def inputs(self, n: int, rng: np.random.Generator) -> Array:
         return rng.standard_normal((n, self.manifold.ambient))
@@ -94,9 +104,9 @@ class ReLU:
         return None
 
     @property
-    def constrained_limit(self) -> bool:
-        """True: on every sphere the null space are the odd degrees >= 3."""
-        return True
+    def sees(self) -> SeenSpace:
+        """On every sphere the null space are the odd degrees >= 3."""
+        return EVEN_AND_LINEAR
 
 
 def _laplace(r: Array, s: float) -> tuple[Array, Array]:
@@ -140,8 +150,8 @@ class Radial:
     profile: str = "laplace"
 
     def __post_init__(self) -> None:
-        _require_home("radial", "the torus", self.manifold, FlatTorus)
-        _require_scale(self.scale)
+        require_home("radial", "the torus", self.manifold, FlatTorus)
+        require_scale(self.scale)
         if self.profile not in PROFILES:
             raise unknown("network.profile", self.profile, PROFILES)
 
@@ -192,8 +202,8 @@ class Radial:
         return reduce(np.multiply.outer, [axis] * self.manifold.dim).ravel().astype(complex)
 
     @property
-    def constrained_limit(self) -> bool:
-        return False
+    def sees(self) -> None:
+        return None
 
     def transform(self, degree: int, power: int = 1) -> Array:
         """The integrals of g(|x|)^power exp(-i q k.x) over a period, with q = 2 pi / period.
@@ -243,8 +253,8 @@ class Laplace(PlainFeature):
     scale: float = 0.5
 
     def __post_init__(self) -> None:
-        _require_home("laplace", "the circle", self.manifold, Circle)
-        _require_scale(self.scale)
+        require_home("laplace", "the circle", self.manifold, Circle)
+        require_scale(self.scale)
 
     def inputs(self, n: int, rng: np.random.Generator) -> Array:
         return self.manifold.sample(n, rng)
@@ -262,6 +272,10 @@ class Laplace(PlainFeature):
     @property
     def kernel(self) -> Matern32:
         return Matern32(self.manifold, self.scale)
+
+    @property
+    def sees(self) -> SeenSpace:
+        return EVERYTHING
 
     def eigenvalues(self, cutoff: int) -> Array | None:
         return self.kernel.eigenvalues(cutoff)
@@ -291,8 +305,8 @@ class RandomFourier(PlainFeature):
     profile: str = "gaussian"
 
     def __post_init__(self) -> None:
-        _require_home("fourier", "spheres", self.manifold, Sphere)
-        _require_scale(self.scale)
+        require_home("fourier", "spheres", self.manifold, Sphere)
+        require_scale(self.scale)
         if not NARROWEST <= self.scale <= WIDEST:
             raise InputError(
                 f"network.scale of features 'fourier' must lie between {NARROWEST:g} and "
@@ -336,6 +350,10 @@ class RandomFourier(PlainFeature):
     @property
     def kernel(self) -> Chordal:
         return Chordal(self.manifold, self.scale, self.profile)
+
+    @property
+    def sees(self) -> SeenSpace:
+        return EVERYTHING
 
     def eigenvalues(self, cutoff: int) -> Array:
         return self.kernel.eigenvalues(cutoff)
