@@ -3,6 +3,7 @@ from .core.errors import InputError as InputError
 from .core.errors import RunFailure as RunFailure
 from .core.version import __version__ as __version__
 from .grids.built_in import grid_on as grid_on
+from .kernels.activations import Activation as Activation
 from .kernels.base import PlainFeature as PlainFeature
 from .kernels.features import Laplace as Laplace
 from .kernels.features import Radial as Radial

@@ -3,8 +3,9 @@
 A ReLU feature changes between zero and linear where omega is orthogonal to an input, and so does
 every feature a z + b |z| of z = omega.x. So along the circle its kernel, sampled or not, consists
 of sines and cosines whose coefficients depend on the point. It is semiseparable of rank 8 (sampled)
-or 6 once the circle is folded such that omega and -omega have the same position. The periodic Matern-3/2 kernel has rank 4 without folding. The module
-`semiseparable` has the algorithms for such kernels.
+or 6 once the circle is folded such that omega and -omega have the same position. The periodic
+Matern-3/2 kernel has rank 4 without folding. The module `semiseparable` has the algorithms for such
+kernels.
 """
 
 from __future__ import annotations

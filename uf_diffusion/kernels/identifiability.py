@@ -19,10 +19,11 @@ densities are even, w has no component there for all t.
 Eigenvalues kappa compare with lambda: if mu is uniform, the potential of a harmonic is damped by
 kappa / (kappa + lambda), so in practice harmonics with kappa far below lambda are not seen either.
 
-The eigenvalues are those of the population kernel, that of infinitely many inputs with the law that
-the network's have: Gaussian for ReLU and for radial features, uniform for Laplace, and those of
+The eigenvalues are those of the population kernel, that of infinitely many inputs with the law of
+the features: Gaussian for ReLU, activations and radial features, uniform for Laplace, and those of
 `RandomFourier`. With N sampled inputs the kernel has at most N non-zero eigenvalues, and its null
-space contains this one.
+space contains this one. Where they are not known, or where the inputs have another law, the kernel
+of the inputs themselves is expanded (`measured_kernels`).
 
 If the inputs of radial features have the density rho, then K = A rho A, where A is the convolution
 with g, and the eigenfunctions are mixtures of waves: those of A C C^T A with a Cholesky factor C of
@@ -44,6 +45,16 @@ from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.kernels.base import Convolution, Feature
 from uf_diffusion.kernels.fourier import Fourier, ball
+from uf_diffusion.kernels.measured_kernels import MeasuredKernel
+from uf_diffusion.kernels.measured_spaces import measured_space
+from uf_diffusion.kernels.own_features import drawn_inputs
+from uf_diffusion.kernels.seen_spaces import (
+    EVEN_AND_LINEAR,
+    EVERYTHING,
+    SPACES,
+    SeenSpace,
+    space_of_degrees,
+)
 from uf_diffusion.kernels.spherical_harmonics import Harmonics, gauss_legendre, rounded
 from uf_diffusion.kernels.zonal import meridian_rule, multiplicities, zonal_harmonics
 from uf_diffusion.problem.densities import Density
@@ -62,6 +73,8 @@ RIDGE = 1e-13  # relative, of the waves' integrals against the inputs' density
 # share of the variance (0.1 % of the amplitude) below which the effect of the null space is smaller
 # than that of a positive lambda
 NEGLIGIBLE = 1e-6
+INPUTS = 4096  # with which a kernel is expanded whose eigenvalues are not known
+_CONSTRAINED = {space.name for space in SPACES if not space.everything}
 
 
 @dataclass(frozen=True)
@@ -82,6 +95,7 @@ class Identifiability:
         teacher_share: share of the row in the teacher's variance, its squared L2 norm without the
             constant, ``(n,)``; the shares sum to less than 1 if modes beyond the last row matter.
         initial_share: the same for the initial density, ``(n,)``.
+        space: the functions that are seen as lambda -> 0; None if they are no known `SeenSpace`.
     """
 
     wave: Index
@@ -89,6 +103,7 @@ class Identifiability:
     eigenvalue: Array
     teacher_share: Array
     initial_share: Array
+    space: SeenSpace | None = None
 
     @property
     def degree(self) -> Array:
@@ -100,8 +115,7 @@ class Identifiability:
         """Whether exactly the even and the linear functions are outside the null space, so that
         the limit lambda -> 0 is the constrained equation.
         """
-        null = self.wave[self.eigenvalue == 0]
-        return np.array_equal(null, np.arange(3, self.wave.max() + 1, 2)[:, None])
+        return self.space == EVEN_AND_LINEAR
 
     @property
     def null_space(self) -> str:
@@ -109,8 +123,8 @@ class Identifiability:
         null = self.wave[self.eigenvalue == 0]
         if not len(null):
             return ""
-        if self.even_and_linear:
-            return "odd degrees >= 3"
+        if self.space is not None and not self.space.everything:
+            return self.space.unseen
         first = ", ".join(map(str, null[0]))
         return f"{len(null)} wave numbers, from ({first}) on"
 
@@ -130,6 +144,7 @@ class Identifiability:
         return {
             "null_space": self.null_space,
             "even_and_linear": int(self.even_and_linear),
+            "seen_space": "" if self.space is None else self.space.name,
             "unseen_teacher": self.unseen_teacher,
             "unseen_initial": self.unseen_initial,
         }
@@ -150,7 +165,7 @@ def unseen_sentence(attributes: Mapping[Any, Any]) -> str:
         return ""
     follows = (
         "the limit lambda -> 0 is the constrained equation, problem.limit = 'constrained'"
-        if attributes.get("even_and_linear")
+        if attributes.get("even_and_linear") or attributes.get("seen_space", "") in _CONSTRAINED
         else "lost in round-off, whatever lambda: the network follows no part of f'(nu/mu) there"
     )
     return (
@@ -160,7 +175,11 @@ def unseen_sentence(attributes: Mapping[Any, Any]) -> str:
 
 
 def identifiability(
-    feature: Feature, teacher: Density, initial: Density, axis: ArrayLike | None = None
+    feature: Feature,
+    teacher: Density,
+    initial: Density,
+    axis: ArrayLike | None = None,
+    data: Array | None = None,
 ) -> Identifiability:
     """The eigenvalues of a feature's kernel, and the shares of two densities.
 
@@ -171,6 +190,7 @@ def identifiability(
         axis: a vector ``(ambient,)`` of any positive length, about which both densities are
             symmetric; None if there is none, or it is not known. It is not used on the circle and
             on tori.
+        data: the network's inputs ``(N, d)``, if they do not have the law of the features.
 
     Raises:
         InputError: for other manifolds, if the kernel's eigenvalues are not known, or if a density
@@ -186,8 +206,14 @@ def identifiability(
         )
     curved = meridian is not None or (manifold.dim > 1 and not manifold.period)
     cutoff = SPHERE if curved else DEGREES[manifold.dim]
-    eigenvalue = feature.eigenvalues(cutoff)
-    if eigenvalue is None and (convolution := feature.convolution(cutoff)) is not None:
+    eigenvalue = feature.eigenvalues(cutoff) if data is None else None
+    if eigenvalue is None and manifold.antipodal and manifold.dim <= 2:
+        return _measured(feature, teacher, initial, data)
+    if (
+        eigenvalue is None
+        and data is None
+        and (convolution := feature.convolution(cutoff)) is not None
+    ):
         return _mixed(manifold, convolution, teacher, initial)
     if eigenvalue is None:
         raise InputError(f"The kernel's eigenvalues of {type(feature).__name__} are not known.")
@@ -198,17 +224,43 @@ def identifiability(
             f"not {np.shape(eigenvalue)}."
         )
     if curved:
-        shares = [
+        of_teacher, of_initial = (
             _sphere_shares(manifold, density) if meridian is None
             else _zonal_shares(meridian, density, name)
             for name, density in (("teacher", teacher), ("initial", initial))
-        ]  # fmt: skip
+        )  # fmt: skip
         several = multiplicities(manifold.dim, SPHERE)
         count = several.astype(np.int64) if several.max() < 2**53 else several
-        return Identifiability(np.arange(SPHERE + 1)[:, None], count, eigenvalue, *shares)
+        degree = np.arange(SPHERE + 1)[:, None]
+        space = _space(feature, eigenvalue)
+        return Identifiability(degree, count, eigenvalue, of_teacher, of_initial, space)
     wave, row, multiplicity = _rows(manifold.dim)
-    shares = [_lattice_shares(manifold, d, row) for d in (teacher, initial)]
-    return Identifiability(wave, multiplicity, eigenvalue[tuple(wave.T)], *shares)
+    of_teacher, of_initial = (_lattice_shares(manifold, d, row) for d in (teacher, initial))
+    by_row = eigenvalue[tuple(wave.T)]
+    space = _space(feature, by_row)
+    return Identifiability(wave, multiplicity, by_row, of_teacher, of_initial, space)
+
+
+def _space(feature: Feature, eigenvalue: Array) -> SeenSpace | None:
+    """What is seen, by the features' own knowledge, or else by the eigenvalues of all degrees."""
+    if feature.sees is not None:
+        return feature.sees
+    if feature.manifold.antipodal:
+        return space_of_degrees(eigenvalue > 0)
+    return EVERYTHING if (eigenvalue > 0).all() else None
+
+
+def _measured(
+    feature: Feature, teacher: Density, initial: Density, data: Array | None
+) -> Identifiability:
+    """The table of a kernel whose eigenvalues are not known, by expanding it."""
+    own = drawn_inputs(feature, INPUTS, np.random.default_rng(0)) if data is None else data
+    kernel = MeasuredKernel(feature, own)
+    return Identifiability(
+        kernel.degrees[:, None], np.ones(len(kernel.degrees), dtype=np.int64), kernel.eigenvalues,
+        kernel.shares(teacher), kernel.shares(initial),
+        measured_space(feature) if data is None else None,
+    )  # fmt: skip
 
 
 def _rows(dim: int) -> tuple[Index, Index, Index]:
@@ -250,7 +302,9 @@ def _mixed(
         np.concatenate([label[np.argmax(functions**2, axis=0)], wave[null]]),
         np.concatenate([np.ones(basis.size, dtype=np.int64), count[null]]),
         np.concatenate([rounded(singular) ** 2, np.zeros(int(null.sum()))]),
-        *shares,
+        shares[0],
+        shares[1],
+        None if null.any() else EVERYTHING,
     )
 
 

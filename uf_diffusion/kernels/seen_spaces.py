@@ -45,6 +45,15 @@ class SeenSpace:
         """Whether the space contains the constant functions."""
         return self.parity >= 0 or 0 in self.degrees
 
+    @property
+    def unseen(self) -> str:
+        """The degrees that are not in the space, in words; empty if there are none."""
+        if self.everything:
+            return ""
+        first = next(k for k in range(8) if not self.has(k))
+        kind = "even" if self.parity < 0 else "odd"
+        return f"{kind} degrees" + (f" >= {first}" if first > 1 else "")
+
     def has(self, degree: int) -> bool:
         """Whether the space contains the harmonics of a degree."""
         return self.parity == 0 or (-1) ** degree == self.parity or degree in self.degrees

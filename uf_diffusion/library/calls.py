@@ -25,6 +25,7 @@ from uf_diffusion.problem import Problem
 from uf_diffusion.results.timings import Timings
 from uf_diffusion.runs import jobs
 from uf_diffusion.runs.config import Config
+from uf_diffusion.runs.limit import settled_limit
 from uf_diffusion.runs.reading import changes_of, load_config
 from uf_diffusion.runs.setup import Setup
 from uf_diffusion.runs.solving import equation
@@ -64,11 +65,13 @@ def solve(
         problem: the problem to solve.
         until: final time, dimensionless.
         snapshots: the times at which densities are stored, or how many evenly spaced from 0 on.
-        limit: "unconstrained", or "constrained" for the limit of ReLU networks without bias, or
-            "mean-field" for a network of infinite width at its regularisation.
-        features: the features of the limit "mean-field", as in `train`.
-        network: further settings of `train` that this limit depends on, such as regularisation,
-            kernel, samples, truncation and seed.
+        limit: "unconstrained"; "constrained" for the limit of features that see even or odd
+            functions and little more, such as ReLU without bias; "mean-field" for a network of
+            infinite width at its regularisation; or "auto" for the limit of the features as
+            lambda -> 0, or "mean-field" where that is not known.
+        features: the features that these limits belong to, as in `train`.
+        network: further settings of `train` that the limit "mean-field" depends on, such as
+            regularisation, kernel, samples, truncation and seed.
         cells: least number of cells of the built-in mesh.
         mesh: a mesh to use instead: a grid, a `Triangulation` of the sphere, or a file with one.
         degree: degree of the finite elements, 1 to 3.
@@ -259,6 +262,7 @@ def run(
     config = source if isinstance(source, Config) else load_config(source, overrides)
     if isinstance(source, Config) and overrides:
         config = source.changed(**changes_of(overrides))
+    config = settled_limit(Setup(config)).config
     folder = None if out is None else user_path(out)
     if job == "compare --budget" and folder is None:
         raise InputError("An error budget keeps its reference problems: it needs a folder out.")

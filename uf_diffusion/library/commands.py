@@ -25,10 +25,13 @@ from uf_diffusion.reports.text import print_summary, provenance_lines, time_line
 from uf_diffusion.results.provenance import run_attributes, version_of
 from uf_diffusion.results.timings import Timings
 from uf_diffusion.runs import jobs, presets
+from uf_diffusion.runs.config import Config
 from uf_diffusion.runs.fingerprint import code
 from uf_diffusion.runs.folders import run_folder
+from uf_diffusion.runs.limit import settled_limit, why
 from uf_diffusion.runs.reading import load_config
 from uf_diffusion.runs.result import Result
+from uf_diffusion.runs.setup import Setup
 from uf_diffusion.runs.stored import Job
 
 __all__ = ["export", "info", "keys", "open_report", "report", "resume", "run", "spectrum",
@@ -56,8 +59,17 @@ def run(
     Raises:
         InputError, RunFailure, Interrupted: as `complete` and the job.
     """
-    config = load_config(source, overrides)
+    config = _settled(source, overrides, verbosity)
     _run(Job(job, config), out or Path("runs") / config.name, verbosity, force)
+
+
+def _settled(source: str, overrides: Sequence[str], verbosity: Verbosity) -> Config:
+    """A configuration whose limit is chosen and said, if it is "auto"."""
+    asked = Setup(load_config(source, overrides))
+    setup = settled_limit(asked)
+    if setup is not asked and not verbosity.quiet:
+        mpi.on_root(lambda: print(f"limit     {why(setup)}", flush=True))
+    return setup.config
 
 
 def resume(folder: Path, verbosity: Verbosity, trust: bool) -> None:
@@ -105,7 +117,7 @@ def spectrum(
 
     The default folder is runs/spectrum-<name>. Raises as `complete` and `jobs.spectrum`.
     """
-    config = load_config(source, overrides)
+    config = _settled(source, overrides, verbosity)
     folder = out or Path("runs") / f"spectrum-{config.name}"
     with verbosity.applied():
         work = partial(jobs.spectrum, count=count)

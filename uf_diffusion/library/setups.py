@@ -19,9 +19,12 @@ from uf_diffusion.network.draws import GIVEN, Draws
 from uf_diffusion.problem import Problem
 from uf_diffusion.runs.config import Config
 from uf_diffusion.runs.describing import features_keys, problem_keys
+from uf_diffusion.runs.limit import settled_limit
 from uf_diffusion.runs.setup import Setup
 
 __all__ = ["diffusion_setup", "network_setup"]
+
+OF_FEATURES = {"features", "scale", "profile", "activation", "slope", "bias"}
 
 
 def diffusion_setup(
@@ -30,11 +33,13 @@ def diffusion_setup(
     step: float,
 ) -> Setup:  # fmt: skip
     """The setup of a diffusion; the arguments are those of `calls.solve`."""
-    if limit == "mean-field":
+    if limit != "unconstrained":
         trained = network_setup(problem, features, until, snapshots, dict(network or {}))
         config, phi = trained.config, trained.given_features
     elif features is not None or network:
-        raise InputError("features and network are arguments for limit = 'mean-field' only.")
+        raise InputError(
+            "features and network are arguments for limit = 'mean-field', 'constrained' and 'auto'."
+        )
     else:
         config, phi = Config(), None
     file = str(mesh) if isinstance(mesh, str | Path) else ""
@@ -48,7 +53,7 @@ def diffusion_setup(
     space = problem.meridian or problem.manifold
     if grid is not None and grid.manifold != space:
         raise InputError(f"The mesh is one of {grid.manifold}, the problem is solved on {space}.")
-    return Setup(config.changed(**sections), problem, phi, grid)
+    return settled_limit(Setup(config.changed(**sections), problem, phi, grid))
 
 
 def network_setup(
@@ -62,7 +67,7 @@ def network_setup(
     if features is None:
         features = ReLU() if problem.manifold.antipodal else Radial()
     phi = placed_features(features, problem.manifold)
-    known = set(Config().network.__dataclass_fields__) - {"features", "scale", "profile", "draws"}
+    known = set(Config().network.__dataclass_fields__) - OF_FEATURES - {"draws"}
     for name in settings:
         if name not in known:
             raise unknown("argument", name, known)

@@ -9,6 +9,7 @@ from typing import Any
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.plugins import load
 from uf_diffusion.core.wording import cause, shown, unknown
+from uf_diffusion.kernels.activations import Activation
 from uf_diffusion.kernels.base import Feature
 from uf_diffusion.kernels.features import Laplace, Radial, RandomFourier, ReLU
 from uf_diffusion.kernels.own_features import placed_features
@@ -46,6 +47,7 @@ DENSITIES: dict[str, type[Density]] = {
 DIVERGENCES: dict[str, Divergence] = {d.name: d for d in (UNBIASED, BIASED, ENTROPY)}
 FEATURES: dict[str, Any] = {
     "relu": ReLU,
+    "activation": Activation,
     "fourier": RandomFourier,
     "radial": Radial,
     "laplace": Laplace,
@@ -147,12 +149,20 @@ def divergence(name: str, power: float = 2.0, folder: str | None = ".") -> Diver
 
 
 def feature(
-    name: str, manifold: Manifold, scale: float, profile: str, folder: str | None = "."
-) -> Feature:  # fmt: skip
+    name: str,
+    manifold: Manifold,
+    scale: float,
+    profile: str,
+    folder: str | None = ".",
+    activation: str = "relu",
+    slope: float = 0.01,
+    bias: bool = False,
+) -> Feature:
     """The feature function with a given name, checked against the manifold on which it lives.
 
     "module:name" names a user's own features: a class or function that makes a `Feature` from the
-    manifold. Its module is searched for in ``folder`` first. ``scale`` is a length.
+    manifold. As an activation it names a function, see `Activation`. The module is searched for in
+    ``folder`` first. ``scale`` is a length.
 
     Raises:
         InputError: for an unknown name or profile, the wrong manifold, or a scale <= 0.
@@ -161,6 +171,10 @@ def feature(
         return placed_features(load(name, folder, "features"), manifold, name)
     if name not in FEATURES:
         raise unknown("network.features", name, FEATURES)
+    if name == "activation":
+        function = load(activation, folder, "activation") if ":" in activation else activation
+        active: Feature = FEATURES[name](function, scale, bias, slope, manifold)
+        return active
     settings = {"relu": (), "laplace": (scale,)}.get(name, (scale, profile))
     made: Feature = FEATURES[name](manifold, *settings)
     return made

@@ -70,17 +70,21 @@ class Config:
             default = "radial" if self.problem.manifold == "torus" else "relu"
             object.__setattr__(self, "network", replace(self.network, features=default))
         if not self.network.profile:
-            usual = "gaussian" if self.network.features == "fourier" else "laplace"
-            object.__setattr__(self, "network", replace(self.network, profile=usual))
+            shape = "gaussian" if self.network.features == "fourier" else "laplace"
+            object.__setattr__(self, "network", replace(self.network, profile=shape))
+        if not self.network.scale:
+            usual = 1.0 if self.network.features == "activation" else 0.5
+            object.__setattr__(self, "network", replace(self.network, scale=usual))
         if self.times()[-1] != self.problem.t_end:
             raise InputError(
                 "The last of diffusion.snapshots must be problem.t_end = "
                 f"{self.problem.t_end}, not {self.times()[-1]}."
             )
-        if self.problem.limit == "constrained":
-            self._require_constrained()
-        if self.problem.limit != "unconstrained" and self.diffusion.degree != 1:
-            raise InputError(f"problem.limit = '{self.problem.limit}' needs diffusion.degree = 1.")
+        limit = self.problem.limit
+        if limit == "constrained" and self.problem.manifold not in ("circle", "sphere"):
+            raise InputError("problem.limit = 'constrained' is for the circle and the spheres S^d.")
+        if limit in ("constrained", "mean-field") and self.diffusion.degree != 1:
+            raise InputError(f"problem.limit = '{limit}' needs diffusion.degree = 1.")
         if self.diffusion.mesh:
             if self.problem.axis:
                 raise InputError(
@@ -117,15 +121,6 @@ class Config:
                 f"problem.t_end = {self.problem.t_end:g}."
             )
 
-    def _require_constrained(self) -> None:
-        if self.problem.manifold not in ("circle", "sphere"):
-            raise InputError("problem.limit = 'constrained' is for the circle and the spheres S^d.")
-        if self.network.features != "relu":
-            raise InputError(
-                "problem.limit = 'constrained' is the limit for network.features = 'relu', "
-                f"not '{self.network.features}'."
-            )
-
     def times(self) -> Array:
         """The snapshot times ``(snapshots,)``, increasing from 0 to t_end, dimensionless."""
         chosen = self.diffusion.snapshots
@@ -157,7 +152,8 @@ class Config:
         """A copy with other values.
 
         A new manifold also resets its dimension, the teacher and the features to their defaults,
-        and new features reset their profile, unless they are given here too.
+        and new features reset their profile, unless they are given here too. The scale is reset
+        with a change from or to the features "activation", for which it means something else.
 
         Args:
             sections: for the name of a section, a mapping from its fields to their new values. A
@@ -227,7 +223,8 @@ def _changed(section: Any, new: dict[str, Any]) -> Any:
         new = {"dim": 0, "teacher": None} | new
     features = getattr(section, "features", "")
     if new.get("features", features) != features:
-        new = {"profile": "", **new}
+        other = "activation" in (features, new["features"])
+        new = {"profile": "", **({"scale": 0.0} if other else {}), **new}
     for name, value in new.items():
         if name in ("teacher", "initial") and isinstance(value, Mapping) and "kind" not in value:
             new[name] = {**getattr(section, name), **value}

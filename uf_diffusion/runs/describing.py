@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+from uf_diffusion.kernels.activations import Activation
 from uf_diffusion.kernels.base import Feature
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.densities import Density
@@ -36,6 +37,13 @@ def features_keys(features: Feature) -> dict[str, Any]:
     names = {cls: name for name, cls in FEATURES.items()}
     if type(features) not in names:
         return {"features": _own(features)}
+    if isinstance(features, Activation):
+        known = isinstance(features.function, str)
+        return {
+            "features": "activation",
+            "activation": features.function if known else _own(features.function),
+            "scale": float(features.scale), "bias": features.bias, "slope": features.slope,
+        }  # fmt: skip
     keys = {f.name: getattr(features, f.name) for f in fields(features) if f.name != "manifold"}  # type: ignore[arg-type]
     return {"features": names[type(features)], **keys}
 

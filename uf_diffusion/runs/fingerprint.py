@@ -68,7 +68,7 @@ def own_parts(config: Config) -> list[str]:
     """The names "module:name" of a configuration, and its files: what the user can edit."""
     p = config.problem
     names = [p.teacher.get("function"), p.initial.get("function"), p.regulariser, p.manifold,
-             config.network.features]  # fmt: skip
+             config.network.features, config.network.activation]  # fmt: skip
     modules = [name for name in names if isinstance(name, str) and ":" in name]
     draws = config.network.draws
     files = [config.diffusion.mesh, "" if draws in (GIVEN, PAPER) else draws]
@@ -93,7 +93,7 @@ def fingerprint(setup: Setup, command: str) -> dict[str, str]:
     if command not in known:
         solves = command != "train" and setup.problem.teacher.has_values
         grid = setup.grid if solves else None  # on all ranks: one of them reads a mesh file
-        alone = command == "solve" and setup.config.problem.limit != "mean-field"
+        alone = command == "solve" and setup.config.problem.limit == "unconstrained"
         features = None if alone else setup.features
         known[command] = mpi.from_root(lambda: dict(_parts(setup, grid, features)))
     return known[command]
@@ -122,7 +122,8 @@ def _modules(config: Config, trains: bool) -> Iterator[tuple[str, str]]:
     p = config.problem
     names = [p.regulariser, p.manifold]
     if trains:
-        names += [config.network.features, p.teacher.get("function"), p.initial.get("function")]
+        n = config.network
+        names += [n.features, n.activation, p.teacher.get("function"), p.initial.get("function")]
     for name in names:
         if isinstance(name, str) and ":" in name:
             text = source(name, Path(config.folder))

@@ -66,6 +66,8 @@ def _typed(name: str, value: Any, kind: str) -> Any:
         return float(value)
     if kind == "str" and isinstance(value, str):
         return value
+    if kind == "bool" and isinstance(value, bool):
+        return value
     if kind == "Any" and isinstance(value, str | Mapping):
         return value
     if kind == "Snapshots":
@@ -74,6 +76,7 @@ def _typed(name: str, value: Any, kind: str) -> Any:
         if (vector := reals(name, value)).ndim == 1:
             return tuple(vector.tolist())
     wanted = {"int": "a whole number", "float": "a finite number", "str": "a string",
+              "bool": "true or false",
               "Vector": "a list of numbers",
               "Any": 'a table such as {kind = "uniform"}'}[kind]  # fmt: skip
     raise InputError(f"{name} must be {wanted}, not {shown(value)}.")

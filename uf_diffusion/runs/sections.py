@@ -20,8 +20,9 @@ ALGORITHMS = ["varpro", "two-timescale", "flow", "joint", "fixed"]
 KERNELS = ["sampled", "population", "low-rank"]
 # the equations for the density, with their names in headings
 LIMITS = {
+    "auto": "the limit of the features",
     "unconstrained": "the ultra-fast diffusion",
-    "constrained": "the constrained limit of ReLU networks",
+    "constrained": "the limit constrained to what the features see",
     "mean-field": "the mean-field equation",
 }
 SCHEMES = ["euler", "sdirk2", "sdirk3", "esdirk4"]
@@ -51,7 +52,9 @@ class ProblemConfig:
     limit: str = key(
         "unconstrained",
         "which equation the diffusion solves: unconstrained (ultra-fast diffusion), constrained "
-        "(the limit of ReLU features), or mean-field (a network of infinite width, at its lambda)",
+        "(the limit of features that see even or odd functions and little more, such as relu), "
+        "mean-field (a network of infinite width, at its lambda), or auto (the limit that the "
+        "features have as lambda tends to 0, or mean-field if that is not known)",
     )
     teacher: Any = key(
         None,
@@ -148,11 +151,28 @@ class NetworkConfig:
     regularisation: float = key(1e-3, "regularisation strength of the outer weights", name="lambda")
     features: str = key(
         "",
-        "feature function: relu (spheres), fourier (spheres), radial (tori), laplace (circle), or "
-        "your own as 'module:name'; if empty, radial on a torus and relu elsewhere",
+        "feature function: relu (spheres), activation (spheres), fourier (spheres), radial (tori), "
+        "laplace (circle), or your own as 'module:name'; if empty, radial on a torus and relu "
+        "elsewhere",
+    )
+    activation: str = key(
+        "relu",
+        "activation function of the features 'activation': relu, leaky-relu, softplus, gelu, silu, "
+        "elu, tanh, erf, sigmoid, sin, cos, abs, exp, gaussian, relu2, or your own as "
+        "'module:name', which maps an array z to two arrays, its values and its derivatives",
+    )
+    slope: float = key(0.01, "derivative of the activation leaky-relu at negative arguments")
+    bias: bool = key(
+        False,
+        "whether the inputs of the features 'activation' have a last coordinate 1, so that the "
+        "last coordinate of a feature is its bias",
     )
     scale: float = key(
-        0.5, "width of the features 'radial' and 'laplace', or of the kernel of 'fourier'", "length"
+        0.0,
+        "width of the features 'radial' and 'laplace', or of the kernel of 'fourier', or the "
+        "number by which the argument of an activation is divided; 0 chooses 1 for activations and "
+        "0.5 elsewhere",
+        "length",
     )
     profile: str = key(
         "",

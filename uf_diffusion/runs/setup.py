@@ -13,6 +13,8 @@ from uf_diffusion.grids.built_in import grid_of, grid_on, with_degree
 from uf_diffusion.grids.mesh_files import read_usable_mesh
 from uf_diffusion.kernels.base import Feature
 from uf_diffusion.kernels.identifiability import Identifiability, identifiability
+from uf_diffusion.kernels.measured_spaces import measured_space
+from uf_diffusion.kernels.seen_spaces import SeenSpace
 from uf_diffusion.network.draws import GIVEN, PAPER, Draws, read_draws
 from uf_diffusion.network.paper_draws import paper_draws
 from uf_diffusion.problem import Problem
@@ -63,7 +65,26 @@ class Setup:
         if self.given_features is not None:
             return self.given_features
         c = self.config.network
-        return feature(c.features, self.manifold, c.scale, c.profile, self.config.home)
+        return feature(
+            c.features, self.manifold, c.scale, c.profile, self.config.home, c.activation, c.slope,
+            c.bias,
+        )  # fmt: skip
+
+    @cached_property
+    def space(self) -> SeenSpace | None:
+        """What the features see of a measure as lambda -> 0; None if it is no known space.
+
+        Raises:
+            InputError: as `features`.
+        """
+        if self.features.sees is not None:
+            return self.features.sees
+        if self.manifold.antipodal:
+            return measured_space(self.features)
+        try:
+            return self.seen.space
+        except InputError:  # the eigenvalues are not known
+            return None
 
     @cached_property
     def seen(self) -> Identifiability:

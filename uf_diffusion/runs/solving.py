@@ -17,6 +17,7 @@ from uf_diffusion.grids.base import Grid
 from uf_diffusion.results.names import dataset
 from uf_diffusion.runs.checkpoints import Checkpoints
 from uf_diffusion.runs.folders import FIELDS
+from uf_diffusion.runs.limit import constrained_space
 from uf_diffusion.runs.mean_field import kernel_at_nodes
 from uf_diffusion.runs.resources import require_memory_of_diffusion
 from uf_diffusion.runs.setup import Setup
@@ -49,9 +50,10 @@ def equation(setup: Setup) -> Evolution:
             problem, grid, kernel_at_nodes(setup), c.regularisation, scheme, rtol, comm,
             spreads=c.kernel == "low-rank",
         )  # fmt: skip
+    space = constrained_space(setup)
     from uf_diffusion.diffusion.constrained import ConstrainedDiffusion
 
-    return ConstrainedDiffusion(problem, grid, *_stepping(setup))
+    return ConstrainedDiffusion(problem, grid, *_stepping(setup), space=space)
 
 
 def unconstrained(setup: Setup) -> UltraFastDiffusion:

@@ -26,6 +26,7 @@ from uf_diffusion.results.netcdf import read_sealed, write_result
 from uf_diffusion.runs.config import Config, DiffusionConfig, NetworkConfig
 from uf_diffusion.runs.fingerprint import code, fingerprint, own_parts
 from uf_diffusion.runs.jobs import compare, follow, solve, spectrum, train
+from uf_diffusion.runs.limit import settled_limit
 from uf_diffusion.runs.mean_field import kernel_at_nodes
 from uf_diffusion.runs.result import Result
 from uf_diffusion.runs.setup import Setup
@@ -82,11 +83,17 @@ class Run:
 
     Attributes:
         job: what to do, a name in `WORK`.
-        config: the configuration.
+        config: the configuration; its limit "auto" is replaced by that of its features.
+
+    Raises:
+        InputError: as `settled_limit`.
     """
 
     job: str
     config: Config
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "config", settled_limit(Setup(self.config)).config)
 
     @cached_property
     def key(self) -> str:
@@ -122,12 +129,15 @@ def _read(job: str, config: Config) -> Config:
 def _kernel(config: Config) -> NetworkConfig:
     """The settings of the network that an equation reads: none, or those of its kernel."""
     c = config.network
-    if config.problem.limit != "mean-field":
+    if config.problem.limit == "unconstrained":
         return NetworkConfig(features=c.features)
-    kernel = NetworkConfig(
-        regularisation=c.regularisation, features=c.features, scale=c.scale, profile=c.profile,
-        kernel=c.kernel,
+    features = NetworkConfig(
+        features=c.features, scale=c.scale, profile=c.profile, activation=c.activation,
+        slope=c.slope, bias=c.bias,
     )  # fmt: skip
+    if config.problem.limit != "mean-field":
+        return features
+    kernel = replace(features, regularisation=c.regularisation, kernel=c.kernel)
     if c.kernel == "population":
         return kernel
     if c.kernel == "low-rank":

@@ -126,7 +126,7 @@ def _equations(config: Config) -> Iterator[Rung]:
         own = ring and n.kernel != "sampled"  # all kernels of rings are fast
         yield _between(removed, setup, "mean-field", n.kernel if own else unsampled)
         removed = "regularisation"
-    if limit == "unconstrained" and setup.features.constrained_limit:  # TODO
+    if limit == "unconstrained" and setup.space is not None and not setup.space.everything:
         yield _between(removed, setup, "constrained", n.kernel)
         removed = "what is not seen"
     yield _finer(removed, setup, FINER[limit][1])
