@@ -257,7 +257,8 @@ def test_own_features_are_compared(files, monkeypatch, tmp_path):
     result = configured.compare(config)
     c = result["comparison"].to_dataset()
     assert c.energy_distance_diffusion[-1] < 0.5 * c.energy_distance_teacher[0]
-    assert "null_space" not in c.attrs  # what they see is not known
+    assert c.attrs["seen_space"] == "all functions"  # which is measured
+    assert c.attrs["unseen_teacher"] < 1e-6
     uf_diffusion.draw(result)
     assert config.to_toml() == result.attrs["config"]
 

@@ -205,7 +205,7 @@ CALLS = {
     "axis in a configuration": (lambda: ProblemConfig(axis="north"), "problem.axis must be a list of numbers, not 'north'"),
     "mesh of a sphere with an axis": (lambda: uf_diffusion.solve(Problem(Sphere(2), VonMisesFisher(kappa=3.0), axis=[1, 0, 0]), until=1.0, mesh=grid_on(Sphere(2), 80)), "The mesh is one of Sphere(dim=2), the problem is solved on Meridian"),
     "mesh of another period": (lambda: uf_diffusion.solve(Problem(FlatTorus(1, 1.0), Bumps(gamma=3.0)), until=1.0, mesh=grid_on(FlatTorus(1, 2.0), 80)), "The mesh is one of FlatTorus(dim=1, period=2.0)"),
-    "features of another equation": (lambda: uf_diffusion.solve(Problem(CIRCLE, Bumps(gamma=3.0)), until=1.0, features=uf_diffusion.ReLU()), "features and network are arguments for limit = 'mean-field' only"),
+    "features of another equation": (lambda: uf_diffusion.solve(Problem(CIRCLE, Bumps(gamma=3.0)), until=1.0, features=uf_diffusion.ReLU()), "arguments for limit = 'mean-field', 'constrained' and 'auto'"),
     "solve without axis": (lambda: uf_diffusion.solve(Problem(Sphere(3), lambda x: 1 + 0 * x[:, 0]), until=1.0), "give it as problem.axis"),
     "height on a torus": (lambda: Height(TORUS, np.exp), "'height' lives on spheres"),
     "height of nothing": (lambda: Height(SPHERE), "is not a function"),

@@ -209,14 +209,8 @@ def identifiability(
     eigenvalue = feature.eigenvalues(cutoff) if data is None else None
     if eigenvalue is None and manifold.antipodal and manifold.dim <= 2:
         return _measured(feature, teacher, initial, data)
-    if (
-        eigenvalue is None
-        and data is None
-        and (convolution := feature.convolution(cutoff)) is not None
-    ):
-        return _mixed(manifold, convolution, teacher, initial)
     if eigenvalue is None:
-        raise InputError(f"The kernel's eigenvalues of {type(feature).__name__} are not known.")
+        return _of_convolution(feature, cutoff, teacher, initial)
     wanted = (cutoff + 1,) if curved else (cutoff + 1,) * manifold.dim
     if np.shape(eigenvalue) != wanted:
         raise InputError(
@@ -224,21 +218,29 @@ def identifiability(
             f"not {np.shape(eigenvalue)}."
         )
     if curved:
-        of_teacher, of_initial = (
-            _sphere_shares(manifold, density) if meridian is None
-            else _zonal_shares(meridian, density, name)
-            for name, density in (("teacher", teacher), ("initial", initial))
-        )  # fmt: skip
-        several = multiplicities(manifold.dim, SPHERE)
-        count = several.astype(np.int64) if several.max() < 2**53 else several
-        degree = np.arange(SPHERE + 1)[:, None]
-        space = _space(feature, eigenvalue)
-        return Identifiability(degree, count, eigenvalue, of_teacher, of_initial, space)
+        return _by_degree(feature, eigenvalue, meridian, teacher, initial)
     wave, row, multiplicity = _rows(manifold.dim)
     of_teacher, of_initial = (_lattice_shares(manifold, d, row) for d in (teacher, initial))
     by_row = eigenvalue[tuple(wave.T)]
     space = _space(feature, by_row)
     return Identifiability(wave, multiplicity, by_row, of_teacher, of_initial, space)
+
+
+def _by_degree(
+    feature: Feature, eigenvalue: Array, meridian: Meridian | None, teacher: Density,
+    initial: Density,
+) -> Identifiability:  # fmt: skip
+    """The table of a sphere, for all harmonics or for those that are symmetric about an axis."""
+    manifold: Any = feature.manifold
+    of_teacher, of_initial = (
+        _sphere_shares(manifold, density) if meridian is None
+        else _zonal_shares(meridian, density, name)
+        for name, density in (("teacher", teacher), ("initial", initial))
+    )  # fmt: skip
+    several = multiplicities(manifold.dim, SPHERE)
+    count = several.astype(np.int64) if several.max() < 2**53 else several
+    degree, space = np.arange(SPHERE + 1)[:, None], _space(feature, eigenvalue)
+    return Identifiability(degree, count, eigenvalue, of_teacher, of_initial, space)
 
 
 def _space(feature: Feature, eigenvalue: Array) -> SeenSpace | None:
@@ -274,6 +276,17 @@ def _rows(dim: int) -> tuple[Index, Index, Index]:
     wave, row, count = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
     order = np.argsort((wave**2).sum(axis=1), kind="stable")
     return wave[order], np.argsort(order)[row.ravel()], count[order]
+
+
+def _of_convolution(
+    feature: Feature, cutoff: int, teacher: Density, initial: Density
+) -> Identifiability:
+    """The table of features that are a convolution on a torus."""
+    torus: Any = feature.manifold
+    convolution = feature.convolution(cutoff)
+    if convolution is None:
+        raise InputError(f"The kernel's eigenvalues of {type(feature).__name__} are not known.")
+    return _mixed(torus, convolution, teacher, initial)
 
 
 def _mixed(
