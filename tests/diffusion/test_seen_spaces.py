@@ -10,6 +10,7 @@ from principles import assert_transported, derivative_of_stage, rough
 
 import uf_diffusion as uf
 from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.mpi import Share
 from uf_diffusion.diffusion.constrained import ConstrainedDiffusion
 from uf_diffusion.diffusion.nodes import all_nodes
 from uf_diffusion.diffusion.opposite_pairs import OppositePairs, antipodes
@@ -19,9 +20,9 @@ from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
 from uf_diffusion.distances.energy_distances import energy_distance
 from uf_diffusion.grids.built_in import grid_of, grid_on
 from uf_diffusion.kernels.activations import Activation
-from uf_diffusion.kernels.feature_maps import Atoms
-from uf_diffusion.kernels.population import Population
-from uf_diffusion.kernels.projection import project
+from uf_diffusion.kernels.feature_maps import KernelNeurons
+from uf_diffusion.kernels.fixed_neurons import FixedNeurons
+from uf_diffusion.kernels.projection import optimum
 from uf_diffusion.kernels.seen_spaces import EVEN, EVERYTHING, ODD, SPACES
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.densities import Bumps, Density, Uniform, VonMisesFisher
@@ -55,12 +56,15 @@ def test_outer_weights_are_those_of_a_kernel_at_a_small_lambda(space, divergence
     place, mu = nodes_of(CIRCLE, 12, divergence)
     limit = OppositePairs(place, space).at(mu)
     phi = Activation(SEEING[space.name], scale=0.3, manifold=CIRCLE)
-    psi = Population(phi.kernel, Atoms(place.points, place.volume * place.teacher))
-    errors, size = [], phi.kernel(place.points[:1], place.points[:1])[0][0, 0]
-    least = 1e-9 if divergence.name == "unbiased" else 1e-8  # round-off ends Newton's method below
-    for regularisation in size * least * np.array([1e4, 1e2, 1.0]):
-        outer = project(psi.at(place.points), place.volume * mu, divergence, regularisation)
-        errors.append(np.abs(outer.outer_weight - limit.outer_weight).max())
+    kernel = phi.kernel(place.points, place.points)[0]
+    mass, teacher = place.volume * mu, place.volume * place.teacher
+    neurons = FixedNeurons(
+        KernelNeurons(kernel, Share(len(mu))), teacher, np.empty((len(mu), 0)), direct=True
+    )
+    errors = []
+    for regularisation in kernel[0, 0] * np.array([1e-5, 1e-7, 1e-9]):
+        u, _ = optimum(neurons, mass, divergence, regularisation)
+        errors.append(np.abs(u - limit.outer_weight).max())
     assert errors[2] < 1e-4 and errors[2] < 0.1 * errors[1] < 0.03 * errors[0]
 
 

@@ -130,7 +130,14 @@ def optimum(
     else:  # the optimum for the unbiased f is close, and bounded as lambda -> 0
         u, _ = optimum(neurons, mass, Unbiased(), regularisation)
         u = np.maximum(u, LOWEST) if divergence.power < 2 else u
-    u, v, w = _newton(problem, u)
+    try:
+        u, v, w = _newton(problem, u)
+    except RunFailure:
+        if start is not None or problem.quadratic or regularisation > 1:
+            raise
+        # far from the optimum Newton's steps are short; that of a larger lambda is close to it
+        nearer, _ = optimum(neurons, mass, divergence, 10 * regularisation)
+        u, v, w = _newton(problem, nearer)
     return u, (v, w)
 
 
