@@ -25,6 +25,12 @@ TINY = {
         ("diffusion.cells=320", "diffusion.rtol=1e-3", "problem.t_end=0.01"),
         np.inf,
     ),
+    "activations": (
+        "1e-1,1e-2",
+        None,
+        ("diffusion.cells=64", "diffusion.rtol=1e-3", "problem.t_end=0.01"),
+        np.inf,
+    ),
     "samples": ("50,100,200", 3, SMALL, np.inf),
     "step": ("0.03125,0.015625,0.0078125", None, ("network.lambda=0.1", *SMALL), 0.15),
     "mesh": ("96,192", None, SOON, 0.2),

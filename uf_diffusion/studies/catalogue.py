@@ -11,7 +11,7 @@ from uf_diffusion.core.wording import unknown
 from uf_diffusion.runs.config import Changes, merged
 from uf_diffusion.runs.setup import Setup
 from uf_diffusion.studies.dimensions import DIMENSION
-from uf_diffusion.studies.limits import LAMBDA, WIDTH
+from uf_diffusion.studies.limits import ACTIVATIONS, LAMBDA, WIDTH
 from uf_diffusion.studies.measurements import (
     compared,
     decay_rate,
@@ -197,7 +197,7 @@ _ALL = (
     ),
 )
 
-STUDIES = {s.name: s for s in (WIDTH, LAMBDA, *_ALL, DIMENSION)}
+STUDIES = {s.name: s for s in (WIDTH, LAMBDA, ACTIVATIONS, *_ALL, DIMENSION)}
 
 
 def possible_plan(

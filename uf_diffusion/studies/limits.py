@@ -1,4 +1,6 @@
-"""The studies of the two limits: infinite width at a fixed lambda, and then lambda to zero."""
+"""The studies of the two limits: infinite width at a fixed lambda, and then lambda to zero, for the
+kernels of the paper and for activations of every kind.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from uf_diffusion.studies.measurements import (
 )
 from uf_diffusion.studies.plans import Quantity, Series, Study
 
-__all__ = ["LAMBDA", "WIDTH"]
+__all__ = ["ACTIVATIONS", "LAMBDA", "WIDTH"]
 
 # on T^2 a teacher that the kernel resolves
 _MATERN: Changes = {
@@ -157,6 +159,42 @@ LAMBDA = Study(
             ("injective", "ultra-fast", "unconstrained", _INJECTIVE),
         )
         for where, preset, own in cases
+    ),
+    reference_job="solve",
+    of_runs={"problem": {"limit": "mean-field"}},
+)
+
+# one activation for each space of functions that is seen
+_KINDS = ("gelu", "erf", "sigmoid", "gaussian", "relu2", "elu")
+
+ACTIVATIONS = Study(
+    name="activations",
+    what="Distance of the mean-field equation to the limit of its activation, and to the ultra-fast "
+    "diffusion, as lambda falls",
+    preset="relu-circle",
+    problem={"problem": {"teacher": {"gamma": 10.0}, "t_end": 1.0}},
+    changes={
+        "diffusion": {"snapshots": 2, "cells": 1024, "rtol": 1e-5},
+        "network": {"kernel": "population"},
+    },
+    job="solve",
+    parameter="network.lambda",
+    label=r"regularisation $\lambda$ (dimensionless)",
+    values=(1e-1, 1e-2, 1e-3, 1e-4, 1e-5),
+    quantities=(
+        Quantity("energy_distance", energy_between, modes_left_out),
+        Quantity("outer_weight_rms", weight_difference),
+    ),
+    series=tuple(
+        Series(
+            f"{'to its limit' if limit == 'auto' else 'to the diffusion'}, {name}",
+            {
+                "problem": {"limit": limit},
+                "network": {"features": "activation", "activation": name},
+            },
+        )
+        for limit in ("auto", "unconstrained")
+        for name in _KINDS
     ),
     reference_job="solve",
     of_runs={"problem": {"limit": "mean-field"}},
