@@ -1,5 +1,6 @@
 """The features and teachers of small networks that several tests train."""
 
+from uf_diffusion.kernels.activations import Activation
 from uf_diffusion.kernels.features import Radial, ReLU
 from uf_diffusion.problem.densities import Bumps, VonMisesFisher
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
@@ -10,5 +11,7 @@ FEATURES = {
     "circle": (ReLU(CIRCLE), Bumps(CIRCLE)),
     "sphere": (ReLU(SPHERE), VonMisesFisher(SPHERE)),
     "torus": (Radial(TORUS), Bumps(TORUS)),
+    "gelu and bias": (Activation("gelu", bias=True, manifold=CIRCLE), Bumps(CIRCLE)),
+    "tanh": (Activation("tanh", 0.8, manifold=SPHERE), VonMisesFisher(SPHERE)),
     "smooth torus": (Radial(TORUS, 0.5, "gaussian"), Bumps(TORUS)),
 }

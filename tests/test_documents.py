@@ -71,6 +71,7 @@ REDUCTIONS = {
     "python scripts/benchmarks/diffusion.py": ["--quick", "scaling"],
     "python scripts/benchmarks/network.py": ["--quick", "step", "ratio"],
     "python scripts/benchmarks/dense_step.py": ["--quick"],
+    "python scripts/benchmarks/activations.py": ["--quick"],
     "python scripts/benchmarks/distances.py": ["--quick"],
     "python scripts/benchmarks/transport.py": ["--quick"],
     "python scripts/benchmarks/wide_networks.py": ["--quick", "circle"],

@@ -169,8 +169,8 @@ _KINDS = ("gelu", "erf", "sigmoid", "gaussian", "relu2", "elu")
 
 ACTIVATIONS = Study(
     name="activations",
-    what="Distance of the mean-field equation to the limit of its activation, and to the ultra-fast "
-    "diffusion, as lambda falls",
+    what="Distance of the mean-field equation to the limit of its activation, and to the "
+    "ultra-fast diffusion, as lambda falls",
     preset="relu-circle",
     problem={"problem": {"teacher": {"gamma": 10.0}, "t_end": 1.0}},
     changes={
