@@ -431,7 +431,7 @@ def test_spectrum_has_the_kernel(preset, there, monkeypatch, tmp_path, capsys):
     assert ("spectrum" in result) == there
     kernel = result["kernel"]
     assert set(kernel.data_vars) == {"degree", "wave", "multiplicity", "eigenvalue",
-                                     "teacher_share", "initial_share"}  # fmt: skip
+                                     "teacher_share", "initial_share", "learnt"}  # fmt: skip
     assert kernel.attrs["unseen_teacher"] == pytest.approx(
         float(kernel.teacher_share.where(kernel.eigenvalue == 0).sum())
     )

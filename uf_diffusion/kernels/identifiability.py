@@ -96,6 +96,7 @@ class Identifiability:
             constant, ``(n,)``; the shares sum to less than 1 if modes beyond the last row matter.
         initial_share: the same for the initial density, ``(n,)``.
         space: the functions that are seen as lambda -> 0; None if they are no known `SeenSpace`.
+        inputs: the number of inputs of the kernel; 0 for infinitely many.
     """
 
     wave: Index
@@ -104,6 +105,7 @@ class Identifiability:
     teacher_share: Array
     initial_share: Array
     space: SeenSpace | None = None
+    inputs: int = 0
 
     @property
     def degree(self) -> Array:
@@ -125,6 +127,8 @@ class Identifiability:
             return ""
         if self.space is not None and not self.space.everything:
             return self.space.unseen
+        if self.inputs:
+            return f"{len(null)} eigenfunctions"
         first = ", ".join(map(str, null[0]))
         return f"{len(null)} wave numbers, from ({first}) on"
 
@@ -145,6 +149,7 @@ class Identifiability:
             "null_space": self.null_space,
             "even_and_linear": int(self.even_and_linear),
             "seen_space": "" if self.space is None else self.space.name,
+            "inputs": self.inputs,
             "unseen_teacher": self.unseen_teacher,
             "unseen_initial": self.unseen_initial,
         }
@@ -262,6 +267,7 @@ def _measured(
         kernel.degrees[:, None], np.ones(len(kernel.degrees), dtype=np.int64), kernel.eigenvalues,
         kernel.shares(teacher), kernel.shares(initial),
         measured_space(feature) if data is None else None,
+        len(own),
     )  # fmt: skip
 
 

@@ -208,14 +208,19 @@ def _spectrum(result: Result) -> Section:
         rows = [
             [",".join(map(str, k.wave.values)), f"{float(k.multiplicity):.10g}",
              f"{float(k.eigenvalue):.6g}", f"{100 * float(k.teacher_share):.3g} %",
-             f"{100 * float(k.initial_share):.3g} %"]
+             f"{100 * float(k.initial_share):.3g} %", *_learnt(k)]
             for k in (kernel.isel(row=row) for row in range(min(ROWS, kernel.sizes["row"])))
         ]  # fmt: skip
         head = ["degree or wave", "multiplicity", "eigenvalue", "teacher", "initial density"]
+        head += ["learnt at this lambda"] if "learnt" in kernel else []
         caption = "Kernel: the first eigenvalues, and shares of the variance"
         tables.append(Table(caption, head, rows))
     panels = spectrum_panels(result)
     return Section("spectrum", "Eigenvalues", panels, "large", tables=tables)
+
+
+def _learnt(row: Any) -> list[str]:
+    return [f"{100 * float(row.learnt):.3g} %"] if "learnt" in row else []
 
 
 def _checks(found: Iterable[Check]) -> Section:

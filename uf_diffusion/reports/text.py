@@ -160,9 +160,13 @@ def _comparison(c: xr.Dataset) -> list[str]:
 
 
 def _kernel(k: xr.Dataset) -> list[str]:
-    lines = [f"kernel    of infinitely many inputs: {k.sizes['row']} eigenvalues, and their shares "
-             "in the densities' variance",
-             "      wave  multiplicity      eigenvalue     teacher     initial"]  # fmt: skip
+    inputs = int(k.attrs.get("inputs", 0)) or "infinitely many"
+    lines = [
+        f"kernel    of {inputs} inputs: {k.sizes['row']} eigenvalues, their shares in the "
+        "densities' variance, and how much is learnt at this lambda",
+        "      wave  multiplicity      eigenvalue     teacher     initial      learnt",
+    ]
+    learnt = k.learnt.values if "learnt" in k else np.full(k.sizes["row"], np.nan)
     for row in range(min(KERNEL_ROWS, k.sizes["row"])):
         wave = ",".join(map(str, k.wave.values[row]))
         value, teacher, initial = (
@@ -170,8 +174,11 @@ def _kernel(k: xr.Dataset) -> list[str]:
         )
         lines.append(
             f"{wave:>10}{float(k.multiplicity[row]):14.10g}{value:16.6g}"
-            f"{100 * teacher:10.3g} %{100 * initial:10.3g} %"
+            f"{100 * teacher:10.3g} %{100 * initial:10.3g} %{100 * learnt[row]:10.3g} %"
         )
+    lines.append(
+        f"learnt    {100 * float(learnt @ k.teacher_share.values):.3g} % of the teacher's variance"
+    )
     if not k.attrs["null_space"]:
         return [*lines, "unseen    nothing: all these eigenvalues are positive"]
     return [*lines, f"unseen    {unseen_sentence(k.attrs) or k.attrs['null_space']}"]

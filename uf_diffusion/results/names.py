@@ -42,6 +42,7 @@ LONG_NAMES = {
     "degree": "degree of the harmonics, or length |k| of the waves",
     "wave": "degree, or wave k, up to signs and order, that has the largest part in the function",
     "multiplicity": "number of eigenfunctions",
+    "learnt": "factor by which a mode is learnt at lambda, eigenvalue / (eigenvalue + lambda)",
     "teacher_share": "share in the teacher's squared L2 norm without the constant",
     "initial_share": "share in the initial density's squared L2 norm without the constant",
     "neuron_mass": "masses of the neurons, summing to 1",

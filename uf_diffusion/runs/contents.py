@@ -105,6 +105,7 @@ GROUPS = {
             **dict.fromkeys(("degree", "multiplicity", "eigenvalue", "teacher_share",
                              "initial_share"), ("row",)),
         },
+        optional={"learnt": ("row",)},
         attributes=SEEN,
         masses=("degree", "multiplicity", "eigenvalue"),
     ),
@@ -215,8 +216,8 @@ def _shapes(name: str, group: xr.Dataset, complete: bool) -> Iterator[str]:
         yield from (f"/{name} lacks '{key}'." for key in contents.variables if key not in group)
         yield from _about(group.attrs, contents.attributes, f"/{name}/")
     further = SEEN if "null_space" in group.attrs else {}  # which belong together
-    if "seen_space" in group.attrs:
-        further = {**further, "seen_space": TEXT}
+    later = {"seen_space": TEXT, "inputs": NUMBER}  # which older results do not have
+    further = {**further, **{k: v for k, v in later.items() if k in group.attrs}}
     further = {**{k: v for k, v in contents.further.items() if k in group.attrs}, **further}
     yield from _about(group.attrs, further, f"/{name}/")
     for key, dims in {**contents.variables, **contents.optional}.items():

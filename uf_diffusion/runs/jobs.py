@@ -271,6 +271,7 @@ def spectrum(setup: Setup, count: int = 6, *, cautious: bool = True) -> Result:
 def _kernel(setup: Setup) -> xr.Dataset:
     """The group /kernel: what the features see."""
     seen = setup.seen
+    learnt = seen.eigenvalue / (seen.eigenvalue + setup.config.network.regularisation)
     return dataset(
         degree=(("row",), seen.degree),
         wave=(("row", "axis"), seen.wave),
@@ -278,6 +279,7 @@ def _kernel(setup: Setup) -> xr.Dataset:
         eigenvalue=(("row",), seen.eigenvalue),
         teacher_share=(("row",), seen.teacher_share),
         initial_share=(("row",), seen.initial_share),
+        learnt=(("row",), learnt),
     ).assign_attrs(seen.attributes)
 
 
