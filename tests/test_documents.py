@@ -74,7 +74,7 @@ REDUCTIONS = {
     "python scripts/benchmarks/activations.py": ["--quick"],
     "python scripts/benchmarks/distances.py": ["--quick"],
     "python scripts/benchmarks/transport.py": ["--quick"],
-    "python scripts/benchmarks/wide_networks.py": ["--quick", "circle"],
+    "python scripts/benchmarks/wide_networks.py": ["--quick", "circle", "erf"],
     "python scripts/benchmarks/ten_inputs.py": ["--quick", "--samples", "64"],
     "python scripts/benchmarks/single_precision.py": ["--quick"],
     "python scripts/fault_campaign.py": ["--trials", "1", "--only", "kill train"],
