@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.mpi import Share
 from uf_diffusion.kernels.base import Feature
+from uf_diffusion.kernels.circle_labels import LabelledCircleMap
 from uf_diffusion.kernels.circle_maps import CircleMap, circle_form, sampled_circle_form
 from uf_diffusion.kernels.feature_maps import Atoms, FeatureMap
 from uf_diffusion.kernels.features import ReLU
 from uf_diffusion.kernels.hinges import COORDINATES, Hinges
+from uf_diffusion.kernels.inputs import Inputs
 from uf_diffusion.kernels.own_features import drawn_inputs
 from uf_diffusion.kernels.population import Population
 from uf_diffusion.kernels.sampled import Sampled
 from uf_diffusion.kernels.truncation import own_truncation, truncated
+from uf_diffusion.kernels.weighted import at_equal_weights
 
-__all__ = ["feature_map"]
+__all__ = ["feature_map", "sampled_map"]
 
 CANDIDATES = 4000  # number of points among which landmarks are chosen
 
@@ -30,7 +32,7 @@ def feature_map(
     rng: np.random.Generator,
     width: int = 0,
     dropped: float = 0.0,
-    data: Array | None = None,
+    data: Inputs | None = None,
 ) -> FeatureMap:
     """The feature map for a kind of kernel.
 
@@ -42,10 +44,10 @@ def feature_map(
         samples: number of inputs to draw.
         teacher: the teacher's neurons.
         rng: draws the inputs, or the candidates for landmarks.
-        width: number of neurons; if it is at most ``samples``, the samples are spread over the
+        width: number of neurons; if it is at most that of the inputs, these are spread over the
             ranks, else the neurons.
         dropped: how much of K(omega, omega) "low-rank" may leave out, > 0.
-        data: inputs ``(samples, d)`` that are given; None to draw them.
+        data: inputs of the kernel "sampled" that are given; None to draw them.
 
     Raises:
         InputError: if the kernel has no closed form and one is needed, or if the truncation
@@ -57,12 +59,29 @@ def feature_map(
     if kernel == "population":
         return _population(feature, teacher)
     if data is None:
-        data = drawn_inputs(feature, samples, rng)
-    if (form := sampled_circle_form(feature, data)) is not None:
-        return CircleMap(form, teacher)
-    share = Share(samples, split=width <= samples)
-    hinges = type(feature) is ReLU and feature.manifold.ambient <= COORDINATES
-    return (Hinges if hinges else Sampled)(feature, data[share.rows], teacher, share)
+        data = Inputs(drawn_inputs(feature, samples, rng))
+    return sampled_map(feature, data, teacher, width <= len(data.x))
+
+
+def sampled_map(feature: Feature, inputs: Inputs, teacher: Atoms, split: bool) -> FeatureMap:
+    """The fastest feature map of given inputs.
+
+    Args:
+        feature: phi.
+        inputs: the inputs, with weights and labels.
+        teacher: the teacher's neurons; its outputs are learnt where the inputs have no labels.
+        split: whether the inputs are spread over the ranks, else the neurons are; on the circle
+            neither may be.
+    """
+    target, (phi, x) = inputs.target, at_equal_weights(feature, inputs)
+    if (form := sampled_circle_form(phi, x)) is not None:
+        if target is None:
+            return CircleMap(form, teacher)
+        return LabelledCircleMap(form, teacher, target)
+    share = Share(len(x), split)
+    own = None if target is None else target[share.rows]
+    hinges = type(phi) is ReLU and phi.manifold.ambient <= COORDINATES
+    return (Hinges if hinges else Sampled)(phi, x[share.rows], teacher, share, own)
 
 
 def _population(feature: Feature, teacher: Atoms) -> FeatureMap:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
@@ -13,6 +15,7 @@ from uf_diffusion.grids.built_in import grid_of, grid_on, with_degree
 from uf_diffusion.grids.mesh_files import read_usable_mesh
 from uf_diffusion.kernels.base import Feature
 from uf_diffusion.kernels.identifiability import Identifiability, identifiability
+from uf_diffusion.network.data import TEACHER, Data, data_of, is_file
 from uf_diffusion.network.draws import GIVEN, PAPER, Draws, read_draws
 from uf_diffusion.network.paper_draws import paper_draws
 from uf_diffusion.problem import Problem
@@ -31,6 +34,7 @@ class Setup:
         config: the configuration that describes the run.
         given_problem, given_features, given_grid, given_draws: objects that the caller has already
             made; what is None here is built from the configuration.
+        given_data: arrays of inputs, labels and weights that the caller has given, by these names.
     """
 
     config: Config
@@ -38,6 +42,7 @@ class Setup:
     given_features: Feature | None = None
     given_grid: Grid | None = None
     given_draws: Draws | None = None
+    given_data: Mapping[str, Any] | None = None
 
     @cached_property
     def problem(self) -> Problem:
@@ -112,6 +117,23 @@ class Setup:
         return read_draws(Path(c.draws))
 
     @cached_property
+    def data(self) -> Data | None:
+        """The inputs that are given, with labels and weights; None if the run draws its inputs.
+
+        Raises:
+            InputError: for data that cannot be read or used, and for a run that has neither a
+                teacher nor labels.
+        """
+        c = self.config.network
+        if c.labels == TEACHER and self.config.problem.teacher["kind"] == "unknown":
+            raise InputError(
+                "The problem has no teacher: give it one, or give network.labels of given inputs."
+            )
+        if not is_file(c.inputs) and c.inputs != GIVEN:
+            return None
+        return data_of(c.inputs, c.labels, self.given_data)
+
+    @cached_property
     def fingerprints(self) -> dict[str, dict[str, str]]:
         """Fingerprints of what jobs read, by their names; `fingerprint` keeps them here."""
         return {}
@@ -127,8 +149,8 @@ class Setup:
         return self.config.clock_times()
 
     def described_by(self, config: Config) -> Setup:
-        """A setup with the same given problem, features and draws, but another configuration.
+        """A setup with the same given problem, features, draws and data, but another configuration.
 
         Its mesh is built from the new configuration.
         """
-        return Setup(config, self.given_problem, self.given_features, None, self.given_draws)
+        return replace(self, config=config, given_grid=None)

@@ -136,6 +136,8 @@ def _kernel(setup: Setup, compared: bool) -> Iterator[str]:
         return
     if compared:
         yield from blindness(config, seen.attributes)
+    if config.network.inputs:  # the eigenvalues are those of the features' own law of inputs
+        return
     n, lam = config.network, config.network.regularisation
     largest = float(seen.eigenvalue[1:].max())
     if lam > largest:
