@@ -52,7 +52,7 @@ def given_columns(feature: Feature) -> int:
     Raises:
         InputError: as `drawn_inputs`.
     """
-    columns = drawn_inputs(feature, 1, np.random.default_rng(0)).shape[1]
+    columns: int = drawn_inputs(feature, 1, np.random.default_rng(0)).shape[1]
     return columns - bool(getattr(feature, "bias", False))
 
 

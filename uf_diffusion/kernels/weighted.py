@@ -13,10 +13,10 @@ import numpy as np
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.kernels.base import Feature, PairFunction, PlainFeature, Pullback
-from uf_diffusion.kernels.basis import Basis
+from uf_diffusion.kernels.basis import Basis, Remainder
 from uf_diffusion.kernels.features import ReLU
 from uf_diffusion.kernels.inputs import Inputs
-from uf_diffusion.kernels.truncation import Remainder, own_truncation
+from uf_diffusion.kernels.truncation import own_truncation
 from uf_diffusion.problem.manifolds import Manifold
 
 __all__ = ["Weighted", "at_equal_weights"]

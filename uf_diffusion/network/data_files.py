@@ -122,18 +122,19 @@ def _is_number(text: str) -> bool:
 
 
 def _array(path: Path) -> dict[str, Any]:
-    found = np.load(path, allow_pickle=False)
-    if not isinstance(found, np.ndarray):
-        raise _unreadable(path, "it is an archive, whose name must end with .npz")
-    return {ALONE: found}
+    with path.open("rb") as file:
+        found = np.load(file, allow_pickle=False)
+        if not isinstance(found, np.ndarray):
+            raise _unreadable(path, "it is an archive, whose name must end with .npz")
+        return {ALONE: found}
 
 
 def _archive(path: Path) -> dict[str, Any]:
-    found = np.load(path, allow_pickle=False)
-    if isinstance(found, np.ndarray):
-        raise _unreadable(path, "it is a single array, whose name must end with .npy")
-    with found as archive:
-        return {name: archive[name] for name in NAMES if name in archive.files}
+    with path.open("rb") as file:
+        found = np.load(file, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            raise _unreadable(path, "it is a single array, whose name must end with .npy")
+        return {name: found[name] for name in NAMES if name in found.files}
 
 
 def _netcdf(path: Path) -> dict[str, Any]:
