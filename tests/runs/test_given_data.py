@@ -16,7 +16,7 @@ from uf_diffusion.core.errors import InputError
 from uf_diffusion.kernels.circle_labels import LabelledCircleMap
 from uf_diffusion.kernels.feature_maps import Atoms
 from uf_diffusion.kernels.hinges import Hinges
-from uf_diffusion.kernels.inputs import Inputs
+from uf_diffusion.kernels.inputs import Inputs, inputs_of_law
 from uf_diffusion.kernels.sampled import Sampled
 from uf_diffusion.kernels.weighted import Weighted, at_equal_weights
 from uf_diffusion.library.setups import diffusion_setup
@@ -268,8 +268,44 @@ def test_features_with_a_bias_take_one_column_less():
     plain = uf.train(problem, uf.ReLU(), inputs=ones, **common)
     assert biased.feature == pytest.approx(plain.feature, abs=1e-10)
     assert biased.held_out_error == pytest.approx(plain.held_out_error, rel=1e-9)
+    of_law = inputs_of_law("cube", Biased(SPHERE), 30, NUMBERS)
+    assert of_law.shape == (30, 3)
+    assert (of_law[:, 2] == 1).all()
     with pytest.raises(InputError, match=r"shape \(n, 2\) for these features, not \(150, 3\)"):
         uf.train(problem, Biased, inputs=ones, **common)
+
+
+def test_noise_is_added_to_the_outputs_of_the_teacher():
+    """With draws that are given: the errors at the start, by formulas."""
+    draws = {
+        "inputs": X[3],
+        "teacher": SPHERE.sample(7, NUMBERS),
+        "student": SPHERE.sample(5, NUMBERS),
+    }
+    found = uf.train(uf.Problem(SPHERE, uf.Uniform()), draws=draws, noise=0.5, held_out=0.5, seed=SEED,
+                     until=2 * TAU, snapshots=2, step=TAU, regularisation=LAM,
+                     cautious=False)  # fmt: skip
+    y = relu(draws["teacher"], X[3])[0].mean(axis=0)
+    y += 0.5 * np.random.default_rng([SEED, 1]).standard_normal(N)
+    left, kept = np.split(np.random.default_rng([SEED, 2]).permutation(N), 2)
+    Phi = relu(draws["student"], X[3])[0]
+    u = np.linalg.solve(
+        Phi[:, kept] @ Phi[:, kept].T / len(kept) / 5 + LAM * np.eye(5),
+        Phi[:, kept] @ y[kept] / len(kept) + LAM,
+    )
+    errors = (y - u @ Phi / 5) ** 2
+    assert found.training_error[0] == pytest.approx(errors[kept].mean(), rel=1e-9)
+    assert found.held_out_error[0] == pytest.approx(errors[left].mean(), rel=1e-9)
+
+
+def test_ten_inputs():
+    """On S^9 without an axis, where nothing but the network can be computed."""
+    x = NUMBERS.normal(size=(200, 10))
+    network = uf.train(uf.Problem(uf.Sphere(9), divergence=uf.BIASED), inputs=x, labels=np.abs(x[:, 0]),
+                       held_out=0.2, until=0.125, snapshots=3, step=2**-8, width=50,
+                       regularisation=LAM)  # fmt: skip
+    assert network.feature.shape == (3, 50, 10)
+    assert network.held_out_error[-1] < network.held_out_error[0]
 
 
 def test_nothing_changes_where_nothing_is_given():

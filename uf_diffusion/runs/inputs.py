@@ -21,7 +21,7 @@ from uf_diffusion.problem.unknown import NO_DENSITY
 from uf_diffusion.runs.config import NetworkConfig
 from uf_diffusion.runs.setup import Setup
 
-__all__ = ["Parts", "inputs_of", "measures_errors", "require_density"]
+__all__ = ["Parts", "inputs_of", "measures_errors", "require_data", "require_density"]
 
 NOISE, HELD_OUT = 1, 2  # what is appended to the seed
 
@@ -65,6 +65,18 @@ def inputs_of(setup: Setup, teacher: Atoms, rng: np.random.Generator) -> Parts:
 def measures_errors(c: NetworkConfig) -> bool:
     """Whether a run records the errors of the outputs over time."""
     return c.labels != TEACHER or c.noise > 0 or c.held_out > 0
+
+
+def require_data(setup: Setup) -> None:
+    """Read what is given, before any other work.
+
+    Raises:
+        InputError: as `inputs_of`.
+    """
+    if (data := setup.data) is not None:
+        data.inputs_for(given_columns(setup.features))
+        weights = np.ones(len(data.inputs)) if data.weights is None else data.weights
+        _split(np.flatnonzero(weights), setup.config.network.held_out, 0)
 
 
 def require_density(setup: Setup) -> None:

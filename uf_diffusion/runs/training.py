@@ -21,7 +21,7 @@ from uf_diffusion.network.stored_state import pack, restore
 from uf_diffusion.network.training import Algorithm, Network, NetworkState
 from uf_diffusion.runs.checkpoints import Checkpoints
 from uf_diffusion.runs.config import NetworkConfig
-from uf_diffusion.runs.inputs import inputs_of, measures_errors
+from uf_diffusion.runs.inputs import inputs_of, measures_errors, require_data
 from uf_diffusion.runs.resources import require_memory
 from uf_diffusion.runs.setup import Setup
 
@@ -73,7 +73,7 @@ def training(setup: Setup) -> Training:
     steps = 0 if c.algorithm == "flow" else times[-1] / c.step  # recorded in the history
     plain = 8 * points * (problem.manifold.ambient + 1) + int(64 * steps)
     require_memory(plain, "use a smaller network.width, or fewer snapshots, samples or steps")
-    _ = setup.data  # read before other work
+    require_data(setup)
     student, teacher, rng = neurons(setup)
     data, held = inputs_of(setup, teacher, rng) if c.kernel == "sampled" else (None, None)
     psi = feature_map(
