@@ -83,6 +83,7 @@ FILES = {
     "complex.csv": ("a,b,label\n1,2+1j,3\n", r"could not convert string '2\+1j'"),
     "ragged.csv": ("a,b,label\n1,2,3\n4,5\n", "the number of columns changed"),
     "few names.csv": ("a,label\n1,2,3\n", "first line has 2 names and its rows have 3 columns"),
+    "index.csv": (",a,b,label\n0,1,2,3\n", "names for some of its columns only"),
     "two labels.csv": ("a,label,Labels\n1,2,3\n", "2 of its columns are named for labels"),
     "wide.csv": ("a,b,c,label\n1,2,3,4\n", r"must have shape \(n, 2\) for these features"),
     "weight.csv": ("a,b,label,weight\n1,2,3,-4\n", "The weights must not be negative"),

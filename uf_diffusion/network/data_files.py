@@ -87,7 +87,10 @@ def _table(path: Path) -> dict[str, Any]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         first = next(csv.reader([file.readline()]), [])
         names = [cell.strip().lstrip("#").strip() for cell in first]
-        has_names = not all(map(_is_number, names))
+        numbers = list(map(_is_number, names))
+        if any(numbers) and not all(numbers):
+            raise _unreadable(path, "its first line has names for some of its columns only")
+        has_names = not any(numbers)
         file.seek(0)
         with warnings.catch_warnings(action="ignore"):  # of no rows
             rows = np.loadtxt(file, delimiter=",", skiprows=int(has_names), ndmin=2,

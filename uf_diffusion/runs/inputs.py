@@ -52,8 +52,7 @@ def inputs_of(setup: Setup, teacher: Atoms, rng: np.random.Generator) -> Parts:
         labels = _outputs(setup.features, teacher, x)
     if c.noise and labels is not None:
         labels = labels + c.noise * np.random.default_rng([c.seed, NOISE]).standard_normal(len(x))
-    used = np.arange(len(x)) if weights is None else np.flatnonzero(weights)
-    kept, left = _split(used, c.held_out, c.seed)
+    kept, left = _split(_used(len(x), weights), c.held_out, c.seed)
 
     def part(rows: Index) -> Inputs:
         w = None if weights is None else weights[rows] / weights[rows].sum()
@@ -75,24 +74,17 @@ def require_data(setup: Setup) -> None:
     """
     if (data := setup.data) is not None:
         data.inputs_for(given_columns(setup.features))
-        weights = np.ones(len(data.inputs)) if data.weights is None else data.weights
-        _split(np.flatnonzero(weights), setup.config.network.held_out, 0)
+        _split(_used(len(data.inputs), data.weights), setup.config.network.held_out, 0)
 
 
 def require_density(setup: Setup) -> None:
-    """Refuse a run that needs a teacher's density or exact outputs which the run does not have.
+    """Refuse a run that needs more of the teacher than labels, before any other work.
 
     Raises:
-        InputError: for such a run.
+        InputError: if the teacher is known by no more than labels.
     """
-    c = setup.config
-    if c.problem.teacher["kind"] == "unknown":
+    if setup.config.problem.teacher["kind"] == "unknown":
         raise InputError(NO_DENSITY)
-    if c.network.noise and c.problem.limit == "mean-field":
-        raise InputError(
-            "problem.limit = 'mean-field' is the equation of exact labels: it needs "
-            "network.noise = 0."
-        )
 
 
 def _points(setup: Setup, rng: np.random.Generator) -> Array:
@@ -111,6 +103,11 @@ def _outputs(feature: Feature, teacher: Atoms, x: Array) -> Array:
     points, weights = teacher.points, teacher.weights
     blocks = pair_blocks(points, x)
     return np.asarray(sum(weights[rows] @ feature(points[rows], x)[0] for rows in blocks))
+
+
+def _used(n: int, weights: Array | None) -> Index:
+    """The rows of the n inputs whose weights do not vanish."""
+    return np.arange(n) if weights is None else np.flatnonzero(weights / weights.sum())
 
 
 def _split(rows: Index, fraction: float, seed: int) -> tuple[Index, Index]:

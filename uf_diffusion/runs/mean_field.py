@@ -24,9 +24,15 @@ def kernel_at_nodes(setup: Setup) -> FeatureMap:
     The inputs of a sampled kernel are those of the network with the same configuration.
 
     Raises:
-        InputError: for a kernel that does not suit the mesh, or does not fit into memory.
+        InputError: for a kernel that does not suit the mesh, or does not fit into memory, and for
+            labels with noise.
     """
     c, problem, nodes = setup.config.network, setup.problem, setup.grid.node_count
+    if c.noise:
+        raise InputError(
+            "problem.limit = 'mean-field' is the equation of exact labels: it needs "
+            "network.noise = 0."
+        )
     features, dropped = setup.features, c.truncation * c.regularisation
     nobody = nothing(problem.manifold)
     if problem.axis is not None:
