@@ -59,14 +59,14 @@ def train(model, steps=STEPS, **more):
                     step=TAU, regularisation=LAM, seed=SEED, cautious=False, **more)  # fmt: skip
 
 
-def textbook(manifold, phi, omega, x, y, w):
+def textbook(manifold, phi, omega, x, y, w, steps=STEPS):
     """VarPro by ridge regression on dense features; errors of the outputs come with it."""
     m, w = 1 / len(omega), w / w.sum()
-    for k in range(STEPS + 1):
+    for k in range(steps + 1):
         Phi, pullback = phi(omega, x)
         u = np.linalg.solve((Phi * w) @ Phi.T * m + LAM * np.eye(len(omega)), Phi @ (w * y))
         r = y - m * u @ Phi
-        if k < STEPS:
+        if k < steps:
             omega = manifold.retract(omega, TAU * u[:, None] * pullback(w * r) / LAM)
     return omega, u, w @ r**2
 
@@ -108,6 +108,23 @@ def test_a_training_is_the_textbooks(model, weights):
     assert network.training_error[-1] < network.training_error[0]
     kind = type(configured.training_of(network.setup).network.feature_map)
     assert kind is MODELS[model][2]
+
+
+@pytest.mark.parametrize("sizes", [(300, 400), (1100, 1030)])
+@pytest.mark.parametrize("model", ["sphere", "fourier", "torus"])
+def test_weights_with_iterative_solvers(model, sizes, rng):
+    """Widths and numbers of inputs from which linear systems are solved by iterations."""
+    (manifold, phi, _), (width, n) = MODELS[model], sizes
+    x = rng.normal(size=(n, manifold.dim + (model != "torus")))
+    y, w = np.tanh(x[:, 0]), rng.random(n)
+    if model == "fourier":
+        x = np.column_stack([x, rng.uniform(0, 6, n)])
+    network = train(model, 3, inputs=x, labels=y, weights=w, width=width)
+    phi = plain(model, phi, manifold)
+    omega, u, error = textbook(manifold, phi, network.feature[0], x, y, w, 3)
+    assert network.feature[-1] == pytest.approx(omega, abs=1e-10)
+    assert network.outer_weight[-1] == pytest.approx(u, abs=1e-9)
+    assert network.training_error[-1] == pytest.approx(error, rel=1e-9)
 
 
 def stored(path, x, y, w):
