@@ -97,5 +97,10 @@ class Activation:
         return None
 
     @property
+    def homogeneous(self) -> bool:
+        """Whether phi(omega, s x) = s phi(omega, x) for s > 0."""
+        return self.sigma.hinge is not None
+
+    @property
     def sees(self) -> SeenSpace | None:
         return None if self.bias else self.sigma.space

@@ -16,15 +16,15 @@ import numpy as np
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.mpi import Share
 from uf_diffusion.core.threads import blocks_of
-from uf_diffusion.kernels.activations import Activation
+from uf_diffusion.kernels.base import Feature
 from uf_diffusion.kernels.basis import Discrepancy
 from uf_diffusion.kernels.feature_maps import Atoms
 from uf_diffusion.kernels.fourier import Fourier
-from uf_diffusion.kernels.truncation import Modes
+from uf_diffusion.kernels.truncation import ModeNeurons, Modes
 from uf_diffusion.problem.divergences import Divergence
 from uf_diffusion.problem.manifolds import Circle
 
-__all__ = ["CircleExpansion", "circle_expansion"]
+__all__ = ["CircleExpansion", "LabelledExpansion", "circle_expansion"]
 
 WAVES = (32, 64, 128)  # largest wave numbers that are tried
 LOST = 1e-14  # of the root mean square of the features, beyond the largest wave
@@ -62,8 +62,44 @@ class CircleExpansion(Modes):
         return 0.0
 
 
-def circle_expansion(feature: Activation, data: Array, teacher: Atoms) -> CircleExpansion | None:
-    """The expansion of features on the circle with inputs ``(N, 2)``.
+@dataclass(frozen=True)
+class LabelledExpansion(CircleExpansion):
+    """The same with labels in place of a teacher.
+
+    Attributes:
+        target: the coordinates of the labels divided by sqrt(N), ``(R,)``.
+        rest: the squared norm of the part of the labels that no network can learn.
+    """
+
+    target: Array
+    rest: float
+
+    @property
+    def labels(self) -> Array:
+        return self.target
+
+    def at(self, omega: Array, share: Share | None = None) -> ModeNeurons:
+        return _LabelledNeurons(self, omega, share or Share(len(omega)), Share(self.size))
+
+
+@dataclass(frozen=True)
+class _LabelledNeurons(ModeNeurons):
+    map: LabelledExpansion
+
+    def misfit(self, v: Array) -> float:
+        return super().misfit(v) + self.map.rest
+
+
+def circle_expansion(
+    feature: Feature, data: Array, teacher: Atoms, target: Array | None = None
+) -> CircleExpansion | None:
+    """The expansion of features on the circle with inputs ``(N, d)``.
+
+    Args:
+        feature: phi.
+        data: the inputs.
+        teacher: the teacher's neurons.
+        target: labels divided by sqrt(N), ``(N,)``; None to learn the teacher's outputs.
 
     Returns:
         The feature map; None if the coefficients do not decay fast enough, or if there are not many
@@ -75,12 +111,16 @@ def circle_expansion(feature: Activation, data: Array, teacher: Atoms) -> Circle
             return None
         if _decays(_coefficients(feature, longest, degree)):
             c = _coefficients(feature, data, degree)
-            triangle = np.linalg.qr(c.T / math.sqrt(len(data)), mode="r")
-            _, size, right = np.linalg.svd(triangle, full_matrices=False)
+            orthogonal, triangle = np.linalg.qr(c.T / math.sqrt(len(data)))
+            left, size, right = np.linalg.svd(triangle, full_matrices=False)
             kept = size > RANK * size[0]
             basis = Fourier(Circle(), np.arange(degree + 1)[:, None])
             factor = np.array((size[kept, None] * right[kept]).T, order="C")
-            return CircleExpansion(basis, factor, _Nothing(), teacher)
+            if target is None:
+                return CircleExpansion(basis, factor, _Nothing(), teacher)
+            seen = left[:, kept].T @ (orthogonal.T @ target)
+            rest = float(((target - orthogonal @ (left[:, kept] @ seen)) ** 2).sum())
+            return LabelledExpansion(basis, factor, _Nothing(), teacher, seen, rest)
     return None
 
 
@@ -92,7 +132,7 @@ def _decays(coefficients: Array) -> bool:
     return bool(size[last].max() <= LOST * np.linalg.norm(size))
 
 
-def _coefficients(feature: Activation, data: Array, degree: int) -> Array:
+def _coefficients(feature: Feature, data: Array, degree: int) -> Array:
     """The coefficients of the features in the basis `Fourier`, ``(2 degree + 1, N)``."""
     omega = Circle().even(4 * degree)
     angle = Circle().chart(omega)[:, 0]

@@ -28,7 +28,7 @@ from uf_diffusion.kernels.semiseparable import Generators, Sources, factorise, p
 from uf_diffusion.problem.manifolds import Circle
 
 __all__ = ["ArcCosineOnCircle", "CircleKernel", "CircleMap", "Matern32OnCircle", "SampledHinges",
-           "circle_form", "sampled_circle_form"]  # fmt: skip
+           "Target", "circle_form", "sampled_circle_form", "sign_changes"]  # fmt: skip
 
 
 class CircleKernel(Protocol):
@@ -104,6 +104,22 @@ def _arc_cosine(position: Array, sign: Array, slopes: bool) -> tuple[Array, Arra
     return U, V
 
 
+def sign_changes(x: Array) -> tuple[Index, Array, Array]:
+    """Where the sign of w(b).x changes for w(b) = (cos b, sin b) and 0 <= b < pi, in this order.
+
+    Args:
+        x: points of the plane, ``(N, 2)``.
+
+    Returns:
+        The numbers of the points in increasing order of b, and in this order the angles b and the
+        signs of the derivative of w(b).x there, ``(N,)`` each.
+    """
+    change = np.mod(Circle().chart(x)[:, 0] + math.pi / 2, math.pi)
+    order = np.argsort(change)
+    change, x = change[order], x[order]
+    return order, change, np.sign(x[:, 1] * np.cos(change) - x[:, 0] * np.sin(change))
+
+
 @dataclass(frozen=True)
 class SampledHinges:
     """The kernel of features linear * z + bent * |z|, z = omega.x, with given inputs, ``(N, 2)``.
@@ -127,11 +143,8 @@ class SampledHinges:
     @cached_property
     def _sums(self) -> tuple[Array, Array, Array]:
         """The angles of the sign changes; B and H after 0, ..., N of them, ``(N + 1, 2, 2)``."""
-        x = self.data
-        change = np.mod(Circle().chart(x)[:, 0] + math.pi / 2, math.pi)
-        order = np.argsort(change)
-        change, x = change[order], x[order]
-        after = np.sign(x[:, 1] * np.cos(change) - x[:, 0] * np.sin(change))
+        order, change, after = sign_changes(self.data)
+        x = self.data[order]
         outer = np.einsum("ni,nj->nij", x, x) / len(x)
         changed, signed = np.zeros((2, len(x) + 1, 2, 2))
         np.cumsum(outer, axis=0, out=changed[1:])
@@ -227,22 +240,30 @@ def _(kernel: Matern32) -> CircleKernel | None:
 
 
 @singledispatch
-def sampled_circle_form(feature: Any, data: Array) -> CircleKernel | None:
+def sampled_circle_form(feature: Any, data: Array) -> SampledHinges | None:
     """The semiseparable form of a feature's kernel with inputs ``(N, d)``; None if it has none."""
     return None
 
 
 @sampled_circle_form.register
-def _(feature: ReLU, data: Array) -> CircleKernel | None:
+def _(feature: ReLU, data: Array) -> SampledHinges | None:
     return SampledHinges(data) if feature.manifold.dim == 1 else None
 
 
 @sampled_circle_form.register
-def _(feature: Activation, data: Array) -> CircleKernel | None:
+def _(feature: Activation, data: Array) -> SampledHinges | None:
     if feature.manifold.dim > 1 or feature.sigma.hinge is None:
         return None
     linear, bent = (part / feature.scale for part in feature.sigma.hinge)
     return SampledHinges(data, linear, bent)
+
+
+class Target(Protocol):
+    """What a network on the circle learns, as a potential of the neurons' positions."""
+
+    def potential(self, position: Array, rows: Generators) -> Array:
+        """The values Psi.t, or their slopes, as `Sources.potential`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -262,7 +283,7 @@ class CircleMap(FeatureMap):
         return True
 
     @cached_property
-    def sources(self) -> Sources:
+    def sources(self) -> Target:
         """The teacher's neurons as sources of the potential Psi.t."""
         neurons = self.at(self.teacher.points)
         return Sources(neurons.position, neurons.generators, self.kernel.rate,

@@ -104,6 +104,11 @@ class ReLU:
         return None
 
     @property
+    def homogeneous(self) -> bool:
+        """True: phi(omega, s x) = s phi(omega, x) for s > 0."""
+        return True
+
+    @property
     def sees(self) -> SeenSpace:
         """On every sphere the null space are the odd degrees >= 3."""
         return EVEN_AND_LINEAR

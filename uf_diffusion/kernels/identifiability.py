@@ -215,7 +215,7 @@ def identifiability(
     if eigenvalue is None and manifold.antipodal and manifold.dim <= 2:
         return _measured(feature, teacher, initial, data)
     if eigenvalue is None:
-        return _of_convolution(feature, cutoff, teacher, initial)
+        return _of_convolution(feature, cutoff, teacher, initial, data)
     wanted = (cutoff + 1,) if curved else (cutoff + 1,) * manifold.dim
     if np.shape(eigenvalue) != wanted:
         raise InputError(
@@ -285,9 +285,11 @@ def _rows(dim: int) -> tuple[Index, Index, Index]:
 
 
 def _of_convolution(
-    feature: Feature, cutoff: int, teacher: Density, initial: Density
+    feature: Feature, cutoff: int, teacher: Density, initial: Density, data: Array | None
 ) -> Identifiability:
     """The table of features that are a convolution on a torus."""
+    if data is not None:
+        raise InputError("What is seen with inputs of your own is known on the circle and S^2.")
     torus: Any = feature.manifold
     convolution = feature.convolution(cutoff)
     if convolution is None:

@@ -48,12 +48,15 @@ class Sampled(FeatureMap):
         data: this rank's inputs x_j, ``(R, d)``.
         teacher: the teacher's neurons.
         coordinates: how the inputs are spread over the ranks; by default every rank has all.
+        target: this rank's coordinates of t, ``(R,)``, if labels are given; None for those of the
+            teacher's outputs.
     """
 
     feature: Feature
     data: Array
     teacher: Atoms
     coordinates: Share | None = None
+    target: Array | None = None
 
     @property
     def samples(self) -> Share:
@@ -62,7 +65,9 @@ class Sampled(FeatureMap):
 
     @cached_property
     def labels(self) -> Array:
-        """This rank's coordinates of t, the teacher's outputs divided by sqrt(N), ``(R,)``."""
+        """This rank's coordinates of t, the outputs to learn divided by sqrt(N), ``(R,)``."""
+        if self.target is not None:
+            return self.target
         points, weights = self.teacher.points, self.teacher.weights
         blocks = pair_blocks(points, self.data)
         outputs = sum(weights[i] @ self.feature(points[i], self.data)[0] for i in blocks)

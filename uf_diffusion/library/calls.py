@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from uf_diffusion.problem import Problem
 from uf_diffusion.results.timings import Timings
 from uf_diffusion.runs import jobs
 from uf_diffusion.runs.config import Config
+from uf_diffusion.runs.inputs import require_density
 from uf_diffusion.runs.limit import settled_limit
 from uf_diffusion.runs.reading import changes_of, load_config
 from uf_diffusion.runs.setup import Setup
@@ -154,7 +156,9 @@ def train(
         cautious: whether to check if the numbers can be trusted, and to warn if not.
         settings: further keys of the section [network] of a configuration by their names in
             `NetworkConfig`: width, regularisation, kernel, samples, teacher_width, truncation,
-            algorithm, step, ratio, rtol, seed, placement, teacher_placement.
+            algorithm, step, ratio, rtol, seed, placement, teacher_placement, noise, held_out; and
+            inputs ``(n, d)``, labels ``(n,)`` and weights ``(n,)`` of the inputs, as arrays or
+            files. Labels replace the teacher of the problem.
 
     Raises:
         InputError: if the network cannot be trained.
@@ -192,6 +196,7 @@ def compare(network: TrainedNetwork, limit: Solution) -> Comparison:
     for value, kind in ((network, TrainedNetwork), (limit, Solution)):
         if not isinstance(value, kind):
             raise InputError(f"compare takes a {kind.__name__} here, not {shown(value)}.")
+    require_density(network.setup)
     if network.problem != limit.problem:
         raise InputError("The network and the diffusion are those of different problems.")
     rows, columns, times = mpi.from_root(lambda: _common(network.times, limit.times))
@@ -316,4 +321,4 @@ def _joined(network: Outcome, limit: Outcome, times: list[float]) -> Setup:
     diffusion = {**vars(limit.config.diffusion), "snapshots": times}
     config = c.changed(problem=problem, diffusion=diffusion)
     given = network.setup
-    return Setup(config, given.given_problem, given.given_features, limit.grid, given.given_draws)
+    return replace(given, config=config, given_grid=limit.grid)

@@ -15,6 +15,7 @@ from uf_diffusion.core.reprs import one_line
 from uf_diffusion.kernels.base import Feature
 from uf_diffusion.kernels.feature_maps import Atoms
 from uf_diffusion.library.saving import save
+from uf_diffusion.runs.inputs import require_density
 from uf_diffusion.runs.result import Result
 from uf_diffusion.runs.training import neurons
 
@@ -177,8 +178,31 @@ class TrainedNetwork(Outcome):
         return self._array("network", "time")
 
     @property
+    def training_error(self) -> Array:
+        """Mean squared error of the outputs in training, ``(snapshots,)``, dimensionless.
+
+        Raises:
+            InputError: if the labels are exact outputs of the teacher and nothing is held out.
+        """
+        return self._array("network", "training_error")
+
+    @property
+    def held_out_error(self) -> Array:
+        """Mean squared error of the outputs at the inputs that are held out, ``(snapshots,)``.
+
+        Raises:
+            InputError: if nothing is held out.
+        """
+        return self._array("network", "held_out_error")
+
+    @property
     def teacher(self) -> Atoms:
-        """The teacher's neurons, with points ``(k, ambient)`` and weights ``(k,)``."""
+        """The teacher's neurons, with points ``(k, ambient)`` and weights ``(k,)``.
+
+        Raises:
+            InputError: if the teacher is known by no more than labels.
+        """
+        require_density(self.setup)
         return neurons(self.setup).teacher
 
     def _numbers(self) -> dict[str, float]:

@@ -14,9 +14,12 @@ from uf_diffusion.grids.base import Grid
 from uf_diffusion.grids.built_in import with_degree
 from uf_diffusion.grids.triangulations import Triangulation
 from uf_diffusion.kernels.features import Radial, ReLU
+from uf_diffusion.kernels.inputs import LAWS
 from uf_diffusion.kernels.own_features import placed_features
+from uf_diffusion.network.data import NAMES, TEACHER, Data
 from uf_diffusion.network.draws import GIVEN, Draws
 from uf_diffusion.problem import Problem
+from uf_diffusion.problem.unknown import UNKNOWN
 from uf_diffusion.runs.config import Config
 from uf_diffusion.runs.describing import features_keys, problem_keys
 from uf_diffusion.runs.limit import settled_limit
@@ -35,13 +38,13 @@ def diffusion_setup(
     """The setup of a diffusion; the arguments are those of `calls.solve`."""
     if limit != "unconstrained":
         trained = network_setup(problem, features, until, snapshots, dict(network or {}))
-        config, phi = trained.config, trained.given_features
+        config, phi, data = trained.config, trained.given_features, trained.given_data
     elif features is not None or network:
         raise InputError(
             "features and network are arguments for limit = 'mean-field', 'constrained' and 'auto'."
         )
     else:
-        config, phi = Config(), None
+        config, phi, data = Config(), None, None
     file = str(mesh) if isinstance(mesh, str | Path) else ""
     grid = None if file else _grid(mesh, degree)
     sections = {
@@ -53,7 +56,7 @@ def diffusion_setup(
     space = problem.meridian or problem.manifold
     if grid is not None and grid.manifold != space:
         raise InputError(f"The mesh is one of {grid.manifold}, the problem is solved on {space}.")
-    return settled_limit(Setup(config.changed(**sections), problem, phi, grid))
+    return settled_limit(Setup(config.changed(**sections), problem, phi, grid, None, data))
 
 
 def network_setup(
@@ -64,6 +67,10 @@ def network_setup(
     the section [diffusion].
     """
     described = _described(problem)
+    settings, data = _with_data(settings)
+    if settings.get("labels", TEACHER) != TEACHER:  # which replace it
+        problem = Problem(problem.manifold, UNKNOWN, problem.initial, problem.divergence,
+                          problem.axis)  # fmt: skip
     if features is None:
         features = ReLU() if problem.manifold.antipodal else Radial()
     phi = placed_features(features, problem.manifold)
@@ -79,7 +86,30 @@ def network_setup(
     arrays = _arrays(draws)
     named = arrays.sizes | {"draws": GIVEN} if arrays else {"draws": str(draws or "")}
     sections["network"] |= named
-    return Setup(Config().changed(**sections), problem, phi, None, arrays)
+    return Setup(Config().changed(**sections), problem, phi, None, arrays, data)
+
+
+def _with_data(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Settings without the arrays of inputs, labels and weights; and these arrays, None if there
+    are none.
+    """
+    texts, arrays = dict(settings), {}
+    for name in NAMES:
+        value = texts.get(name)
+        if isinstance(value, str | Path):
+            texts[name] = str(value)
+        elif value is not None:
+            texts[name], arrays[name] = GIVEN, value
+        else:
+            texts.pop(name, None)
+    if texts.pop("weights", None) is not None:
+        if texts.get("inputs", "") in ("", *LAWS):
+            raise InputError("weights belong to inputs that are given: give inputs as well.")
+        if "weights" not in arrays:
+            raise InputError("weights must be an array; those in a file are read with its inputs.")
+    if "inputs" in arrays:
+        texts["samples"] = len(Data(**arrays).inputs)
+    return texts, arrays or None
 
 
 def _arrays(draws: Any) -> Draws | None:

@@ -13,6 +13,7 @@ from uf_diffusion.core.arrays import Array
 from uf_diffusion.results.names import dataset
 
 if TYPE_CHECKING:
+    from uf_diffusion.kernels.feature_maps import FeatureMap
     from uf_diffusion.network.training import Network, NetworkState
 
 __all__ = ["NetworkHistory"]
@@ -24,11 +25,17 @@ class NetworkHistory:
     Args:
         network: the network that is trained.
         times: increasing snapshot times, dimensionless; each must be the time of some step.
+        errors: feature maps of inputs at which the mean squared error of the outputs is recorded
+            at the snapshot times, by the names of the variables.
     """
 
-    def __init__(self, network: Network, times: Array) -> None:
+    def __init__(
+        self, network: Network, times: Array, errors: Mapping[str, FeatureMap] | None = None
+    ) -> None:
         self.times = times
         self._network = network
+        self._maps = errors or {}
+        self._errors: dict[str, list[float]] = {name: [] for name in self._maps}
         self._series: dict[str, list[float]] = {"time": [], "risk": []}
         self._shots: dict[str, list[Array]] = {"feature": [], "outer_weight": []}
         self._taken: list[float] = []
@@ -53,6 +60,9 @@ class NetworkHistory:
             everyones = network.share.gathered(rows)
             if mpi.rank() == 0:
                 self._shots[name].append(everyones)
+        for name, psi in self._maps.items():
+            neurons = psi.at(state.feature, network.share)
+            self._errors[name].append(neurons.misfit(network.mass * u))
         error = network.feature_map.weight_error(
             state.feature, network.mass, state.outer.potential, network.divergence,
             network.regularisation, network.share,
@@ -73,6 +83,7 @@ class NetworkHistory:
             feature=(("snapshot", "neuron", "ambient"), self._shots["feature"]),
             outer_weight=(("snapshot", "neuron"), self._shots["outer_weight"]),
             neuron_mass=(("neuron",), self._network.masses),
+            **{name: (("snapshot",), errors) for name, errors in self._errors.items()},
         ).assign_attrs(
             projection_residual=self._largest["residual"],
             truncation_error=self._largest["truncation"],
@@ -90,6 +101,7 @@ class NetworkHistory:
             "history_largest": (("largest",), np.array(list(self._largest.values()))),
             "shot_time": (("shot",), np.array(self._taken)),
             "shot_feature": (("shot", "neuron", "ambient"), feature),
+            **{f"shot_{k}": (("shot",), np.array(v)) for k, v in self._errors.items()},
             "shot_outer_weight": (
                 ("shot", "neuron"),
                 np.array(self._shots["outer_weight"]).reshape(-1, *shots),
@@ -100,5 +112,6 @@ class NetworkHistory:
         """Replace the records by those of a checkpoint, see `packed`."""
         self._series = {k: list(stored[f"history_{k}"]) for k in self._series}
         self._shots = {k: list(stored[f"shot_{k}"]) for k in self._shots}
+        self._errors = {k: list(stored[f"shot_{k}"]) for k in self._errors}
         self._taken = list(stored["shot_time"])
         self._largest = dict(zip(self._largest, stored["history_largest"], strict=True))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import RunFailure
 from uf_diffusion.core.reprs import one_line
-from uf_diffusion.kernels.feature_maps import Atoms
+from uf_diffusion.kernels.feature_maps import Atoms, FeatureMap
 from uf_diffusion.network.gradient_flow import GradientFlow
 from uf_diffusion.network.training import (
     Algorithm,
@@ -45,6 +45,8 @@ class Training:
         times: increasing snapshot times from 0 to the end, dimensionless.
         draws: the state of the random generator after all draws; it is compared when a run is
             resumed, to detect a generator that draws other numbers.
+        errors: feature maps of inputs at which the mean squared error of the outputs is recorded,
+            by the names of the variables.
     """
 
     algorithm: Algorithm
@@ -52,6 +54,7 @@ class Training:
     teacher: Atoms
     times: Array
     draws: str = ""
+    errors: Mapping[str, FeatureMap] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         algorithm, end = type(self.algorithm).__name__, float(self.times[-1])

@@ -11,7 +11,7 @@ from uf_diffusion.core.arrays import Array
 from uf_diffusion.plots.panels import Axis, Bars, Panel, Series, scale_of
 from uf_diffusion.plots.shown import Shown
 from uf_diffusion.plots.style import BLUE, DARK, GREEN, GREY, ORANGE, PALETTE
-from uf_diffusion.results.names import COMPARED, measured
+from uf_diffusion.results.names import COMPARED, ERRORS, measured
 
 __all__ = ["budget_panels", "time_panels"]
 
@@ -28,6 +28,8 @@ def time_panels(result: Shown) -> list[Panel]:
         panels.append(_distances(comparison))
     if diffusion is not None or network is not None:
         panels.append(_risks(diffusion, network))
+    if network is not None and "training_error" in network:
+        panels.append(_output_errors(network))
     if diffusion is None:
         return panels
     return [*panels, _bounds(diffusion), _equilibrium(diffusion), *_errors(diffusion)]
@@ -68,6 +70,15 @@ def _risks(diffusion: xr.Dataset | None, network: xr.Dataset | None) -> Panel:
               for side, label, colour in sides if side is not None]  # fmt: skip
     said = "What each side decreases: the risk of the limit λ → 0, and the network's at its λ."
     return _over_time("risks", "Risks", "risk", series, said)
+
+
+def _output_errors(network: xr.Dataset) -> Panel:
+    colours, t = (ORANGE, BLUE), network.snapshot_time.values
+    series = [Series(t, network[name].values, named.text, colour, "marked")
+              for (name, named), colour in zip(ERRORS.items(), colours, strict=True)
+              if name in network]  # fmt: skip
+    said = "The mean squared difference of the network's outputs and the labels."
+    return _over_time("output-errors", "Errors of the outputs", "squared error", series, said)
 
 
 def _bounds(diffusion: xr.Dataset) -> Panel:

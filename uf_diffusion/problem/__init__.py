@@ -22,6 +22,7 @@ from uf_diffusion.problem.symmetry import (
     require_symmetric,
     unit_axis,
 )
+from uf_diffusion.problem.unknown import UNKNOWN
 
 __all__ = ["Problem"]
 
@@ -33,7 +34,8 @@ class Problem:
     Args:
         manifold: the feature space.
         teacher: the target density nu: a `Density`, or any function that maps points
-            ``(n, ambient)`` to non-negative values ``(n,)``; the function is normalised here.
+            ``(n, ambient)`` to non-negative values ``(n,)``; the function is normalised here. By
+            default the teacher is known only by the labels that are given to a training.
         initial: the density mu of the student at t = 0, given in the same way.
         divergence: the regulariser f: a `Divergence`, or an object with elementwise functions f,
             df, conjugate, dconjugate and d2conjugate, which are checked against each other.
@@ -60,7 +62,7 @@ class Problem:
 
     # written out, because the arguments may have more types than the attributes
     def __init__(
-        self, manifold: Manifold, teacher: Any, initial: Any = UNIFORM,
+        self, manifold: Manifold, teacher: Any = UNKNOWN, initial: Any = UNIFORM,
         divergence: Any = UNBIASED, axis: Any = None,
     ) -> None:  # fmt: skip
         if isinstance(manifold, type) or not isinstance(manifold, Manifold):

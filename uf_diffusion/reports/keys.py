@@ -34,6 +34,7 @@ DENSITY_KEYS: dict[str, dict[str, tuple[str, str, str]]] = {
     "python": {
         "function": ("needed", "", "'module:name' of a function from points (n, ambient) to (n,)")
     },
+    "unknown": {},
 }
 
 

@@ -14,7 +14,7 @@ from uf_diffusion.core.arrays import Array
 from uf_diffusion.grids.mesh_quality import MeshReport
 from uf_diffusion.kernels.identifiability import unseen_sentence
 from uf_diffusion.reports.terminal import process_seconds
-from uf_diffusion.results.names import COMPARED, measured
+from uf_diffusion.results.names import COMPARED, ERRORS, measured
 from uf_diffusion.runs.result import Result
 
 __all__ = ["mesh_table", "print_summary", "provenance_lines", "time_line"]
@@ -141,6 +141,10 @@ def _network(n: xr.Dataset) -> list[str]:
         f"{float(n.time[-1]):g}; {outer}; "
         f"risk {float(n.risk[0]):.3g} -> {float(n.risk[-1]):.3g}"
     ]
+    found = [f"{named.short} {float(n[name][0]):.3g} -> {float(n[name][-1]):.3g}"
+             for name, named in ERRORS.items() if name in n]  # fmt: skip
+    if found:
+        lines.append(f"outputs   mean squared error: {', '.join(found)}")
     if n.attrs["truncation_error"]:
         lines.append(
             f"truncated the outer weights' root mean square error is at most "

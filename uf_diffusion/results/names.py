@@ -8,7 +8,7 @@ import h5netcdf  # noqa: F401 (its HDF5 must be loaded before DOLFINx loads anot
 import numpy as np
 import xarray as xr
 
-__all__ = ["COMPARED", "dataset", "measured"]
+__all__ = ["COMPARED", "ERRORS", "dataset", "measured"]
 
 # long name of each variable, stored in result.nc
 LONG_NAMES = {
@@ -45,6 +45,8 @@ LONG_NAMES = {
     "learnt": "factor by which a mode is learnt at lambda, eigenvalue / (eigenvalue + lambda)",
     "teacher_share": "share in the teacher's squared L2 norm without the constant",
     "initial_share": "share in the initial density's squared L2 norm without the constant",
+    "training_error": "mean squared error of the outputs at the inputs of the training",
+    "held_out_error": "mean squared error of the outputs at the inputs that are held out",
     "neuron_mass": "masses of the neurons, summing to 1",
     "feature": "features omega of the neurons",
     "energy_distance_teacher": "energy distance of the network to the teacher's neurons",
@@ -105,6 +107,13 @@ COMPARED = {
     "w2_lower": Named("W₂ of the angles, a lower bound", "W2(angles)"),
     "l1_height": Named("L¹ of the heights' smoothed laws", "L1(heights)"),
     "outer_weight_error": Named("median |uᵢ − u(ωᵢ)|", "median|u_i - u|"),
+}
+
+
+# the errors of a network's outputs, by the names of their variables
+ERRORS = {
+    "training_error": Named("inputs of the training", "training"),
+    "held_out_error": Named("inputs that are held out", "held out"),
 }
 
 

@@ -31,6 +31,7 @@ from uf_diffusion.problem.divergences import (
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Manifold, Sphere
 from uf_diffusion.problem.own_densities import Function, Height
 from uf_diffusion.problem.own_manifolds import tried
+from uf_diffusion.problem.unknown import Unknown
 
 __all__ = ["DENSITIES", "DIVERGENCES", "FEATURES", "MANIFOLDS", "density", "divergence", "feature",
            "manifold"]  # fmt: skip
@@ -43,6 +44,7 @@ DENSITIES: dict[str, type[Density]] = {
     "diracs": Diracs,
     "python": Function,
     "height": Height,
+    "unknown": Unknown,
 }
 DIVERGENCES: dict[str, Divergence] = {d.name: d for d in (UNBIASED, BIASED, ENTROPY)}
 FEATURES: dict[str, Any] = {

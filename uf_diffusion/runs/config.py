@@ -20,6 +20,7 @@ from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.paths import user_path
 from uf_diffusion.core.reprs import html_table, one_line
 from uf_diffusion.core.wording import shown
+from uf_diffusion.network.data import TEACHER, data_of, is_file
 from uf_diffusion.network.draws import GIVEN, PAPER, read_draws
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.manifolds import Manifold
@@ -98,6 +99,7 @@ class Config:
             object.__setattr__(self, "diffusion", diffusion)
         if self.network.draws not in ("", GIVEN, PAPER):
             self._settle_draws()
+        self._settle_data()
 
     def _absolute(self, file: str) -> str:
         """The absolute path of a file, so that run.toml can be run from anywhere."""
@@ -113,6 +115,25 @@ class Config:
         with suppress(InputError):
             new |= read_draws(Path(new["draws"])).sizes
         object.__setattr__(self, "network", replace(self.network, **new))
+
+    def _settle_data(self) -> None:
+        """Take the number of inputs from the file with them, as `_settle_draws`; with labels that
+        are given there is no other teacher.
+        """
+        n = self.network
+        new: dict[str, Any] = {
+            name: self._absolute(value)
+            for name, value in (("inputs", n.inputs), ("labels", n.labels))
+            if is_file(value)
+        }
+        if "inputs" in new:
+            with suppress(InputError):
+                new["samples"] = len(data_of(new["inputs"], TEACHER).inputs)
+        if new:
+            object.__setattr__(self, "network", replace(n, **new))
+        if n.labels != TEACHER:
+            problem = replace(self.problem, teacher={"kind": "unknown"})
+            object.__setattr__(self, "problem", problem)
 
     def _require_few_steps(self, name: str, step: float) -> None:
         if step * MOST_STEPS < self.problem.t_end and step > 0:

@@ -13,6 +13,7 @@ import xarray as xr
 from uf_diffusion.core.arguments import reals, undamaged
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.wording import shown
+from uf_diffusion.results.names import ERRORS
 from uf_diffusion.runs.config import Config
 from uf_diffusion.runs.reading import config_from_toml
 
@@ -75,6 +76,7 @@ GROUPS = {
             "feature": ("snapshot", "neuron", "ambient"), "outer_weight": ("snapshot", "neuron"),
             "neuron_mass": NEURONS,
         },
+        optional=dict.fromkeys(ERRORS, SHOTS),
         attributes=dict.fromkeys(("projection_residual", "truncation_error", "projections",
                                   "risk_rises"), NUMBER),
         times=("time", "snapshot_time"),

@@ -20,6 +20,7 @@ from uf_diffusion.core.plugins import source
 from uf_diffusion.core.version import __version__
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.kernels.base import Feature
+from uf_diffusion.network.data import is_file
 from uf_diffusion.network.draws import GIVEN, PAPER, Draws
 from uf_diffusion.problem.densities import Density
 from uf_diffusion.problem.divergences import Divergence
@@ -43,6 +44,8 @@ SAID = {
     "features": "The features are not those",
     "manifold": "The manifold is not the one",
     "draws": "The random draws are not those",
+    "inputs": "The inputs are not those",
+    "labels": "The labels are not those",
 }
 
 
@@ -72,6 +75,7 @@ def own_parts(config: Config) -> list[str]:
     modules = [name for name in names if isinstance(name, str) and ":" in name]
     draws = config.network.draws
     files = [config.diffusion.mesh, "" if draws in (GIVEN, PAPER) else draws]
+    files += filter(is_file, dict.fromkeys((config.network.inputs, config.network.labels)))
     return modules + [file for file in files if file]
 
 
@@ -105,13 +109,17 @@ def _parts(setup: Setup, grid: Grid | None, features: Feature | None) -> Iterato
     with np.errstate(all="ignore"):
         if grid is not None:
             yield "mesh", _sketch(grid.nodes, grid.cells)
-        yield "teacher", _density(problem.teacher, points)
+        if setup.config.problem.teacher["kind"] != "unknown":
+            yield "teacher", _density(problem.teacher, points)
         yield "initial", _density(problem.initial, points)
         yield "regulariser", _divergence(problem.divergence)
         if features is not None:
             yield "features", _features(features)
             if setup.draws is not None:
                 yield "draws", _draws(setup.draws)
+            if (data := setup.data) is not None:
+                yield "inputs", _given(data.inputs, data.weights)
+                yield "labels", _given(data.labels)
         yield "manifold", _manifold(problem.manifold)
     if setup.given_problem is None:
         yield from _modules(setup.config, features is not None)
@@ -153,8 +161,13 @@ def _features(features: Feature) -> str:
 
 
 def _draws(draws: Draws) -> str:
-    given = (draws.inputs, draws.teacher, draws.student, draws.teacher_mass, draws.student_mass)
-    return _sketch(*(array for array in given if array is not None))
+    return _given(
+        draws.inputs, draws.teacher, draws.student, draws.teacher_mass, draws.student_mass
+    )
+
+
+def _given(*arrays: Any) -> str:
+    return _sketch(*(array for array in arrays if array is not None))
 
 
 def _manifold(manifold: Manifold) -> str:

@@ -28,6 +28,7 @@ from uf_diffusion.results.timings import Timings
 from uf_diffusion.runs.checkpoints import Checkpoints
 from uf_diffusion.runs.comparing import distances, energies
 from uf_diffusion.runs.fingerprint import code, fingerprint
+from uf_diffusion.runs.inputs import require_density
 from uf_diffusion.runs.resources import require_memory_of_spectrum
 from uf_diffusion.runs.result import Result
 from uf_diffusion.runs.setup import Setup
@@ -133,6 +134,7 @@ def compare(
     clock = Timings()
     with clock.part("set-up"):
         folder, watch = _path(folder), watchers(watch)
+        require_density(setup)
         network = training(setup)  # first, as checking its input is cheap
         solver = equation(setup)
         before = _cautions(cautious, setup)
@@ -194,6 +196,7 @@ def follow(setup: Setup) -> Result:
         InputError, SolverFailure, TrainingFailure: as `compare`.
     """
     clock = Timings()
+    require_density(setup)
     network = training(setup)
     diffusion, nothing = None, Checkpoints(None, Job("follow", setup.config))
     if setup.problem.teacher.has_values:

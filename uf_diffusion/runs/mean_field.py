@@ -7,11 +7,11 @@ import numpy as np
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.kernels.choice import feature_map
 from uf_diffusion.kernels.feature_maps import FeatureMap, nothing
-from uf_diffusion.kernels.own_features import drawn_inputs
 from uf_diffusion.kernels.zonal_modes import ring_map
+from uf_diffusion.runs.inputs import inputs_of
 from uf_diffusion.runs.resources import require_memory
 from uf_diffusion.runs.setup import Setup
-from uf_diffusion.runs.training import given_inputs, neurons
+from uf_diffusion.runs.training import neurons
 
 __all__ = ["kernel_at_nodes"]
 
@@ -24,9 +24,15 @@ def kernel_at_nodes(setup: Setup) -> FeatureMap:
     The inputs of a sampled kernel are those of the network with the same configuration.
 
     Raises:
-        InputError: for a kernel that does not suit the mesh, or does not fit into memory.
+        InputError: for a kernel that does not suit the mesh, or does not fit into memory, and for
+            labels with noise.
     """
     c, problem, nodes = setup.config.network, setup.problem, setup.grid.node_count
+    if c.noise:
+        raise InputError(
+            "problem.limit = 'mean-field' is the equation of exact labels: it needs "
+            "network.noise = 0."
+        )
     features, dropped = setup.features, c.truncation * c.regularisation
     nobody = nothing(problem.manifold)
     if problem.axis is not None:
@@ -39,9 +45,7 @@ def kernel_at_nodes(setup: Setup) -> FeatureMap:
         return ring_map(features, problem.axis, omitted, nobody)
     data, rng = None, np.random.default_rng(c.seed)
     if c.kernel == "sampled":
-        data = given_inputs(setup)
-        if data is None:
-            data = drawn_inputs(features, c.samples, neurons(setup).rng)
+        data = inputs_of(setup, nobody, neurons(setup).rng).training
     psi = feature_map(features, c.kernel, c.samples, nobody, rng, nodes, dropped, data)
     require_memory(
         psi.memory(nodes), "use fewer diffusion.cells, or network.kernel = 'low-rank'",

@@ -8,6 +8,7 @@ from typing import Any
 from uf_diffusion.core.arguments import LARGEST
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.wording import unknown
+from uf_diffusion.network.data import require_settings
 from uf_diffusion.network.placement import PLACEMENTS
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.manifolds import Manifold
@@ -185,6 +186,20 @@ class NetworkConfig:
         "low-rank (the population's kernel, truncated)",
     )
     samples: int = key(4096, "number of inputs of the kernel 'sampled'")
+    inputs: str = key(
+        "",
+        "inputs of the kernel 'sampled': a law, gaussian, sphere (of radius sqrt(n) in R^n) or "
+        "cube, or a file (.csv, .npy, .npz, .nc); if empty, the law that belongs to the features",
+    )
+    labels: str = key(
+        "teacher",
+        "outputs that are learnt: teacher, or a file with a label for each of the given inputs, "
+        "which may be the same file",
+    )
+    noise: float = key(0.0, "standard deviation of Gaussian noise that is added to all labels")
+    held_out: float = key(
+        0.0, "fraction of the inputs that is held out of training, to measure the error there"
+    )
     teacher_width: int = key(4096, "number of neurons of the teacher")
     truncation: float = key(
         1e-2, "how much of K(w, w) the kernel 'low-rank' may leave out, as a multiple of lambda"
@@ -233,6 +248,9 @@ class NetworkConfig:
             raise InputError(f"network.rtol must lie between 0 and 1, not {self.rtol}.")
         if self.seed < 0:
             raise InputError(f"network.seed must not be negative, but is {self.seed}.")
+        require_settings(
+            self.kernel, self.draws, self.inputs, self.labels, self.noise, self.held_out
+        )
         if self.draws and self.kernel != "sampled":
             raise InputError(
                 "network.draws gives the inputs of network.kernel = 'sampled'; the kernel "

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
@@ -13,8 +17,10 @@ from uf_diffusion.grids.built_in import grid_of, grid_on, with_degree
 from uf_diffusion.grids.mesh_files import read_usable_mesh
 from uf_diffusion.kernels.base import Feature
 from uf_diffusion.kernels.identifiability import Identifiability, identifiability
+from uf_diffusion.kernels.inputs import augmented, given_columns, inputs_of_law
 from uf_diffusion.kernels.measured_spaces import measured_space
 from uf_diffusion.kernels.seen_spaces import SeenSpace
+from uf_diffusion.network.data import TEACHER, Data, data_of, is_file
 from uf_diffusion.network.draws import GIVEN, PAPER, Draws, read_draws
 from uf_diffusion.network.paper_draws import paper_draws
 from uf_diffusion.problem import Problem
@@ -33,6 +39,7 @@ class Setup:
         config: the configuration that describes the run.
         given_problem, given_features, given_grid, given_draws: objects that the caller has already
             made; what is None here is built from the configuration.
+        given_data: arrays of inputs, labels and weights that the caller has given, by these names.
     """
 
     config: Config
@@ -40,6 +47,7 @@ class Setup:
     given_features: Feature | None = None
     given_grid: Grid | None = None
     given_draws: Draws | None = None
+    given_data: Mapping[str, Any] | None = None
 
     @cached_property
     def problem(self) -> Problem:
@@ -77,10 +85,13 @@ class Setup:
         Raises:
             InputError: as `features`.
         """
-        if self.features.sees is not None:
-            return self.features.sees
+        law, phi = self.config.network.inputs, self.features
+        if self.data is not None or law == "cube":  # which favour some directions
+            return None
+        if phi.sees is not None and not law:
+            return phi.sees
         if self.manifold.antipodal:
-            return measured_space(self.features)
+            return measured_space(phi, lambda n, rng: inputs_of_law(law, phi, n, rng))
         try:
             return self.seen.space
         except InputError:  # the eigenvalues are not known
@@ -94,7 +105,17 @@ class Setup:
             InputError: as `identifiability`.
         """
         p = self.problem
-        return identifiability(self.features, p.teacher, p.initial, p.axis)
+        return identifiability(self.features, p.teacher, p.initial, p.axis, self._other_inputs)
+
+    @property
+    def _other_inputs(self) -> Array | None:
+        """The network's inputs ``(n, d)``; None if they have the law of the features."""
+        c, phi = self.config.network, self.features
+        if self.data is not None:
+            return augmented(phi, self.data.inputs_for(given_columns(phi)))
+        if not c.inputs:
+            return None
+        return inputs_of_law(c.inputs, phi, c.samples, np.random.default_rng(c.seed))
 
     @cached_property
     def grid(self) -> Grid:
@@ -133,6 +154,23 @@ class Setup:
         return read_draws(Path(c.draws))
 
     @cached_property
+    def data(self) -> Data | None:
+        """The inputs that are given, with labels and weights; None if the run draws its inputs.
+
+        Raises:
+            InputError: for data that cannot be read or used, and for a run that has neither a
+                teacher nor labels.
+        """
+        c = self.config.network
+        if c.labels == TEACHER and self.config.problem.teacher["kind"] == "unknown":
+            raise InputError(
+                "The problem has no teacher: give it one, or give network.labels of given inputs."
+            )
+        if not is_file(c.inputs) and c.inputs != GIVEN:
+            return None
+        return data_of(c.inputs, c.labels, self.given_data)
+
+    @cached_property
     def fingerprints(self) -> dict[str, dict[str, str]]:
         """Fingerprints of what jobs read, by their names; `fingerprint` keeps them here."""
         return {}
@@ -148,8 +186,8 @@ class Setup:
         return self.config.clock_times()
 
     def described_by(self, config: Config) -> Setup:
-        """A setup with the same given problem, features and draws, but another configuration.
+        """A setup with the same given problem, features, draws and data, but another configuration.
 
         Its mesh is built from the new configuration.
         """
-        return Setup(config, self.given_problem, self.given_features, None, self.given_draws)
+        return replace(self, config=config, given_grid=None)

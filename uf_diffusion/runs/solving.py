@@ -17,6 +17,7 @@ from uf_diffusion.grids.base import Grid
 from uf_diffusion.results.names import dataset
 from uf_diffusion.runs.checkpoints import Checkpoints
 from uf_diffusion.runs.folders import FIELDS
+from uf_diffusion.runs.inputs import require_density
 from uf_diffusion.runs.limit import constrained_space
 from uf_diffusion.runs.mean_field import kernel_at_nodes
 from uf_diffusion.runs.resources import require_memory_of_diffusion
@@ -37,6 +38,7 @@ def equation(setup: Setup) -> Evolution:
     Raises:
         InputError: if the problem cannot be solved or DOLFINx is missing.
     """
+    require_density(setup)
     limit = setup.config.problem.limit
     if limit == "unconstrained":
         return unconstrained(setup)

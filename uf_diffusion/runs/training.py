@@ -9,12 +9,11 @@ import numpy as np
 import xarray as xr
 
 from uf_diffusion.core import mpi
-from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.progress import Watch, with_progress
 from uf_diffusion.core.threads import using_threads
-from uf_diffusion.kernels.choice import feature_map
-from uf_diffusion.kernels.feature_maps import Atoms
-from uf_diffusion.kernels.own_features import drawn_inputs
+from uf_diffusion.kernels.choice import feature_map, sampled_map
+from uf_diffusion.kernels.feature_maps import Atoms, nothing
+from uf_diffusion.network.data import TEACHER
 from uf_diffusion.network.history import NetworkHistory
 from uf_diffusion.network.placement import place
 from uf_diffusion.network.run import ALGORITHMS, Training
@@ -22,10 +21,11 @@ from uf_diffusion.network.stored_state import pack, restore
 from uf_diffusion.network.training import Algorithm, Network, NetworkState
 from uf_diffusion.runs.checkpoints import Checkpoints
 from uf_diffusion.runs.config import NetworkConfig
+from uf_diffusion.runs.inputs import inputs_of, measures_errors, require_data
 from uf_diffusion.runs.resources import require_memory
 from uf_diffusion.runs.setup import Setup
 
-__all__ = ["Neurons", "algorithm", "given_inputs", "neurons", "trained", "training"]
+__all__ = ["Neurons", "algorithm", "neurons", "trained", "training"]
 
 THREADED = 2**24  # bytes of a projection above which several threads are faster than one
 
@@ -41,7 +41,8 @@ class Neurons(NamedTuple):
 def neurons(setup: Setup) -> Neurons:
     """The initial neurons of the student, and those of the teacher, drawn or as they are given.
 
-    A teacher on a lattice has the largest possible number of neurons up to ``teacher_width``.
+    A teacher on a lattice has the largest possible number of neurons up to ``teacher_width``. One
+    that is known by labels has a single neuron without mass.
 
     Raises:
         InputError: as `place`, `Setup.draws` and `Draws.atoms`.
@@ -51,6 +52,8 @@ def neurons(setup: Setup) -> Neurons:
     if setup.draws is not None:
         return Neurons(*setup.draws.atoms(problem.manifold), rng)
     student = place(problem.initial, c.width, c.placement, rng, problem.meridian)
+    if c.labels != TEACHER:
+        return Neurons(student, nothing(problem.manifold), rng)
     placement, count = c.teacher_placement or c.placement, c.teacher_width
     if placement != "random":
         count = problem.manifold.even_count(count)
@@ -70,13 +73,15 @@ def training(setup: Setup) -> Training:
     steps = 0 if c.algorithm == "flow" else times[-1] / c.step  # recorded in the history
     plain = 8 * points * (problem.manifold.ambient + 1) + int(64 * steps)
     require_memory(plain, "use a smaller network.width, or fewer snapshots, samples or steps")
+    require_data(setup)
     student, teacher, rng = neurons(setup)
-    data = given_inputs(setup)
+    data, held = inputs_of(setup, teacher, rng) if c.kernel == "sampled" else (None, None)
     psi = feature_map(
         features, c.kernel, c.samples, teacher, rng, c.width, c.truncation * c.regularisation, data
     )
+    left = None if held is None else sampled_map(features, held, teacher, split=False)
     require_memory(
-        plain + psi.memory(c.width),
+        plain + psi.memory(c.width) + (0 if left is None else left.memory(c.width)),
         "use a smaller network.width, network.kernel = 'low-rank', or more machines",
     )
     # a neuron without mass has no part in the network
@@ -85,19 +90,9 @@ def training(setup: Setup) -> Training:
     network = Network(problem.manifold, psi, problem.divergence, c.regularisation, masses)
     own = student.points[kept][network.share.rows]
     draws = json.dumps(rng.bit_generator.state)
-    return Training(algorithm(network, c), own, teacher, times, draws)
-
-
-def given_inputs(setup: Setup) -> Array | None:
-    """The inputs ``(samples, d)`` that are given with the run's draws; None if it draws them.
-
-    Raises:
-        InputError: as `Setup.draws`, and if they do not suit the features.
-    """
-    if setup.draws is None:
-        return None
-    columns = drawn_inputs(setup.features, 1, np.random.default_rng(0)).shape[1]
-    return setup.draws.inputs_for(columns)
+    errors = {"training_error": psi} if measures_errors(c) else {}
+    errors |= {} if left is None else {"held_out_error": left}
+    return Training(algorithm(network, c), own, teacher, times, draws, errors)
 
 
 def algorithm(network: Network, c: NetworkConfig) -> Algorithm:
@@ -116,7 +111,7 @@ def trained(training: Training, checkpoints: Checkpoints, watch: Watch = ()) -> 
     Raises:
         TrainingFailure, Unwritable, Interrupted: as `uf_diffusion.runs.jobs.train`.
     """
-    history = NetworkHistory(training.network, training.times)
+    history = NetworkHistory(training.network, training.times, training.errors)
     work = training.network.feature_map.memory(len(training.network.masses))
     with using_threads(many=work > THREADED):
         last = _last_state(training, history, checkpoints, watch)

@@ -25,6 +25,7 @@ from uf_diffusion.core.signals import delayed_signals
 from uf_diffusion.results.netcdf import read_sealed, write_result
 from uf_diffusion.runs.config import Config, DiffusionConfig, NetworkConfig
 from uf_diffusion.runs.fingerprint import code, fingerprint, own_parts
+from uf_diffusion.runs.inputs import require_density
 from uf_diffusion.runs.jobs import compare, follow, solve, spectrum, train
 from uf_diffusion.runs.limit import settled_limit
 from uf_diffusion.runs.mean_field import kernel_at_nodes
@@ -45,6 +46,7 @@ WORK: dict[str, Callable[[Setup], Result]] = {
 
 
 def _can_solve(setup: Setup) -> None:
+    require_density(setup)
     _ = setup.problem.teacher, setup.grid
     if setup.config.problem.limit == "mean-field":
         kernel_at_nodes(_cheap(setup))
@@ -67,12 +69,17 @@ def _can_compare(setup: Setup) -> None:
     _can_train(setup)
 
 
+def _can_follow(setup: Setup) -> None:
+    require_density(setup)
+    _can_train(setup)
+
+
 # what each job does at first: an InputError tells that its run cannot begin
 BEGINNINGS: dict[str, Callable[[Setup], None]] = {
     "solve": _can_solve,
     "train": _can_train,
     "compare": _can_compare,
-    "follow": _can_train,
+    "follow": _can_follow,
     "spectrum": _can_solve,
 }
 

@@ -25,6 +25,7 @@ import numpy as np
 
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.runs.config import Config, DiffusionConfig, NetworkConfig
+from uf_diffusion.runs.inputs import measures_errors
 from uf_diffusion.runs.setup import Setup
 from uf_diffusion.studies.cache import Run
 
@@ -66,11 +67,17 @@ def ladder(config: Config, longer: bool = True) -> list[Rung]:
             less. They may be unstable where the network's own are not.
 
     Raises:
-        InputError: for network.algorithm "fixed", which does not follow the gradient flow, and for
-            random draws that are given, since the reference problems have others.
+        InputError: for network.algorithm "fixed", which does not follow the gradient flow, for
+            random draws that are given, since the reference problems have others, and for inputs
+            or labels of the user's own, since infinitely many inputs have the features' law.
     """
     if config.network.draws:
         raise InputError("An error budget draws its own random numbers: leave network.draws empty.")
+    if config.network.inputs or measures_errors(config.network):
+        raise InputError(
+            "An error budget has inputs of the features' own law and exact labels: leave "
+            "network.inputs, labels, noise and held_out out."
+        )
     if config.network.algorithm == "fixed":
         raise InputError("A network with fixed features has no limit: there is no error budget.")
     times = config.clock_times()  # at which the comparison is made
