@@ -1,0 +1,219 @@
+"""The table and the figure of a study over keys of a configuration, made from its dataset alone."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.paths import user_path
+from uf_diffusion.plots.matplotlib_renderer import log_ticks
+from uf_diffusion.plots.panels import scale_of
+from uf_diffusion.plots.style import PALETTE, STYLE, NotebookFigure, save
+from uf_diffusion.results.names import COMPARED
+from uf_diffusion.studies.orders import spread
+from uf_diffusion.studies.sweep_orders import axes_of, final, orders_along, quantities_of
+
+__all__ = ["draw_sweep", "sweep_table"]
+
+# the quantities of table and figure, with what the figure calls them
+SHOWN = {
+    **{name: named.text for name, named in COMPARED.items()},
+    "energy_distance_diffusion_teacher": "energy distance, diffusion to teacher",
+    "risk_network": "reduced risk of the network",
+    "risk_diffusion": "risk of the diffusion",
+    "ratio_range": "range of density / teacher",
+}
+MARKS = "os^Dv<>P"
+FEW = 4  # colours of the palette; more series have colours in order
+COLUMNS = 3  # panels beside each other
+LETTERS = 50  # of a legend, below each of these panels
+WIDEST = 8  # columns of a table
+LEAST = 2  # values of an axis between which there is an order
+
+
+def sweep_table(data: xr.Dataset) -> str:
+    """The quantities at the last snapshot as text, with the orders along each numeric axis.
+
+    The rows are the values of the first key, the columns those of the others. Where there are
+    several seeds the numbers are their medians.
+
+    Args:
+        data: the result of `Sweep.measured`, or the dataset of a study.nc.
+    """
+    lines = [data.attrs["what"]]
+    for name in _shown(data):
+        lines += ["", f"{data[name].attrs['long_name']}, {_when(data)}"]
+        lines += [*_values(data, name), *_orders(data, name)]
+    return "\n".join(lines)
+
+
+def _shown(data: xr.Dataset) -> list[str]:
+    known = quantities_of(data)
+    return [name for name in SHOWN if name in known]
+
+
+def _when(data: xr.Dataset) -> str:
+    """When the numbers are taken, and from how many seeds."""
+    last = "at the last snapshot"
+    if "time" in data.dims:
+        last = f"at t = {float(data['time'][-1]):g}"
+    seeds = data.sizes["seed"]
+    return last + (f", median of {seeds} seeds" if seeds > 1 else "")
+
+
+def _places(data: xr.Dataset, axes: Sequence[str]) -> Iterator[tuple[dict[str, int], list[str]]]:
+    """The indices, and the names of the values, of all points of these axes."""
+    for place in np.ndindex(*(data.sizes[axis] for axis in axes)):
+        at = dict(zip(axes, place, strict=True))
+        yield at, [_name(data[axis].values[k]) for axis, k in at.items()]
+
+
+def _name(value: Any) -> str:
+    return str(value) if isinstance(value, str) else f"{value:g}"
+
+
+def _values(data: xr.Dataset, name: str) -> list[str]:
+    first, *others = axes_of(data)
+    columns = list(_places(data, others))
+    if len(columns) > WIDEST:
+        return [f"  {len(columns)} columns are too many for a table; study.nc has the values"]
+    width = max(13, *(2 + len(n) for _, names in columns for n in names), 0)
+    left = max(map(len, [first, *others])) + 2
+    heads = zip(others, zip(*(names for _, names in columns), strict=True), strict=True)
+    lines = [f"{key:>{left}}" + "".join(f"{n:>{width}}" for n in names) for key, names in heads]
+    lines.append(f"{first:>{left}}")
+    numbers = final(data, name)
+    middle = [spread(numbers.isel(at).transpose(first, "seed").values)[0] for at, _ in columns]
+    for k, value in enumerate(data[first].values):
+        row = "".join(f"{column[k]:>{width}.4e}" for column in middle)
+        lines.append(f"{_name(value):>{left}}{row}")
+    return lines
+
+
+def _orders(data: xr.Dataset, name: str) -> list[str]:
+    """A line for each axis and each point of the other axes at which there is an order."""
+    lines = []
+    for axis in axes_of(data):
+        fits = orders_along(data, axis)
+        if not fits or data.sizes[axis] < LEAST:
+            continue
+        others = [other for other in axes_of(data) if other != axis]
+        for at, names in _places(data, others):
+            words = [f"{key} = {value}" for key, value in zip(others, names, strict=True)]
+            where = f" at {', '.join(words)}" if words else ""
+            said = _order(fits.sel(quantity=name).isel(at), data.sizes[axis])
+            lines.append(f"  in {axis}{where}: {said}")
+    return lines
+
+
+def _order(one: xr.Dataset, values: int) -> str:
+    order, half = float(one.order), float(one.order_high - one.order)
+    if not math.isfinite(order):
+        return "no order"
+    said = f"order {order:.4f}"
+    if math.isfinite(half):
+        said += f" +- {half:.2g}"
+    first, last = float(one.local_order_first), float(one.local_order_last)
+    return said + (f", local from {first:.3f} to {last:.3f}" if values > LEAST else "")
+
+
+def draw_sweep(data: xr.Dataset, path: str | Path | None = None) -> Figure:
+    """The matplotlib figure of a study, with a panel for each quantity.
+
+    The first key is the horizontal axis. The second has the colours, and further ones have marks.
+    Bands reach from the least to the greatest value of the seeds.
+
+    Args:
+        data: as in `sweep_table`.
+        path: a file to which the figure is written, in the format of its suffix.
+
+    Raises:
+        Unwritable: if the file cannot be written.
+    """
+    names = _shown(data)
+    columns = max(1, min(COLUMNS, len(names)))
+    rows = max(1, -(-len(names) // columns))
+    with matplotlib.rc_context(STYLE):
+        figure = NotebookFigure(figsize=(4.0 * columns, 3.1 * rows + 0.8), layout="constrained")
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        for ax, name in zip(panels, names, strict=False):
+            _panel(ax, data, name)
+        for ax in panels[len(names) :]:
+            ax.set_visible(False)
+        handles, labels = panels[0].get_legend_handles_labels()
+        if any(labels):
+            beside = max(1, min(len(labels), int(LETTERS * columns / _longest(labels))))
+            figure.legend(handles, labels, loc="outside lower center", ncols=beside)
+        seeds = ", bands: all seeds" if data.sizes["seed"] > 1 else ""
+        figure.suptitle(f"{_when(data).capitalize()}{seeds}")
+    if path is not None:
+        save(figure, user_path(path))
+    return figure
+
+
+def _longest(labels: Sequence[str]) -> int:
+    return max(map(len, labels)) + 6  # with the mark
+
+
+def _panel(ax: Axes, data: xr.Dataset, name: str) -> None:
+    first, *others = axes_of(data)
+    x, numeric = data[first].values, data[first].dtype.kind in "if"
+    places = np.arange(len(x), dtype=float) if not numeric else x.astype(float)
+    numbers, shown = final(data, name), list[Array]()
+    series = list(_places(data, others))
+    looks = _looks(data, [at for at, _ in series], others)
+    for k, ((at, names), (colour, mark)) in enumerate(zip(series, looks, strict=True)):
+        y = spread(numbers.isel(at).transpose(first, "seed").values)
+        words = [f"{key} = {value}" for key, value in zip(others, names, strict=True)]
+        aside = 0.0 if numeric else 0.3 * ((k + 0.5) / len(series) - 0.5)
+        _draw(ax, places + aside, y, numeric, color=colour, marker=mark, label=", ".join(words))
+        shown += y
+    label = f"{SHOWN[name]} (dimensionless)"
+    ax.set(xlabel=first + (" (dimensionless)" if numeric else ""), yscale=scale_of(shown),
+           ylabel="\n".join(textwrap.wrap(label, 34)))  # fmt: skip
+    if not numeric:
+        ax.set_xticks(places, ["\n".join(textwrap.wrap(_name(value), 14)) for value in x])
+    elif scale_of([x]) == "log":
+        ax.set(xscale="log")
+        log_ticks(ax.xaxis)
+    if ax.get_yscale() == "log":
+        log_ticks(ax.yaxis)
+
+
+def _draw(ax: Axes, x: Array, y: tuple[Array, Array, Array], joined: bool, **look: Any) -> None:
+    """Medians with the range over the seeds: a line with a band, or marks with bars."""
+    middle, low, high = y
+    seen = np.isfinite(middle)
+    ax.plot(x[seen], middle[seen], ls="-" if joined else "", ms=4, **look)
+    if (low[seen] == high[seen]).all():
+        return
+    if joined:
+        ax.fill_between(x[seen], low[seen], high[seen], color=look["color"], alpha=0.15, lw=0)
+    else:
+        ax.vlines(x[seen], low[seen], high[seen], color=look["color"], lw=1)
+
+
+def _looks(
+    data: xr.Dataset, places: Sequence[dict[str, int]], others: Sequence[str]
+) -> list[tuple[Any, str]]:
+    """The colour, by the second key, and the mark, by the further keys, of each series."""
+    if not others:
+        return [(PALETTE[0], MARKS[0])]
+    count, found = data.sizes[others[0]], []
+    further: dict[tuple[int, ...], int] = {}
+    for at in places:
+        second, *rest = (at[key] for key in others)
+        shade = matplotlib.colormaps["viridis"](0.9 * second / max(1, count - 1))
+        mark = further.setdefault(tuple(rest), len(further))
+        found.append((PALETTE[second] if count <= FEW else shade, MARKS[mark % len(MARKS)]))
+    return found
