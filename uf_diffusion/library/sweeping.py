@@ -7,6 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from uf_diffusion.core.errors import Finding, InputError, RunFailure
 from uf_diffusion.core.files import write_text
 from uf_diffusion.core.paths import user_path
 from uf_diffusion.core.reprs import one_line
+from uf_diffusion.core.wording import unknown
 from uf_diffusion.library import commands
 from uf_diffusion.library.keeping import remove_others, settled
 from uf_diffusion.library.outputs import save_figure
@@ -29,6 +31,7 @@ from uf_diffusion.results.netcdf import write_result
 from uf_diffusion.results.provenance import run_attributes
 from uf_diffusion.results.timings import Timings
 from uf_diffusion.runs import presets
+from uf_diffusion.runs.config import DiffusionConfig
 from uf_diffusion.runs.fingerprint import code
 from uf_diffusion.runs.folders import run_folder
 from uf_diffusion.runs.reading import key_and_values, load_config
@@ -195,6 +198,10 @@ def study(
             and their numbers are NaN.
         Interrupted, Unwritable: as `uf_diffusion.studies.cache.Runs.results`.
     """
+    known = {f.name for f in fields(DiffusionConfig)} - {"snapshots"}
+    for name in diffusion or {}:
+        if name not in known:
+            raise unknown("key of diffusion", name, known)
     base = network_setup(problem, features, until, snapshots, settings, dict(diffusion or {}))
     base = base.described_by(base.config.changed(problem={"limit": limit}))
     if not isinstance(over, Mapping):

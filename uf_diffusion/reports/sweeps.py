@@ -38,22 +38,26 @@ FEW = 4  # colours of the palette; more series have colours in order
 COLUMNS = 3  # panels beside each other
 LETTERS = 50  # of a legend, below each of these panels
 WIDEST = 8  # columns of a table
-LEAST = 2  # values of an axis between which there is an order
+LEAST = 2  # values of an axis between which there is one order
 
 
 def sweep_table(data: xr.Dataset) -> str:
     """The quantities at the last snapshot as text, with the orders along each numeric axis.
 
-    The rows are the values of the first key, the columns those of the others. Where there are
-    several seeds the numbers are their medians.
+    The rows are the values of the first key, the columns those of the others. A key on which a
+    quantity does not depend is left out. Where there are several seeds the numbers are their
+    medians.
 
     Args:
         data: the result of `Sweep.measured`, or the dataset of a study.nc.
     """
     lines = [data.attrs["what"]]
     for name in _shown(data):
-        lines += ["", f"{data[name].attrs['long_name']}, {_when(data)}"]
-        lines += [*_values(data, name), *_orders(data, name)]
+        numbers = final(data, name)
+        keys = _moving(numbers, axes_of(data))
+        one = numbers.isel({key: 0 for key in axes_of(data) if key not in keys})
+        heading = f"{data[name].attrs['long_name']}, {_when(data, bool(_moving(one, ['seed'])))}"
+        lines += ["", *textwrap.wrap(heading, 98), *_values(one, keys), *_orders(data, name, keys)]
     return "\n".join(lines)
 
 
@@ -62,57 +66,71 @@ def _shown(data: xr.Dataset) -> list[str]:
     return [name for name in SHOWN if name in known]
 
 
-def _when(data: xr.Dataset) -> str:
+def _moving(numbers: xr.DataArray, axes: Sequence[str]) -> list[str]:
+    """Those of the axes on which a quantity depends; on others all runs are one and the same."""
+    found = []
+    for axis in axes:
+        same = (numbers == numbers.isel({axis: 0})) | numbers.isnull()
+        if not bool(same.all()):
+            found.append(axis)
+    return found
+
+
+def _when(data: xr.Dataset, random: bool) -> str:
     """When the numbers are taken, and from how many seeds."""
     last = "at the last snapshot"
     if "time" in data.dims:
         last = f"at t = {float(data['time'][-1]):g}"
-    seeds = data.sizes["seed"]
-    return last + (f", median of {seeds} seeds" if seeds > 1 else "")
+    return last + (f", median of {data.sizes['seed']} seeds" if random else "")
 
 
-def _places(data: xr.Dataset, axes: Sequence[str]) -> Iterator[tuple[dict[str, int], list[str]]]:
+def _places(numbers: Any, axes: Sequence[str]) -> Iterator[tuple[dict[str, int], list[str]]]:
     """The indices, and the names of the values, of all points of these axes."""
-    for place in np.ndindex(*(data.sizes[axis] for axis in axes)):
+    for place in np.ndindex(*(numbers.sizes[axis] for axis in axes)):
         at = dict(zip(axes, place, strict=True))
-        yield at, [_name(data[axis].values[k]) for axis, k in at.items()]
+        yield at, [_name(numbers[axis].values[k]) for axis, k in at.items()]
 
 
 def _name(value: Any) -> str:
     return str(value) if isinstance(value, str) else f"{value:g}"
 
 
-def _values(data: xr.Dataset, name: str) -> list[str]:
-    first, *others = axes_of(data)
-    columns = list(_places(data, others))
+def _values(numbers: xr.DataArray, keys: Sequence[str]) -> list[str]:
+    """The lines of the values of a quantity, whose dimensions are the keys and "seed"."""
+    if not keys:
+        return [f"  {spread(numbers.values[None])[0][0]:.4e} at all points"]
+    first, *others = keys
+    columns = list(_places(numbers, others))
     if len(columns) > WIDEST:
-        return [f"  {len(columns)} columns are too many for a table; study.nc has the values"]
+        return [f"  {len(columns)} columns are too many for a table: see study.nc"]
     width = max(13, *(2 + len(n) for _, names in columns for n in names), 0)
-    left = max(map(len, [first, *others])) + 2
-    heads = zip(others, zip(*(names for _, names in columns), strict=True), strict=True)
-    lines = [f"{key:>{left}}" + "".join(f"{n:>{width}}" for n in names) for key, names in heads]
-    lines.append(f"{first:>{left}}")
-    numbers = final(data, name)
+    rows = [_name(value) for value in numbers[first].values]
+    left = max(map(len, [*keys, *rows])) + 2
+    lines = [
+        f"{key:>{left}}" + "".join(f"{names[k]:>{width}}" for _, names in columns)
+        for k, key in enumerate(others)
+    ]
     middle = [spread(numbers.isel(at).transpose(first, "seed").values)[0] for at, _ in columns]
-    for k, value in enumerate(data[first].values):
-        row = "".join(f"{column[k]:>{width}.4e}" for column in middle)
-        lines.append(f"{_name(value):>{left}}{row}")
+    lines.append(f"{first:>{left}}")
+    for k, row in enumerate(rows):
+        lines.append(f"{row:>{left}}" + "".join(f"{column[k]:>{width}.4e}" for column in middle))
     return lines
 
 
-def _orders(data: xr.Dataset, name: str) -> list[str]:
-    """A line for each axis and each point of the other axes at which there is an order."""
+def _orders(data: xr.Dataset, name: str, keys: Sequence[str]) -> list[str]:
+    """A line for each of the axes and each point of the other axes at which there is an order."""
     lines = []
-    for axis in axes_of(data):
+    for axis in keys:
         fits = orders_along(data, axis)
-        if not fits or data.sizes[axis] < LEAST:
+        if not fits:
             continue
-        others = [other for other in axes_of(data) if other != axis]
-        for at, names in _places(data, others):
+        one = fits.sel(quantity=name)
+        one = one.isel({key: 0 for key in one.dims if key not in keys})
+        others = [other for other in keys if other != axis]
+        for at, names in _places(one, others):
             words = [f"{key} = {value}" for key, value in zip(others, names, strict=True)]
             where = f" at {', '.join(words)}" if words else ""
-            said = _order(fits.sel(quantity=name).isel(at), data.sizes[axis])
-            lines.append(f"  in {axis}{where}: {said}")
+            lines.append(f"  in {axis}{where}: {_order(one.isel(at), data.sizes[axis])}")
     return lines
 
 
@@ -130,8 +148,9 @@ def _order(one: xr.Dataset, values: int) -> str:
 def draw_sweep(data: xr.Dataset, path: str | Path | None = None) -> Figure:
     """The matplotlib figure of a study, with a panel for each quantity.
 
-    The first key is the horizontal axis. The second has the colours, and further ones have marks.
-    Bands reach from the least to the greatest value of the seeds.
+    A quantity that depends on none of the keys has no panel. The first key is the horizontal axis.
+    The second has the colours, and further ones have marks. Bands reach from the least to the
+    greatest value of the seeds.
 
     Args:
         data: as in `sweep_table`.
@@ -141,6 +160,7 @@ def draw_sweep(data: xr.Dataset, path: str | Path | None = None) -> Figure:
         Unwritable: if the file cannot be written.
     """
     names = _shown(data)
+    names = [name for name in names if _moving(final(data, name), axes_of(data))] or names
     columns = max(1, min(COLUMNS, len(names)))
     rows = max(1, -(-len(names) // columns))
     with matplotlib.rc_context(STYLE):
@@ -154,8 +174,10 @@ def draw_sweep(data: xr.Dataset, path: str | Path | None = None) -> Figure:
         if any(labels):
             beside = max(1, min(len(labels), int(LETTERS * columns / _longest(labels))))
             figure.legend(handles, labels, loc="outside lower center", ncols=beside)
-        seeds = ", bands: all seeds" if data.sizes["seed"] > 1 else ""
-        figure.suptitle(f"{_when(data).capitalize()}{seeds}")
+        random = data.sizes["seed"] > 1
+        figure.suptitle(
+            f"{_when(data, random)}{', bands: all seeds' if random else ''}".capitalize()
+        )
     if path is not None:
         save(figure, user_path(path))
     return figure
@@ -183,7 +205,7 @@ def _panel(ax: Axes, data: xr.Dataset, name: str) -> None:
            ylabel="\n".join(textwrap.wrap(label, 34)))  # fmt: skip
     if not numeric:
         ax.set_xticks(places, ["\n".join(textwrap.wrap(_name(value), 14)) for value in x])
-    elif scale_of([x]) == "log":
+    elif scale_of([places]) == "log":
         ax.set(xscale="log")
         log_ticks(ax.xaxis)
     if ax.get_yscale() == "log":

@@ -6,6 +6,7 @@ import json
 import re
 import tomllib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import fields
 from importlib import resources
 from pathlib import Path
@@ -164,13 +165,17 @@ def key_and_values(text: str) -> tuple[str, list[Any]]:
     key, equals, listed = text.partition("=")
     if not equals:
         raise InputError(f"--over takes section.key=v1,v2, not {shown(text)}.")
-    try:
-        table = tomllib.loads(f"values = [{listed}]")
-    except NOT_TOML:
-        table = {}
-    if set(table) == {"values"}:
-        return key.strip(), list(table["values"])
-    return key.strip(), [_value(part, f"--over {shown(key)}") for part in listed.split(",")]
+    values, pieces = list[Any](), list[str]()
+    for piece in listed.split(",") if listed.strip() else []:
+        pieces.append(piece)
+        with suppress(InputError):  # a comma within a table or a list
+            values.append(_value(",".join(pieces), "--over"))
+            pieces = []
+    if pieces:
+        raise InputError(
+            f"{shown(','.join(pieces))} in --over {shown(key)}=... is not a TOML value."
+        )
+    return key.strip(), values
 
 
 def _section(name: str, table: Any) -> Any:
