@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import fields
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from uf_diffusion.core.errors import Finding, InputError, RunFailure
 from uf_diffusion.core.files import write_text
 from uf_diffusion.core.paths import user_path
 from uf_diffusion.core.reprs import one_line
-from uf_diffusion.core.wording import unknown
+from uf_diffusion.core.wording import shown, unknown
 from uf_diffusion.library import commands
 from uf_diffusion.library.keeping import remove_others, settled
 from uf_diffusion.library.outputs import save_figure
@@ -172,59 +171,56 @@ def study(
     force: bool = False,
     **settings: Any,
 ) -> Study:
-    """Compare, solve or train for all combinations of the values of some keys. Call on all ranks.
-
-    Each different diffusion is solved once, and each different network is trained once.
+    """Compare, solve or train at all combinations of the values of some keys. Call on all ranks.
 
     Args:
         problem: the problem.
         features: the feature function, as in `train`.
-        over: for each key of a configuration, such as "network.lambda", "problem.regulariser" or
-            "diffusion.cells", its values. `uf-diffusion keys` lists the keys.
+        over: for each key of a configuration, such as "network.lambda" or "problem.regulariser",
+            its values.
         until: final time, dimensionless.
         command: "compare", "solve" or "train".
         seeds: number of seeds of each point; the first is the setting ``seed``.
-        snapshots: as in `train`.
-        limit: as in `solve`.
+        snapshots, limit: as in `solve`.
         diffusion: further keys of the section [diffusion], such as ``{"cells": 1024}``.
-        out: a folder that keeps finished runs, so that a study that was interrupted goes on, and
-            gets run.toml, study.nc and the figure. If None, nothing is written.
+        out: a folder for run.toml, study.nc, the figure, and the finished runs, so that an
+            interrupted study goes on. If None, nothing is kept.
         force: whether to replace the result of something else in the folder.
         settings: further keys of the section [network], as in `train`.
 
     Raises:
         InputError: for a mistake in the arguments, at any of the points, before any computation.
-        RunFailure: if all runs failed. Where some failed, a `Finding` is issued for each reason,
-            and their numbers are NaN.
+        RunFailure: if all runs failed. If some failed, a `Finding` is issued for each reason.
         Interrupted, Unwritable: as `uf_diffusion.studies.cache.Runs.results`.
     """
-    known = {f.name for f in fields(DiffusionConfig)} - {"snapshots"}
-    for name in diffusion or {}:
-        if name not in known:
-            raise unknown("key of diffusion", name, known)
-    base = network_setup(problem, features, until, snapshots, settings, dict(diffusion or {}))
-    base = base.described_by(base.config.changed(problem={"limit": limit}))
     if not isinstance(over, Mapping):
-        raise InputError("over is a mapping from keys to lists of their values.")
+        raise InputError(f"over is a mapping from keys to their values, not {shown(over)}.")
+    keys = _known(dict(diffusion or {}))
+    base = network_setup(problem, features, until, snapshots, settings, keys)
+    base = base.described_by(base.config.changed(problem={"limit": limit}))
     sweep = sweep_of(plain(base), over.items(), seeds, command)
-    if out is not None:
-        found = kept(sweep, user_path(out), force)
-    else:
-        with _temporary_folder() as folder:
-            found = computed(sweep, folder)
+    found = _unkept(sweep) if out is None else kept(sweep, user_path(out), force)
     for sentence in found.failures:
         warnings.warn(f"A run failed. {sentence}", Finding, stacklevel=2)
     return found
 
 
-@contextmanager
-def _temporary_folder() -> Iterator[Path]:
-    """A folder that all ranks share and that rank 0 removes."""
+def _known(diffusion: dict[str, Any]) -> dict[str, Any]:
+    """The given keys of the section [diffusion], if it has all of them."""
+    known = {f.name for f in dataclasses.fields(DiffusionConfig)} - {"snapshots"}
+    for name in diffusion:
+        if name not in known:
+            raise unknown("key of diffusion", name, known)
+    return diffusion
+
+
+def _unkept(sweep: Sweep) -> Study:
+    """As `computed`, in a folder that all ranks share and that rank 0 removes afterwards."""
     folder = mpi.from_root(lambda: tempfile.mkdtemp(prefix="uf-study-"))
     try:
-        yield Path(folder)
+        return computed(sweep, Path(folder))
     finally:
-        mpi.on_root(lambda: shutil.rmtree(folder, ignore_errors=True))
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _job(sweep: Sweep) -> Job:

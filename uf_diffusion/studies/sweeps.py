@@ -217,8 +217,8 @@ class Sweep:
         along = "time" if one else "snapshot"
         found = {n: ((*dims, along), v.reshape(*self.shape, -1)) for n, v in values.items()}
         every = clock.reshape(*self.shape, -1)[..., 0, :]
-        t = ((along,), clock[0]) if one else ((*dims[:-1], along), every)
-        data = dataset(**found, time=t, seed=(("seed",), self.seeds)).set_coords("time")
+        found["time"] = ((along,), clock[0]) if one else ((*dims[:-1], along), every)
+        data = dataset(**found, seed=(("seed",), self.seeds)).set_coords("time")
         data = data.assign_coords({axis.key: axis.coordinate for axis in self.axes})
         data = data.assign_attrs(what=self.title, axes=" ".join(dims[:-1]))
         return data.merge(orders(data))
@@ -241,14 +241,14 @@ def sweep_of(
     """
     if command not in COMMANDS:
         raise unknown("command of a study", command, COMMANDS)
-    whole_number("--seeds", seeds, 1)
+    whole_number("The number of seeds", seeds, 1)
     axes = tuple(_axis(key, values) for key, values in over)
     keys = [axis.key for axis in axes]
     if not axes:
         raise InputError("A study needs a key with values: --over section.key=v1,v2.")
     for key in keys:
         if keys.count(key) > 1:
-            raise InputError(f"--over {key} is given twice.")
+            raise InputError(f"The key {key} is given twice.")
     first = base.config.network.seed
     sweep = Sweep(base, axes, tuple(range(first, first + seeds)), command)
     if (count := math.prod(sweep.shape)) > MANY:
@@ -272,11 +272,11 @@ def _axis(key: str, values: Any) -> Axis:
         raise InputError(f"The values of {key} must be a list, not {shown(values)}.")
     found = [v.item() if isinstance(v, np.generic) else v for v in values]
     if not found:
-        raise InputError(f"--over {key} has no values.")
+        raise InputError(f"{key} has no values to sweep over.")
     if twice := [v for k, v in enumerate(found) if v in found[:k]]:
-        raise InputError(f"--over {key} takes each value once, and {shown(twice[0])} is repeated.")
+        raise InputError(f"{key} takes each value once, and {shown(twice[0])} is repeated.")
     if key == SEED:
-        raise InputError(f"Leave {SEED} out of --over: --seeds sets the number of seeds.")
+        raise InputError(f"{SEED} is not swept over: use --seeds (in Python seeds=...).")
     for value in found:
         change_of(key, value)
     return Axis(key, tuple(found))
@@ -298,9 +298,9 @@ def _require_effect(sweep: Sweep) -> None:
     texts = texts.reshape(sweep.shape)
     for k, axis in enumerate(sweep.axes):
         if len(axis.values) > 1 and (texts == texts.take([0], axis=k)).all():
-            raise InputError(f"--over {axis.key} changes nothing that '{sweep.command}' reads.")
+            raise InputError(f"{axis.key} changes nothing that '{sweep.command}' reads.")
     if len(sweep.seeds) > 1 and (texts == texts[..., :1]).all():
-        raise InputError("Nothing is random where no network is trained: leave --seeds out.")
+        raise InputError("Nothing is random where no network is trained: use one seed.")
 
 
 def _reason(command: str, setup: Setup) -> str:
