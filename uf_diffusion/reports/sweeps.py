@@ -148,9 +148,9 @@ def _order(one: xr.Dataset, values: int) -> str:
 def draw_sweep(data: xr.Dataset, path: str | Path | None = None) -> Figure:
     """The matplotlib figure of a study, with a panel for each quantity.
 
-    A quantity that depends on none of the keys has no panel. The first key is the horizontal axis.
-    The second has the colours, and further ones have marks. Bands reach from the least to the
-    greatest value of the seeds.
+    A quantity that depends on none of the keys has no panel. The first key is the horizontal axis;
+    the second has the colours, and further ones have marks. Bands, or bars for an axis of texts,
+    reach from the least to the greatest value of the seeds.
 
     Args:
         data: as in `sweep_table`.
@@ -174,10 +174,8 @@ def draw_sweep(data: xr.Dataset, path: str | Path | None = None) -> Figure:
         if any(labels):
             beside = max(1, min(len(labels), int(LETTERS * columns / _longest(labels))))
             figure.legend(handles, labels, loc="outside lower center", ncols=beside)
-        random = data.sizes["seed"] > 1
-        figure.suptitle(
-            f"{_when(data, random)}{', bands: all seeds' if random else ''}".capitalize()
-        )
+        when = _when(data, data.sizes["seed"] > 1).replace("median of", "median and range of")
+        figure.suptitle(when.capitalize())
     if path is not None:
         save(figure, user_path(path))
     return figure
