@@ -151,7 +151,7 @@ def study(
     name: Annotated[
         str,
         cyclopts.Parameter(
-            help=f"One of {', '.join(STUDIES)}; or with --over a preset or a TOML file."
+            help=f"One of {', '.join(STUDIES)}; with --over a preset or a TOML file instead."
         ),
     ] = "",
     config: Annotated[

@@ -325,6 +325,21 @@ def test_a_manifold_resets_its_teacher_and_features(tmp_path):
     assert torus.problem.dim == 2
 
 
+def test_a_file_is_swept_over(tmp_path, monkeypatch, undrawn):
+    """Its settings are the base, and its name is that of the folder."""
+    monkeypatch.chdir(tmp_path)
+    settings = {key.partition(".")[2]: value for key, _, value in
+                (s.partition("=") for s in TINY if s.startswith("network."))}  # fmt: skip
+    lines = ["[problem]", "t_end = 0.0625", "[network]", "seed = 7"]
+    lines += [f"{key} = {value}" for key, value in settings.items()]
+    (tmp_path / "mine.toml").write_text("\n".join(lines))
+    do(["study", "mine.toml", "--over", f"{LAMBDA}=0.1", "--seeds", "2", "--command", "train"])
+    data = read(tmp_path / "runs" / "study-mine")
+    assert data.seed.values.tolist() == [7, 8]
+    run = jobs.train(Setup(load_config("mine.toml", [f"{LAMBDA}=0.1", "network.seed=8"])))
+    assert data.risk_network.values[0, 1, -1] == run.group("network").risk.values[-1]
+
+
 @needs_fem
 def test_points_with_times_of_their_own(tmp_path, undrawn):
     """The axis is then the number of the snapshot; the last one of each point is compared."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from uf_diffusion.core import mpi
-from uf_diffusion.core.errors import Finding, InputError, RunFailure
+from uf_diffusion.core.errors import Finding, InputError, Interrupted, RunFailure
 from uf_diffusion.core.files import write_text
 from uf_diffusion.core.paths import user_path
 from uf_diffusion.core.reprs import one_line
@@ -219,6 +219,9 @@ def _unkept(sweep: Sweep) -> Study:
     folder = mpi.from_root(lambda: tempfile.mkdtemp(prefix="uf-study-"))
     try:
         return computed(sweep, Path(folder))
+    except Interrupted:
+        said = "Interrupted; only with a folder out are finished runs kept."
+        raise Interrupted(said) from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

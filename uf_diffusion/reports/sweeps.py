@@ -212,7 +212,8 @@ def _panel(ax: Axes, data: xr.Dataset, name: str) -> None:
 
 def _draw(ax: Axes, x: Array, y: tuple[Array, Array, Array], joined: bool, **look: Any) -> None:
     """Medians with the range over the seeds: a line with a band, or marks with bars."""
-    middle, low, high = y
+    order = np.argsort(x)
+    x, middle, low, high = (values[order] for values in (x, *y))
     seen = np.isfinite(middle)
     ax.plot(x[seen], middle[seen], ls="-" if joined else "", ms=4, **look)
     if (low[seen] == high[seen]).all():
