@@ -1,5 +1,7 @@
 """Studies over keys: they equal runs done one by one, go on after a kill, and refuse mistakes."""
 
+import subprocess
+import sys
 import time
 import warnings
 from importlib.util import find_spec
@@ -10,11 +12,10 @@ import numpy as np
 import pytest
 import xarray as xr
 from matplotlib.transforms import Bbox
-from processes import COMMAND, cli, environment, refusal
+from processes import COMMAND, environment, refusal
 
 import uf_diffusion as uf
 from uf_diffusion.cli import main
-from uf_diffusion.core import mpi
 from uf_diffusion.library import sweeping
 from uf_diffusion.reports.sweeps import draw_sweep, sweep_table
 from uf_diffusion.runs import jobs
@@ -190,26 +191,25 @@ def test_an_axis_without_an_order(values):
 # --- going on, ranks, failures --------------------------------------------------------------------
 
 
-def running(*args, launcher=()):
-    return Popen([*launcher, *COMMAND, *args], stdout=PIPE, stderr=PIPE, text=True,
-                 env=environment())  # fmt: skip
-
-
-def test_killed_and_repeated_is_the_whole(grid, tmp_path, undrawn):
+def test_killed_and_repeated_is_the_whole(tmp_path, undrawn):
     """kill -9 among the runs: what is done is not done again, and the end is the same."""
-    process = running(*words(*GRID, out=tmp_path))
-    while len(list((tmp_path / "runs").glob("[!.]*.nc"))) < 3:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    training = [*GRID, "--command", "train"]
+    do(words(*training, out=whole))
+    process = Popen([*COMMAND, *words(*training, out=broken)], stdout=PIPE, stderr=PIPE, text=True,
+                    env=environment())  # fmt: skip
+    while len(list((broken / "runs").glob("[!.]*.nc"))) < 3:
         assert process.poll() is None
         time.sleep(0.005)
     process.kill()
     process.communicate()
-    assert not (tmp_path / "study.nc").exists()
-    done = sorted((tmp_path / "runs").glob("[!.]*.nc"))[:-1]
+    assert not (broken / "study.nc").exists()
+    done = sorted((broken / "runs").glob("[!.]*.nc"))
     before = {path: path.stat().st_mtime_ns for path in done}
-    do(words(*GRID, out=tmp_path))
+    do(words(*training, out=broken))
     repeated = [path for path in done if path.stat().st_mtime_ns != before[path]]
     assert len(repeated) <= 1  # the one that was being written
-    assert same(read(tmp_path), read(grid))
+    assert same(read(broken), read(whole))
 
 
 def test_a_second_call_computes_nothing(grid, monkeypatch, undrawn):
@@ -247,29 +247,41 @@ def test_another_study_in_the_folder_is_kept(grid, capsys):
     assert "holds the result of another command" in refusal(args, capsys).err
 
 
-def test_two_ranks_give_the_same_dataset(grid, tmp_path):
-    done = cli(*words(*GRID, out=tmp_path), launcher=("mpiexec", "-n", "2"))
+# the command line, and then a teacher that cannot be sent from one rank to another
+RANKS = """
+import sys
+import numpy as np
+from mpi4py import MPI
+import uf_diffusion as uf
+from uf_diffusion.cli import main
+try:
+    main(sys.argv[2:])
+except SystemExit as stopped:
+    assert stopped.code == 0
+problem = uf.Problem(uf.Circle(), teacher=lambda x: np.exp(x[:, 0]))
+own = dict(until=0.0625, step=2.0**-7, samples=20, teacher_width=20, width=8, snapshots=2)
+found = uf.study(problem, over={"network.width": [8, 9, 10]}, command="train", **own)
+found.save(sys.argv[1])
+if MPI.COMM_WORLD.rank == 1:
+    try:
+        found.to_xarray()
+    except uf.InputError as error:
+        assert "no arrays" in str(error)
+"""
+
+
+def test_two_ranks_give_the_same_datasets(grid, tmp_path):
+    command, own_folder = tmp_path / "command", tmp_path / "own"
+    launch = ["mpiexec", "-n", "2", sys.executable, "-c", RANKS, str(own_folder)]
+    done = subprocess.run([*launch, *words(*GRID, out=command)], capture_output=True, text=True,
+                          env=environment(), timeout=300)  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("figure    ") == 1
-    assert read(tmp_path).attrs["ranks"] == 2
-    assert same(read(tmp_path), read(grid))
-
-
-@needs_fem
-@pytest.mark.parallel(2)
-def test_a_function_of_the_caller_on_two_ranks():
-    """A teacher that cannot be sent from one rank to another; rank 0 has the arrays of one rank."""
-    from mpi4py import MPI
-
+    assert read(command).attrs["ranks"] == 2
+    assert same(read(command), read(grid))
     problem = uf.Problem(uf.Circle(), teacher=lambda x: np.exp(x[:, 0]))
-    found = uf.study(problem, over={WIDTH: [8, 9, 10]}, **own())
-    with mpi.alone():
-        one = uf.study(problem, over={WIDTH: [8, 9, 10]}, **own())
-    if MPI.COMM_WORLD.rank == 0:
-        assert same(found.to_xarray(), one.to_xarray())
-    else:
-        with pytest.raises(uf.InputError, match="no arrays"):
-            found.to_xarray()
+    one = uf.study(problem, over={WIDTH: [8, 9, 10]}, **own())
+    assert same(read(own_folder), one.to_xarray())
 
 
 def test_a_failing_run_leaves_nan(tmp_path, capsys, monkeypatch):
