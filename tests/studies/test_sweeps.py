@@ -172,6 +172,13 @@ def test_the_interval_comes_from_the_seeds():
     assert float(found.order_high[0] - found.order[0]) == pytest.approx(half, rel=1e-9)
 
 
+def test_what_is_not_random_has_no_interval():
+    """As the diffusion, which is the same for all seeds of the network."""
+    found = orders_along(synthetic(lambda x, seed: x, {LAMBDA: [1.0, 0.1]}, seeds=3), LAMBDA)
+    assert float(found.order[0]) == pytest.approx(1.0, abs=1e-12)
+    assert np.isnan([found.order_low[0], found.order_high[0]]).all()
+
+
 def test_local_orders_show_a_change_of_slope():
     data = synthetic(lambda x, seed: x + x**2, {LAMBDA: [10.0, 1.0, 0.1]})
     found = orders_along(data, LAMBDA)

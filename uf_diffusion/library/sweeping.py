@@ -199,7 +199,7 @@ def study(
     base = network_setup(problem, features, until, snapshots, settings, keys)
     base = base.described_by(base.config.changed(problem={"limit": limit}))
     sweep = sweep_of(plain(base), over.items(), seeds, command)
-    found = _unkept(sweep) if out is None else kept(sweep, user_path(out), force)
+    found = _unkept(sweep) if out is None else _kept(sweep, user_path(out), force)
     for sentence in found.failures:
         warnings.warn(f"A run failed. {sentence}", Finding, stacklevel=2)
     return found
@@ -215,10 +215,10 @@ def _known(diffusion: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unkept(sweep: Sweep) -> Study:
-    """As `computed`, in a folder that all ranks share and that rank 0 removes afterwards."""
+    """As `_computed`, in a folder that all ranks share and that rank 0 removes afterwards."""
     folder = mpi.from_root(lambda: tempfile.mkdtemp(prefix="uf-study-"))
     try:
-        return computed(sweep, Path(folder))
+        return _computed(sweep, Path(folder))
     except Interrupted:
         said = "Interrupted; only with a folder out are finished runs kept."
         raise Interrupted(said) from None
@@ -230,7 +230,7 @@ def _job(sweep: Sweep) -> Job:
     return Job(sweep.title, sweep.base.config)
 
 
-def computed(sweep: Sweep, folder: Path) -> Study:
+def _computed(sweep: Sweep, folder: Path) -> Study:
     """Do the runs of a study that are missing in a folder, and measure. Call it on all ranks.
 
     Raises:
@@ -248,8 +248,8 @@ def computed(sweep: Sweep, folder: Path) -> Study:
     return Study(sweep, None if data is None else data.assign_attrs(attributes), failures)
 
 
-def kept(sweep: Sweep, folder: Path, force: bool) -> Study:
-    """As `computed`, and write the files of the study into its folder. Call it on all ranks.
+def _kept(sweep: Sweep, folder: Path, force: bool) -> Study:
+    """As `_computed`, and write the files of the study into its folder. Call it on all ranks.
 
     Raises:
         InputError: if the folder holds other files, or without ``force`` something else's results.
@@ -260,7 +260,7 @@ def kept(sweep: Sweep, folder: Path, force: bool) -> Study:
             mpi.on_root(lambda: settled(folder, job))
         with only_work_of(folder, job, force):
             mpi.on_root(lambda: write_text(folder / "run.toml", job.config.to_toml()))
-        found = computed(sweep, folder)
+        found = _computed(sweep, folder)
         found.save(folder, force=True)
         return found
 
@@ -292,7 +292,7 @@ def study_over(
     with verbosity.applied():
         sweep = sweep_of(base, axes, 1 if seeds is None else seeds, command or COMMANDS[0])
         folder = out or Path("runs") / f"study-{base.config.name}"
-        found = kept(sweep, folder, force)
+        found = _kept(sweep, folder, force)
         mpi.on_root(lambda: _summarise(found, folder, verbosity))
 
 

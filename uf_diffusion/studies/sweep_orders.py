@@ -79,6 +79,8 @@ def _along(x: Array, y: Array) -> Mapping[str, Any]:
     found = {name: np.empty(shape) for name in FITTED}
     for place in np.ndindex(shape):
         column = y[(slice(None), *place)]
+        if (column == column[:, :1]).all():  # not random: an interval would have no meaning
+            column = column[:, :1]
         law, local = fit(x, column), local_orders(x, spread(column)[0])
         values = (law.order, law.low, law.high, law.factor, local[1], local[-1])
         for name, value in zip(FITTED, values, strict=True):
