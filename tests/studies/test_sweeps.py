@@ -344,6 +344,15 @@ def test_a_manifold_resets_its_teacher_and_features(tmp_path):
     assert torus.problem.dim == 2
 
 
+def test_seeds_of_an_equation_with_drawn_inputs():
+    """They differ for the mean-field equation of a sampled kernel, and are one run elsewhere."""
+    base = Setup(load_config("relu-circle", TINY))
+    over = [("problem.limit", ["unconstrained", "mean-field"])]
+    sweep = sweep_of(base, over, 3, "solve")
+    keys = [run.parts[0].key for (run,) in sweep.runs]
+    assert [len({*keys[:3]}), len({*keys[3:]})] == [1, 3]
+
+
 def test_a_file_is_swept_over(tmp_path, monkeypatch, undrawn):
     """Its settings are the base, and its name is that of the folder."""
     monkeypatch.chdir(tmp_path)

@@ -138,11 +138,12 @@ def _order(one: xr.Dataset, values: int) -> str:
     order, half = float(one.order), float(one.order_high - one.order)
     if not math.isfinite(order):
         return "no order"
-    said = f"order {order:.4f}"
+    said = f"order {round(order, 4) + 0.0:.4f}"  # no sign of zero
     if math.isfinite(half):
         said += f" +- {half:.2g}"
-    first, last = float(one.local_order_first), float(one.local_order_last)
-    return said + (f", local from {first:.3f} to {last:.3f}" if values > LEAST else "")
+    local = (one.local_order_first, one.local_order_last)
+    first, last = (f"{round(float(value), 3) + 0.0:.3f}" for value in local)
+    return said + (f", local from {first} to {last}" if values > LEAST else "")
 
 
 def draw_sweep(data: xr.Dataset, path: str | Path | None = None) -> Figure:
