@@ -41,6 +41,8 @@ SMALL = [word for setting in (
 
 def study(words):
     """A study's own small sizes."""
+    if "--over" in words:
+        return SMALL
     folder = f"small-{words[1]}"
     small = small_studies.arguments(words[1], folder)[2:]
     return [word for word in small if word not in ("--out", folder)] if "--out" in words else small

@@ -23,6 +23,8 @@ from .library.objects import Comparison as Comparison
 from .library.objects import Solution as Solution
 from .library.objects import Spectrum as Spectrum
 from .library.objects import TrainedNetwork as TrainedNetwork
+from .library.sweeping import Study as Study
+from .library.sweeping import study as study
 from .problem import Problem as Problem
 from .problem.densities import Bumps as Bumps
 from .problem.densities import Density as Density

@@ -148,12 +148,24 @@ def train(
 
 @app.command
 def study(
-    name: Annotated[str, cyclopts.Parameter(help=f"One of {', '.join(STUDIES)}.")],
+    name: Annotated[
+        str,
+        cyclopts.Parameter(
+            help=f"One of {', '.join(STUDIES)}; with --over a preset or a TOML file instead."
+        ),
+    ] = "",
     config: Annotated[
         str, cyclopts.Parameter(help="A preset or a TOML file instead of the study's own problem.")
     ] = "",
     /,
     *,
+    over: Annotated[
+        list[str],
+        cyclopts.Parameter(negative="", help="section.key=v1,v2,... to sweep over; repeatable."),
+    ] = [],
+    command: Annotated[
+        str, cyclopts.Parameter(help="With --over: compare (the default), solve or train.")
+    ] = "",
     values: Annotated[str, cyclopts.Parameter(help="What to sweep over, such as 32,64,128.")] = "",
     seeds: Annotated[
         int | None, cyclopts.Parameter(help="How many runs of each value that is random.")
@@ -163,10 +175,10 @@ def study(
     force: Force = False,
     verbosity: Verbose = USUAL,
 ) -> None:
-    """Measure an order of convergence or a rate. Repeat the command to continue a study."""
-    from uf_diffusion.library import commands
+    """Measure an order of convergence, or sweep over any keys. Repeat the command to continue."""
+    from uf_diffusion.library import sweeping
 
-    commands.study(name, config, set_, values, seeds, out, verbosity, force)
+    sweeping.study_over(name, config, over, command, set_, values, seeds, out, verbosity, force)
 
 
 @app.command

@@ -17,6 +17,7 @@ import uf_diffusion as uf
 from uf_diffusion.core.mpi import Share
 from uf_diffusion.kernels.choice import feature_map
 from uf_diffusion.kernels.feature_maps import Atoms
+from uf_diffusion.kernels.inputs import Inputs
 from uf_diffusion.kernels.nonlinearities import NONLINEARITIES
 from uf_diffusion.kernels.sampled import Sampled
 from uf_diffusion.network.training import Network, VarProDescent
@@ -52,7 +53,7 @@ def main():
         for bias in (False, True):
             phi = uf.Activation(name, bias=bias, manifold=CIRCLE)
             x = phi.inputs(samples, np.random.default_rng(1))
-            fast = feature_map(phi, "sampled", samples, teacher, rng, width, 0.0, x)
+            fast = feature_map(phi, "sampled", samples, teacher, rng, width, 0.0, Inputs(x))
             dense = Sampled(phi, x, teacher, Share(samples, split=width <= samples))
             (a, there), (b, known) = (timed(psi, start, masses, steps) for psi in (fast, dense))
             way = np.abs(known - start).max()

@@ -16,6 +16,7 @@ from uf_diffusion.kernels.circle_expansions import CircleExpansion
 from uf_diffusion.kernels.circle_maps import CircleMap
 from uf_diffusion.kernels.feature_maps import Atoms
 from uf_diffusion.kernels.identifiability import identifiability
+from uf_diffusion.kernels.inputs import Inputs
 from uf_diffusion.kernels.measured_kernels import MeasuredKernel
 from uf_diffusion.kernels.measured_spaces import measured_space
 from uf_diffusion.kernels.nonlinearities import NONLINEARITIES, nonlinearity
@@ -164,7 +165,7 @@ def maps(name, bias, n=900, m=60):
     phi = Activation(name, scale=0.8, bias=bias, manifold=CIRCLE)
     teacher = Atoms(CIRCLE.sample(20, rng), rng.dirichlet(np.ones(20)))
     x = phi.inputs(n, rng)
-    fast = feature_map(phi, "sampled", n, teacher, rng, m, 0.0, x)
+    fast = feature_map(phi, "sampled", n, teacher, rng, m, 0.0, Inputs(x))
     return fast, Sampled(phi, x, teacher), CIRCLE.sample(m, rng), rng
 
 

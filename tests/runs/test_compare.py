@@ -141,3 +141,13 @@ def _distance_to_teacher(result, seed):
     from uf_diffusion.distances.energy_distances import energy_distance
 
     return energy_distance(result["network"].feature.values[0], atoms)
+
+
+def test_each_followed_network_has_the_mean_field_of_its_own_lambda():
+    """The diffusion that is remembered between networks depends on their lambda then."""
+    own = ["problem.limit=mean-field", "diffusion.cells=64"]
+    for strength in ("1e-1", "1e-2"):
+        config = load_config("relu-circle", [*SMALL, *own, f"network.lambda={strength}"])
+        whole, followed = configured.compare(config), configured.follow(config)
+        name = "energy_distance_diffusion"
+        assert np.array_equal(whole["comparison"][name], followed["comparison"][name])

@@ -18,6 +18,7 @@ from uf_diffusion.cli import main
 from uf_diffusion.core import mpi
 from uf_diffusion.core.errors import RunFailure
 from uf_diffusion.runs.reading import load_config
+from uf_diffusion.studies import NAMES
 from uf_diffusion.studies import cache as runs_module
 from uf_diffusion.studies.cache import Failure, Run, Runs
 from uf_diffusion.studies.catalogue import STUDIES, study_named
@@ -82,6 +83,10 @@ def test_a_study_from_end_to_end(name, tmp_path, capsys):
     assert np.array_equal(expected, [s.expected for s in study.series], equal_nan=True)
     error = np.abs(data.order.values - expected)[:, np.isfinite(expected)]
     assert (error <= TINY[name][3]).all(), table
+
+
+def test_the_help_names_all_studies():
+    assert NAMES == tuple(STUDIES)
 
 
 def small_runs(*settings):

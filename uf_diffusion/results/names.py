@@ -72,6 +72,14 @@ LONG_NAMES = {
     "seconds": "wall-clock time since the run began or was resumed",
     "calls": "how many times",
     # studies
+    "energy_distance_diffusion_teacher": "energy distance of the diffusion to the teacher, both as "
+    "densities",
+    "risk_diffusion": "risk of the diffusion, by monotone cubic interpolation between its steps",
+    "risk_network": "reduced risk of the network",
+    "ratio_range": "maximum minus minimum of density / teacher",
+    "seed": "seed of all random numbers",
+    "local_order_first": "order between the first two values of the axis, of the median over seeds",
+    "local_order_last": "order between the last two values of the axis, of the median over seeds",
     "quantity": "names of the measured quantities",
     "series": "names of the curves",
     "value": "values of the swept parameter",

@@ -213,10 +213,12 @@ def follow(setup: Setup) -> Result:
 
 def _limit(setup: Setup, nothing: Checkpoints) -> xr.Dataset | None:
     """The diffusion at the times of a training; the last one is remembered, since the networks of
-    a figure differ in what the diffusion does not depend on.
+    a figure mostly differ in what the diffusion does not depend on.
     """
     c, times = setup.config, setup.clock_times
-    key = f"{c.problem} {c.diffusion} {times.tolist()} {fingerprint(setup, 'solve')} {mpi.size()}"
+    kernel = c.network if c.problem.limit == "mean-field" else ""
+    parts = (c.problem, c.diffusion, kernel, times.tolist(), fingerprint(setup, "solve"))
+    key = f"{parts} {mpi.size()}"
     if key not in _LIMITS:
         _LIMITS.clear()
         _LIMITS[key] = solved(equation(setup), setup, times, None, nothing, estimate=False)

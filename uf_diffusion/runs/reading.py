@@ -6,6 +6,7 @@ import json
 import re
 import tomllib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import fields
 from importlib import resources
 from pathlib import Path
@@ -19,7 +20,7 @@ from uf_diffusion.runs import presets
 from uf_diffusion.runs.config import SECTIONS, Changes, Config
 from uf_diffusion.runs.keys import key_of
 
-__all__ = ["change_of", "changes_of", "config_from_toml", "load_config"]
+__all__ = ["change_of", "changes_of", "config_from_toml", "key_and_values", "load_config"]
 
 # what tomllib raises: its own error, errors of int(), and an error for too deeply nested tables
 NOT_TOML = (ValueError, RecursionError)
@@ -92,9 +93,13 @@ def change_of(key: str, value: Any) -> Changes:
     """The change of one key, such as "network.width" or "problem.teacher.gamma".
 
     Raises:
-        InputError: for an unknown key.
+        InputError: for an unknown section or key.
     """
-    section, *keys = key.split(".")
+    section, *keys = str(key).split(".")
+    if section not in SECTIONS:
+        raise unknown("section", section, SECTIONS)
+    if not all(keys) or not keys:
+        raise InputError(f"A key is written section.key, such as network.width, not {shown(key)}.")
     for name in reversed(keys[1:]):
         value = {name: value}
     return {section: _named(section, {keys[0]: value})}
@@ -127,16 +132,7 @@ def _apply(tables: dict[str, Any], override: str) -> None:
     keys = [key.strip() for key in name.split(".")]
     if not equals or len(keys) < 2 or not all(keys):
         raise InputError(f"--set takes section.key=value, not {shown(override)}.")
-    if re.fullmatch(r"(?!(true|false|inf|nan)$)[A-Za-z/.][\w./:-]*", text.strip()):
-        text = json.dumps(text.strip(), ensure_ascii=False)
-    try:
-        table = tomllib.loads(f"value = {text}")
-    except NOT_TOML:
-        table = {}
-    if set(table) != {"value"}:
-        raise InputError(f"{shown(text)} in --set {shown(name)}=... is not a TOML value.")
-    value = table["value"]
-    table = tables
+    value, table = _value(text, f"--set {shown(name)}"), tables
     for key in keys[:-1]:
         child = table.setdefault(key, {})
         if isinstance(child, str):  # a density given by its kind alone
@@ -145,6 +141,41 @@ def _apply(tables: dict[str, Any], override: str) -> None:
             raise InputError(f"--set {shown(name)}: {shown(key)} is a value, not a table.")
         table = child
     table[keys[-1]] = value
+
+
+def _value(text: str, option: str) -> Any:
+    """A value in TOML syntax, where a single word needs no quotes."""
+    if re.fullmatch(r"(?!(true|false|inf|nan)$)[A-Za-z/.][\w./:-]*", text.strip()):
+        text = json.dumps(text.strip(), ensure_ascii=False)
+    try:
+        table = tomllib.loads(f"value = {text}")
+    except NOT_TOML:
+        table = {}
+    if set(table) != {"value"}:
+        raise InputError(f"{shown(text)} in {option}=... is not a TOML value.")
+    return table["value"]
+
+
+def key_and_values(text: str) -> tuple[str, list[Any]]:
+    """The key and the values in the argument of ``--over``, such as "network.width=64,256".
+
+    Raises:
+        InputError: for a text of another form, or a value that is not one of TOML.
+    """
+    key, equals, listed = text.partition("=")
+    if not equals:
+        raise InputError(f"--over takes section.key=v1,v2, not {shown(text)}.")
+    values, pieces = list[Any](), list[str]()
+    for piece in listed.split(",") if listed.strip() else []:
+        pieces.append(piece)
+        with suppress(InputError):  # a comma within a table or a list
+            values.append(_value(",".join(pieces), "--over"))
+            pieces = []
+    if pieces:
+        raise InputError(
+            f"{shown(','.join(pieces))} in --over {shown(key)}=... is not a TOML value."
+        )
+    return key.strip(), values
 
 
 def _section(name: str, table: Any) -> Any:

@@ -2,4 +2,4 @@
 
 # names of the studies in `catalogue.STUDIES`, so that the command line need not import them
 NAMES = ("width", "lambda", "samples", "step", "mesh", "time-step", "gamma",
-         "two-timescale", "decay")  # fmt: skip
+         "two-timescale", "decay", "dimension")  # fmt: skip

@@ -12,11 +12,13 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
+
+import xarray as xr
 
 from uf_diffusion.core import mpi
 from uf_diffusion.core.errors import InputError, Interrupted, RunFailure, Unwritable
@@ -29,19 +31,23 @@ from uf_diffusion.runs.inputs import require_density
 from uf_diffusion.runs.jobs import compare, follow, solve, spectrum, train
 from uf_diffusion.runs.limit import settled_limit
 from uf_diffusion.runs.mean_field import kernel_at_nodes
+from uf_diffusion.runs.over_time import measure_both, measure_diffusion, measure_network
 from uf_diffusion.runs.result import Result
 from uf_diffusion.runs.setup import Setup
 from uf_diffusion.runs.training import training
 
-__all__ = ["BEGINNINGS", "WORK", "Failure", "Run", "Runs"]
+__all__ = ["BEGINNINGS", "WORK", "Failure", "Run", "Runs", "settings_read"]
 
-# the job of a run, by its name
-WORK: dict[str, Callable[[Setup], Result]] = {
+# the job of a run, by its name; it takes the run's setup and the results of its parts
+WORK: dict[str, Callable[..., Result]] = {
     "solve": partial(solve, cautious=False),
     "train": partial(train, cautious=False),
     "compare": partial(compare, cautious=False),
     "follow": follow,
     "spectrum": partial(spectrum, cautious=False),
+    "measure diffusion": measure_diffusion,
+    "measure network": measure_network,
+    "measure both": measure_both,
 }
 
 
@@ -91,6 +97,8 @@ class Run:
     Attributes:
         job: what to do, a name in `WORK`.
         config: the configuration; its limit "auto" is replaced by that of its features.
+        given: a setup with objects that the caller has made; None if the configuration makes all.
+        parts: the runs whose stored results the job takes, and which it depends on alone.
 
     Raises:
         InputError: as `settled_limit`.
@@ -98,32 +106,44 @@ class Run:
 
     job: str
     config: Config
+    given: Setup | None = None
+    parts: tuple[Run, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "config", settled_limit(Setup(self.config)).config)
+        object.__setattr__(self, "config", settled_limit(self.setup).config)
+
+    @property
+    def setup(self) -> Setup:
+        """The objects of the run, none of them built yet."""
+        return Setup(self.config) if self.given is None else self.given.described_by(self.config)
 
     @cached_property
     def key(self) -> str:
         """A hash of the job, the settings that the job reads, the code of this package, and the
         `fingerprint` of what the user can edit. Built-in parts are determined by settings and code.
+        Of a run with parts, it is a hash of the job, the code and the keys of the parts.
         """
-        config, inputs = _read(self.job, self.config), dict[str, str]()
-        if own_parts(config):
-            with suppress(InputError):  # which the run will report
-                inputs = fingerprint(Setup(config), self.job)
-        text = "\n".join([self.job, code(), config.to_toml(), json.dumps(inputs)])
-        return hashlib.sha256(text.encode()).hexdigest()[:20]
+        words = [self.job, code(), *(part.key for part in self.parts)]
+        if not self.parts:
+            config, inputs = settings_read(self.job, self.config), dict[str, str]()
+            if self.given is not None or own_parts(config):
+                with suppress(InputError):  # which the run will report
+                    inputs = fingerprint(replace(self, config=config).setup, self.job)
+            words += [config.to_toml(), json.dumps(inputs)]
+        return hashlib.sha256("\n".join(words).encode()).hexdigest()[:20]
 
     @property
     def solves(self) -> bool:
         """Whether the run solves the PDE, which needs DOLFINx."""
+        if self.parts:
+            return False
         if self.job == "follow":
             return Setup(self.config).problem.teacher.has_values
         return self.job != "train"
 
 
-def _read(job: str, config: Config) -> Config:
-    """The configuration with all settings that the job does not read set to their defaults."""
+def settings_read(job: str, config: Config) -> Config:
+    """The configuration with all settings that a job does not read set to their defaults."""
     if job == "train":
         problem = replace(config.problem, limit="unconstrained")
         diffusion = DiffusionConfig(snapshots=config.diffusion.snapshots)
@@ -140,7 +160,7 @@ def _kernel(config: Config) -> NetworkConfig:
         return NetworkConfig(features=c.features)
     features = NetworkConfig(
         features=c.features, scale=c.scale, profile=c.profile, activation=c.activation,
-        slope=c.slope, bias=c.bias,
+        slope=c.slope, bias=c.bias, inputs=c.inputs,
     )  # fmt: skip
     if config.problem.limit != "mean-field":
         return features
@@ -182,7 +202,9 @@ class Runs:
 
     folder: Path
 
-    def results(self, runs: Sequence[Run], each: Each | None = None) -> list[Result | Failure]:
+    def results(
+        self, runs: Sequence[Run], each: Each | None = None, keep: bool = True
+    ) -> list[Result | Failure]:
         """Do the runs whose results are not stored yet. Call it on all ranks.
 
         Equal runs are done once; a run whose file is there and undamaged is not repeated. Each run
@@ -192,6 +214,7 @@ class Runs:
         Args:
             runs: the runs.
             each: called on rank 0 with each run and its result, as soon as it is known.
+            keep: whether the results stay in memory; otherwise their trees are empty.
 
         Returns:
             On rank 0 the result or the failure of each run, in the order of ``runs``; an empty list
@@ -214,9 +237,9 @@ class Runs:
         with delayed_signals(ignored=mpi.rank() > 0) as heard:
             try:
                 if mpi.size() > 1:
-                    found = self._spread(runs, heard, each)
+                    found = self._spread(runs, heard, each, keep)
                 else:
-                    found = self._in_order(runs, heard, each)
+                    found = self._in_order(runs, heard, each, keep)
             except (Interrupted, Unwritable) as error:
                 stop = error
         stop = mpi.broadcast(stop)
@@ -227,7 +250,7 @@ class Runs:
     def stored(self, run: Run) -> Result | None:
         """The stored result of a run; None if its file is missing or damaged."""
         try:
-            return Result(Setup(run.config), read_sealed(self._path(run)))
+            return Result(run.setup, read_sealed(self._path(run)))
         except InputError:
             return None
 
@@ -238,7 +261,8 @@ class Runs:
             Unwritable: when the result cannot be written.
         """
         try:
-            result = WORK[run.job](Setup(run.config))
+            parts = [Result(p.setup, read_sealed(self._path(p))) for p in run.parts]
+            result = WORK[run.job](run.setup, *parts)
             write_result(self._path(run), result.tree)
         except Unwritable:  # the results of the other runs could not be stored either
             raise
@@ -258,31 +282,34 @@ class Runs:
             raise InputError(f"Cannot write to '{self.folder}': {error.strerror}.") from None
 
     def _spread(
-        self, runs: Sequence[Run], heard: list[int], each: Each | None
+        self, runs: Sequence[Run], heard: list[int], each: Each | None, keep: bool
     ) -> list[Result | Failure]:
-        """As `_in_order`, with the other ranks as a pool of workers."""
+        """As `_in_order`, with the other ranks as a pool of workers, which have the same runs."""
         from mpi4py import MPI
         from mpi4py.futures import MPICommExecutor
 
         _start_solvers()
         mute = progress_as("nothing") if mpi.rank() else nullcontext()
-        with mute, mpi.alone(), MPICommExecutor(MPI.COMM_WORLD) as pool:
-            return [] if pool is None else self._in_order(runs, heard, each, pool)
+        with _everywhere(runs), mute, mpi.alone(), MPICommExecutor(MPI.COMM_WORLD) as pool:
+            return [] if pool is None else self._in_order(runs, heard, each, keep, pool)
 
     def _in_order(
-        self, runs: Sequence[Run], heard: list[int], each: Each | None, pool: Any = None
+        self, runs: Sequence[Run], heard: list[int], each: Each | None, keep: bool, pool: Any = None
     ) -> list[Result | Failure]:
         wanted = {run.key: run for run in runs}
         stored = ((key, self.stored(run)) for key, run in wanted.items())
-        found: dict[str, Any] = {key: result for key, result in stored if result is not None}
+        found: dict[str, Any] = {
+            key: result if keep else _emptied(result)
+            for key, result in stored if result is not None
+        }  # fmt: skip
         missing = [run for key, run in wanted.items() if key not in found]
         tell = each or (lambda run, result: None)
         for key, result in found.items():
             tell(wanted[key], result)
         try:
             with progress(len(wanted), "runs", len(found)) as reached:
-                for run, result in self._attempts(missing, pool):
-                    found[run.key] = result
+                for run, result in self._attempts(missing, runs, pool):
+                    found[run.key] = result if keep else _emptied(result)
                     tell(run, result)
                     reached(len(found))
                     if heard:
@@ -298,21 +325,53 @@ class Runs:
             ) from None
         return [found[run.key] for run in runs]
 
-    def _attempts(self, runs: Sequence[Run], pool: Any) -> Iterator[tuple[Run, Result | Failure]]:
+    def _attempts(
+        self, missing: Sequence[Run], runs: Sequence[Run], pool: Any
+    ) -> Iterator[tuple[Run, Result | Failure]]:
         if pool is None:
-            for run in runs:
+            for run in missing:
                 yield run, self.attempt(run)
             return
-        waiting = {pool.submit(self.attempt, run): run for run in runs}
+        number = {id(run): k for k, run in enumerate(runs)}
+        waiting = {pool.submit(_attempt_here, self, number[id(run)]): run for run in missing}
         while waiting:
             for future in [f for f in waiting if f.done()]:
-                yield waiting.pop(future), future.result()
+                run, found = waiting.pop(future), future.result()
+                failed = isinstance(found, str)
+                yield run, Failure(run, found) if failed else Result(run.setup, found)
             last = next(reversed(waiting), None)
             if last is not None and last.cancel():  # true only if no other rank has started it
                 run = waiting.pop(last)
                 yield run, self.attempt(run)
             else:
                 wait(waiting, return_when=FIRST_COMPLETED)
+
+
+def _emptied(result: Result | Failure) -> Result | Failure:
+    """A result without its arrays."""
+    return result if isinstance(result, Failure) else Result(result.setup, xr.DataTree())
+
+
+_runs_here: Sequence[Run] = ()  # of this rank, while the ranks share them, see `_everywhere`
+
+
+@contextmanager
+def _everywhere(runs: Sequence[Run]) -> Iterator[None]:
+    """A context in which other ranks name a run by its number, because a run with objects of the
+    caller, such as functions, cannot always be sent.
+    """
+    global _runs_here
+    _runs_here = runs
+    try:
+        yield
+    finally:
+        _runs_here = ()
+
+
+def _attempt_here(store: Runs, number: int) -> xr.DataTree | str:
+    """Do a run on this rank; the tree of its result, or the reason why it failed."""
+    found = store.attempt(_runs_here[number])
+    return found.reason if isinstance(found, Failure) else found.tree
 
 
 def _start_solvers() -> None:
