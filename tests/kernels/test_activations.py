@@ -305,3 +305,32 @@ def test_measured_eigenvalues_are_those_of_the_population():
 def test_mistakes(make, said):
     with pytest.raises(InputError, match=said):
         make()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("gelu", "LabelledExpansion"), ("abs", "LabelledCircleMap")]
+)
+def test_given_labels_on_the_circle(name, kind, weighted):
+    """Potentials, misfits and outer weights of labels, against sums over the inputs."""
+    rng = np.random.default_rng(4)
+    phi = Activation(name, bias=True, manifold=CIRCLE)
+    n, m = 700, 40
+    x, y = phi.inputs(n, rng), rng.standard_normal(n)
+    weights = rng.dirichlet(np.ones(n)) if weighted else np.full(n, 1 / n)
+    inputs = Inputs(x, weights if weighted else None, y)
+    omega, u = CIRCLE.sample(m, rng), rng.standard_normal(m)
+    teacher = Atoms(omega[:1], np.ones(1))
+    psi = feature_map(phi, "sampled", n, teacher, rng, m, 0.0, inputs)
+    assert type(psi).__name__ == kind
+    values = phi(omega, x)[0]
+    residual = y - u @ values / m
+    neurons, v = psi.at(omega), u / m
+    assert neurons.potential(v) == pytest.approx(values @ (weights * residual), abs=1e-10)
+    assert neurons.misfit(v) == pytest.approx(weights @ residual**2, rel=1e-10)
+    slope = phi(omega, x)[1](weights * residual)
+    assert neurons.potential_gradient(v) == pytest.approx(slope, abs=1e-10)
+    gram = (values * weights) @ values.T / m + 1e-2 * np.eye(m)
+    exact = np.linalg.solve(gram, values @ (weights * y) + 1e-2)
+    outer = project(neurons, np.full(m, 1 / m), UNBIASED, 1e-2)
+    assert outer.outer_weight == pytest.approx(exact, abs=1e-8)

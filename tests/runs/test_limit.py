@@ -1,0 +1,99 @@
+"""problem.limit = "auto": which equation is taken, for which features and inputs, and what is said."""
+
+import configured
+import numpy as np
+import pytest
+
+import uf_diffusion as uf
+from uf_diffusion.cli import main
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.runs.limit import settled_limit, why
+from uf_diffusion.runs.reading import load_config
+from uf_diffusion.runs.setup import Setup
+
+SMALL = ["problem.limit=auto", "problem.t_end=0.0625", "diffusion.cells=64", "diffusion.snapshots=2",
+         "network.width=16", "network.samples=128", "network.teacher_width=32"]  # fmt: skip
+
+
+def chosen(source, *settings):
+    return settled_limit(Setup(load_config(source, [*SMALL, *settings])))
+
+
+@pytest.mark.parametrize(
+    ("source", "settings", "limit"),
+    [
+        ("relu-circle", [], "constrained"),
+        ("matern-circle", [], "unconstrained"),
+        ("radial-torus", [], "unconstrained"),
+        ("sphere-9", [], "unconstrained"),
+        ("sphere-9", ["network.features=relu"], "constrained"),
+        ("relu-circle", ["network.features=activation", "network.activation=erf"], "constrained"),
+        ("relu-circle", ["network.features=activation", "network.activation=exp"], "unconstrained"),
+        ("relu-circle", ["network.features=activation", "network.bias=true"], "mean-field"),
+        ("relu-circle", ["network.inputs=gaussian"], "constrained"),
+        ("relu-circle", ["network.inputs=sphere"], "constrained"),
+        ("relu-circle", ["network.inputs=cube"], "mean-field"),
+    ],
+)
+def test_the_limit_of_features_and_inputs(source, settings, limit):
+    setup = chosen(source, *settings)
+    assert setup.config.problem.limit == limit
+    said = why(setup)
+    assert said.endswith(".") and ("mean-field" in said) == (limit == "mean-field")
+
+
+def test_inputs_of_ones_own_have_no_known_space(tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).standard_normal((50, 2)))
+    setup = chosen("relu-circle", f"network.inputs={tmp_path / 'x.npy'}")
+    assert setup.config.problem.limit == "mean-field"
+
+
+@pytest.mark.parametrize("activation", ["tanh", "exp"])
+def test_compare_says_which_it_took(activation, tmp_path, capsys):
+    """On the command line; run.toml and the result hold the equation that was solved."""
+    pytest.importorskip("dolfinx")
+    words = [f"--set={s}" for s in (*SMALL, "network.features=activation",
+                                    f"network.activation={activation}")]  # fmt: skip
+    with pytest.raises(SystemExit) as stopped:
+        main(["compare", "relu-circle", *words, "--out", str(tmp_path / "run")])
+    assert stopped.value.code in (0, None)
+    limit = {"tanh": "constrained", "exp": "unconstrained"}[activation]
+    space = {"tanh": "odd functions", "exp": "all functions"}[activation]
+    assert f"these features see {space}" in capsys.readouterr().out
+    assert f'limit = "{limit}"' in (tmp_path / "run" / "run.toml").read_text()
+    found = uf.load(tmp_path / "run")
+    assert found.config.problem.limit == limit
+    assert found.tree["comparison"].attrs["seen_space"] == space
+
+
+def test_auto_in_python_is_the_equation_by_name():
+    """The same density as with the limit's own name, for features with and without parity."""
+    pytest.importorskip("dolfinx")
+    problem = uf.Problem(uf.Circle(), teacher=uf.Bumps(gamma=5.0))
+    options = {"until": 0.05, "cells": 64, "snapshots": 2, "cautious": False}
+    for phi, limit in ((uf.Activation("tanh"), "constrained"), (uf.Laplace(), "unconstrained")):
+        auto = uf.solve(problem, limit="auto", features=phi, **options)
+        known = {} if limit == "unconstrained" else {"features": phi}
+        named = uf.solve(problem, limit=limit, **known, **options)
+        assert auto.config.problem.limit == limit
+        assert (auto.density == named.density).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["network.features=activation", "network.activation=tanhh"], "did you mean 'tanh'"),
+        (["network.bias=1"], "network.bias must be true or false"),
+        (["network.features=activation", "network.scale=-2"], "network.scale must be positive"),
+        (["network.features=activation", "network.slope=nan"], "network.slope"),
+        (["diffusion.degree=2"], "'constrained' needs diffusion.degree = 1"),
+        (["problem.limit=constrained", "network.features=activation", "network.activation=elu"],
+         "use 'unconstrained'"),
+        (["problem.limit=constrained", "network.inputs=cube"], "use 'mean-field'"),
+        (["problem.limit=constrained", "problem.regulariser=power", "problem.power=3"],
+         "power 2 or less"),
+    ],
+)  # fmt: skip
+def test_mistakes(settings, said):
+    with pytest.raises(InputError, match=said):
+        configured.evolution(chosen("relu-circle", *settings).config)
