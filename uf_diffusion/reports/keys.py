@@ -34,6 +34,26 @@ DENSITY_KEYS: dict[str, dict[str, tuple[str, str, str]]] = {
     "python": {
         "function": ("needed", "", "'module:name' of a function from points (n, ambient) to (n,)")
     },
+    "samples": {
+        "file": ("needed", "", "file (.csv, .npy, .npz, .nc) with an array 'points', or columns"),
+        "points": ("those of the file", "length", "the points instead, as vectors or coordinates"),
+        "weights": ("equal", "1", "a positive weight for each of the points"),
+        "width": ("by cross-validation", "length", "width of the kernel; radians on spheres"),
+        "floor": ("0.0", "1", "mass of the uniform density that is mixed in"),
+    },
+    "histogram": {
+        "file": ("needed", "", "file (.csv, .npy, .npz, .nc) with an array 'counts'"),
+        "counts": ("those of the file", "1", "the counts instead, one axis for each dimension"),
+        "floor": ("0.0", "1", "mass of the uniform density that is mixed in"),
+    },
+    "grid": {
+        "file": ("needed", "", "NetCDF-4 file with values on a regular grid"),
+        "variable": ("the only one", "", "name of the file's variable"),
+        "values": ("those of the file", "1/volume", "the values instead, as nested lists"),
+        "coordinates": ("needed with values", "length", "coordinates of the nodes on each axis"),
+        "dims": ("the manifold's", "", "names of the axes of values"),
+        "floor": ("0.0", "1", "mass of the uniform density that is mixed in"),
+    },
 }
 
 

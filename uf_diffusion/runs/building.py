@@ -27,9 +27,11 @@ from uf_diffusion.problem.divergences import (
     Divergence,
     Power,
 )
+from uf_diffusion.problem.gridded import Histogram, Interpolated
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Manifold, Sphere
 from uf_diffusion.problem.own_densities import Function, Height
 from uf_diffusion.problem.own_manifolds import tried
+from uf_diffusion.problem.samples import Samples
 
 __all__ = ["DENSITIES", "DIVERGENCES", "FEATURES", "MANIFOLDS", "density", "divergence", "feature",
            "manifold"]  # fmt: skip
@@ -42,6 +44,9 @@ DENSITIES: dict[str, type[Density]] = {
     "diracs": Diracs,
     "python": Function,
     "height": Height,
+    "samples": Samples,
+    "histogram": Histogram,
+    "grid": Interpolated,
 }
 DIVERGENCES: dict[str, Divergence] = {d.name: d for d in (UNBIASED, BIASED, ENTROPY)}
 FEATURES: dict[str, Any] = {

@@ -42,7 +42,7 @@ class Config:
         problem, diffusion, network: the sections.
         name: the name of the preset or of the file.
         folder: the folder of the file. Modules of a "module:name" are searched for there first,
-            and ``diffusion.mesh`` is relative to it.
+            and the files that the configuration names are relative to it.
         trusted: whether such modules may be imported; not if a result or a checkpoint names them.
 
     Raises:
@@ -94,6 +94,10 @@ class Config:
             object.__setattr__(self, "diffusion", diffusion)
         if self.network.draws not in ("", GIVEN, PAPER):
             self._settle_draws()
+        for name in ("teacher", "initial"):
+            if isinstance(file := getattr(self.problem, name).get("file"), str) and file:
+                table = getattr(self.problem, name) | {"file": self._absolute(file)}
+                object.__setattr__(self, "problem", replace(self.problem, **{name: table}))
 
     def _absolute(self, file: str) -> str:
         """The absolute path of a file, so that run.toml can be run from anywhere."""

@@ -1,0 +1,120 @@
+"""Reads arrays of numbers that users give: CSV, NumPy's .npy and .npz, and NetCDF files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.files import require_file
+from uf_diffusion.core.wording import cause
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["read_arrays", "read_dataset"]
+
+
+def read_arrays(path: Path, name: str) -> dict[str, Any]:
+    """Read the arrays of a CSV, NumPy or NetCDF file. What they hold is not checked here.
+
+    A CSV file holds rows of numbers separated by commas. Its first line may give the names of its
+    columns, empty lines and lines that begin with # are skipped. No content of the file is told in
+    an error.
+
+    Args:
+        path: the file, which ends in .csv, .npy, .npz or .nc.
+        name: the name of an array that has none: that of a .npy file, or ``(rows, columns)`` of a
+            CSV file without names.
+
+    Returns:
+        The arrays by name; a CSV file with names gives each of its columns, ``(rows,)``.
+
+    Raises:
+        InputError: if the file cannot be read.
+    """
+    readers = {".csv": _csv, ".npy": _numpy, ".npz": _numpy, ".nc": _netcdf}
+    require_file(path)
+    if path.suffix not in readers:
+        raise InputError(f"Cannot read '{path}': its name must end in {', '.join(readers)}.")
+    arrays = readers[path.suffix](path, name)
+    if not arrays:
+        raise InputError(f"Cannot read '{path}': it is empty.")
+    return arrays
+
+
+def read_dataset(path: Path) -> xr.Dataset:
+    """Read the variables of a NetCDF-4 file with their coordinates into memory.
+
+    Raises:
+        InputError: if the file cannot be read.
+    """
+    from uf_diffusion.results.netcdf import read_result  # xarray takes long to load
+
+    require_file(path)
+    return read_result(path, "file").to_dataset()
+
+
+def _netcdf(path: Path, name: str) -> dict[str, Any]:
+    return {str(key): array.values for key, array in read_dataset(path).data_vars.items()}
+
+
+def _numpy(path: Path, name: str) -> dict[str, Any]:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if not hasattr(loaded, "files"):
+            return {name: loaded}
+        with loaded as archive:
+            return {key: archive[key] for key in archive.files}
+    except Exception as error:  # numpy and zlib raise exceptions of many types for damaged bytes
+        raise InputError(f"Cannot read '{path}': {cause(error)}.") from None
+
+
+def _csv(path: Path, name: str) -> dict[str, Any]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise InputError(f"Cannot read '{path}': {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise InputError(f"Cannot read '{path}': it is not UTF-8 text.") from None
+    rows = [
+        (number, line.split(","))
+        for number, line in enumerate(lines, 1)
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
+    names = [] if not rows or _numbers(rows[0][1]) else [word.strip() for word in rows[0][1]]
+    table = _table(path, rows[1:] if names else rows)
+    if not names:
+        return {name: table} if len(table) else {}
+    if not len(table):
+        raise InputError(f"Cannot read '{path}': it has no row of numbers.")
+    if len(set(names)) != len(names) or len(names) != table.shape[1]:
+        raise InputError(
+            f"Cannot read '{path}': its first line must have a name for each of the "
+            f"{table.shape[1]} columns, and no name twice."
+        )
+    return dict(zip(names, table.T.copy(), strict=True))
+
+
+def _table(path: Path, rows: list[tuple[int, list[str]]]) -> Array:
+    """The numbers of lines that are split at commas, ``(rows, columns)``."""
+    table = [_numbers(words) for _, words in rows]
+    for (number, _), row in zip(rows, table, strict=True):
+        if not row or len(row) != len(table[0]):
+            wanted = f"{len(table[0])} " if table[0] else ""
+            raise InputError(
+                f"Cannot read '{path}': line {number} does not hold {wanted}numbers separated by "
+                "commas."
+            )
+    return np.array(table, dtype=float)
+
+
+def _numbers(words: list[str]) -> list[float]:
+    """The numbers that words stand for; empty if one stands for none."""
+    try:
+        return [float(word) for word in words]
+    except ValueError:
+        return []
