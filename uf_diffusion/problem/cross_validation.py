@@ -25,20 +25,22 @@ from uf_diffusion.problem.smoothing import Kernel, exponential_of, kernel, row_b
 
 __all__ = ["best_width", "likelihood"]
 
-PAIRS = 10**7  # pairs of points for each width that is tried: with more, fewer points are left out,
-LEAST = 200  # but not fewer than these, which are those of the first search
+# pairs of points for each width in the first search and in the second one; where there are more,
+FIRST, SECOND = 10**7, 5 * 10**7
+LEAST = 200  # not all points are left out in turn, but at least as many as these
 RATIO = 1.6  # of neighbouring widths in the first search
 CLOSEST = 0.2  # the narrowest width, as a multiple of the median distance to the nearest point
 WIDEST = 8.0  # the widest width on spheres, in radians; on tori it is half a period
-ACCURACY = 0.01  # of the logarithm of the width
+ACCURACY = 0.02  # of the logarithm of the width
 REPEATED = "The points repeat one another, so that cross-validation finds no width: give one."
 
 
 def best_width(points: Array, weights: Array, manifold: Manifold) -> float:
     """The width that cross-validation chooses; the same points always give the same width.
 
-    Of more than about 3000 points only a part is left out in turn, at least 200 of them; the others
-    are chosen at random with a fixed seed.
+    Widths that grow by a factor are tried first, and those near the best of them in a second
+    search. Of more than about 7000 points only some are left out in turn, which are chosen at random
+    with a fixed seed.
 
     Args:
         points: at least two points, ``(n, ambient)``.
@@ -62,14 +64,14 @@ def _best_width(points: bytes, weights: bytes, manifold: Manifold) -> float:
 
     x, a = np.frombuffer(points).reshape(-1, manifold.ambient), np.frombuffer(weights)
     chosen = np.random.default_rng(0).permutation(len(x))
-    some, more = np.sort(chosen[:LEAST]), np.sort(chosen[: max(LEAST, PAIRS // len(x))])
+    some, more = (np.sort(chosen[: max(LEAST, pairs // len(x))]) for pairs in (FIRST, SECOND))
 
     def loss(logarithm: float, left_out: Index) -> float:
         return -likelihood(kernel(manifold, math.exp(logarithm)), x, a, left_out)
 
     low, high = widths(manifold)
     widest = high / 2 if manifold.period else WIDEST
-    narrowest = min(max(low, CLOSEST * _spacing(manifold, x, more)), widest / 2)
+    narrowest = min(max(low, CLOSEST * _spacing(manifold, x, some)), widest / 2)
     steps = math.ceil(math.log(widest / narrowest) / math.log(RATIO))
     tried = np.linspace(math.log(narrowest), math.log(widest), steps + 1)
     best = int(np.argmin([loss(logarithm, some) for logarithm in tried]))

@@ -12,7 +12,7 @@ import numpy as np
 from uf_diffusion.core.arguments import reals
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
-from uf_diffusion.core.wording import shown, unknown
+from uf_diffusion.core.wording import unknown
 from uf_diffusion.problem.from_data import (
     FromData,
     digest_of,
@@ -204,7 +204,7 @@ class Interpolated(Gridded):
 def _counts(path: Path) -> Any:
     arrays = read_arrays(path, "counts")
     if "counts" not in arrays:
-        raise InputError(f"There is no array 'counts', but {', '.join(map(shown, arrays))}.")
+        raise InputError("There is no array 'counts'.")
     return arrays["counts"]
 
 

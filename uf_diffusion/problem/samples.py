@@ -26,6 +26,7 @@ from uf_diffusion.results.tables import read_arrays
 __all__ = ["Samples", "points_on"]
 
 APART = 1e-3  # a point so far from a sphere is a mistake, and not round-off
+ROUND_OFF = 1e-15  # a point so near stays as it is, so that a stored one does
 WEIGHTS = "weights"
 
 
@@ -76,7 +77,7 @@ class Samples(FromData):
         object.__setattr__(self, "digest", digest_of(points, mass))
         if not self.file:
             object.__setattr__(self, "points", nested(points))
-            object.__setattr__(self, "weights", None if weights is None else nested(mass))
+            object.__setattr__(self, "weights", None if weights is None else nested(reals("weights", weights)))
 
     def _read(self, arrays: dict[str, Any]) -> tuple[Any, Any]:
         """The points and the weights of a file."""
@@ -142,7 +143,8 @@ def points_on(manifold: Manifold, values: Any) -> Array:
             on = manifold.unchart(np.where(far[:, None], 0.0, x))
         else:
             on = manifold.retract(x, np.zeros_like(x))
-            far = ~(np.linalg.norm(on - x, axis=1) <= APART)
+            away = np.linalg.norm(on - x, axis=1)
+            on, far = np.where(away[:, None] < ROUND_OFF, x, on), ~(away <= APART)
     if far.any():
         row = int(np.argmax(far))
         raise InputError(f"Row {row} of points is not a point of {manifold}: "

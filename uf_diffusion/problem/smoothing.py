@@ -13,7 +13,6 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-from numpy.polynomial.chebyshev import chebval
 
 from uf_diffusion.core.arguments import finite_number
 from uf_diffusion.core.arrays import Array
@@ -143,10 +142,11 @@ class GaussianKernel:
         x, y = self.manifold.wrap(x), self.manifold.wrap(y)
         falls = np.zeros((len(x), len(y)))
         if self._wide:
-            for a, b in zip(x.T, y.T, strict=True):
-                a, b = 2 * math.pi / period * a, 2 * math.pi / period * b
-                cosine = np.outer(np.cos(a), np.cos(b)) + np.outer(np.sin(a), np.sin(b))
-                falls += np.log(chebval(cosine, self._series) / self._series.sum())
+            values = np.empty_like(falls)
+            for a, b in zip(2 * math.pi / period * x.T, 2 * math.pi / period * y.T, strict=True):
+                pairs = (np.cos(a), np.sin(a)), (np.cos(b), np.sin(b))
+                wrapped_loops.cosine_series(*pairs, self._series, values)
+                falls += np.log(values / self._series.sum())
         else:
             columns = np.ascontiguousarray(y.T)
             wrapped_loops.nearest_images(x, columns, period, scale, falls)

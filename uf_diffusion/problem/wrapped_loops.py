@@ -1,13 +1,15 @@
-"""Compiled loops for Gaussians on flat tori that are narrow compared with the period."""
+"""Compiled loops for wrapped Gaussians on flat tori."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.compiled import add_squares, compiled, vectorised
 
-__all__ = ["add_second_images", "nearest_images"]
+__all__ = ["add_second_images", "cosine_series", "nearest_images"]
 
 
 @vectorised
@@ -55,3 +57,30 @@ def add_second_images(
                     lag = min(lag, period - lag)
                     if lag > least:
                         row[j] += math.log1p(math.exp(scale * period * (2 * lag - period)))
+
+
+@vectorised
+def cosine_series(
+    x: tuple[Array, Array], y: tuple[Array, Array], coefficients: Array, values: Array
+) -> None:
+    """Set ``values`` to sum_k coefficients_k cos(k (a - b)) by the recurrence of Clenshaw.
+
+    Args:
+        x: cosines and sines of the angles a, ``(n,)`` each.
+        y: those of the angles b, ``(m,)`` each.
+        coefficients: at least two, ``(k,)``.
+        values: the result, ``(n, m)``.
+    """
+    (cos_x, sin_x), (cos_y, sin_y) = x, y
+    before = np.empty(len(cos_y))
+    for i in range(len(cos_x)):
+        row = values[i]
+        row[:] = 0.0
+        before[:] = 0.0
+        for k in range(len(coefficients) - 1, -1, -1):
+            factor = 2.0 if k else 1.0
+            for j in range(len(row)):
+                cosine = cos_x[i] * cos_y[j] + sin_x[i] * sin_y[j]
+                value = factor * cosine * row[j] - before[j] + coefficients[k]
+                before[j] = row[j]
+                row[j] = value
