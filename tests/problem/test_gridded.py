@@ -71,7 +71,11 @@ def test_a_grid_has_order_2():
         errors.append(l1(uf.Interpolated(TORUS, values=values, coordinates=[x, y]), rho, 256))
     assert fitted_order(errors) == pytest.approx(2, abs=0.1) and errors[-1] < 5e-3
     rho = uf.VonMisesFisher(SPHERE, 5.0, means=[[0.3, -0.5, 1.0]])
-    for name, rows in (("poles", (17, 33, 65)), ("no poles", (16, 32, 64)), ("height", (32, 64, 128))):
+    for name, rows in (
+        ("poles", (17, 33, 65)),
+        ("no poles", (16, 32, 64)),
+        ("height", (32, 64, 128)),
+    ):
         errors = [l1(on_sphere(rho, n, name), rho, 300) for n in rows]
         assert fitted_order(errors) > (1.4 if name == "height" else 1.9), name
         assert errors[-1] < 1e-2

@@ -271,5 +271,7 @@ def test_a_manifold_of_ones_own_has_no_kernel():
         def sample(self, n, rng):
             return rng.random((n, 2))
 
-    with pytest.raises(InputError, match="'samples' lives on the circle, on spheres and on flat tori"):
+    with pytest.raises(
+        InputError, match="'samples' lives on the circle, on spheres and on flat tori"
+    ):
         uf.Samples(Blob(), points=ONES)

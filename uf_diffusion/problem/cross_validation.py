@@ -39,7 +39,7 @@ def best_width(points: Array, weights: Array, manifold: Manifold) -> float:
     """The width that cross-validation chooses; the same points always give the same width.
 
     Widths that grow by a factor are tried first, and those near the best of them in a second
-    search. Of more than about 7000 points only some are left out in turn, which are chosen at random
+    search. Of more than about 7000 points only some are left out in turn; they are chosen at random
     with a fixed seed.
 
     Args:

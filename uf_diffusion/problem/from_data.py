@@ -30,7 +30,7 @@ class FromData(Density):
     Two densities from files are equal only if these held the same numbers when they were read.
 
     Attributes:
-        file: the file with the data; if empty, they are given as arrays.
+        file: the file with the data; if None, they are given as arrays.
         floor: the mass of the uniform density in the mixture, at least 0 and below 1,
             dimensionless.
         digest: a hash of the data.
@@ -39,7 +39,7 @@ class FromData(Density):
         InputError: for another floor, or something else than a path.
     """
 
-    file: Any = ""
+    file: Any = None
     floor: float = 0.0
     digest: str = field(default="", init=False, repr=False)
 
@@ -52,7 +52,7 @@ class FromData(Density):
         number = isinstance(self.floor, int | float) and not isinstance(self.floor, bool)
         if not number or not 0 <= self.floor < 1:
             raise InputError(f"floor must be a number from 0 to below 1, not {shown(self.floor)}.")
-        if self.file != "":
+        if self.file is not None:
             object.__setattr__(self, "file", os.path.abspath(user_path(self.file)))
 
     def _estimate(self, x: Array) -> Array:
@@ -95,27 +95,27 @@ def nested(array: Array) -> Any:
     return frozen(array.tolist())
 
 
-def require_one_source(kind: str, name: str, given: Any, file: str) -> None:
+def require_one_source(kind: str, name: str, given: Any, file: str | None) -> None:
     """Refuse data that are given both as an array and as a file, or not at all.
 
     Raises:
         InputError: for such data; ``kind`` is that of the density and ``name`` that of the array.
     """
-    if given is None and not file:
+    if given is None and file is None:
         raise InputError(f"Density '{kind}' needs {name} or a file.")
-    if given is not None and file:
+    if given is not None and file is not None:
         raise InputError(f"Density '{kind}' takes {name} or a file, not both.")
 
 
 @contextmanager
-def of_file(file: str) -> Iterator[Path]:
+def of_file(file: str | None) -> Iterator[Path | None]:
     """A context in which mistakes in a file's data are told with its name, and its path.
 
-    Where ``file`` is empty, they are told as they are.
+    Where ``file`` is None, they are told as they are.
     """
     try:
-        yield Path(file)
+        yield None if file is None else Path(file)
     except InputError as error:
-        if not file or f"'{file}'" in str(error):
+        if file is None or f"'{file}'" in str(error):
             raise
         raise InputError(f"'{file}': {error}") from None

@@ -105,7 +105,7 @@ class Histogram(Gridded):
             raise InputError("Density 'histogram' lives on the circle and on flat tori.")
         require_one_source("histogram", "counts", self.counts, self.file)
         with of_file(self.file) as path:
-            counts = reals("counts", _counts(path) if self.file else self.counts)
+            counts = reals("counts", self.counts if path is None else _counts(path))
             if self.manifold.dim == 1 and sorted(counts.shape)[:1] == [1]:
                 counts = counts.ravel()  # a row or a column of a file
             if counts.ndim != self.manifold.dim or min(counts.shape, default=0) < 2:
@@ -118,7 +118,7 @@ class Histogram(Gridded):
                 for axis, bins in zip(self.manifold.axes, counts.shape, strict=True)
             ]
             self._settle(axes, counts, "counts")
-        if not self.file:
+        if self.file is None:
             object.__setattr__(self, "counts", nested(counts))
 
 
@@ -148,7 +148,7 @@ class Interpolated(Gridded):
     values: Any = field(default=None, repr=False)
     coordinates: Any = field(default=None, repr=False)
     dims: Any = None
-    variable: str = ""
+    variable: Any = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -167,14 +167,14 @@ class Interpolated(Gridded):
             on_sphere = self.manifold.dim == 2 and not self.manifold.period
             whole = settled_poles(axes[1], named[1][1], values) if on_sphere else values
             self._settle(axes, whole, "values")
-        if not self.file:
+        if self.file is None:
             object.__setattr__(self, "values", nested(values))
             object.__setattr__(self, "dims", tuple(name for name, _ in named))
             object.__setattr__(self, "coordinates", tuple(nested(nodes) for _, nodes in named))
 
-    def _given(self, path: Path) -> tuple[Any, tuple[str, ...], list[Any]]:
+    def _given(self, path: Path | None) -> tuple[Any, tuple[str, ...], list[Any]]:
         """The values, the names of their axes, and the coordinates of each axis."""
-        array = _variable(path, self.variable) if self.file else self.values
+        array = self.values if path is None else _variable(path, self.variable)
         if not hasattr(array, "dims"):
             names = dimension_names(self.manifold)[0] if self.dims is None else self.dims
             if self.coordinates is None or len(self.coordinates) != len(names):
@@ -208,14 +208,14 @@ def _counts(path: Path) -> Any:
     return arrays["counts"]
 
 
-def _variable(path: Path, name: str) -> Any:
+def _variable(path: Path, name: Any) -> Any:
     """The variable of a NetCDF file with a name, or the only one; an xarray.DataArray."""
     data = read_dataset(path)
     names = list(map(str, data.data_vars))
-    if not name and len(names) == 1:
+    if name is None and len(names) == 1:
         return data[names[0]]
-    if not name:
+    if name is None:
         raise InputError(f"Give one of its variables, which are {', '.join(names) or 'none'}.")
     if name not in names:
-        raise unknown("variable", name, names)
+        raise unknown("variable", str(name), names)
     return data[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -66,8 +67,7 @@ class Samples(FromData):
         widths(self.manifold)  # first, as it says where the density lives
         require_one_source("samples", "points", self.points, self.file)
         with of_file(self.file) as path:
-            given = (self.points, self.weights)
-            points, weights = self._read(read_arrays(path, "points")) if self.file else given
+            points, weights = (self.points, self.weights) if path is None else self._read(path)
             points = points_on(self.manifold, points)
             mass = _masses(weights, len(points))
             chosen = best_width(points, mass, self.manifold) if self.width is None else self.width
@@ -75,12 +75,14 @@ class Samples(FromData):
         object.__setattr__(self, "_cloud", (points, mass))
         object.__setattr__(self, "width", chosen)
         object.__setattr__(self, "digest", digest_of(points, mass))
-        if not self.file:
+        if self.file is None:
             object.__setattr__(self, "points", nested(points))
-            object.__setattr__(self, "weights", None if weights is None else nested(reals("weights", weights)))
+            if weights is not None:
+                object.__setattr__(self, "weights", nested(reals("weights", weights)))
 
-    def _read(self, arrays: dict[str, Any]) -> tuple[Any, Any]:
+    def _read(self, path: Path) -> tuple[Any, Any]:
         """The points and the weights of a file."""
+        arrays = read_arrays(path, "points")
         if self.weights is not None:
             raise InputError(f"The weights of points in a file are its array '{WEIGHTS}'.")
         weights = arrays.pop(WEIGHTS, None)

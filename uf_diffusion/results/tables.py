@@ -64,11 +64,11 @@ def _netcdf(path: Path, name: str) -> dict[str, Any]:
 
 def _numpy(path: Path, name: str) -> dict[str, Any]:
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if not hasattr(loaded, "files"):
-            return {name: loaded}
-        with loaded as archive:
-            return {key: archive[key] for key in archive.files}
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if not hasattr(loaded, "files"):
+                return {name: loaded}
+            return {key: loaded[key] for key in loaded.files}
     except Exception as error:  # numpy and zlib raise exceptions of many types for damaged bytes
         raise InputError(f"Cannot read '{path}': {cause(error)}.") from None
 

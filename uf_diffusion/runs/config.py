@@ -95,7 +95,7 @@ class Config:
         if self.network.draws not in ("", GIVEN, PAPER):
             self._settle_draws()
         for name in ("teacher", "initial"):
-            if isinstance(file := getattr(self.problem, name).get("file"), str) and file:
+            if isinstance(file := getattr(self.problem, name).get("file"), str):
                 table = getattr(self.problem, name) | {"file": self._absolute(file)}
                 object.__setattr__(self, "problem", replace(self.problem, **{name: table}))
 
