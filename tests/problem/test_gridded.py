@@ -61,7 +61,7 @@ def test_a_grid_has_order_2():
     for n in (64, 128, 256):
         angle = around(n, 0.3)
         values = 7 * rho(CIRCLE.unchart(angle))
-        errors.append(l1(uf.Interpolated(CIRCLE, values=values, coordinates=[angle]), rho, 3072))
+        errors.append(l1(uf.Interpolated(CIRCLE, values=values, coordinates=angle), rho, 3072))
     assert fitted_order(errors) == pytest.approx(2, abs=0.1) and errors[-1] < 5e-3
     rho, errors = uf.Bumps(TORUS, 3.0), []
     for n in (16, 32, 64):
@@ -216,7 +216,11 @@ HISTOGRAMS = {
 T, LAT, LON = around(8), np.linspace(-1.4, 1.4, 7), around(4)
 GRIDS = {
     "nothing": (CIRCLE, {}, "needs values or a file"),
-    "no coordinates": (CIRCLE, {"values": T**2}, "needs coordinates for angle"),
+    "no coordinates": (CIRCLE, {"values": T**2}, "needs a list of coordinates for angle"),
+    "coordinates of another axis": (TORUS, {"values": np.ones((3, 3)), "coordinates": [T]}, "needs a list of coordinates for x1, x2"),
+    "coordinates are a number": (CIRCLE, {"values": T**2, "coordinates": 3}, "needs a list of coordinates for angle"),
+    "dims are a number": (CIRCLE, {"values": T**2, "coordinates": [T], "dims": 3}, "dims must be a list of names, not 3"),
+    "a data set": (CIRCLE, {"values": xr.Dataset({"a": ("angle", T)}, {"angle": T})}, "values must be real numbers"),
     "no coordinates of xarray": (CIRCLE, {"values": xr.DataArray(T**2, dims="angle")}, "'angle' has no coordinates"),
     "decreasing": (CIRCLE, {"values": T**2, "coordinates": [T[::-1]]}, "'angle' must increase"),
     "uneven": (CIRCLE, {"values": T**2, "coordinates": [np.pi * np.sin(T / 2)]}, "'angle' must be evenly spaced"),

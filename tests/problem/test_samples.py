@@ -119,6 +119,10 @@ def test_a_weight_of_two_is_a_point_more(rng):
     weighted = uf.Samples(CIRCLE, points=points, weights=[2, 1, 1, 1, 1, 1], width=0.4)
     x = CIRCLE.even(64)
     assert weighted(x) == pytest.approx(twice(x), rel=1e-13)
+    scaled = uf.Samples(CIRCLE, points=points, weights=np.array([2, 1, 1, 1, 1, 1]) / 70, width=0.4)
+    assert scaled(x) == pytest.approx(twice(x), rel=1e-13)
+    dominated = uf.Samples(CIRCLE, points=points, weights=[1e40, 1, 1, 1, 1, 1])
+    assert np.isfinite(dominated(x)).all()
 
 
 def test_many_points_give_the_density_they_are_from(rng):

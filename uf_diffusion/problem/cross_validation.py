@@ -99,7 +99,8 @@ def likelihood(kernel: Kernel, points: Array, weights: Array, left_out: Index) -
         falls[np.arange(len(rows)), rows] = -1e300
         highest = falls.max(axis=1)  # without it a point far from all others would underflow
         sums = exponential_of(falls - highest[:, None]) @ weights
-        logarithms = highest + np.log(sums) - np.log1p(-weights[rows])
+        others = np.maximum(1 - weights[rows], np.finfo(float).tiny)
+        logarithms = highest + np.log(sums / others)
         total += float(weights[rows] @ logarithms)
     return total / float(weights[left_out].sum()) + math.log(kernel.peak)
 

@@ -12,7 +12,7 @@ import numpy as np
 from uf_diffusion.core.arguments import reals
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
-from uf_diffusion.core.wording import unknown
+from uf_diffusion.core.wording import shown, unknown
 from uf_diffusion.problem.from_data import (
     FromData,
     digest_of,
@@ -175,11 +175,8 @@ class Interpolated(Gridded):
     def _given(self, path: Path | None) -> tuple[Any, tuple[str, ...], list[Any]]:
         """The values, the names of their axes, and the coordinates of each axis."""
         array = self.values if path is None else _variable(path, self.variable)
-        if not hasattr(array, "dims"):
-            names = dimension_names(self.manifold)[0] if self.dims is None else self.dims
-            if self.coordinates is None or len(self.coordinates) != len(names):
-                raise InputError(f"Density 'grid' needs coordinates for {', '.join(names)}.")
-            return array, tuple(map(str, names)), list(self.coordinates)
+        if not (hasattr(array, "dims") and hasattr(array, "coords")):
+            return array, *self._beside_values()
         dims, coordinates = tuple(map(str, array.dims)), []
         for name in array.dims:
             if name not in array.coords:
@@ -188,6 +185,19 @@ class Interpolated(Gridded):
             degrees = str(nodes.attrs.get("units", "")).startswith("degree")
             coordinates.append(nodes.values * (math.pi / 180) if degrees else nodes.values)
         return array.values, dims, coordinates
+
+    def _beside_values(self) -> tuple[tuple[str, ...], list[Any]]:
+        """The names and the coordinates of the axes that are given beside an array."""
+        dims = dimension_names(self.manifold)[0] if self.dims is None else self.dims
+        if not isinstance(dims, list | tuple) or not all(isinstance(name, str) for name in dims):
+            raise InputError(f"dims must be a list of names, not {shown(dims)}.")
+        listed = isinstance(self.coordinates, list | tuple | np.ndarray)
+        coordinates = list(self.coordinates) if listed else []
+        if len(dims) == 1 and len(coordinates) > 1:  # those of the only axis
+            coordinates = [coordinates]
+        if len(coordinates) != len(dims):
+            raise InputError(f"Density 'grid' needs a list of coordinates for {', '.join(dims)}.")
+        return tuple(dims), coordinates
 
     def _order(self, dims: tuple[str, ...], axes: int) -> list[int]:
         """The numbers of the axes of the values in the order of the manifold's coordinates."""

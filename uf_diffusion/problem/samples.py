@@ -73,7 +73,7 @@ class Samples(FromData):
             chosen = best_width(points, mass, self.manifold) if self.width is None else self.width
         object.__setattr__(self, "_kernel", kernel(self.manifold, chosen))
         object.__setattr__(self, "_cloud", (points, mass))
-        object.__setattr__(self, "width", chosen)
+        object.__setattr__(self, "width", float(chosen))
         object.__setattr__(self, "digest", digest_of(points, mass))
         if self.file is None:
             object.__setattr__(self, "points", nested(points))
@@ -164,7 +164,7 @@ def _reach(manifold: Manifold) -> Array:
 def _masses(weights: Any, count: int) -> Array:
     """Weights scaled to sum 1, ``(n,)``; None gives equal ones."""
     mass = np.ones(count) if weights is None else reals("weights", weights)
-    if mass.shape != (count,) or not (mass > 0).all():
+    if mass.shape != (count,) or not (mass > 0).all() or not (mass / mass.sum() > 0).all():
         raise InputError(f"weights must be {count} positive numbers, one for each point, "
                          f"not {shown(weights)}.")  # fmt: skip
     return mass / mass.sum()

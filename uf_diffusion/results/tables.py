@@ -38,9 +38,9 @@ def read_arrays(path: Path, name: str) -> dict[str, Any]:
     """
     readers = {".csv": _csv, ".npy": _numpy, ".npz": _numpy, ".nc": _netcdf}
     require_file(path)
-    if path.suffix not in readers:
+    if path.suffix.lower() not in readers:
         raise InputError(f"Cannot read '{path}': its name must end in {', '.join(readers)}.")
-    arrays = readers[path.suffix](path, name)
+    arrays = readers[path.suffix.lower()](path, name)
     if not arrays:
         raise InputError(f"Cannot read '{path}': it is empty.")
     return arrays
