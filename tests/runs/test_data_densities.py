@@ -168,7 +168,7 @@ def broken(folder):
     for name, text in (
         ("empty.csv", ""), ("comment.csv", "# nothing\n"), ("names.csv", "x,y\n"),
         ("text.csv", "x,y\n1,2\nsecret,3\n"), ("ragged.csv", "1,2\n3\n"), ("hole.csv", "1,2\n,3\n"),
-        ("twice.csv", "x,x\n1,2\n"), ("one_row.csv", "0.3\n"), ("empty.npy", ""),
+        ("twice.csv", "x,x\n1,2\n"), ("word.csv", "0.1\nword\n"), ("one_row.csv", "0.3\n"), ("empty.npy", ""),
         ("empty.npz", ""), ("empty.nc", ""), ("text.nc", "no NetCDF"), ("text.npz", "no archive"),
         ("points.txt", "1,2\n"),
     ):  # fmt: skip
@@ -194,6 +194,7 @@ def broken(folder):
         ("samples", "text.csv"): "line 3 does not hold 2 numbers separated by commas",
         ("samples", "ragged.csv"): "line 2 does not hold 2 numbers",
         ("samples", "hole.csv"): "line 2 does not hold 2 numbers",
+        ("samples", "word.csv"): "line 2 does not hold one number.",
         ("samples", "twice.csv"): "no name twice", ("samples", "binary.csv"): "it is not UTF-8 text",
         ("samples", "one_row.csv"): "at least two points", ("samples", "empty.npy"): "Cannot read",
         ("samples", "empty.npz"): "Cannot read", ("samples", "empty.nc"): "Cannot read the file",

@@ -104,11 +104,9 @@ def _table(path: Path, rows: list[tuple[int, list[str]]]) -> Array:
     table = [_numbers(words) for _, words in rows]
     for (number, _), row in zip(rows, table, strict=True):
         if not row or len(row) != len(table[0]):
-            wanted = f"{len(table[0])} " if table[0] else ""
-            raise InputError(
-                f"Cannot read '{path}': line {number} does not hold {wanted}numbers separated by "
-                "commas."
-            )
+            count = f"{len(table[0])} " if table[0] else ""
+            wanted = "one number" if count == "1 " else f"{count}numbers separated by commas"
+            raise InputError(f"Cannot read '{path}': line {number} does not hold {wanted}.")
     return np.array(table, dtype=float)
 
 
