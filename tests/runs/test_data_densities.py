@@ -40,6 +40,7 @@ def folder(tmp_path):
     table = np.column_stack([WEIGHTS, POINTS])
     rows = "\n".join(",".join(map(repr, row)) for row in table.tolist())
     (tmp_path / "named.csv").write_text(f"weights, x, y\n{rows}\n")
+    np.savetxt(tmp_path / "header.csv", table, delimiter=",", header='"weight",x,y')
     np.save(tmp_path / "points.npy", POINTS)
     np.savez(tmp_path / "points.npz", points=POINTS, weights=WEIGHTS)
     arrays = {"points": (("n", "axis"), POINTS), "weights": ("n", WEIGHTS)}
@@ -63,7 +64,7 @@ def test_every_format_has_the_same_points(folder):
     plain = uf.Samples(CIRCLE, points=POINTS, width=0.3)
     weighted = uf.Samples(CIRCLE, points=POINTS, weights=WEIGHTS, width=0.3)
     x = CIRCLE.even(50)
-    for name, wanted in (("points.csv", plain), ("points.npy", plain), ("named.csv", weighted),
+    for name, wanted in (("points.csv", plain), ("points.npy", plain), ("named.csv", weighted), ("header.csv", weighted),
                          ("points.npz", weighted), ("points.nc", weighted)):  # fmt: skip
         table = {"kind": "samples", "file": str(folder / name), "width": 0.3}
         found = density(table, CIRCLE)
@@ -189,8 +190,8 @@ def broken(folder):
     np.savez(folder / "nan.npz", points=POINTS * np.nan)
     return {
         ("samples", "missing.csv"): "No such file", ("samples", "folder.csv"): "directory",
-        ("samples", "pipe.csv"): "it is a pipe or a device", ("samples", "empty.csv"): "it is empty",
-        ("samples", "comment.csv"): "it is empty", ("samples", "names.csv"): "no row of numbers",
+        ("samples", "pipe.csv"): "it is a pipe or a device", ("samples", "empty.csv"): "no row of numbers",
+        ("samples", "comment.csv"): "no row of numbers", ("samples", "names.csv"): "no row of numbers",
         ("samples", "text.csv"): "line 3 does not hold 2 numbers separated by commas",
         ("samples", "ragged.csv"): "line 2 does not hold 2 numbers",
         ("samples", "hole.csv"): "line 2 does not hold 2 numbers",

@@ -181,9 +181,9 @@ class Interpolated(Gridded):
         for name in array.dims:
             if name not in array.coords:
                 raise InputError(f"The dimension '{name}' has no coordinates.")
-            nodes = array.coords[name]
-            degrees = str(nodes.attrs.get("units", "")).startswith("degree")
-            coordinates.append(nodes.values * (math.pi / 180) if degrees else nodes.values)
+            degrees = str(array.coords[name].attrs.get("units", "")).startswith("degree")
+            nodes = reals(f"The coordinate '{name}'", array.coords[name].values)
+            coordinates.append(nodes * (math.pi / 180) if degrees else nodes)
         return array.values, dims, coordinates
 
     def _beside_values(self) -> tuple[tuple[str, ...], list[Any]]:
@@ -212,10 +212,11 @@ class Interpolated(Gridded):
 
 
 def _counts(path: Path) -> Any:
+    """The array "counts" of a file, or its only array."""
     arrays = read_arrays(path, "counts")
-    if "counts" not in arrays:
+    if "counts" not in arrays and len(arrays) != 1:
         raise InputError("There is no array 'counts'.")
-    return arrays["counts"]
+    return arrays.get("counts", next(iter(arrays.values())))
 
 
 def _variable(path: Path, name: Any) -> Any:

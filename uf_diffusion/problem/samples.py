@@ -45,7 +45,7 @@ class Samples(FromData):
             may be up to a period away from 0. Points that are up to 1e-3 away from a sphere are
             moved to it.
         weights: a positive number for each point; they need not sum to 1. By default all are equal.
-            Those of a file are its array or column "weights".
+            Those of a file are its array or column "weights" or "weight".
         file: a file with the points, see `read_arrays`: an array "points", or named columns.
         width: the width of the kernel, in radians on spheres; if None, cross-validation chooses it.
         floor: as in `FromData`; the neurons of a network do not have it.
@@ -85,7 +85,7 @@ class Samples(FromData):
         arrays = read_arrays(path, "points")
         if self.weights is not None:
             raise InputError(f"The weights of points in a file are its array '{WEIGHTS}'.")
-        weights = arrays.pop(WEIGHTS, None)
+        weights = arrays.pop(WEIGHTS, arrays.pop("weight", None))
         if "points" in arrays:
             return arrays["points"], weights
         columns = list(arrays.values())

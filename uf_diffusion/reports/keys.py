@@ -27,13 +27,6 @@ DENSITY_KEYS: dict[str, dict[str, tuple[str, str, str]]] = {
         "centres": ("needed", "length", "the points; on a torus in the coordinates of the chart"),
         "weights": ("equal", "1", "a positive weight for each point"),
     },
-    "height": {
-        "function": ("needed", "", "'module:name' of a function from heights (n,) to (n,)"),
-        "axis": ("the problem's", "1", "the vector along which heights are measured"),
-    },
-    "python": {
-        "function": ("needed", "", "'module:name' of a function from points (n, ambient) to (n,)")
-    },
     "samples": {
         "file": ("needed", "", "file (.csv, .npy, .npz, .nc) with an array 'points', or columns"),
         "points": ("those of the file", "length", "the points instead, as vectors or coordinates"),
@@ -53,6 +46,13 @@ DENSITY_KEYS: dict[str, dict[str, tuple[str, str, str]]] = {
         "coordinates": ("needed with values", "length", "coordinates of the nodes on each axis"),
         "dims": ("the manifold's", "", "names of the axes of values"),
         "floor": ("0.0", "1", "mass of the uniform density that is mixed in"),
+    },
+    "height": {
+        "function": ("needed", "", "'module:name' of a function from heights (n,) to (n,)"),
+        "axis": ("the problem's", "1", "the vector along which heights are measured"),
+    },
+    "python": {
+        "function": ("needed", "", "'module:name' of a function from points (n, ambient) to (n,)")
     },
 }
 

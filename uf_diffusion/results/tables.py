@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,8 @@ def read_arrays(path: Path, name: str) -> dict[str, Any]:
     """Read the arrays of a CSV, NumPy or NetCDF file. What they hold is not checked here.
 
     A CSV file holds rows of numbers separated by commas. Its first line may give the names of its
-    columns, empty lines and lines that begin with # are skipped. No content of the file is told in
-    an error.
+    columns, after a # or not. Empty lines and others that begin with # are skipped. No content of
+    the file is told in an error.
 
     Args:
         path: the file, which ends in .csv, .npy, .npz or .nc.
@@ -80,29 +81,19 @@ def _csv(path: Path, name: str) -> dict[str, Any]:
         raise InputError(f"Cannot read '{path}': {error.strerror}.") from None
     except UnicodeDecodeError:
         raise InputError(f"Cannot read '{path}': it is not UTF-8 text.") from None
-    rows = [
-        (number, line.split(","))
-        for number, line in enumerate(lines, 1)
-        if line.strip() and not line.lstrip().startswith("#")
-    ]
-    names = [] if not rows or _numbers(rows[0][1]) else [word.strip() for word in rows[0][1]]
-    table = _table(path, rows[1:] if names else rows)
-    if not names:
-        return {name: table} if len(table) else {}
+    filled = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+    table = _table(path, [row for row in filled[1:] if not row[1].startswith("#")], filled[:1])
     if not len(table):
         raise InputError(f"Cannot read '{path}': it has no row of numbers.")
-    if len(set(names)) != len(names) or len(names) != table.shape[1]:
-        raise InputError(
-            f"Cannot read '{path}': its first line must have a name for each of the "
-            f"{table.shape[1]} columns, and no name twice."
-        )
-    return dict(zip(names, table.T.copy(), strict=True))
+    names = _names(path, filled[0][1], table.shape[1])
+    return dict(zip(names, table.T.copy(), strict=True)) if names else {name: table}
 
 
-def _table(path: Path, rows: list[tuple[int, list[str]]]) -> Array:
-    """The numbers of lines that are split at commas, ``(rows, columns)``."""
-    table = [_numbers(words) for _, words in rows]
-    for (number, _), row in zip(rows, table, strict=True):
+def _table(path: Path, rows: list[tuple[int, str]], first: list[tuple[int, str]]) -> Array:
+    """The numbers of numbered lines, ``(rows, columns)``; the first line may hold names instead."""
+    first = [line for line in first if _numbers(line[1])]
+    table = [_numbers(line) for _, line in first + rows]
+    for (number, _), row in zip(first + rows, table, strict=True):
         if not row or len(row) != len(table[0]):
             count = f"{len(table[0])} " if table[0] else ""
             wanted = "one number" if count == "1 " else f"{count}numbers separated by commas"
@@ -110,9 +101,28 @@ def _table(path: Path, rows: list[tuple[int, list[str]]]) -> Array:
     return np.array(table, dtype=float)
 
 
-def _numbers(words: list[str]) -> list[float]:
-    """The numbers that words stand for; empty if one stands for none."""
+def _names(path: Path, line: str, columns: int) -> list[str]:
+    """The names of columns in a first line; empty if it holds numbers, or is another comment."""
+    names = [word.strip() for word in _words(line.lstrip("#"))]
+    if _numbers(line):
+        return []
+    if len(names) == len(set(names)) == columns:
+        return names
+    if line.startswith("#"):
+        return []
+    raise InputError(
+        f"Cannot read '{path}': its first line must have a name for each of the {columns} columns, "
+        "and no name twice."
+    )
+
+
+def _words(line: str) -> list[str]:
+    return next(csv.reader([line], skipinitialspace=True), [])
+
+
+def _numbers(line: str) -> list[float]:
+    """The numbers of a line; empty if one of its words is none."""
     try:
-        return [float(word) for word in words]
-    except ValueError:
+        return [float(word) for word in _words(line)]
+    except (ValueError, csv.Error):
         return []

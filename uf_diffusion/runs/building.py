@@ -42,11 +42,11 @@ DENSITIES: dict[str, type[Density]] = {
     "bumps": Bumps,
     "von-mises-fisher": VonMisesFisher,
     "diracs": Diracs,
-    "python": Function,
-    "height": Height,
     "samples": Samples,
     "histogram": Histogram,
     "grid": Interpolated,
+    "python": Function,
+    "height": Height,
 }
 DIVERGENCES: dict[str, Divergence] = {d.name: d for d in (UNBIASED, BIASED, ENTROPY)}
 FEATURES: dict[str, Any] = {
