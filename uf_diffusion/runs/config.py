@@ -63,6 +63,7 @@ class Config:
                     f"Config.{name} must be a {cls.__name__}, not {shown(getattr(self, name))}."
                 )
         self._require_few_steps("diffusion.step", self.diffusion.step)
+        self._settle_density_files()
         if not self.problem.dim:
             dim = self.space().dim
             object.__setattr__(self, "problem", replace(self.problem, dim=dim))
@@ -94,9 +95,13 @@ class Config:
             object.__setattr__(self, "diffusion", diffusion)
         if self.network.draws not in ("", GIVEN, PAPER):
             self._settle_draws()
+
+    def _settle_density_files(self) -> None:
+        """Make the paths of files with the data of densities absolute."""
         for name in ("teacher", "initial"):
-            if isinstance(file := getattr(self.problem, name).get("file"), str):
-                table = getattr(self.problem, name) | {"file": self._absolute(file)}
+            table = getattr(self.problem, name)
+            if isinstance(file := table.get("file"), str):
+                table = table | {"file": self._absolute(file)}
                 object.__setattr__(self, "problem", replace(self.problem, **{name: table}))
 
     def _absolute(self, file: str) -> str:
