@@ -193,6 +193,7 @@ def workplace(tmp_path_factory):
             if block.file:
                 assert not (folder / block.file).exists(), f"two blocks are {block.file}"
                 (folder / block.file).write_text(block.text + "\n")
+    (folder / "angles.csv").write_text("\n".join(map(str, range(-3, 4))))  # of docs/data.md
     return folder
 
 

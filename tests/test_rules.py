@@ -19,6 +19,7 @@ HEAVY = {"matplotlib", "numba", "xarray", "plotly", "scipy.stats", "dolfinx", "p
 # values that are asked, so that nobody asks which one they are
 VALUES = {
     "Circle", "Sphere", "FlatTorus", "Uniform", "Bumps", "VonMisesFisher", "Diracs", "Function",
+    "Samples", "Histogram", "Interpolated",
     "Unbiased", "Biased", "Power", "Entropy", "Custom", "ReLU", "RandomFourier", "Radial", "Laplace",
     "ArcCosine", "Chordal", "Matern32",
 }  # fmt: skip

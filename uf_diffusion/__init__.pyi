@@ -35,11 +35,14 @@ from .problem.divergences import BIASED as BIASED
 from .problem.divergences import ENTROPY as ENTROPY
 from .problem.divergences import UNBIASED as UNBIASED
 from .problem.divergences import Power as Power
+from .problem.gridded import Histogram as Histogram
+from .problem.gridded import Interpolated as Interpolated
 from .problem.manifolds import Circle as Circle
 from .problem.manifolds import Embedded as Embedded
 from .problem.manifolds import FlatTorus as FlatTorus
 from .problem.manifolds import Sphere as Sphere
 from .problem.own_densities import Function as Function
 from .problem.own_densities import Height as Height
+from .problem.samples import Samples as Samples
 from .runs.config import Config as Config
 from .runs.reading import load_config as load_config

@@ -33,7 +33,12 @@ DENSITIES = ["'uniform'", "'bumps'", "'von-mises-fisher'", "'diracs'", "'python'
              "{kind='diracs', centres=[[1.0, 0.0]]}", "{kind='diracs', centres=[[0.0, 0.0, 1.0]]}",
              "{kind='python', function='math:sin'}", "{kind='python', function='builtins:len'}",
              "{kind='python', function='numpy:linalg'}", "{kind='python', function='nowhere:f'}",
-             "{kind='python', function=3}", "{kind='uniform', gamma=1.0}", "{}"]  # fmt: skip
+             "{kind='python', function=3}", "{kind='uniform', gamma=1.0}", "{}",
+             "{kind='samples', points=[[1.0, 0.0], [0.0, 1.0]], width=0.5}", "{kind='samples'}",
+             "{kind='samples', points=[0.1, 2.0, 0.3], floor=0.1}", "{kind='samples', file=''}",
+             "{kind='samples', points=[0.1, 2.0], weights=[1, 1e-300], width=1e-6}",
+             "{kind='histogram', counts=[1, 2, 3]}", "{kind='histogram', counts=[[1, 2], [0, 3]]}",
+             "{kind='grid', values=[1, 2], coordinates=[0.0, 3.14159265]}"]  # fmt: skip
 SIZES = ["1", "2", "3", "5", "16", "33", "16.0"]
 RATES = ["1e-3", "0.5", "1.0", "1e-9", "1e-300", "1e300", "0.0"]
 KEYS = {

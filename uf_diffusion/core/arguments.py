@@ -69,7 +69,7 @@ def reals(name: str, values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
     """
     try:
         array = np.asarray(values)
-    except ValueError:  # rows of different lengths
+    except (TypeError, ValueError):  # rows of different lengths, or no array at all
         array = np.array(None)
     if array.dtype.kind not in "iuf":
         raise InputError(f"{name} must be real numbers, not {shown(values)}.")

@@ -26,7 +26,8 @@ def place(
     Args:
         density: the density.
         n: number of atoms.
-        placement: "random", independent points with equal weights; "even", evenly spread points,
+        placement: "random", independent points with equal weights, or the points of a density from
+            n samples with theirs; "even", evenly spread points,
             weighted by the density; "quantile", points with equal weights where the distribution
             function is (i + 1/2) / n, in one dimension, or of the height along an axis, in
             directions about it from a scrambled Sobol sequence.
@@ -40,14 +41,15 @@ def place(
     if placement not in PLACEMENTS:
         raise unknown("placement", placement, PLACEMENTS)
     if placement == "random":
-        points = density.sample(n, rng)
+        points, masses = density.neurons(n, rng)
         if np.shape(points) != (wanted := (n, density.manifold.ambient)):
             raise InputError(
                 f"The sample of density {density} must have shape {wanted}, not {np.shape(points)}."
             )
         if len(density.manifold.axes) == 1:  # sorted, so that neighbours are close in memory
-            points = points[np.argsort(density.manifold.chart(points)[:, 0])]
-        return Atoms(points, np.full(n, 1 / n))
+            order = np.argsort(density.manifold.chart(points)[:, 0])
+            points, masses = points[order], masses[order]
+        return Atoms(points, masses)
     if placement == "quantile":
         if meridian is None or len(density.manifold.axes) == 1:
             points = _quantiles(density, n)

@@ -62,6 +62,18 @@ class Density:
         """Draw ``n`` independent points ``(n, ambient)`` from this density."""
         raise NotImplementedError
 
+    def neurons(self, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Points ``(n, ambient)`` and masses ``(n,)`` of ``n`` neurons that stand for the measure.
+
+        They are independent points with equal masses unless a subclass says otherwise.
+        """
+        return self.sample(n, rng), np.full(n, 1 / n)
+
+    @property
+    def data(self) -> tuple[Array, ...]:
+        """The arrays that the density is made from, where it is made from data."""
+        return ()
+
     @property
     def has_values(self) -> bool:
         """Whether the measure has a density, which point masses do not have."""

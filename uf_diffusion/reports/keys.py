@@ -27,6 +27,26 @@ DENSITY_KEYS: dict[str, dict[str, tuple[str, str, str]]] = {
         "centres": ("needed", "length", "the points; on a torus in the coordinates of the chart"),
         "weights": ("equal", "1", "a positive weight for each point"),
     },
+    "samples": {
+        "file": ("needed", "", "file (.csv, .npy, .npz, .nc) with an array 'points', or columns"),
+        "points": ("those of the file", "length", "the points instead, as vectors or coordinates"),
+        "weights": ("equal", "1", "a positive weight for each of the points"),
+        "width": ("by cross-validation", "length", "width of the kernel; radians on spheres"),
+        "floor": ("0.0", "1", "mass of the uniform density that is mixed in"),
+    },
+    "histogram": {
+        "file": ("needed", "", "file (.csv, .npy, .npz, .nc) with an array 'counts'"),
+        "counts": ("those of the file", "1", "the counts instead, one axis for each dimension"),
+        "floor": ("0.0", "1", "mass of the uniform density that is mixed in"),
+    },
+    "grid": {
+        "file": ("needed", "", "NetCDF-4 file with values on a regular grid"),
+        "variable": ("the only one", "", "name of the file's variable"),
+        "values": ("those of the file", "1/volume", "the values instead, as nested lists"),
+        "coordinates": ("needed with values", "length", "coordinates of the nodes on each axis"),
+        "dims": ("the manifold's", "", "names of the axes of values"),
+        "floor": ("0.0", "1", "mass of the uniform density that is mixed in"),
+    },
     "height": {
         "function": ("needed", "", "'module:name' of a function from heights (n,) to (n,)"),
         "axis": ("the problem's", "1", "the vector along which heights are measured"),

@@ -53,11 +53,15 @@ def read_sealed(path: Path) -> xr.DataTree:
     return read_result(path)
 
 
-def read_result(path: str | Path) -> xr.DataTree:
-    """Read a result into memory.
+def read_result(path: str | Path, what: str = "result") -> xr.DataTree:
+    """Read a result, or another NetCDF-4 file, into memory.
 
     A file without a checksum, which other programs and earlier versions write, is read by another
     process first, because HDF5 may crash or never return where bytes are damaged.
+
+    Args:
+        path: the file.
+        what: what the file is called in the sentence of an error.
 
     Raises:
         InputError: if the file does not exist, its checksum is wrong, it cannot be read, or it
@@ -67,20 +71,20 @@ def read_result(path: str | Path) -> xr.DataTree:
     if not path.exists():
         raise InputError(f"There is no file '{path}'.")
     _require_harmless(path)
-    return _loaded(path)
+    return _loaded(path, what)
 
 
-def _loaded(path: Path) -> xr.DataTree:
+def _loaded(path: Path, what: str) -> xr.DataTree:
     try:
         with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
             require_plain(path)
             with xr.open_datatree(path, engine="h5netcdf", decode_times=False) as tree:
                 return _renamed(tree.load())
     except InputError as error:
-        raise InputError(f"Cannot read the result '{path}': {error}") from None
+        raise InputError(f"Cannot read the {what} '{path}': {error}") from None
     except Exception as error:  # HDF5 raises exceptions of many types for a damaged file
         reason = error.strerror if isinstance(error, OSError) and error.strerror else cause(error)
-        raise InputError(f"Cannot read the result '{path}': {reason}.") from None
+        raise InputError(f"Cannot read the {what} '{path}': {reason}.") from None
 
 
 def read_attributes(path: Path) -> dict[str, Any]:

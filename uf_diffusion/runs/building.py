@@ -28,9 +28,11 @@ from uf_diffusion.problem.divergences import (
     Divergence,
     Power,
 )
+from uf_diffusion.problem.gridded import Histogram, Interpolated
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Manifold, Sphere
 from uf_diffusion.problem.own_densities import Function, Height
 from uf_diffusion.problem.own_manifolds import tried
+from uf_diffusion.problem.samples import Samples
 from uf_diffusion.problem.unknown import Unknown
 
 __all__ = ["DENSITIES", "DIVERGENCES", "FEATURES", "MANIFOLDS", "density", "divergence", "feature",
@@ -42,6 +44,9 @@ DENSITIES: dict[str, type[Density]] = {
     "bumps": Bumps,
     "von-mises-fisher": VonMisesFisher,
     "diracs": Diracs,
+    "samples": Samples,
+    "histogram": Histogram,
+    "grid": Interpolated,
     "python": Function,
     "height": Height,
     "unknown": Unknown,

@@ -43,7 +43,7 @@ class Config:
         problem, diffusion, network: the sections.
         name: the name of the preset or of the file.
         folder: the folder of the file. Modules of a "module:name" are searched for there first,
-            and ``diffusion.mesh`` is relative to it.
+            and the files that the configuration names are relative to it.
         trusted: whether such modules may be imported; not if a result or a checkpoint names them.
 
     Raises:
@@ -64,6 +64,7 @@ class Config:
                     f"Config.{name} must be a {cls.__name__}, not {shown(getattr(self, name))}."
                 )
         self._require_few_steps("diffusion.step", self.diffusion.step)
+        self._settle_density_files()
         if not self.problem.dim:
             dim = self.space().dim
             object.__setattr__(self, "problem", replace(self.problem, dim=dim))
@@ -100,6 +101,14 @@ class Config:
         if self.network.draws not in ("", GIVEN, PAPER):
             self._settle_draws()
         self._settle_data()
+
+    def _settle_density_files(self) -> None:
+        """Make the paths of files with the data of densities absolute."""
+        for name in ("teacher", "initial"):
+            table = getattr(self.problem, name)
+            if isinstance(file := table.get("file"), str):
+                table = table | {"file": self._absolute(file)}
+                object.__setattr__(self, "problem", replace(self.problem, **{name: table}))
 
     def _absolute(self, file: str) -> str:
         """The absolute path of a file, so that run.toml can be run from anywhere."""

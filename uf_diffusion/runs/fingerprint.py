@@ -74,7 +74,8 @@ def own_parts(config: Config) -> list[str]:
              config.network.features, config.network.activation]  # fmt: skip
     modules = [name for name in names if isinstance(name, str) and ":" in name]
     draws = config.network.draws
-    files = [config.diffusion.mesh, "" if draws in (GIVEN, PAPER) else draws]
+    files = [config.diffusion.mesh, "" if draws in (GIVEN, PAPER) else draws,
+             p.teacher.get("file"), p.initial.get("file")]  # fmt: skip
     files += filter(is_file, dict.fromkeys((config.network.inputs, config.network.labels)))
     return modules + [file for file in files if file]
 
@@ -140,7 +141,7 @@ def _modules(config: Config, trains: bool) -> Iterator[tuple[str, str]]:
 
 def _density(density: Density, points: Any) -> str:
     if density.has_values:
-        return _sketch(density(points))
+        return _sketch(density(points), *density.data)
     return _sketch(density.sample(POINTS, np.random.default_rng(0)))
 
 
