@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+import activation_errors
 import any_dimension
 import mean_field_errors
 import spectral_mean_field
@@ -336,11 +337,24 @@ def mean_field():
             f"{height:.5f}", f"{asked} +- 0.3 %", error <= 3e-3)  # fmt: skip
 
 
+def activations():
+    """Print errors of closed-form kernels, and the distances of erf to its limit."""
+    error = max(activation_errors.closed_form_error(name) for name in activation_errors.CLOSED)
+    row("kernels of activations: closed form against Hermite series, relative to K(1)",
+        f"{error:.0e}", "<= 1e-12", error <= 1e-12)  # fmt: skip
+    for regularisation, (own, free) in activation_errors.erf_distances().items():
+        asked = activation_errors.FOUND_BEFORE[regularisation]
+        close = abs(own - asked) <= max(0.05 * asked, 5e-5)  # asked has one to three digits
+        row(f"S^1, erf, lambda = {regularisation:g}: energy distance to the odd equation, t = 1",
+            f"{own:.5f}", f"{asked}, 5 % or 5e-5", close)  # fmt: skip
+        row("  to the ultra-fast diffusion", f"{free:.4f}", "about 0.031", abs(free - 0.031) < 4e-3)
+
+
 PARTS = {
     part.__name__: part
     for part in (exact_solution, high_orders, irregular_nodes, south_pole, paper_teacher,
-                 late_rates, first_modes, many_dimensions, mean_field, matern_circle, ranks,
-                 projections, truncations, kernels)
+                 late_rates, first_modes, many_dimensions, mean_field, activations,
+                 matern_circle, ranks, projections, truncations, kernels)
 }  # fmt: skip
 
 
