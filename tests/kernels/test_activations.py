@@ -31,6 +31,7 @@ from uf_diffusion.kernels.seen_spaces import (
     ODD,
     ODD_AND_QUADRATIC,
 )
+from uf_diffusion.kernels.tabulated import tabulated
 from uf_diffusion.kernels.zonal import multiplicities, zonal_harmonics
 from uf_diffusion.problem.densities import Uniform, VonMisesFisher
 from uf_diffusion.problem.divergences import UNBIASED
@@ -330,3 +331,36 @@ def test_given_labels_on_the_circle(name, kind, weighted):
     exact = np.linalg.solve(gram, values @ (weights * y) + 1e-2)
     outer = project(neurons, np.full(m, 1 / m), UNBIASED, 1e-2)
     assert outer.outer_weight == pytest.approx(exact, abs=1e-8)
+
+
+@pytest.mark.parametrize("reach", [0.7, 5.0, 40.0])
+def test_tables_are_the_functions(reach):
+    """Everywhere, at random arguments and at 0, to a few units of the last place."""
+    for name, sigma in NONLINEARITIES.items():
+        for function in (sigma.value, sigma.slope):
+            table = tabulated(function, reach)
+            assert table is not None, name
+            z = np.random.default_rng(1).uniform(-reach, reach, (3, 5000))
+            exact = function(z)
+            table(z, 2.0)
+            assert z == pytest.approx(2 * exact, abs=2e-14 * np.abs(exact).max()), name
+
+
+def test_functions_without_a_table():
+    """Kinks within a cell, infinite values and too many cells."""
+    assert tabulated(lambda z: np.abs(z - 0.3), 5.0) is None
+    assert tabulated(lambda z: 1 / (z - 0.3), 5.0) is None
+    assert tabulated(np.tanh, 1e4) is None
+
+
+def test_kernels_of_odd_activations_can_be_truncated():
+    """Their constant is not seen, and at least one degree is kept, whatever may be dropped."""
+    rng = np.random.default_rng(0)
+    for manifold in (CIRCLE, SPHERE):
+        phi = Activation("tanh", manifold=manifold)
+        teacher = Atoms(manifold.sample(3, rng), np.full(3, 1 / 3))
+        for dropped in (1e-8, 10.0):
+            psi = feature_map(phi, "low-rank", 0, teacher, rng, 8, dropped)
+            omega = manifold.sample(8, rng)
+            missing = np.diag(phi.kernel(omega, omega)[0]) - np.diag(psi.at(omega).kernel)
+            assert psi.size > 0 and (missing > -1e-9).all() and missing.max() < max(dropped, 1e-9)

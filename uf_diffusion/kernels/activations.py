@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,6 +16,7 @@ from uf_diffusion.kernels.base import Convolution, Pullback
 from uf_diffusion.kernels.features import require_home, require_scale
 from uf_diffusion.kernels.nonlinearities import Nonlinearity, nonlinearity
 from uf_diffusion.kernels.seen_spaces import SeenSpace
+from uf_diffusion.kernels.tabulated import Table, tabulated
 from uf_diffusion.problem.manifolds import NOWHERE, Sphere
 
 __all__ = ["Activation"]
@@ -74,15 +76,35 @@ class Activation:
 
         return self.sigma.value(z), gradient
 
+    @cached_property
+    def _tables(self) -> dict[tuple[int, int], Table | None]:
+        """Tables of sigma and of its derivative, by their order and their largest argument."""
+        return {}
+
+    def _evaluate(self, order: int, z: Array, x: Array, factor: float) -> None:
+        """Replace arguments ``(m, n)`` by factor times sigma or, for order 1, its derivative."""
+        function = (self.sigma.value, self.sigma.slope)[order]
+        table = None
+        if self.sigma.costly:
+            reach = math.ceil(math.sqrt(float((x * x).sum(axis=1).max())) / self.scale + 1e-9)
+            if (order, reach) not in self._tables:
+                self._tables[order, reach] = tabulated(function, reach)
+            table = self._tables[order, reach]
+        if table is None:
+            np.multiply(function(z), factor, out=z)
+        else:
+            table(z, factor)
+
     def values(self, omega: Array, x: Array, factor: float, out: Array) -> None:
-        np.multiply(self.sigma.value(self._arguments(omega, x)), factor, out=out)
+        np.matmul(omega, x.T / self.scale, out=out)
+        self._evaluate(0, out, x, factor)
 
     def gradient(
         self, omega: Array, x: Array, factor: float, weight: Array, values: Array
     ) -> Array:  # fmt: skip
-        slopes = self.sigma.slope(self._arguments(omega, x))
-        pulled = slopes @ (weight[:, None] * (factor / self.scale * x))
-        return self.manifold.tangent(omega, pulled)
+        slopes = self._arguments(omega, x)
+        self._evaluate(1, slopes, x, factor / self.scale)
+        return self.manifold.tangent(omega, slopes @ (weight[:, None] * x))
 
     @property
     def kernel(self) -> ActivationKernel | None:

@@ -33,6 +33,7 @@ class Nonlinearity:
         slope: its derivative, elementwise.
         even, odd: the degrees of its even and its odd part if they are polynomials, -1 for one that
             is 0; None for others.
+        costly: whether it is evaluated faster by a table, see `tabulated`.
         known: whether ``even`` and ``odd`` are known; not for a user's function.
         hinge: (a, b) if sigma(z) = a z + b |z|, else None.
     """
@@ -42,6 +43,7 @@ class Nonlinearity:
     slope: Callable[[Array], Array]
     even: int | None = None
     odd: int | None = None
+    costly: bool = False
     known: bool = True
     hinge: tuple[float, float] | None = None
 
@@ -65,8 +67,7 @@ def _normal(z: Array) -> Array:
 
 
 def _silu_slope(z: Array) -> Array:
-    s = expit(z)
-    return np.asarray(s * (1 + z * (1 - s)))
+    return np.asarray(expit(z) * (1 + z * expit(-z)))
 
 
 def _leaky(slope: float) -> Nonlinearity:
@@ -80,16 +81,18 @@ def _leaky(slope: float) -> Nonlinearity:
 _TABLE = (
     Nonlinearity("relu", lambda z: np.maximum(z, 0.0), lambda z: (z > 0).astype(float),
                  odd=1, hinge=(0.5, 0.5)),
-    Nonlinearity("softplus", lambda z: np.logaddexp(0.0, z), expit, odd=1),
-    Nonlinearity("gelu", lambda z: z * ndtr(z), lambda z: ndtr(z) + z * _normal(z), odd=1),
-    Nonlinearity("silu", lambda z: z * expit(z), _silu_slope, odd=1),
+    Nonlinearity("softplus", lambda z: np.logaddexp(0.0, z), expit, odd=1, costly=True),
+    Nonlinearity("gelu", lambda z: z * ndtr(z), lambda z: ndtr(z) + z * _normal(z), odd=1,
+                 costly=True),
+    Nonlinearity("silu", lambda z: z * expit(z), _silu_slope, odd=1, costly=True),
     Nonlinearity("elu", lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0.0))),
                  lambda z: np.exp(np.minimum(z, 0.0))),
     Nonlinearity("tanh", np.tanh, lambda z: 1 - np.tanh(z) ** 2, even=-1),
-    Nonlinearity("erf", erf, lambda z: 2 / math.sqrt(math.pi) * np.exp(-z * z), even=-1),
-    Nonlinearity("sigmoid", expit, lambda z: expit(z) * expit(-z), even=0),
-    Nonlinearity("sin", np.sin, np.cos, even=-1),
-    Nonlinearity("cos", np.cos, lambda z: -np.sin(z), odd=-1),
+    Nonlinearity("erf", erf, lambda z: 2 / math.sqrt(math.pi) * np.exp(-z * z), even=-1,
+                 costly=True),
+    Nonlinearity("sigmoid", expit, lambda z: expit(z) * expit(-z), even=0, costly=True),
+    Nonlinearity("sin", np.sin, np.cos, even=-1, costly=True),
+    Nonlinearity("cos", np.cos, lambda z: -np.sin(z), odd=-1, costly=True),
     Nonlinearity("abs", np.abs, np.sign, odd=-1, hinge=(0.0, 1.0)),
     Nonlinearity("exp", np.exp, np.exp),
     Nonlinearity("gaussian", lambda z: np.exp(-0.5 * z * z), lambda z: -z * np.exp(-0.5 * z * z),
@@ -157,5 +160,6 @@ def _own(function: Callable[[Array], Any]) -> Nonlinearity:
         )
     return Nonlinearity(
         name, lambda z: np.asarray(function(z)[0], float),
-        lambda z: np.asarray(function(z)[1], float), known=False,
+        lambda z: np.asarray(function(z)[1], float), costly=True,
+        known=False,
     )  # fmt: skip

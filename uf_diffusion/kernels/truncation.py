@@ -267,7 +267,8 @@ def _cutoff(kernel: PairFunction, dim: int, constant: float, dropped: float) -> 
         degree *= 2
         eigenvalues = _eigenvalues(kernel, dim, degree)
         left = constant - np.cumsum(eigenvalues * _squares(dim, degree + 1))
-        enough = np.flatnonzero(left <= dropped)
+        first = int(np.flatnonzero(eigenvalues)[0])  # at least one degree is kept
+        enough = first + np.flatnonzero(left[first:] <= dropped)
         n = int(enough[0]) if len(enough) else degree
         if _zonal_modes(dim, np.flatnonzero(eigenvalues[: n + 1])).size > MODES:
             break

@@ -92,7 +92,8 @@ def ring_map(feature: Feature, axis: tuple[float, ...], dropped: float, teacher:
         parts = eigenvalues * multiplicities(dim, BAND * degree)
         beyond = np.append(np.cumsum(parts[::-1])[::-1], 0.0)  # from each degree on
         rest = float(beyond[-2]) * BAND * degree  # decays at least like 1 / degree^2 from there
-        enough = np.flatnonzero(beyond[1 : degree + 1] + rest <= dropped)
+        first = int(np.flatnonzero(eigenvalues)[0])  # at least one degree is kept
+        enough = first + np.flatnonzero(beyond[first + 1 : degree + 1] + rest <= dropped)
         if len(enough):
             kept = np.flatnonzero(eigenvalues[: enough[0] + 1])
             further = enough[0] + 1 + np.flatnonzero(eigenvalues[enough[0] + 1 :])
