@@ -40,7 +40,7 @@ def folder(tmp_path):
     table = np.column_stack([WEIGHTS, POINTS])
     rows = "\n".join(",".join(map(repr, row)) for row in table.tolist())
     (tmp_path / "named.csv").write_text(f"weights, x, y\n{rows}\n")
-    np.savetxt(tmp_path / "header.csv", table, delimiter=",", header='"weight",x,y')
+    np.savetxt(tmp_path / "header.csv", table, delimiter=",", header='"Weight",x,y')
     np.save(tmp_path / "points.npy", POINTS)
     np.savez(tmp_path / "points.npz", points=POINTS, weights=WEIGHTS)
     arrays = {"points": (("n", "axis"), POINTS), "weights": ("n", WEIGHTS)}
@@ -169,7 +169,7 @@ def broken(folder):
     for name, text in (
         ("empty.csv", ""), ("comment.csv", "# nothing\n"), ("names.csv", "x,y\n"),
         ("text.csv", "x,y\n1,2\nsecret,3\n"), ("ragged.csv", "1,2\n3\n"), ("hole.csv", "1,2\n,3\n"),
-        ("twice.csv", "x,x\n1,2\n"), ("word.csv", "0.1\nword\n"), ("one_row.csv", "0.3\n"), ("empty.npy", ""),
+        ("twice.csv", "x,x\n1,2\n"), ("index.csv", ",x\n0,1\n"), ("word.csv", "0.1\nword\n"), ("one_row.csv", "0.3\n"), ("empty.npy", ""),
         ("empty.npz", ""), ("empty.nc", ""), ("text.nc", "no NetCDF"), ("text.npz", "no archive"),
         ("points.txt", "1,2\n"),
     ):  # fmt: skip
@@ -190,15 +190,15 @@ def broken(folder):
     np.savez(folder / "nan.npz", points=POINTS * np.nan)
     return {
         ("samples", "missing.csv"): "No such file", ("samples", "folder.csv"): "directory",
-        ("samples", "pipe.csv"): "it is a pipe or a device", ("samples", "empty.csv"): "no row of numbers",
+        ("samples", "pipe.csv"): "it is a pipe or a device", ("samples", "empty.csv"): "it is empty",
         ("samples", "comment.csv"): "no row of numbers", ("samples", "names.csv"): "no row of numbers",
         ("samples", "text.csv"): "line 3 does not hold 2 numbers separated by commas",
         ("samples", "ragged.csv"): "line 2 does not hold 2 numbers",
         ("samples", "hole.csv"): "line 2 does not hold 2 numbers",
         ("samples", "word.csv"): "line 2 does not hold one number.",
-        ("samples", "twice.csv"): "no name twice", ("samples", "binary.csv"): "it is not UTF-8 text",
-        ("samples", "one_row.csv"): "at least two points", ("samples", "empty.npy"): "Cannot read",
-        ("samples", "empty.npz"): "Cannot read", ("samples", "empty.nc"): "Cannot read the file",
+        ("samples", "twice.csv"): "a different name for each of the 2 columns", ("samples", "binary.csv"): "it is not UTF-8 text",
+        ("samples", "index.csv"): "a different name for each", ("samples", "one_row.csv"): "at least two points", ("samples", "empty.npy"): "it is empty",
+        ("samples", "empty.npz"): "it is empty", ("samples", "empty.nc"): "it is empty",
         ("samples", "text.nc"): "Cannot read the file", ("samples", "text.npz"): "Cannot read",
         ("samples", "points.txt"): "must end in .csv, .npy, .npz, .nc",
         ("samples", "objects.npy"): "Cannot read", ("samples", "half.npz"): "Cannot read",

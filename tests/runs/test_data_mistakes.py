@@ -74,24 +74,32 @@ ROWS = "0.5,1.5,1\n0.25,-1,2\n"
 FILES = {
     "missing.csv": (None, "No such file or directory"),
     "empty.csv": ("", "is empty"),
-    "names.csv": ("a,b,label\n", "it has no rows"),
+    "names.csv": ("a,b,label\n", "it has no row of numbers"),
     "labels.csv": ("label\n1\n2\n", "has no inputs: it needs a column beside labels and weights"),
     "no labels.csv": (ROWS, "has no labels: it needs a column 'label', or no other column"),
-    "texts.csv": ("a,b,label\n1,2,red\n", "could not convert string 'red'"),
-    "hole.csv": ("a,b,label\n1,,3\n", "could not convert string ''"),
+    "texts.csv": ("a,b,label\n1,2,red\n", "line 2 does not hold numbers separated by commas"),
+    "hole.csv": ("a,b,label\n1,,3\n", "line 2 does not hold numbers"),
     "nan.csv": ("a,b,label\n1,nan,3\n", r"Row 0 of the inputs is not finite"),
-    "complex.csv": ("a,b,label\n1,2+1j,3\n", r"could not convert string '2\+1j'"),
-    "ragged.csv": ("a,b,label\n1,2,3\n4,5\n", "the number of columns changed"),
-    "few names.csv": ("a,label\n1,2,3\n", "first line has 2 names and its rows have 3 columns"),
-    "index.csv": (",a,b,label\n0,1,2,3\n", "names for some of its columns only"),
-    "two labels.csv": ("a,label,Labels\n1,2,3\n", "2 of its columns are named for labels"),
+    "complex.csv": ("a,b,label\n1,2+1j,3\n", "line 2 does not hold numbers"),
+    "date.csv": ("a,b,label\n1,2,3\n1,2,2020-01-01\n", "line 3 does not hold 3 numbers"),
+    "semicolons.csv": ("a;b;label\n1;2;3\n", "line 2 does not hold numbers separated by commas"),
+    "note.csv": ("a,b,label\n1,2,3 # good\n", "line 2 does not hold numbers"),
+    "ragged.csv": ("a,b,label\n1,2,3\n4,5\n", "line 3 does not hold 3 numbers"),
+    "few names.csv": ("a,label\n1,2,3\n", "a different name for each of the 3 columns"),
+    "index.csv": (",a,b,label\n0,1,2,3\n", "a different name for each of the 4 columns"),
+    "typing.csv": ("1,x,3\n1,2,3\n", "first line must hold numbers, or a different name for each"),
+    "first hole.csv": ("1,,3\n1,2,3\n", "first line must hold numbers, or a different name"),
+    "twice.csv": ("a,a,label\n1,2,3\n", "a different name for each of the 3 columns"),
+    "long name.csv": (f'"{200_000 * "a"}",b,label\n1,2,3\n', "a different name for each"),
+    "two labels.csv": ("a,label,Labels\n1,2,3\n", "a different name for each of the 3 columns"),
     "wide.csv": ("a,b,c,label\n1,2,3,4\n", r"must have shape \(n, 2\) for these features"),
     "weight.csv": ("a,b,label,weight\n1,2,3,-4\n", "The weights must not be negative"),
-    "latin.csv": (b"a,b,label\n1,2,\xff\n", "can't decode byte 0xff"),
-    "zero.csv": (b"a,b,label\n1,2,\0\n", "Cannot read the data in"),
-    "text.npy": (b"no array", "Cannot read the data in"),
-    "text.npz": (b"no archive", "Cannot read the data in"),
-    "text.nc": (b"no NetCDF", "Cannot read the result"),
+    "latin.csv": (b"a,b,label\n1,2,\xff\n", "it is not UTF-8 text"),
+    "zero.csv": (b"a,b,label\n1,2,\0\n", "line 2 does not hold numbers"),
+    "text.npy": (b"no array", "Cannot read"),
+    "text.npz": (b"no archive", "Cannot read"),
+    "empty.npy": ("", "it is empty"),
+    "text.nc": (b"no NetCDF", "Cannot read the file"),
 }
 
 
@@ -129,6 +137,24 @@ def test_a_file_without_the_right_arrays(suffix, tmp_path):
     path = saved(tmp_path / f"z{suffix}", inputs=X, labels=np.array(["a"] * N))
     with pytest.raises(InputError, match="The labels must be real numbers"):
         train(inputs=path, labels=path)
+    path = saved(tmp_path / f"two{suffix}", inputs=X, labels=Y, Label=Y)
+    with pytest.raises(InputError, match="it has two arrays of labels or of weights"):
+        train(inputs=path, labels=path)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".npy", ".npz"])
+def test_a_file_with_weights_only(suffix, tmp_path):
+    """Also with an archive whose name ends as that of a single array."""
+    path = tmp_path / f"only{suffix}"
+    if suffix == ".csv":
+        path.write_text("weight\n1\n2\n")
+    else:
+        np.savez(tmp_path / "archive.npz", weights=np.ones(N))
+        path.write_bytes((tmp_path / "archive.npz").read_bytes())
+    with pytest.raises(InputError, match="has no inputs: it needs"):
+        train(inputs=path)
+    with pytest.raises(InputError, match="has no labels: it needs"):
+        train(labels=path)
 
 
 def test_damaged_bytes_are_refused(tmp_path):
@@ -151,7 +177,7 @@ def test_damaged_bytes_are_refused(tmp_path):
 
 def test_objects_are_not_unpickled(tmp_path):
     np.save(tmp_path / "evil.npy", np.array([print], dtype=object))
-    with pytest.raises(InputError, match=r"Cannot read the data in '.*evil\.npy'"):
+    with pytest.raises(InputError, match=r"Cannot read '.*evil\.npy'"):
         train(inputs=tmp_path / "evil.npy")
 
 

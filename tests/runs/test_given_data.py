@@ -168,6 +168,24 @@ def test_labels_may_have_a_file_of_their_own(tmp_path):
     assert np.array_equal(one.feature, train("circle").feature)
 
 
+def test_what_is_beside_the_data_is_passed_over(tmp_path):
+    """Comments, empty lines and quotes of a CSV file, and other arrays, even of texts or objects."""
+    rows = [
+        f'"{a!r}", {b!r} ,{y!r}' for (a, b), y in zip(X[2].tolist(), Y[2].tolist(), strict=True)
+    ]
+    text = "\n# by hand\n\n".join(['# "x", y, "LABEL"', *rows])
+    (tmp_path / "data.csv").write_text("\ufeff" + text)
+    arrays = {"inputs": X[2], "labels": Y[2]}
+    np.savez(tmp_path / "data.npz", **arrays, names=np.array([None, {}], dtype=object))
+    dims = {"inputs": (("n", "d"), X[2]), "names": ("d", ["x", "y"])}
+    labelled = xr.Dataset(dims, coords={"labels": ("n", Y[2])})
+    labelled.to_netcdf(tmp_path / "data.nc", engine="h5netcdf")
+    wanted = train("circle", 3).feature
+    for name in ("data.csv", "data.npz", "data.nc"):
+        path = tmp_path / name
+        assert np.array_equal(train("circle", 3, inputs=path, labels=path).feature, wanted), name
+
+
 SHORT = ["problem.t_end=0.03125", "diffusion.snapshots=5", "network.width=16",
          "network.step=0.0009765625", "network.lambda=0.01", "problem.regulariser=biased"]  # fmt: skip
 

@@ -14,8 +14,9 @@ from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.wording import shown, unknown
 from uf_diffusion.kernels.inputs import LAWS
-from uf_diffusion.network.data_files import NAMES, SUFFIXES, read_inputs, read_labels
+from uf_diffusion.network.data_files import NAMES, read_inputs, read_labels
 from uf_diffusion.network.draws import GIVEN
+from uf_diffusion.results.tables import SUFFIXES
 
 __all__ = ["NAMES", "TEACHER", "Data", "data_of", "is_file", "require_settings"]
 

@@ -85,7 +85,7 @@ class Samples(FromData):
         arrays = read_arrays(path, "points")
         if self.weights is not None:
             raise InputError(f"The weights of points in a file are its array '{WEIGHTS}'.")
-        weights = arrays.pop(WEIGHTS, arrays.pop("weight", None))
+        weights = arrays.pop(WEIGHTS, None)
         if "points" in arrays:
             return arrays["points"], weights
         columns = list(arrays.values())

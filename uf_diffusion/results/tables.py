@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,20 +17,28 @@ from uf_diffusion.core.wording import cause
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["read_arrays", "read_dataset"]
+__all__ = ["SUFFIXES", "read_arrays", "read_dataset"]
+
+SUFFIXES = (".csv", ".npy", ".npz", ".nc")
+# further names of arrays, in any case, and the names that they have here
+ALSO = {"label": "labels", "labels": "labels", "weight": "weights", "weights": "weights"}
 
 
-def read_arrays(path: Path, name: str) -> dict[str, Any]:
+def read_arrays(path: Path, name: str, wanted: tuple[str, ...] = ()) -> dict[str, Any]:
     """Read the arrays of a CSV, NumPy or NetCDF file. What they hold is not checked here.
 
     A CSV file holds rows of numbers separated by commas. Its first line may give the names of its
-    columns, after a # or not. Empty lines and others that begin with # are skipped. No content of
-    the file is told in an error.
+    columns, after a # or not. Empty lines and others that begin with # are skipped. An array or a
+    column "label" is called "labels", and "weight" is called "weights", in any case. No content of
+    the file is told in an error. The four files that were read last are not read again unless they
+    have changed, so the arrays must not be written to.
 
     Args:
         path: the file, which ends in .csv, .npy, .npz or .nc.
         name: the name of an array that has none: that of a .npy file, or ``(rows, columns)`` of a
             CSV file without names.
+        wanted: the arrays that are read from .npz and NetCDF files; if empty, all, and of NetCDF
+            those that are not coordinates.
 
     Returns:
         The arrays by name; a CSV file with names gives each of its columns, ``(rows,)``.
@@ -37,14 +46,30 @@ def read_arrays(path: Path, name: str) -> dict[str, Any]:
     Raises:
         InputError: if the file cannot be read.
     """
-    readers = {".csv": _csv, ".npy": _numpy, ".npz": _numpy, ".nc": _netcdf}
     require_file(path)
-    if path.suffix.lower() not in readers:
-        raise InputError(f"Cannot read '{path}': its name must end in {', '.join(readers)}.")
-    arrays = readers[path.suffix.lower()](path, name)
-    if not arrays:
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"Cannot read '{path}': its name must end in {', '.join(SUFFIXES)}.")
+    about = path.stat()
+    if not about.st_size:
         raise InputError(f"Cannot read '{path}': it is empty.")
-    return arrays
+    return dict(_read(path, name, wanted, about.st_ino, about.st_mtime_ns, about.st_size))
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, name: str, wanted: tuple[str, ...], *version: int) -> dict[str, Any]:
+    """The arrays of a version of a file; a configuration and its copies all ask for them."""
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        return _csv(path, name)
+    arrays = _netcdf(path, wanted) if suffix == ".nc" else _numpy(path, name, wanted)
+    found = {_called(key): array for key, array in arrays.items()}
+    if len(found) < len(arrays):
+        raise InputError(f"Cannot read '{path}': it has two arrays of labels or of weights.")
+    return found
+
+
+def _called(name: str) -> str:
+    return ALSO.get(name.lower(), name)
 
 
 def read_dataset(path: Path) -> xr.Dataset:
@@ -59,17 +84,19 @@ def read_dataset(path: Path) -> xr.Dataset:
     return read_result(path, "file").to_dataset()
 
 
-def _netcdf(path: Path, name: str) -> dict[str, Any]:
-    return {str(key): array.values for key, array in read_dataset(path).data_vars.items()}
+def _netcdf(path: Path, wanted: tuple[str, ...]) -> dict[str, Any]:
+    data = read_dataset(path)
+    keys = [*data.data_vars, *(key for key in data.coords if key in wanted)]
+    return {str(k): data[k].values for k in keys if not wanted or _called(str(k)) in wanted}
 
 
-def _numpy(path: Path, name: str) -> dict[str, Any]:
+def _numpy(path: Path, name: str, wanted: tuple[str, ...]) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)
             if not hasattr(loaded, "files"):
                 return {name: loaded}
-            return {key: loaded[key] for key in loaded.files}
+            return {k: loaded[k] for k in loaded.files if not wanted or _called(k) in wanted}
     except Exception as error:  # numpy and zlib raise exceptions of many types for damaged bytes
         raise InputError(f"Cannot read '{path}': {cause(error)}.") from None
 
@@ -103,26 +130,32 @@ def _table(path: Path, rows: list[tuple[int, str]], first: list[tuple[int, str]]
 
 def _names(path: Path, line: str, columns: int) -> list[str]:
     """The names of columns in a first line; empty if it holds numbers, or is another comment."""
-    names = [word.strip() for word in _words(line.lstrip("#"))]
     if _numbers(line):
         return []
-    if len(names) == len(set(names)) == columns:
-        return names
+    words = [word.strip() for word in _words(line.lstrip("#"))]
+    names = {_called(word) for word in words if word and not _numbers(word)}
+    if len(words) == len(names) == columns:
+        return [_called(word) for word in words]
     if line.startswith("#"):
         return []
     raise InputError(
-        f"Cannot read '{path}': its first line must have a name for each of the {columns} columns, "
-        "and no name twice."
+        f"Cannot read '{path}': its first line must hold numbers, or a different name for each of "
+        f"the {columns} columns."
     )
 
 
 def _words(line: str) -> list[str]:
-    return next(csv.reader([line], skipinitialspace=True), [])
+    if '"' not in line:
+        return line.split(",")  # faster
+    try:
+        return next(csv.reader([line], skipinitialspace=True), [])
+    except csv.Error:  # a field that is too long
+        return []
 
 
 def _numbers(line: str) -> list[float]:
     """The numbers of a line; empty if one of its words is none."""
     try:
-        return [float(word) for word in _words(line)]
-    except (ValueError, csv.Error):
+        return list(map(float, _words(line)))
+    except ValueError:
         return []
