@@ -268,7 +268,7 @@ def test_refusals():
     flat = Problem(torus, Uniform(torus), Uniform(torus), Unbiased())
     with pytest.raises(InputError, match="circle and the sphere"):
         ConstrainedDiffusion(flat, grid_on(torus, 100))
-    for setting in ("diffusion.degree=2", "network.features=laplace", "problem.manifold=torus"):
+    for setting in ("diffusion.degree=2", "problem.manifold=torus"):
         with pytest.raises(InputError, match="constrained"):
             load_config("relu-circle", ["problem.limit=constrained", setting])
 

@@ -364,3 +364,53 @@ def test_kernels_of_odd_activations_can_be_truncated():
             omega = manifold.sample(8, rng)
             missing = np.diag(phi.kernel(omega, omega)[0]) - np.diag(psi.at(omega).kernel)
             assert psi.size > 0 and (missing > -1e-9).all() and missing.max() < max(dropped, 1e-9)
+
+
+def power(even, odd):
+    """An activation |z|^even + sign(z) |z|^odd, each left out for 0."""
+
+    def function(z):
+        value, slope = np.zeros_like(z), np.zeros_like(z)
+        for p, sign in ((even, np.ones_like(z)), (odd, np.sign(z))):
+            if p:
+                value = value + sign * np.abs(z) ** p
+                slope = slope + sign * np.sign(z) * p * np.abs(z) ** (p - 1)
+        return value, slope
+
+    return function
+
+
+@pytest.mark.parametrize(
+    ("even", "odd", "space"),
+    [(1, 1, EVEN_AND_LINEAR), (2, 2, ODD_AND_QUADRATIC), (0, 2, ODD), (1, 0, EVEN),
+     (3, 2, EVERYTHING), (3, 3, None), (0, 3, None), (4, 0, None), (4, 2, None), (0, 1, None)],
+)  # fmt: skip
+def test_polynomial_parts_see_finitely_many_degrees(even, odd, space):
+    """ReLU^3, z^3, z^4 and the like: a polynomial part of degree 3 is not all of its parity."""
+    for manifold in (CIRCLE, SPHERE, Sphere(5)):
+        assert measured_space(Activation(power(even, odd), manifold=manifold)) == space
+
+
+def test_leaky_relu_may_be_linear_or_even():
+    for slope, space in ((-1.0, EVEN), (0.0, EVEN_AND_LINEAR), (1.0, None)):
+        phi = Activation("leaky-relu", slope=slope, manifold=SPHERE)
+        assert phi.sees == space and measured_space(phi) == space
+        seen = np.flatnonzero(phi.eigenvalues(9))
+        assert seen.tolist() == {-1.0: [0, 2, 4, 6, 8], 0.0: [0, 1, 2, 4, 6, 8], 1.0: [1]}[slope]
+
+
+def test_features_in_single_precision_are_measured_by_their_own():
+    for name in ("relu", "tanh", "gelu"):
+        sigma = nonlinearity(name)
+
+        def single(z, sigma=sigma):
+            z = z.astype(np.float32)
+            return sigma.value(z).astype(np.float32), sigma.slope(z).astype(np.float32)
+
+        assert measured_space(Activation(single, manifold=SPHERE)) == sigma.space
+
+
+def test_a_series_that_leaves_out_too_much_is_refused():
+    kernel = ActivationKernel(SPHERE, nonlinearity("tanh"), 0.05)
+    with pytest.raises(InputError, match="no short series"):
+        kernel.of_correlation(np.zeros(1))

@@ -32,7 +32,7 @@ def chosen(source, *settings):
         ("relu-circle", ["network.features=activation", "network.bias=true"], "mean-field"),
         ("relu-circle", ["network.inputs=gaussian"], "constrained"),
         ("relu-circle", ["network.inputs=sphere"], "constrained"),
-        ("relu-circle", ["network.inputs=cube"], "mean-field"),
+        ("relu-circle", ["network.inputs=cube"], "constrained"),
     ],
 )
 def test_the_limit_of_features_and_inputs(source, settings, limit):
@@ -89,7 +89,8 @@ def test_auto_in_python_is_the_equation_by_name():
         (["diffusion.degree=2"], "'constrained' needs diffusion.degree = 1"),
         (["problem.limit=constrained", "network.features=activation", "network.activation=elu"],
          "use 'unconstrained'"),
-        (["problem.limit=constrained", "network.inputs=cube"], "use 'mean-field'"),
+        (["problem.limit=constrained", "network.features=activation", "network.bias=true"],
+         "use 'mean-field'"),
         (["problem.limit=constrained", "problem.regulariser=power", "problem.power=3"],
          "power 2 or less"),
     ],
@@ -97,3 +98,21 @@ def test_auto_in_python_is_the_equation_by_name():
 def test_mistakes(settings, said):
     with pytest.raises(InputError, match=said):
         configured.evolution(chosen("relu-circle", *settings).config)
+
+
+def test_a_limit_of_another_network_gets_a_caution():
+    pytest.importorskip("dolfinx")
+    problem = uf.Problem(uf.Circle(), teacher=uf.Bumps(gamma=2.0))
+    small = {"until": 0.05, "snapshots": 2, "cautious": False}
+    net = {"width": 16, "samples": 64, "teacher_width": 32, "step": 0.025}
+    network = uf.train(problem, uf.Activation("gelu"), regularisation=1e-2, **net, **small)
+    odd = uf.solve(problem, limit="auto", features=uf.Activation("tanh"), cells=64, **small)
+    with pytest.warns(uf.Caution, match="odd functions, while those of the network see even and"):
+        assert "odd functions" in " ".join(uf.compare(network, odd).warnings)
+    near = {"features": uf.Activation("gelu"), "network": {"regularisation": 1e-3, "samples": 64}}
+    other = uf.solve(problem, limit="mean-field", cells=64, **near, **small)
+    with pytest.warns(uf.Caution, match=r"network\.lambda = 0\.001, while the network has 0\.01"):
+        uf.compare(network, other)
+    near["network"]["regularisation"] = 1e-2
+    own = uf.solve(problem, limit="mean-field", cells=64, **near, **small)
+    assert not uf.compare(network, own).warnings

@@ -13,8 +13,9 @@ in the orthonormal Hermite polynomials. What is left out of it is at most its va
 E sigma(z / s)^2 - sum a_k^2.
 
 The eigenvalue of degree l is E_r [(int sigma(r t / s) P_l(t) dt)^2], r = |x|, with the zonal
-harmonic P_l and the uniform law of t = omega.x / r. It is a sum of squares, so that small ones are
-accurate too. Everything is dimensionless.
+harmonic P_l and the uniform law of t = omega.x / r. It is a sum of squares, so that eigenvalues
+down to 1e-20 of the largest one are accurate; below they may be noise, but those that are not seen
+are exactly 0. Everything is dimensionless.
 """
 
 from __future__ import annotations
@@ -30,10 +31,13 @@ from scipy.special import gammaln
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.compiled import compiled
+from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.threads import blocks_of
 from uf_diffusion.kernels.base import Pullback
 from uf_diffusion.kernels.nonlinearities import Nonlinearity
 from uf_diffusion.kernels.spherical_harmonics import gauss_legendre
-from uf_diffusion.kernels.zonal import zonal_harmonics
+from uf_diffusion.kernels.tabulated import Table, tabulated
+from uf_diffusion.kernels.zonal import relu_eigenvalues, zonal_harmonics
 from uf_diffusion.problem.manifolds import Sphere
 
 __all__ = ["ActivationKernel", "activation_eigenvalues", "hermite_coefficients"]
@@ -45,6 +49,9 @@ PANELS, NODES = 24, 64  # of each half of this interval; the panels shrink towar
 ROUND_OFF = 1e-28  # of eigenvalues, relative: the square of that of their roots
 LEAST = float(np.finfo(float).tiny)  # stands for positive eigenvalues that underflow
 RADII = 160  # nodes of the quadrature over |x|
+BLOCK = 2**22  # values of harmonics that are in memory at a time
+LEFT_OUT = 1e-6  # part of K(1) that a Hermite series may leave out
+FINE = 64  # cells of the tables of a series in a unit of rho
 
 type Form = Callable[[Array, float], tuple[Array, Array]]
 
@@ -82,7 +89,35 @@ class ActivationKernel:
             return bent * value + flat * rho, bent * slope + flat
         if form is not None:
             return form(rho, 1 / self.scale**2)
-        return _power_series(np.ascontiguousarray(rho), self.series)
+        return self._of_series(np.array(rho, dtype=float, order="C"))
+
+    def _of_series(self, rho: Array) -> tuple[Array, Array]:
+        """K and dK/drho of the Hermite series, from tables where these are exact.
+
+        Raises:
+            InputError: if it leaves out too much.
+        """
+        second = float(self.series.sum()) + self.tail
+        if self.tail > LEFT_OUT * second:
+            raise InputError(
+                f"The kernel of '{self.sigma.name}' with network.scale = {self.scale:g} has no "
+                f"short series: {self.tail / second:.1g} of it would be left out; use a larger "
+                "scale, or network.kernel = 'sampled'."
+            )
+        if None in self._tables:
+            return _power_series(rho, self.series)
+        found = np.atleast_2d(rho), np.atleast_2d(rho).copy()
+        for table, values in zip(self._tables, found, strict=True):
+            assert table is not None
+            table(values)
+        return found[0].reshape(rho.shape), found[1].reshape(rho.shape)
+
+    @cached_property
+    def _tables(self) -> tuple[Table | None, Table | None]:
+        """Tables of the series and of its derivative, None where they would not be exact."""
+        value = tabulated(lambda rho: _power_series(rho, self.series)[0], 1.0, FINE)
+        slope = tabulated(lambda rho: _power_series(rho, self.series)[1], 1.0, FINE)
+        return value, slope
 
     @cached_property
     def _hermite(self) -> tuple[Array, float]:
@@ -137,13 +172,19 @@ def activation_eigenvalues(sigma: Nonlinearity, scale: float, dim: int, cutoff: 
     See the module. Those that are not seen are exactly 0; for a function of a user's, whose
     symmetry is not known, also those within round-off.
     """
+    if sigma.hinge is not None:  # a z + b |z|, where max(0, z) has a = b = 1/2
+        a, b = (part / scale for part in sigma.hinge)
+        values = 4 * b * b * relu_eigenvalues(dim, max(cutoff, 1))
+        values[1] = a * a / (dim + 1)
+        return values[: cutoff + 1]
     radius, law = _radii(dim + 1)
     angle, weight = _meridian(dim, max(512, 2 * cutoff))
-    height = np.cos(angle)
-    P = zonal_harmonics(dim, cutoff, height) / np.sqrt(_at_axis(dim, cutoff))[:, None]
-    values = np.zeros(cutoff + 1)
-    for r, mass in zip(radius, law, strict=True):
-        values += mass * (P @ (weight * sigma.value(r * height / scale))) ** 2
+    parts, at_axis = np.zeros((cutoff + 1, len(radius))), np.sqrt(_at_axis(dim, cutoff))
+    for block in blocks_of(len(angle), max(64, BLOCK // (cutoff + 1))):
+        height = np.cos(angle[block])
+        values = sigma.value(height[:, None] * (radius / scale))
+        parts += zonal_harmonics(dim, cutoff, height) @ (weight[block, None] * values)
+    values = (parts / at_axis[:, None]) ** 2 @ law
     if sigma.known:
         return np.where(sigma.sees(np.arange(cutoff + 1)), np.maximum(values, LEAST), 0.0)
     return np.where(values > ROUND_OFF * values.max(), values, 0.0)

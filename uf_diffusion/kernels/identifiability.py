@@ -53,7 +53,6 @@ from uf_diffusion.kernels.seen_spaces import (
     EVERYTHING,
     SPACES,
     SeenSpace,
-    space_of_degrees,
 )
 from uf_diffusion.kernels.spherical_harmonics import Harmonics, gauss_legendre, rounded
 from uf_diffusion.kernels.zonal import meridian_rule, multiplicities, zonal_harmonics
@@ -249,11 +248,11 @@ def _by_degree(
 
 
 def _space(feature: Feature, eigenvalue: Array) -> SeenSpace | None:
-    """What is seen, by the features' own knowledge, or else by the eigenvalues of all degrees."""
+    """What is seen, by the features' own knowledge, or measured, or on tori by the eigenvalues."""
     if feature.sees is not None:
         return feature.sees
     if feature.manifold.antipodal:
-        return space_of_degrees(eigenvalue > 0)
+        return measured_space(feature)
     return EVERYTHING if (eigenvalue > 0).all() else None
 
 

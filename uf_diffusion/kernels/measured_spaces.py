@@ -4,9 +4,9 @@ As lambda -> 0 a network follows the equation of a `SeenSpace` if two things hol
 measured here. The kernel is a function of omega.omega' alone, so that harmonics of one degree are
 seen alike: this is tested by rotating pairs of points, with the sampling error of the mean over the
 inputs as the yardstick. And the even and the odd part of the features, as functions of omega, are
-polynomials of a low degree or not polynomials: this is found by fitting polynomials, up to
-round-off. Features with a bias, or with inputs that favour some directions, fail the first test.
-There symmetry tells what is not seen, but no simple space is what is seen.
+polynomials of a low degree or not polynomials: this is read off Fourier coefficients along great
+circles, up to round-off. Features with a bias fail the first test. There symmetry tells what is not
+seen, but a large part of the rest has eigenvalues so small that no simple space is what is seen.
 """
 
 from __future__ import annotations
@@ -21,15 +21,17 @@ from uf_diffusion.kernels.base import Feature
 from uf_diffusion.kernels.own_features import drawn_inputs
 from uf_diffusion.kernels.seen_spaces import SeenSpace, space_of_degrees
 
-__all__ = ["measured_space", "polynomial_degrees", "rotation_invariant"]
+__all__ = ["measured_space", "rotation_invariant", "seen_degrees"]
 
 DEGREES = np.arange(8)
 INPUTS = 2**16  # of the test of invariance
 COSINES = (1.0, 0.5, -0.3)  # of the pairs of points that are rotated
 ROTATIONS = 12
 SIGMAS = 6.0  # difference of two means that is not taken for chance
-FITTED = (24, 16)  # points for each function that is fitted, and inputs
-ROUND_OFF = 1e-9  # of a fit, relative to the features
+POINTS = 64  # of a great circle
+CIRCLES = 3
+LONGEST = 32  # inputs, along which polynomials of low degree are told from other functions
+ROUND_OFF = 1e4  # of coefficients relative to the features, in units of their precision
 
 
 def measured_space(
@@ -50,9 +52,8 @@ def measured_space(
     x = drawn_inputs(feature, INPUTS, rng) if draw is None else draw(INPUTS, rng)
     if not rotation_invariant(feature, x, rng):
         return None
-    even, odd = polynomial_degrees(feature, x[: FITTED[1]], rng)
-    most = np.where(DEGREES % 2 == 0, even, odd)
-    return space_of_degrees(DEGREES <= most)
+    longest = np.argsort(-np.linalg.norm(x, axis=1), kind="stable")[:LONGEST]
+    return space_of_degrees(seen_degrees(feature, x[longest], rng))
 
 
 def rotation_invariant(feature: Feature, x: Array, rng: np.random.Generator) -> bool:
@@ -78,31 +79,20 @@ def rotation_invariant(feature: Feature, x: Array, rng: np.random.Generator) -> 
     return True
 
 
-def polynomial_degrees(feature: Feature, x: Array, rng: np.random.Generator) -> tuple[float, float]:
-    """The degrees of the even and the odd part of omega -> phi(omega, x), for inputs ``(n, d)``.
+def seen_degrees(feature: Feature, x: Array, rng: np.random.Generator) -> np.ndarray[Any, Any]:
+    """Whether features have a part of each degree from 0 to 7, or of a higher one of the same
+    parity, as functions of omega at inputs ``(n, d)``: booleans ``(8,)``.
 
-    -1 stands for a part that is 0, infinity for one that is no polynomial of degree 2 or less.
+    Along a great circle a polynomial of degree q on the sphere is a trigonometric polynomial of
+    degree q.
     """
-    ambient = feature.manifold.ambient
-    count = FITTED[0] * (1 + ambient * (ambient + 1) // 2)
-    omega = feature.manifold.sample(min(count, 4000), rng)
-    ahead, behind = feature(omega, x)[0], feature(-omega, x)[0]
-    size = float(np.sqrt((ahead**2).mean()))
-    squares = np.einsum("ni,nj->nij", omega, omega)[:, *np.triu_indices(ambient)]
-    fits: dict[int, list[tuple[float, Any]]] = {
-        1: [(-1, None), (0, np.ones((len(omega), 1))), (2, squares)],
-        -1: [(-1, None), (1, omega)],
-    }
-    found = []
-    for sign in (1, -1):
-        part = (ahead + sign * behind) / 2
-        degrees = (d for d, basis in fits[sign] if _misfit(basis, part) <= ROUND_OFF * size)
-        found.append(next(degrees, np.inf))
-    return found[0], found[1]
-
-
-def _misfit(basis: Array | None, part: Array) -> float:
-    """The root mean square of what functions ``(n, k)`` leave of functions ``(n, m)``."""
-    if basis is not None:
-        part = part - basis @ np.linalg.lstsq(basis, part, rcond=None)[0]
-    return float(np.sqrt((part**2).mean()))
+    ambient, angle = feature.manifold.ambient, 2 * np.pi * np.arange(POINTS) / POINTS
+    turn = np.column_stack([np.cos(angle), np.sin(angle)])
+    size, precision = np.zeros(POINTS // 2 + 1), 0.0
+    for _ in range(CIRCLES):
+        axes, _ = np.linalg.qr(rng.standard_normal((ambient, 2)))
+        values = feature(turn @ axes.T, x)[0]
+        precision = max(precision, float(np.finfo(np.result_type(values, np.float16)).eps))
+        size += (np.abs(np.fft.rfft(values, axis=0)) ** 2).sum(axis=1)
+    beyond = np.array([size[degree::2].sum() for degree in DEGREES])
+    return beyond > (ROUND_OFF * precision) ** 2 * size.sum()

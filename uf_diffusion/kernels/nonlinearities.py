@@ -19,7 +19,7 @@ __all__ = ["NONLINEARITIES", "Nonlinearity", "nonlinearity"]
 
 DEGREES = np.arange(8)  # enough to tell the spaces apart
 TRIED = np.linspace(-4.05, 4.05, 82)  # where a user's function is tried, without 0
-NEAR = 1e-5  # step of the central differences there
+NEAR = 1e-5  # step of the central differences there, in double precision
 ROOT = math.sqrt(2 * math.pi)
 
 
@@ -71,10 +71,11 @@ def _silu_slope(z: Array) -> Array:
 
 
 def _leaky(slope: float) -> Nonlinearity:
-    parts = ((1 + slope) / 2, (1 - slope) / 2)
+    linear, bent = (1 + slope) / 2, (1 - slope) / 2
     return Nonlinearity(
         "leaky-relu", lambda z: np.where(z > 0, z, slope * z),
-        lambda z: np.where(z > 0, 1.0, slope), odd=1, hinge=parts,
+        lambda z: np.where(z > 0, 1.0, slope), even=None if bent else -1, odd=1 if linear else -1,
+        hinge=(linear, bent),
     )  # fmt: skip
 
 
@@ -119,11 +120,15 @@ def nonlinearity(function: Any, slope: float = 0.01) -> Nonlinearity:
         return function
     if callable(function):
         return _own(function)
+    if not isinstance(function, str):
+        raise InputError(
+            f"network.activation must be a name or a function of an array, not {shown(function)}."
+        )
     if function not in NONLINEARITIES:
         raise unknown("network.activation", function, NONLINEARITIES)
     if function != "leaky-relu":
         return NONLINEARITIES[function]
-    if not math.isfinite(slope):
+    if not isinstance(slope, int | float | np.number) or not math.isfinite(slope):
         raise InputError(f"network.slope must be a number, not {shown(slope)}.")
     return _leaky(float(slope))
 
@@ -131,12 +136,14 @@ def nonlinearity(function: Any, slope: float = 0.01) -> Nonlinearity:
 def _own(function: Callable[[Array], Any]) -> Nonlinearity:
     """A user's function, tried at some points."""
     name = str(getattr(function, "__name__", type(function).__name__))
-    pairs = []
     try:
-        for z in (TRIED, TRIED + NEAR, TRIED - NEAR):
-            with np.errstate(all="ignore"):
-                pairs.append([np.asarray(part, float) for part in function(z.copy())])
-        (value, slope), (after, _), (before, _) = pairs
+        with np.errstate(all="ignore"):
+            value, slope = (np.asarray(part) for part in function(TRIED.copy()))
+            precision = float(np.finfo(np.result_type(value, slope, np.float16)).eps)
+            near = max(NEAR, precision ** (1 / 3))
+            after, before = (
+                np.asarray(function(TRIED + shift)[0], float) for shift in (near, -near)
+            )
     except Exception as error:
         raise InputError(
             f"Activation '{name}' must map an array z to two arrays, sigma(z) and its derivative, "
@@ -149,9 +156,9 @@ def _own(function: Callable[[Array], Any]) -> Nonlinearity:
         )
     if not (np.isfinite(value).all() and np.isfinite(slope).all()):
         raise InputError(f"Activation '{name}' has values or derivatives that are not finite.")
-    measured = (after - before) / (2 * NEAR)
+    measured = (after - before) / (2 * near)
     off = np.abs(measured - slope)
-    allowed = 1e-4 * np.abs(slope).max() + 1e-9 * np.abs(value).max() / NEAR
+    allowed = 1e-4 * np.abs(slope).max() + 10 * precision * np.abs(value).max() / near
     if np.median(off) > allowed or (off > max(1e-2, 100 * allowed)).mean() > 0.1:
         k = int(np.argmax(off))
         raise InputError(
@@ -159,7 +166,7 @@ def _own(function: Callable[[Array], Any]) -> Nonlinearity:
             f"{slope[k]:.3g} at z = {TRIED[k]:.3g}, where values change by {measured[k]:.3g}."
         )
     return Nonlinearity(
-        name, lambda z: np.asarray(function(z)[0], float),
-        lambda z: np.asarray(function(z)[1], float), costly=True,
+        name, lambda z: np.asarray(function(z)[0]), lambda z: np.asarray(function(z)[1]),
+        costly=True,
         known=False,
     )  # fmt: skip

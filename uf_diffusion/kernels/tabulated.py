@@ -32,33 +32,36 @@ class Table:
     Attributes:
         coefficients: of the powers of the distance from a cell's middle, in cells, ``(cells, 10)``.
         reach: the largest argument.
+        cells: number of cells in a unit of length.
     """
 
     coefficients: Array
     reach: float
+    cells: int
 
     def __call__(self, z: Array, factor: float = 1.0) -> None:
         """Replace numbers ``(m, n)`` by factor times their function values."""
-        _replace(z, self.coefficients, self.reach, factor)
+        _replace(z, self.coefficients, self.reach, self.cells, factor)
 
 
-def tabulated(function: Callable[[Array], Array], reach: float) -> Table | None:
+def tabulated(function: Callable[[Array], Array], reach: float, cells: int = CELLS) -> Table | None:
     """A table of a function up to |z| = reach; None if it would not be exact.
 
     Args:
         function: elementwise.
         reach: positive; it is rounded up to a whole number.
+        cells: number of cells in a unit of length.
     """
     if not 0 < reach <= LONGEST:
         return None
     reach = float(math.ceil(reach))
-    count = 2 * int(reach) * CELLS
-    middle = (np.arange(count) + 0.5) / CELLS - reach
+    count = 2 * int(reach) * cells
+    middle = (np.arange(count) + 0.5) / cells - reach
     node = np.cos(math.pi * (np.arange(DEGREE + 1) + 0.5) / (DEGREE + 1)) / 2
     with np.errstate(all="ignore"):
-        values = function(middle[:, None] + node / CELLS)
+        values = function(middle[:, None] + node / cells)
         coefficients = np.linalg.solve(np.vander(node, increasing=True), values.T).T.copy()
-        table = Table(coefficients, reach)
+        table = Table(coefficients, reach, cells)
         z = np.random.default_rng(0).uniform(-reach, reach, (1, TRIED * count))
         exact = function(z)
         table(z)
@@ -67,11 +70,11 @@ def tabulated(function: Callable[[Array], Array], reach: float) -> Table | None:
 
 
 @compiled
-def _replace(z: Array, coefficients: Array, reach: float, factor: float) -> None:
+def _replace(z: Array, coefficients: Array, reach: float, cells: int, factor: float) -> None:
     last = len(coefficients) - 1
     for i in range(z.shape[0]):
         for j in range(z.shape[1]):
-            place = (z[i, j] + reach) * CELLS
+            place = (z[i, j] + reach) * cells
             cell = min(max(int(place), 0), last)
             t = place - cell - 0.5
             c = coefficients[cell]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -12,7 +13,7 @@ import numpy as np
 
 from uf_diffusion.core import mpi
 from uf_diffusion.core.arrays import Array
-from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.errors import Caution, InputError
 from uf_diffusion.core.paths import user_path
 from uf_diffusion.core.progress import Watch
 from uf_diffusion.core.wording import shown, unknown
@@ -27,7 +28,7 @@ from uf_diffusion.results.timings import Timings
 from uf_diffusion.runs import jobs
 from uf_diffusion.runs.config import Config
 from uf_diffusion.runs.inputs import require_density
-from uf_diffusion.runs.limit import settled_limit
+from uf_diffusion.runs.limit import mismatches, settled_limit
 from uf_diffusion.runs.reading import changes_of, load_config
 from uf_diffusion.runs.setup import Setup
 from uf_diffusion.runs.solving import equation
@@ -190,6 +191,8 @@ def compare(network: TrainedNetwork, limit: Solution) -> Comparison:
         network: a result of `train`.
         limit: a result of `solve` for the same problem.
 
+    A solution of an equation that does not belong to the network gets a `Caution`.
+
     Raises:
         InputError: if the problems differ, or there are fewer than two common times.
     """
@@ -204,7 +207,11 @@ def compare(network: TrainedNetwork, limit: Solution) -> Comparison:
     trained, solved = network.group("network"), limit.group("diffusion")
     if trained is not None and solved is not None:
         trained, solved = trained.isel(snapshot=rows), solved.isel(snapshot=columns)
-    before = list(dict.fromkeys([*limit.warnings, *network.warnings]))
+    wrong = mpi.from_root(lambda: mismatches(network.setup, limit.setup))
+    if mpi.rank() == 0:
+        for sentence in wrong:
+            warnings.warn(sentence, Caution, stacklevel=2)
+    before = list(dict.fromkeys([*limit.warnings, *network.warnings, *wrong]))
     result = jobs.compared(setup, Timings(), solved, trained, network.teacher, before, "compare",
                            {**limit.inputs, **network.inputs})  # fmt: skip
     return Comparison(setup, result.tree)

@@ -53,6 +53,8 @@ def diffusion_setup(
                       "degree": degree if grid is None else grid.degree, "rtol": rtol,
                       "step": step, "mesh": file},
     }  # fmt: skip
+    if phi is not None:  # a change of the manifold resets the features
+        sections["network"] = features_keys(phi)
     space = problem.meridian or problem.manifold
     if grid is not None and grid.manifold != space:
         raise InputError(f"The mesh is one of {grid.manifold}, the problem is solved on {space}.")

@@ -71,6 +71,7 @@ class Config:
         if not self.network.features:
             default = "radial" if self.problem.manifold == "torus" else "relu"
             object.__setattr__(self, "network", replace(self.network, features=default))
+        self._require_activation()
         if not self.network.profile:
             shape = "gaussian" if self.network.features == "fourier" else "laplace"
             object.__setattr__(self, "network", replace(self.network, profile=shape))
@@ -144,6 +145,15 @@ class Config:
             problem = replace(self.problem, teacher={"kind": "unknown"})
             object.__setattr__(self, "problem", problem)
 
+    def _require_activation(self) -> None:
+        """Refuse keys of activations with other features."""
+        n, usual = self.network, NetworkConfig()
+        for name in ("activation", "slope", "bias"):
+            if n.features != "activation" and getattr(n, name) != getattr(usual, name):
+                raise InputError(
+                    f"network.{name} is for network.features = 'activation', not '{n.features}'."
+                )
+
     def _require_few_steps(self, name: str, step: float) -> None:
         if step * MOST_STEPS < self.problem.t_end and step > 0:
             raise InputError(
@@ -182,8 +192,8 @@ class Config:
         """A copy with other values.
 
         A new manifold also resets its dimension, the teacher and the features to their defaults,
-        and new features reset their profile, unless they are given here too. The scale is reset
-        with a change from or to the features "activation", for which it means something else.
+        and new features reset their profile, unless they are given here too. The scale and the keys
+        of activations are reset with a change from or to the features "activation".
 
         Args:
             sections: for the name of a section, a mapping from its fields to their new values. A
@@ -254,7 +264,8 @@ def _changed(section: Any, new: dict[str, Any]) -> Any:
     features = getattr(section, "features", "")
     if new.get("features", features) != features:
         other = "activation" in (features, new["features"])
-        new = {"profile": "", **({"scale": 0.0} if other else {}), **new}
+        usual = {"scale": 0.0, "activation": "relu", "slope": 0.01, "bias": False}
+        new = {"profile": "", **(usual if other else {}), **new}
     for name, value in new.items():
         if name in ("teacher", "initial") and isinstance(value, Mapping) and "kind" not in value:
             new[name] = {**getattr(section, name), **value}

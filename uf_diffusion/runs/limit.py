@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import fields, replace
 
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.kernels.seen_spaces import SeenSpace
+from uf_diffusion.runs.keys import key_of
 from uf_diffusion.runs.setup import Setup
 
-__all__ = ["constrained_space", "settled_limit", "why"]
+__all__ = ["constrained_space", "mismatches", "settled_limit", "why"]
+
+# keys of the network on which its mean-field equation depends
+SHARED = ("regularisation", "features", "scale", "profile", "activation", "slope", "bias")
 
 
 def settled_limit(setup: Setup) -> Setup:
@@ -40,6 +45,35 @@ def why(setup: Setup) -> str:
         )
     equation = "the ultra-fast diffusion" if space.everything else "a constrained equation"
     return f"As lambda tends to 0, these features see {space.name}: the limit is {equation}."
+
+
+def mismatches(network: Setup, limit: Setup) -> list[str]:
+    """Sentences on a solution that is not of the equation which belongs to a network.
+
+    Args:
+        network: the setup of the network.
+        limit: that of the solution.
+    """
+    equation, found = limit.config.problem.limit, []
+    if equation == "constrained":
+        with suppress(InputError):  # features that cannot be built again
+            seen, own = limit.space, network.space
+            if seen is not None and seen != own:
+                sight = "no known space" if own is None else own.name
+                found.append(
+                    f"The constrained equation is that of features which see {seen.name}, while "
+                    f"those of the network see {sight}."
+                )
+    if equation == "mean-field":
+        a, b = network.config.network, limit.config.network
+        found += [
+            f"The mean-field equation has network.{names[key]} = {getattr(b, key)}, while the "
+            f"network has {getattr(a, key)}."
+            for names in [{f.name: key_of(f) for f in fields(a)}]
+            for key in SHARED
+            if getattr(a, key) != getattr(b, key)
+        ]
+    return found
 
 
 def constrained_space(setup: Setup) -> SeenSpace:

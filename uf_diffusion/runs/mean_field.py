@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from uf_diffusion.core.errors import InputError
@@ -21,21 +23,21 @@ EXACT = 1e-6  # how much of K(w, w) a kernel of rings may leave out, as a multip
 def kernel_at_nodes(setup: Setup) -> FeatureMap:
     """The feature map with a teacher of mass 0. Call it on all ranks.
 
-    The inputs of a sampled kernel are those of the network with the same configuration.
+    The inputs of a sampled kernel are those of the network with the same configuration. The
+    equation is that of exact labels, without the network's noise.
 
     Raises:
-        InputError: for a kernel that does not suit the mesh, or does not fit into memory, and for
-            labels with noise.
+        InputError: for a kernel that does not suit the mesh, or does not fit into memory.
     """
     c, problem, nodes = setup.config.network, setup.problem, setup.grid.node_count
-    if c.noise:
-        raise InputError(
-            "problem.limit = 'mean-field' is the equation of exact labels: it needs "
-            "network.noise = 0."
-        )
     features, dropped = setup.features, c.truncation * c.regularisation
     nobody = nothing(problem.manifold)
     if problem.axis is not None:
+        if features.eigenvalues(1) is None:
+            raise InputError(
+                "About problem.axis the mean-field equation needs features whose kernel is one of "
+                "omega.omega'; those with a bias, for example, have none."
+            )
         if c.kernel == "sampled":
             raise InputError(
                 "Drawn inputs are not symmetric about problem.axis: use network.kernel = "
@@ -45,7 +47,7 @@ def kernel_at_nodes(setup: Setup) -> FeatureMap:
         return ring_map(features, problem.axis, omitted, nobody)
     data, rng = None, np.random.default_rng(c.seed)
     if c.kernel == "sampled":
-        data = inputs_of(setup, nobody, neurons(setup).rng).training
+        data = replace(inputs_of(setup, nobody, neurons(setup).rng).training, labels=None)
     psi = feature_map(features, c.kernel, c.samples, nobody, rng, nodes, dropped, data)
     require_memory(
         psi.memory(nodes), "use fewer diffusion.cells, or network.kernel = 'low-rank'",

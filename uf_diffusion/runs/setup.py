@@ -86,9 +86,9 @@ class Setup:
             InputError: as `features`.
         """
         law, phi = self.config.network.inputs, self.features
-        if self.data is not None or law == "cube":  # which favour some directions
+        if self.data is not None:  # of finitely many inputs
             return None
-        if phi.sees is not None and not law:
+        if phi.sees is not None:  # which the other laws of inputs do not change
             return phi.sees
         if self.manifold.antipodal:
             return measured_space(phi, lambda n, rng: inputs_of_law(law, phi, n, rng))

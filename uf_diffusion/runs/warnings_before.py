@@ -138,7 +138,7 @@ def _kernel(setup: Setup, compared: bool) -> Iterator[str]:
         yield from blindness(config, seen.attributes)
     n, lam = config.network, config.network.regularisation
     largest = float(seen.eigenvalue[1:].max())
-    if lam > largest:
+    if lam > largest > 0:
         start = float(problem.divergence.dconjugate(np.zeros(1))[0])
         yield (
             f"network.lambda = {lam:g} is above the kernel's eigenvalues, at most {largest:.2g} "
