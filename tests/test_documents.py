@@ -29,7 +29,7 @@ from uf_diffusion.reports import html
 from uf_diffusion.runs import presets
 from uf_diffusion.runs.building import DENSITIES
 from uf_diffusion.runs.reading import load_config
-from uf_diffusion.studies.catalogue import STUDIES
+from uf_diffusion.studies.catalogue import STUDIES, study_named
 
 DOCS = ROOT / "docs"
 GALLERY, WALK = DOCS / "gallery.md", DOCS / "first_change.md"
@@ -40,12 +40,10 @@ SMALL = [word for setting in (
 
 
 def study(words):
-    """A study's own small sizes."""
+    """Small sizes, of a study's own or of one over any keys."""
     if "--over" in words:
         return SMALL
-    folder = f"small-{words[1]}"
-    small = small_studies.arguments(words[1], folder)[2:]
-    return [word for word in small if word not in ("--out", folder)] if "--out" in words else small
+    return small_studies.arguments(words[1], f"small-{words[1]}")[2:]
 
 
 def figures(words):
@@ -123,6 +121,12 @@ def slurm(words):
     assert f"uf-diffusion {words[script + 1]}" in REDUCTIONS
 
 
+def planned(words):
+    """Run by the tests of each study from end to end: the command is understood and has a plan."""
+    app.parse_args(words[1:], exit_on_error=False, print_error=False)
+    assert study_named(words[2]).plan().runs
+
+
 def named_tests(words):
     """Tests within a test: the files exist, and there is something of the name or the mark."""
     paths = [ROOT / word for word in words[1:] if word.startswith("tests/")]
@@ -145,6 +149,10 @@ def completion(words):
 
 # commands that cannot run inside a test, and how they are checked
 CHECKED = {
+    **{
+        f"uf-diffusion study {name}": planned
+        for name in ("width", "lambda", "activations", "dimension", "two-timescale")
+    },
     "uf-diffusion --install-completion": completion,
     "make": make_target,
     "pytest": named_tests,

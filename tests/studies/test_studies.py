@@ -340,7 +340,7 @@ def test_a_study_that_cannot_be_is_refused_before_any_work(
         f"uf-diffusion: Study '{name}' is not possible for this problem: {reason}"
     )
     assert said.endswith(
-        "there are width, lambda, activations, samples, step, time-step, two-timescale, decay.\n"
+        "there are width, lambda, samples, step, time-step, two-timescale, decay.\n"
     )
     assert said.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
