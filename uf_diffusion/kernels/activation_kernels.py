@@ -1,12 +1,12 @@
 """Kernels K(rho) = E sigma(z / s) sigma(z' / s) of activation functions, for Gaussian inputs.
 
 For standard Gaussian x and unit vectors omega, omega' the numbers z = omega.x and z' = omega'.x are
-Gaussian with variance 1 and correlation rho = omega.omega'. Some kernels have closed forms:
-
-* ReLU, leaky ReLU, abs, ReLU^2: Cho and Saul, NIPS 22 (2009), since sigma = a z + b |z|;
-* erf: Williams, Neural Computation 10 (1998); sin, cos, exp, Gaussian: by completing the square;
-* GELU: by Stein's lemma from E Phi(z) Phi(z') = 1/4 + arcsin(c / (1 + v)) / (2 pi) for variance v
-  and covariance c, and from the integral of two normal densities.
+Gaussian with variance 1 and correlation rho = omega.omega'. Some kernels have closed forms. Those
+of ReLU, leaky ReLU, abs and ReLU^2 follow from Cho and Saul, NIPS 22 (2009), as do those of all
+sigma = a z + b |z|. That of erf is by Williams, Neural Computation 10 (1998). For sin, cos, exp and
+Gaussian the square is completed. For GELU, Stein's lemma leads to integrals of two normal densities
+and of two normal distribution functions, 1/4 + arcsin(c / (1 + v)) / (2 pi) for variance v and
+covariance c.
 
 All others are Hermite series, K(rho) = sum_k a_k^2 rho^k with the coefficients a_k of sigma(z / s)
 in the orthonormal Hermite polynomials. What is left out of it is at most its value at rho = 1,
