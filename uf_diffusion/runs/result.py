@@ -77,8 +77,10 @@ class Result:
         if p.limit != "unconstrained":
             text += f", {p.limit} limit"
         if self.group("network") is not None:
+            own = n.features == "activation"
+            features = n.activation + " and bias" * n.bias if own else n.features
             text += (
-                f"; {n.features} network of width {n.width}, $\\lambda$ = {n.regularisation:g}, "
+                f"; {features} network of width {n.width}, $\\lambda$ = {n.regularisation:g}, "
                 f"{n.algorithm}, {n.pace}"
             )
         return text
