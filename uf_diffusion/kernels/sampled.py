@@ -125,7 +125,7 @@ class Sampled(FeatureMap):
     def keepsake(self) -> dict[str, Array]:
         if "preconditioned" in vars(self):
             return self.preconditioned.keepsake()
-        return self.recycled.keepsake()
+        return self.recycled.keepsake() if "recycled" in vars(self) else {}
 
     def recall(self, kept: Mapping[str, Array]) -> None:
         if "anchor" in kept:
