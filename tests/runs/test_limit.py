@@ -42,6 +42,13 @@ def test_the_limit_of_features_and_inputs(source, settings, limit):
     assert said.endswith(".") and ("mean-field" in said) == (limit == "mean-field")
 
 
+def test_the_measured_kernel_of_a_law_has_its_space():
+    """The table of eigenvalues is that of the inputs; what is seen is that of the limit."""
+    seen = chosen("relu-circle", "network.inputs=cube").seen
+    assert seen.inputs == 128 and seen.even_and_linear
+    assert seen.null_space == "odd degrees >= 3"
+
+
 def test_inputs_of_ones_own_have_no_known_space(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).standard_normal((50, 2)))
     setup = chosen("relu-circle", f"network.inputs={tmp_path / 'x.npy'}")

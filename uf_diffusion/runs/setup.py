@@ -105,7 +105,9 @@ class Setup:
             InputError: as `identifiability`.
         """
         p = self.problem
-        return identifiability(self.features, p.teacher, p.initial, p.axis, self._other_inputs)
+        other = self._other_inputs
+        found = identifiability(self.features, p.teacher, p.initial, p.axis, other)
+        return found if other is None else replace(found, space=self.space)
 
     @property
     def _other_inputs(self) -> Array | None:
