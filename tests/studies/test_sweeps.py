@@ -291,16 +291,21 @@ def test_two_ranks_give_the_same_datasets(grid, tmp_path):
     assert same(read(own_folder), one.to_xarray())
 
 
-def test_a_failing_run_leaves_nan(tmp_path, capsys, monkeypatch):
-    """The others are kept and drawn; the exit status is 1, and the reason is printed once."""
+def let_fail(monkeypatch, width):
+    """Networks of this width stop during training."""
     train = cache.WORK["train"]
 
     def sometimes(setup):
-        if setup.config.network.width == 25:
+        if setup.config.network.width == width:
             raise uf.RunFailure("It stopped on purpose.")
         return train(setup)
 
     monkeypatch.setitem(cache.WORK, "train", sometimes)
+
+
+def test_a_failing_run_leaves_nan(tmp_path, capsys, monkeypatch):
+    """The others are kept and drawn; the exit status is 1, and the reason is printed once."""
+    let_fail(monkeypatch, 25)
     over = ["--over", f"{WIDTH}=16,25,36", "--command", "train", "--seeds", "2"]
     do(words(*over, out=tmp_path), code=1)
     printed = capsys.readouterr()
@@ -491,14 +496,7 @@ def test_functions_of_the_caller_keep_apart(tmp_path, undrawn):
 
 
 def test_a_failure_in_python_is_a_finding(monkeypatch):
-    train = cache.WORK["train"]
-
-    def sometimes(setup):
-        if setup.config.network.width == 9:
-            raise uf.RunFailure("It stopped on purpose.")
-        return train(setup)
-
-    monkeypatch.setitem(cache.WORK, "train", sometimes)
+    let_fail(monkeypatch, 9)
     problem = uf.Problem(uf.Circle(), teacher=uf.Bumps())
     with pytest.warns(uf.Caution, match="network.width = 9: It stopped on purpose"):
         found = uf.study(problem, over={WIDTH: [8, 9]}, **own())

@@ -17,11 +17,9 @@ from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.mpi import Share
 from uf_diffusion.core.threads import blocks_of
 from uf_diffusion.kernels.base import Feature
-from uf_diffusion.kernels.basis import Discrepancy
 from uf_diffusion.kernels.feature_maps import Atoms
 from uf_diffusion.kernels.fourier import Fourier
 from uf_diffusion.kernels.truncation import ModeNeurons, Modes
-from uf_diffusion.problem.divergences import Divergence
 from uf_diffusion.problem.manifolds import Circle
 
 __all__ = ["CircleExpansion", "LabelledExpansion", "circle_expansion"]
@@ -32,34 +30,9 @@ LONGEST = 64  # number of the longest inputs, with which wave numbers are tried
 RANK = 1e-15  # singular values below this part of the largest are round-off
 
 
-class _Nothing:
-    """The `Remainder` of an expansion that leaves nothing out."""
-
-    def energy(self, sigma: Discrepancy) -> float:
-        return 0.0
-
-    def diagonal(self, omega: Array) -> Array:
-        return np.zeros(len(omega))
-
-
 @dataclass(frozen=True)
 class CircleExpansion(Modes):
     """The feature map of given inputs, whose coordinates are trigonometric polynomials."""
-
-    @property
-    def truncated(self) -> bool:
-        return False
-
-    def weight_error(
-        self,
-        omega: Array,
-        mass: Array,
-        potential: Array,
-        divergence: Divergence,
-        regularisation: float,
-        share: Share | None = None,
-    ) -> float:
-        return 0.0
 
 
 @dataclass(frozen=True)
@@ -117,10 +90,10 @@ def circle_expansion(
             basis = Fourier(Circle(), np.arange(degree + 1)[:, None])
             factor = np.array((size[kept, None] * right[kept]).T, order="C")
             if target is None:
-                return CircleExpansion(basis, factor, _Nothing(), teacher)
+                return CircleExpansion(basis, factor, None, teacher)
             seen = left[:, kept].T @ (orthogonal.T @ target)
             rest = float(((target - orthogonal @ (left[:, kept] @ seen)) ** 2).sum())
-            return LabelledExpansion(basis, factor, _Nothing(), teacher, seen, rest)
+            return LabelledExpansion(basis, factor, None, teacher, seen, rest)
     return None
 
 

@@ -89,13 +89,13 @@ class Modes(FeatureMap):
     Attributes:
         basis: the functions e_1, ..., e_B.
         factor: the matrix ``(B, R)`` with Psi = e @ factor, or ``(B,)`` if it is diagonal.
-        remainder: the part of the kernel that is left out.
+        remainder: the part of the kernel that is left out; None if nothing is.
         teacher: the teacher's neurons.
     """
 
     basis: Basis
     factor: Array
-    remainder: Remainder
+    remainder: Remainder | None
     teacher: Atoms
 
     @property
@@ -105,7 +105,7 @@ class Modes(FeatureMap):
 
     @property
     def truncated(self) -> bool:
-        return True
+        return self.remainder is not None
 
     @cached_property
     def labels(self) -> Array:
@@ -136,6 +136,8 @@ class Modes(FeatureMap):
 
     def dropped_energy(self, omega: Array, v: Array, share: Share | None = None) -> float:
         """An upper bound of |g|^2 for the coefficients v ``(M,)``; see the module."""
+        if self.remainder is None:
+            return 0.0
         sigma = Discrepancy(self.teacher, omega, v, share or Share(len(omega)))
         return self.remainder.energy(sigma)
 
@@ -148,6 +150,8 @@ class Modes(FeatureMap):
         regularisation: float,
         share: Share | None = None,
     ) -> float:
+        if self.remainder is None:
+            return 0.0
         share, u = share or Share(len(omega)), divergence.dconjugate(potential)
         energy = self.dropped_energy(omega, mass * u, share)
         reach = np.sqrt(self.remainder.diagonal(omega) * energy) / regularisation

@@ -68,7 +68,7 @@ def _settled(source: str, overrides: Sequence[str], verbosity: Verbosity) -> Con
     asked = Setup(load_config(source, overrides))
     setup = settled_limit(asked)
     if setup is not asked and not verbosity.quiet:
-        mpi.on_root(lambda: print(f"limit     {why(setup)}", flush=True))
+        mpi.on_root(lambda: print(f"limit     {why(asked)}", flush=True))
     return setup.config
 
 
