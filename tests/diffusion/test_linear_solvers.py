@@ -15,7 +15,7 @@ from mpi4py import MPI
 from petsc4py import PETSc
 
 from uf_diffusion.diffusion.direct_solvers import LU, Band, Cholesky
-from uf_diffusion.diffusion.linear_solvers import Multigrid
+from uf_diffusion.diffusion.multigrid import Multigrid
 from uf_diffusion.diffusion.petsc import StageFailure
 from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
 from uf_diffusion.grids.built_in import grid_on

@@ -3,10 +3,7 @@
 Only d and s change between solutions, so everything that depends on K only is computed once. The
 solvers are
 
-* multigrid in two and three dimensions: the prolongations P are those of the grid's hierarchy, the
-  coarse stiffness matrices are the Galerkin products P'KP, and the coarse diagonals are P'd. One
-  V-cycle with a forward and a backward Gauss-Seidel sweep is the preconditioner of conjugate
-  gradients. Gauss-Seidel needs no estimates of eigenvalues and is suitable for every diagonal.
+* multigrid in two and three dimensions (`uf_diffusion.diffusion.multigrid`).
 * a banded factorisation in one dimension, on a circle with one node as a border of the matrix.
 * PETSc's sparse Cholesky factorisation (MUMPS) in all other cases.
 """
@@ -15,21 +12,20 @@ from __future__ import annotations
 
 from mpi4py import MPI
 
-from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
 from petsc4py import PETSc
-from scipy import sparse
 
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.diffusion.direct_solvers import Band, Cholesky
-from uf_diffusion.diffusion.petsc import PREFIX, StageFailure, configure, solved, told
-from uf_diffusion.grids.base import Grid, Nesting
+from uf_diffusion.diffusion.multigrid import Multigrid
+from uf_diffusion.diffusion.nested_spaces import prolongations
+from uf_diffusion.diffusion.petsc import chosen
+from uf_diffusion.grids.base import Grid
 
-__all__ = ["FluxForm", "LinearSolver", "Multigrid", "compressed", "linear_solver", "reduced"]
+__all__ = ["FluxForm", "LinearSolver", "compressed", "linear_solver", "reduced"]
 
-COARSE = 400  # grids with at most this number of nodes are not coarsened further
 GAIN = 3.0  # assumed factor by which a V-cycle reduces the error at degree 1 (measured: 5 to 10)
 
 
@@ -129,158 +125,9 @@ def linear_solver(K: PETSc.Mat, grid: Grid, node: Index) -> LinearSolver:
         InputError: for an option that PETSc does not accept.
     """
     dim = grid.manifold.dim
-    if dim == 1 and not _chosen():
+    if dim == 1 and not chosen():
         everywhere = np.concatenate(K.comm.tompi4py().allgather(node))
         chart = grid.manifold.chart(grid.nodes[everywhere])
         return Band(K, np.argsort(chart[:, 0], kind="stable"))
-    nestings = list(_nestings(grid)) if dim > 1 else []
-    return Multigrid(K, nestings, node) if nestings else Cholesky(K)
-
-
-def _chosen(kind: str = "") -> bool:
-    """Whether the user has set options of the linear solver whose names begin with ``kind``."""
-    names = PETSc.Options().getAll()
-    return any(n.startswith(PREFIX + kind) and not n.startswith(f"{PREFIX}eps_") for n in names)
-
-
-def _nestings(grid: Grid) -> Iterator[Nesting]:
-    while len(grid.nodes) > COARSE and (nesting := grid.coarser()) is not None:
-        yield nesting
-        grid = nesting.grid
-
-
-class Multigrid:
-    """A `LinearSolver` by conjugate gradients with one V-cycle on nested grids as preconditioner.
-
-    Args:
-        K: the stiffness matrix of the finest grid.
-        nestings: the hierarchy, finest first.
-        node: the finest grid's number of each owned node, ``(owned,)``.
-    """
-
-    def __init__(self, K: PETSc.Mat, nestings: list[Nesting], node: Index) -> None:
-        self._prolongations, self._restrictions, stiffness = [], [], [K]
-        for nesting in nestings:
-            P, node = _prolongation(nesting, node, K.comm)
-            self._prolongations.append(P)
-            self._restrictions.append(P.transpose(PETSc.Mat()))
-            stiffness.append(stiffness[-1].PtAP(P))
-        self._diagonals = [matrix.getDiagonal() for matrix in stiffness]
-        self._shifted = [matrix.duplicate(copy=True) for matrix in stiffness]
-        self._restricted = [matrix.createVecRight() for matrix in stiffness]
-        self._sums = [matrix.createVecRight() for matrix in stiffness]
-        self._right, self._left = K.createVecs()
-        self._gain = GAIN if nestings[0].parents.shape[1] == 2 else 1.0  # 2 parents: degree 1
-        self._work = [self._left.duplicate() for _ in range(3)]
-        self._ksp = self._solver(K.comm)
-        self._chosen = _chosen("ksp_")
-
-    def _solver(self, comm: PETSc.Comm) -> PETSc.KSP:
-        ksp = PETSc.KSP().create(comm)
-        ksp.setOptionsPrefix(PREFIX)
-        ksp.setOperators(self._shifted[0])
-        ksp.setType(PETSc.KSP.Type.CG)
-        pc, levels = ksp.getPC(), len(self._shifted)
-        pc.setType(PETSc.PC.Type.MG)
-        pc.setMGLevels(levels)
-        for level in range(1, levels):
-            fine = levels - 1 - level
-            pc.setMGInterpolation(level, self._prolongations[fine])
-            pc.setMGRestriction(level, self._restrictions[fine])
-            for smoother, sweep in (
-                (pc.getMGSmootherDown(level), "forward"), (pc.getMGSmootherUp(level), "backward"),
-            ):  # fmt: skip
-                _gauss_seidel(smoother, self._shifted[fine], sweep, level)
-        coarse = pc.getMGCoarseSolve()
-        coarse.setOperators(self._shifted[-1])
-        coarse.setType(PETSc.KSP.Type.PREONLY)
-        coarse.getPC().setType(PETSc.PC.Type.REDUNDANT)
-        configure(ksp)
-        return ksp
-
-    def set(self, diagonal: Array, shift: float) -> None:
-        self._shift = shift
-        np.divide(diagonal, shift, out=self._restricted[0].array_w)
-        for level, matrix in enumerate(self._shifted):
-            if level:
-                self._restrictions[level - 1].mult(*self._restricted[level - 1 : level + 1])
-            self._sums[level].waxpy(1.0, self._restricted[level], self._diagonals[level])
-            matrix.setDiagonal(self._sums[level])
-        self._ksp.setOperators(self._shifted[0])
-        with told():
-            self._ksp.setUp()
-
-    def solve(self, rhs: Array, rtol: float) -> tuple[Array, int]:
-        np.divide(rhs, self._shift, out=self._left.array_w)
-        if self._chosen:
-            return solved(self._ksp, self._left, self._right, rtol)
-        return self._conjugate_gradients(rtol)
-
-    def _conjugate_gradients(self, rtol: float) -> tuple[Array, int]:
-        """As PETSc's CG, except that the V-cycle of the last stopping test is added to the solution
-        as a correction, and not discarded.
-        """
-        A, cycle, r, x = self._shifted[0], self._ksp.getPC(), self._left, self._right
-        z, p, q = self._work
-        cycle.apply(r, z)
-        square = first = r.dot(z)
-        z.copy(p)
-        x.set(0.0)
-        if first == 0:
-            return np.zeros_like(r.array_r), 0
-        for its in range(1, 501):
-            A.mult(p, q)
-            step = square / p.dot(q)
-            x.axpy(step, p)
-            r.axpy(-step, q)
-            cycle.apply(r, z)
-            square, last = r.dot(z), square
-            if not square > (self._gain * rtol) ** 2 * first:
-                x.axpy(1.0, z)
-                return np.array(x.array_r), its
-            p.aypx(square / last, z)
-        raise StageFailure("conjugate gradients did not converge in 500 iterations")
-
-
-def _gauss_seidel(smoother: PETSc.KSP, matrix: PETSc.Mat, sweep: str, level: int) -> None:
-    """One sweep as the smoother; forward before and backward after make the V-cycle symmetric."""
-    prefix = f"{PREFIX}{sweep}_{level}_"
-    options = PETSc.Options()
-    if not options.hasName(f"{prefix}pc_type"):
-        options[f"{prefix}pc_sor_local_{sweep}"] = None
-    smoother.setOptionsPrefix(prefix)
-    smoother.setOperators(matrix)
-    smoother.setType(PETSc.KSP.Type.RICHARDSON)
-    smoother.setTolerances(max_it=1)
-    smoother.setNormType(PETSc.KSP.NormType.NONE)
-    smoother.getPC().setType(PETSc.PC.Type.SOR)
-    configure(smoother)
-    options.delValue(f"{prefix}pc_sor_local_{sweep}")
-
-
-def _prolongation(nesting: Nesting, node: Index, comm: PETSc.Comm) -> tuple[PETSc.Mat, Index]:
-    """The prolongation P, and the coarse grid's number of each owned coarse node.
-
-    The rank that owns a fine node also owns the coarse node at the same point.
-    """
-    coarse_count = len(nesting.place)
-    coarse = np.full(len(nesting.parents), -1)
-    coarse[nesting.place] = np.arange(coarse_count)
-    owned = coarse[node]
-    owned = owned[owned >= 0]
-    everywhere = np.concatenate(comm.tompi4py().allgather(owned))
-    index = np.empty(coarse_count, dtype=PETSc.IntType)
-    index[everywhere] = np.arange(coarse_count)
-    columns, shares = index[nesting.parents[node]], nesting.shares[node]
-    starts = np.arange(len(node) + 1) * columns.shape[1]
-    rows = sparse.csr_array(
-        (shares.ravel(), columns.ravel(), starts), shape=(len(node), coarse_count)
-    )
-    rows.sum_duplicates()
-    rows.eliminate_zeros()
-    P = PETSc.Mat().createAIJ(
-        size=((len(node), None), (len(owned), coarse_count)),
-        csr=(rows.indptr.astype(PETSc.IntType), rows.indices.astype(PETSc.IntType), rows.data),
-        comm=comm,
-    )
-    return P, owned
+    nested = prolongations(grid, node, K.comm) if dim > 1 else []
+    return Multigrid(K, nested, GAIN if grid.degree == 1 else 1.0) if nested else Cholesky(K)

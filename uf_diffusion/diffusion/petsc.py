@@ -11,7 +11,7 @@ from petsc4py import PETSc
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError, RunFailure
 
-__all__ = ["PREFIX", "StageFailure", "configure", "solved", "told"]
+__all__ = ["PREFIX", "StageFailure", "chosen", "configure", "solved", "told"]
 
 PREFIX = "uf_"  # prefix of the linear solver's options
 
@@ -71,3 +71,9 @@ def solved(ksp: PETSc.KSP, left: PETSc.Vec, right: PETSc.Vec, rtol: float) -> tu
     if ksp.reason < 0:
         raise StageFailure(f"the linear solver stopped with PETSc's reason {ksp.reason}")
     return np.array(right.array_r), ksp.its
+
+
+def chosen(kind: str = "") -> bool:
+    """Whether the user has set options of the linear solver whose names begin with ``kind``."""
+    names = PETSc.Options().getAll()
+    return any(n.startswith(PREFIX + kind) and not n.startswith(f"{PREFIX}eps_") for n in names)
