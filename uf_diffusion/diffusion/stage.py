@@ -31,16 +31,21 @@ from __future__ import annotations
 
 from mpi4py import MPI
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.compiled import compiled
 from uf_diffusion.diffusion.linear_solvers import FluxForm, LinearSolver, reduced
 from uf_diffusion.diffusion.petsc import StageFailure
 from uf_diffusion.problem.divergences import Divergence
 
-__all__ = ["Stage", "StageReport", "guaranteed_step"]
+__all__ = ["MOST_NEWTON", "NO_CONVERGENCE", "Stage", "StageReport", "guaranteed_step"]
+
+MOST_NEWTON = 100  # iterations
+NO_CONVERGENCE = f"Newton's method did not converge in {MOST_NEWTON} iterations"
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,7 @@ class StageReport:
     error: float
 
 
+@compiled
 def guaranteed_step(rho: float, power: float) -> float:
     """The step length t* of the module, or 1 in the region of quadratic convergence.
 
@@ -80,7 +86,6 @@ class Stage:
         weight: c, the teacher's mass at each owned node, ``(owned,)``, positive.
         divergence: f, with f*' and f*''.
         comm: the ranks over which K is distributed.
-        max_iterations: largest number of Newton iterations.
     """
 
     def __init__(
@@ -90,10 +95,9 @@ class Stage:
         weight: Array,
         divergence: Divergence,
         comm: MPI.Comm,
-        max_iterations: int = 100,
     ) -> None:
         self.stiffness, self.linear, self.weight = stiffness, linear, weight
-        self.divergence, self._comm, self._max_iterations = divergence, comm, max_iterations
+        self.divergence, self._comm = divergence, comm
 
     def relative_slope(self, w: Array) -> Array:
         """The derivative of log u with respect to w, f*''(w) / f*'(w), ``(owned,)``."""
@@ -115,11 +119,13 @@ class Stage:
         Raises:
             StageFailure: on all ranks, when the iteration does not converge.
         """
-        w, linear, eta = start.copy(), 0, 1e-2
+        w, linear = start.copy(), 0
+        eta = min(1e-2, 0.5 * math.sqrt(tolerance))  # enough for one iteration from a good guess
         with np.errstate(all="ignore"):  # after an overflow rho is not finite, on all ranks
-            for newton in range(1, self._max_iterations + 1):
+            for newton in range(1, MOST_NEWTON + 1):
                 direction, slope, its = self._direction(w, b, s, eta)
                 linear += its
+                eta = eta if its else 0.0  # direct solvers are exact
                 rho = self.largest(slope * direction)
                 if not np.isfinite(rho):
                     raise StageFailure("Newton's direction is not finite")
@@ -130,7 +136,7 @@ class Stage:
                     w, ratio = self._balanced(w, b)
                     return w, ratio, StageReport(newton, linear, error)
                 eta = min(0.1, max(error, 0.3 * tolerance / error, 1e-11))
-        raise StageFailure(f"Newton's method did not converge in {self._max_iterations} iterations")
+        raise StageFailure(NO_CONVERGENCE)
 
     def _direction(self, w: Array, b: Array, s: float, rtol: float) -> tuple[Array, Array, int]:
         """Newton's direction, `relative_slope` at w, and the number of linear iterations."""

@@ -30,8 +30,8 @@ def pack(state: DiffusionState, solver: Evolution, history: DiffusionHistory) ->
     Returns:
         The checkpoint's dataset on rank 0, None on the other ranks.
     """
-    before = state.before or Before(0.0, state.potential)
-    fields = [*(getattr(state, name) for name in NODAL), before.potential]
+    before = state.before or Before(0.0, state.potential, state.derivative)
+    fields = [*(getattr(state, name) for name in NODAL), *before[1:]]
     nodal, shots = (solver.gathered(np.array(a)) for a in (fields, history.ratios))
     if nodal is None:
         return None
@@ -60,16 +60,16 @@ def restore(stored: xr.Dataset, solver: Evolution, history: DiffusionHistory) ->
     """
     values = stored_numbers(stored.data_vars)
     nodes = len(solver.grid.nodes)
-    if "field" not in values or values["field"].shape != (len(NODAL) + 1, nodes):
+    if "field" not in values or values["field"].shape != (len(NODAL) + 2, nodes):
         raise InputError(f"The checkpoint is not one of this run with {nodes} nodes.")
-    *nodal, potential = values["field"][:, solver.node]
+    *nodal, potential, derivative = values["field"][:, solver.node]
     numbers, count = stored.attrs, int(stored.attrs["count"])
     state = DiffusionState(
         **dict(zip(NODAL, nodal, strict=True)),
         **{name: numbers[f"last_{name}"] for name in NUMBERS},
         step=count,
         pace=Pace(*map(float, numbers["pace"])) if "pace" in numbers else None,
-        before=Before(float(numbers["before"]), potential) if count else None,
+        before=Before(float(numbers["before"]), potential, derivative) if count else None,
     )
     history.resume(values, list(values["snapshot"][:, solver.node]), state)
     return state

@@ -37,10 +37,13 @@ class SolverFailure(RunFailure):
 
 
 class Before(NamedTuple):
-    """The previous state's time, and its potential at this rank's nodes, ``(owned,)``."""
+    """The previous state's time, and its potential and the derivative of its ratio at this rank's
+    nodes, ``(owned,)``.
+    """
 
     t: float
     potential: Array
+    derivative: Array
 
 
 class Pace(NamedTuple):

@@ -5,13 +5,18 @@ from __future__ import annotations
 from mpi4py import MPI
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from uf_diffusion.core.arrays import Array
+from uf_diffusion.diffusion.chain import Chain
+from uf_diffusion.diffusion.chain_step import CompiledSteps
+from uf_diffusion.diffusion.compiled_divergences import KINDS
+from uf_diffusion.diffusion.extrapolation import guess
 from uf_diffusion.diffusion.forms import stiffness_matrix
 from uf_diffusion.diffusion.linear_solvers import FluxForm, compressed, linear_solver, reduced
+from uf_diffusion.diffusion.petsc import chosen
 from uf_diffusion.diffusion.schemes import SCHEMES, Scheme
 from uf_diffusion.diffusion.stage import Stage, StageReport
 from uf_diffusion.diffusion.time_stepping import Before, DiffusionState, Evolution, SolverFailure
@@ -20,7 +25,7 @@ from uf_diffusion.problem import Problem
 
 __all__ = ["DiffusionState", "SolverFailure", "UltraFastDiffusion"]
 
-STAGE = 1e-4  # tolerance of a stage as a fraction of the step control's tolerance
+STAGE = 1e-2  # tolerance of a stage as a fraction of the step control's tolerance
 
 
 class UltraFastDiffusion(Evolution):
@@ -57,7 +62,18 @@ class UltraFastDiffusion(Evolution):
         with self.timings.part("linear solver"):
             linear = linear_solver(K, grid, self.node)
             self.stage = Stage(FluxForm(K), linear, self.weight, self._flow, comm)
+            self._compiled = self._compiled_steps()
         self._exact = scheme.order == 1
+
+    def _compiled_steps(self) -> CompiledSteps | None:
+        """The steps in machine code: in one dimension, unless the user has chosen another solver or
+        brought an own regulariser.
+        """
+        divergence = self.problem.divergence
+        if self.grid.manifold.dim > 1 or chosen() or type(divergence) not in KINDS:
+            return None
+        chain = Chain.of(self.stiffness, self.grid, self.node)
+        return None if chain is None else CompiledSteps(chain, self.weight, divergence, self.scheme)
 
     def first(self, ratio: Array) -> DiffusionState:
         w = self._flow.df(1 / ratio)
@@ -74,22 +90,51 @@ class UltraFastDiffusion(Evolution):
         self._exact = before
 
     def step(self, state: DiffusionState, tau: float) -> tuple[DiffusionState, float]:
-        tolerance = self._stage_tolerance(state)
-        guess, k = self._extrapolation(state), [state.derivative]
+        if self._compiled is not None:
+            return self._compiled_step(self._compiled, state, tau)
+        tolerance, back, known = self._stage_tolerance(state), 0.0, self._known(state, tau)
+        if state.before is not None:
+            back = (state.before.t - state.t) / tau
+        nodes, k = np.array(self.scheme.nodes), [state.derivative]
         reports: list[StageReport] = []
-        surprise, first = np.zeros_like(state.ratio), self.scheme.nodes[0]
         with self.timings.part("stages"):
-            for row, node in zip(self.scheme.a, self.scheme.nodes, strict=True):
+            for i, row in enumerate(self.scheme.a):
                 b = self.scheme.stage_start(state.ratio, tau, row, k)
-                start = self._inside(state, guess(node * tau) + (node / first) ** 2 * surprise)
+                start = self._inside(state, guess(known, back, nodes, i, nodes[i]))
                 w, ratio, report = self.stage.solve(b, tau * row[-1], start, tolerance)
-                if not reports:
-                    surprise = w - guess(node * tau)
+                known[4:] = known[5], w
                 reports.append(report)
                 k.append(self._rate(w))
         error = self.scheme.error_of(tau, k)
         new = self._evaluated(state, tau, ratio, w, k[-1], reports)
-        return new, self._error_norm(error, new)
+        relative = self.stage.relative_error(error, new.potential)
+        size = math.sqrt(self._reduce(float(self.weight @ relative**2), MPI.SUM))
+        return new, self._relative(size, new)
+
+    def _compiled_step(
+        self, compiled: CompiledSteps, state: DiffusionState, tau: float
+    ) -> tuple[DiffusionState, float]:
+        with self.timings.part("stages"):
+            ratio, w, k, found = compiled(state, tau, self._stage_tolerance(state))
+        new = DiffusionState(
+            state.t + tau, state.step + 1, tau, ratio, w, k, *found[1:7],
+            newton_iterations=found.newton_iterations, stage_error=found.stage_error,
+            before=Before(state.t, state.potential, state.derivative),
+        )  # fmt: skip
+        return new, self._relative(found.error, new)
+
+    def _known(self, state: DiffusionState, tau: float) -> list[Array | None]:
+        """What the first guesses of a step combine, see `guess_weights`."""
+        known = [state.potential, tau * self._speed(state.potential, state.derivative)]
+        before = state.before
+        if before is None:
+            return [*known, None, None, None, None]
+        speed = tau * self._speed(before.potential, before.derivative)
+        return [*known, before.potential, speed, None, None]
+
+    def _speed(self, w: Array, derivative: Array) -> Array:
+        """The derivative of the potential w, from that of the ratio."""
+        return -derivative * self._flow.dconjugate(w) / self.stage.relative_slope(w)
 
     @property
     def slack(self) -> float:
@@ -103,18 +148,6 @@ class UltraFastDiffusion(Evolution):
             return 1e-13
         return max(1e-13, STAGE * self.rtol * min(1.0, max(0.01, state.distance)))
 
-    def _extrapolation(self, state: DiffusionState) -> Callable[[float], Array]:
-        """Maps a time s to the potential at state.t + s, extrapolated by the parabola with the
-        derivative at ``state`` through the previous state, or linearly if there is none.
-        """
-        w = state.potential
-        speed = -state.derivative / (state.ratio * self.stage.relative_slope(w))
-        if state.before is None:
-            return lambda s: w + s * speed
-        tau = state.t - state.before.t
-        bend = (state.before.potential - w + tau * speed) / tau**2
-        return lambda s: w + s * speed + s * s * bend
-
     def _inside(self, state: DiffusionState, guess: Array) -> Array:
         """The guess, moved towards ``state`` if at some node it is more than half the way to the
         end of the domain of f*.
@@ -124,10 +157,9 @@ class UltraFastDiffusion(Evolution):
         most = 0.5 / max(1.0, self._flow.power - 1)
         return guess if change <= most else w + (most / change) * (guess - w)
 
-    def _error_norm(self, error: Array, new: DiffusionState) -> float:
-        relative = self.stage.relative_error(error, new.potential)
-        size = math.sqrt(self._reduce(float(self.weight @ relative**2), MPI.SUM))
-        return size / (self.rtol * min(1.0, max(1e-8, new.distance)))
+    def _relative(self, error: float, new: DiffusionState) -> float:
+        """The error of a step as a multiple of the tolerance."""
+        return error / (self.rtol * min(1.0, max(1e-8, new.distance)))
 
     def broken(self, old: DiffusionState, new: DiffusionState) -> str:
         slack = max(1e-12, self._stage_tolerance(old))
@@ -175,5 +207,5 @@ class UltraFastDiffusion(Evolution):
             -float(bounds[0]), float(bounds[1]), math.sqrt(squared),
             sum(r.newton_iterations for r in reports), sum(r.linear_iterations for r in reports),
             max((r.error for r in reports), default=0.0),
-            before=None if old is None else Before(old.t, old.potential),
+            before=None if old is None else Before(old.t, old.potential, old.derivative),
         )  # fmt: skip

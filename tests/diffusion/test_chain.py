@@ -1,0 +1,104 @@
+"""The compiled steps in one dimension against the general ones, and their parts on their own."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("dolfinx_solver", reason="the diffusion needs DOLFINx")
+from mpi4py import MPI
+
+from uf_diffusion.diffusion.chain import Chain, product, solve
+from uf_diffusion.diffusion.extrapolation import guess
+from uf_diffusion.diffusion.schemes import SCHEMES
+from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
+from uf_diffusion.grids.built_in import grid_of
+from uf_diffusion.problem import Problem
+from uf_diffusion.problem.densities import Bumps, Uniform, VonMisesFisher
+from uf_diffusion.problem.divergences import Biased, Entropy, Power, Unbiased
+from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
+
+
+def problem_on(manifold, divergence=Unbiased()):
+    teacher = VonMisesFisher(manifold, 4.0) if manifold.dim > 1 else Bumps(manifold, 100.0)
+    return Problem(manifold, teacher, Uniform(manifold), divergence)
+
+
+def states(problem, cells, degree, scheme, t, general=False, **options):
+    with pytest.MonkeyPatch.context() as patch:
+        if general:
+            patch.setattr(UltraFastDiffusion, "_compiled_steps", lambda solver: None)
+        grid = grid_of(problem, cells, degree)
+        solver = UltraFastDiffusion(problem, grid, SCHEMES[scheme], comm=MPI.COMM_SELF, **options)
+        assert (solver._compiled is None) == general
+        return list(solver.iterate(t))
+
+
+@pytest.mark.parametrize(
+    ("manifold", "degree", "scheme", "divergence"),
+    [
+        (Circle(), 1, "sdirk2", Unbiased()), (Circle(), 2, "sdirk3", Entropy()),
+        (Circle(), 3, "esdirk5", Biased()), (FlatTorus(1, 4.0), 3, "esdirk4", Power(1.5)),
+        (FlatTorus(1, 4.0), 2, "euler", Power(3.0)), (Sphere(4), 1, "esdirk4", Unbiased()),
+    ],
+)  # fmt: skip
+def test_both_paths_give_the_same_numbers(manifold, degree, scheme, divergence):
+    """The densities, the energies, the steps and the work, up to round-off."""
+    problem = problem_on(manifold, divergence)
+    fast, general = (states(problem, 60, degree, scheme, 0.1, g, rtol=1e-5) for g in (False, True))
+    assert len(fast) == len(general) > 5
+    for a, b in zip(fast, general, strict=True):
+        assert a.newton_iterations == b.newton_iterations
+        assert a.ratio == pytest.approx(b.ratio, rel=1e-12)
+        for name in ("t", "mass", "risk", "dual_energy", "min_ratio", "max_ratio", "distance"):
+            assert getattr(a, name) == pytest.approx(getattr(b, name), rel=1e-12, abs=1e-15)
+        assert a.stage_error == pytest.approx(b.stage_error, rel=1e-3, abs=1e-12)
+
+
+@pytest.mark.parametrize(("cells", "degree"), [(3, 1), (40, 1), (25, 2), (20, 3)])
+def test_product_and_solution(cells, degree):
+    """K w and the solution for a diagonal over ten orders of magnitude, against dense algebra."""
+    problem, rng = problem_on(Circle()), np.random.default_rng(0)
+    solver = UltraFastDiffusion(problem, grid_of(problem, cells, degree), comm=MPI.COMM_SELF)
+    starts, columns, entries = solver.stiffness.getValuesCSR()
+    dense = np.zeros((len(starts) - 1,) * 2)
+    dense[np.repeat(np.arange(len(dense)), np.diff(starts)), columns] = entries
+    chain = Chain.of(solver.stiffness, solver.grid, solver.node)
+    w, rhs, d = (
+        rng.random(len(dense)),
+        rng.normal(size=len(dense)),
+        10 ** rng.uniform(-5, 5, len(dense)),
+    )
+    result, x = np.empty(chain.order.shape), np.empty(chain.order.shape)
+    product(chain.conductances, chain.placed(w), result)
+    assert chain.owned(result) == pytest.approx(dense @ w, abs=1e-12 * abs(dense).max())
+    p, m = chain.order.shape
+    memory = np.empty((p + 1, p + 1, m)), np.empty((p + 1, m))
+    for s in (1e-6, 1.0, 1e6):
+        solve(chain.conductances, chain.placed(d), s, chain.placed(rhs), x, *memory)
+        exact = np.linalg.solve(np.diag(d) + s * dense, rhs)
+        assert np.abs(chain.owned(x) / exact - 1).max() < 1e-8
+
+
+@pytest.mark.parametrize("back", [-0.6, 0.0])
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+def test_first_guesses_are_exact_for_cubics(back, count):
+    """And for polynomials of the degree that what is known determines."""
+    nodes = np.array([0.3, 0.7, 1.0])
+    degree = min(3, 1 + count + 2 * (back < 0))
+    P = np.polynomial.Polynomial([1.0, 2.0, -3.0, 0.7][: degree + 1])
+    slope = P.deriv()
+    older, last = (P(nodes[count - k]) if count >= k else None for k in (2, 1))
+    known = [P(0), slope(0), P(back), slope(back), older, last]
+    vectors = [None if value is None else np.array([value]) for value in known]
+    for s in (0.2, 1.0):
+        assert guess(vectors, back, nodes, count, s) == pytest.approx([P(s)], abs=1e-13)
+
+
+@pytest.mark.parametrize("back", [-0.01, -0.25, -3.0])
+def test_mass_and_positivity_for_any_step(back):
+    """A step far too long for its accuracy keeps the mass and positivity up to round-off."""
+    problem = problem_on(Circle())
+    solver = UltraFastDiffusion(problem, grid_of(problem, 50, 3), comm=MPI.COMM_SELF)
+    old = list(solver.iterate(0.1))[-1]
+    new, _ = solver.step(old, old.step_size / abs(back))
+    assert abs(new.mass - 1) < 1e-14
+    assert new.min_ratio > 0

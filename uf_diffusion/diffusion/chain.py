@@ -1,0 +1,254 @@
+"""Linear algebra in one dimension, in machine code: K w, and solutions with diag(d) + s K.
+
+The mesh is a ring of m cells of degree p. Node 0 of a cell is its left corner, nodes 1 to p - 1 are
+inside, and node p is the left corner of the next cell. Arrays of nodal values have shape
+``(p, m)``: loops over the cells are innermost, and the compiler can work on several of them at
+once. An interval is a ring whose last cell conducts nothing.
+
+The nodes inside of all cells are eliminated first. What is left is a cyclic tridiagonal matrix for
+the corners. It is solved along the open chain without corner 0, which is eliminated last.
+"""
+
+from __future__ import annotations
+
+from mpi4py import MPI
+
+from itertools import combinations
+from typing import NamedTuple, Self
+
+import numpy as np
+from petsc4py import PETSc
+from scipy import sparse
+
+from uf_diffusion.core.arrays import Array, Index
+from uf_diffusion.core.compiled import vectorised
+from uf_diffusion.grids.base import Grid
+
+__all__ = ["Chain", "Conductances", "product", "solve", "whole_matrix"]
+
+
+class Conductances(NamedTuple):
+    """The matrix K, as the conductances -K_ij between the nodes of the same cell.
+
+    Attributes:
+        between: ``(pairs, m)`` for each pair of nodes of a cell.
+        first, second: ``(pairs,)`` the smaller and the larger node of each pair, from 0 to p.
+        total: the diagonal of K, ``(p, m)``.
+    """
+
+    between: Array
+    first: Index
+    second: Index
+    total: Array
+
+
+def whole_matrix(K: PETSc.Mat) -> sparse.csr_array:
+    """A distributed matrix on every rank, its rows in the numbering of all ranks' rows in turn."""
+    if K.comm.size > 1:
+        everything = PETSc.IS().createStride(K.getSize()[0], comm=PETSc.COMM_SELF)
+        [K] = K.createSubMatrices(everything)
+    starts, columns, entries = K.getValuesCSR()
+    return sparse.csr_array((entries, columns, starts))
+
+
+class Chain:
+    """The matrix K of a mesh in one dimension; every rank has all of it.
+
+    Attributes:
+        order: the place of each node among those of all ranks in turn, ``(p, m)``.
+        conductances: the matrix.
+    """
+
+    def __init__(self, order: Index, conductances: Conductances, own: slice, comm: MPI.Comm):
+        self.order, self.conductances, self._own, self._comm = order, conductances, own, comm
+
+    @classmethod
+    def of(cls, K: PETSc.Mat, grid: Grid, node: Index) -> Self | None:
+        """The chain of a stiffness matrix; None if the mesh is no ring of cells.
+
+        Args:
+            K: the stiffness matrix.
+            grid: the mesh.
+            node: the grid's number of each owned node, ``(owned,)``.
+        """
+        comm = K.comm.tompi4py()
+        everywhere = np.concatenate(comm.allgather(node))
+        along = np.argsort(grid.manifold.chart(grid.nodes[everywhere])[:, 0], kind="stable")
+        is_corner = np.isin(everywhere[along], grid.cells)
+        along = np.roll(along, -int(np.argmax(is_corner)))
+        p = grid.degree
+        if len(along) % p or len(along) < 2 * p or is_corner.sum() * p != len(along):
+            return None
+        order = along.reshape(-1, p).T
+        conductances = _conductances(whole_matrix(K), order)
+        own = slice(*K.getOwnershipRange())
+        return None if conductances is None else cls(order, conductances, own, comm)
+
+    def placed(self, values: Array) -> Array:
+        """The values ``(p, m)`` of the whole mesh, from those at the owned nodes ``(owned,)``."""
+        if self._comm.size > 1:
+            values = np.concatenate(self._comm.allgather(values))
+        return values[self.order]
+
+    def owned(self, placed: Array) -> Array:
+        """The values ``(owned,)`` at the owned nodes among those ``(p, m)`` of the whole mesh."""
+        values = np.empty(placed.size)
+        values[self.order] = placed
+        return values[self._own]
+
+
+def _conductances(K: sparse.csr_array, order: Index) -> Conductances | None:
+    """The conductances of a matrix, unless some of its entries are not between nodes of a cell."""
+    p = len(order)
+    if order.shape[1] == 2:  # both cells have the same corners
+        return None
+    nodes = np.vstack([order, np.roll(order[:1], -1, axis=1)])
+    pairs = np.array(list(combinations(range(p + 1), 2)))
+    between = np.array([-np.asarray(K[nodes[a], nodes[b]]).ravel() for a, b in pairs])
+    total = np.zeros(order.shape)
+    for (a, b), values in zip(pairs, between, strict=True):
+        total[a] += values
+        total[b % p] += values if b < p else np.roll(values, 1)
+    whole = 2 * np.abs(between).sum() + np.abs(K.diagonal()).sum()
+    if not np.isclose(whole, np.abs(K.data).sum(), rtol=1e-12):
+        return None
+    return Conductances(between, pairs[:, 0].copy(), pairs[:, 1].copy(), total)
+
+
+@vectorised
+def product(K: Conductances, w: Array, result: Array) -> None:
+    """Put K w, the sum of the fluxes between the nodes, into ``result``, both ``(p, m)``."""
+    p, m = w.shape
+    result[:] = 0.0
+    for k in range(len(K.first)):
+        a, b = K.first[k], K.second[k]
+        between, left, gain = K.between[k], w[a], result[a]
+        if b < p:
+            right, loss = w[b], result[b]
+            for c in range(m):
+                flux = between[c] * (right[c] - left[c])
+                gain[c] -= flux
+                loss[c] += flux
+        else:
+            right, loss = w[0], result[0]
+            for c in range(m - 1):
+                flux = between[c] * (right[c + 1] - left[c])
+                gain[c] -= flux
+                loss[c + 1] += flux
+            flux = between[m - 1] * (right[0] - left[m - 1])
+            gain[m - 1] -= flux
+            loss[0] += flux
+
+
+@vectorised
+def solve(
+    K: Conductances, d: Array, s: float, rhs: Array, x: Array, matrix: Array, right: Array
+) -> None:
+    """Solve (diag(d) + s K) x = rhs.
+
+    Args:
+        K: the matrix.
+        d, s: the diagonal ``(p, m)``, positive, and a positive number.
+        rhs: right-hand side, ``(p, m)``.
+        x: receives the solution, ``(p, m)``.
+        matrix, right: memory, ``(p + 1, p + 1, m)`` and ``(p + 1, m)``.
+    """
+    p, m = rhs.shape
+    _assemble(K, d, s, rhs, matrix, right)
+    for j in range(1, p):
+        _eliminate(matrix, right, j)
+    diagonal, side, f = matrix[0, 0], matrix[0, p], right[0]
+    diagonal[0] += matrix[p, p, m - 1]
+    f[0] += right[p, m - 1]
+    for c in range(1, m):
+        diagonal[c] += matrix[p, p, c - 1]
+        f[c] += right[p, c - 1]
+    _solve_ring(diagonal, side, f, x[0], matrix[p, p])
+    for j in range(p - 1, 0, -1):
+        _find(matrix, right, x, j)
+
+
+@vectorised
+def _assemble(K: Conductances, d: Array, s: float, rhs: Array, matrix: Array, right: Array) -> None:
+    """The matrices of the cells, above the diagonals, and right-hand sides; what belongs to a
+    corner is in the cell to its right.
+    """
+    p, m = rhs.shape
+    for k in range(len(K.first)):
+        between, entries = K.between[k], matrix[K.first[k], K.second[k]]
+        for c in range(m):
+            entries[c] = -s * between[c]
+    for a in range(p):
+        entries, total, own = matrix[a, a], K.total[a], d[a]
+        for c in range(m):
+            entries[c] = own[c] + s * total[c]
+        right[a] = rhs[a]
+    matrix[p, p] = 0.0
+    right[p] = 0.0
+
+
+@vectorised
+def _eliminate(matrix: Array, right: Array, j: int) -> None:
+    """Eliminate node j of all cells from node 0 and from the nodes after j, and invert its pivot.
+
+    ``matrix`` and ``right`` have the shapes in `solve`.
+    """
+    last, m = len(right) - 1, right.shape[1]
+    pivot = matrix[j, j]
+    for c in range(m):
+        pivot[c] = 1 / pivot[c]
+    for i in range(j, last + 1):
+        a = 0 if i == j else i
+        left = matrix[min(a, j), max(a, j)]
+        for k in range(i, last + 1):
+            b = 0 if k == j else k
+            above, entries = matrix[min(b, j), max(b, j)], matrix[a, b]
+            for c in range(m):
+                entries[c] -= left[c] * pivot[c] * above[c]
+        f, own = right[a], right[j]
+        for c in range(m):
+            f[c] -= left[c] * pivot[c] * own[c]
+
+
+@vectorised
+def _find(matrix: Array, right: Array, x: Array, j: int) -> None:
+    """The unknowns of node j of all cells, from those of the corners and of the nodes after j."""
+    p, m = x.shape
+    own, corner, f, pivot = x[j], x[0], right[j], matrix[j, j]
+    to_left, to_right = matrix[0, j], matrix[j, p]
+    for c in range(m - 1):
+        own[c] = f[c] - to_left[c] * corner[c] - to_right[c] * corner[c + 1]
+    own[m - 1] = f[m - 1] - to_left[m - 1] * corner[m - 1] - to_right[m - 1] * corner[0]
+    for b in range(j + 1, p):
+        side, other = matrix[j, b], x[b]
+        for c in range(m):
+            own[c] -= side[c] * other[c]
+    for c in range(m):
+        own[c] *= pivot[c]
+
+
+@vectorised
+def _solve_ring(diagonal: Array, side: Array, f: Array, x: Array, reply: Array) -> None:
+    """Solve a cyclic tridiagonal system: row c has ``side[c]`` at column c + 1, ``f[c]`` on the
+    right. All arrays are ``(m,)``; ``x`` receives the solution, and all others are overwritten.
+    """
+    m = len(f)
+    reply[:] = 0.0  # the solution of the chain for the column of corner 0
+    reply[1] = side[0]
+    reply[m - 1] += side[m - 1]
+    diagonal[1] = 1 / diagonal[1]
+    for c in range(2, m):
+        factor = side[c - 1] * diagonal[c - 1]
+        diagonal[c] = 1 / (diagonal[c] - factor * side[c - 1])
+        f[c] -= factor * f[c - 1]
+        reply[c] -= factor * reply[c - 1]
+    x[m - 1] = f[m - 1] * diagonal[m - 1]
+    reply[m - 1] *= diagonal[m - 1]
+    for c in range(m - 2, 0, -1):
+        x[c] = (f[c] - side[c] * x[c + 1]) * diagonal[c]
+        reply[c] = (reply[c] - side[c] * reply[c + 1]) * diagonal[c]
+    first, last = side[0], side[m - 1]
+    pivot = diagonal[0] - first * reply[1] - last * reply[m - 1]
+    x[0] = (f[0] - first * x[1] - last * x[m - 1]) / pivot
+    for c in range(1, m):
+        x[c] -= x[0] * reply[c]
