@@ -9,7 +9,7 @@ from petsc4py import PETSc
 
 from uf_diffusion.core.arrays import Array, Index
 
-__all__ = ["Halo", "split"]
+__all__ = ["Halo", "halo_of"]
 
 
 class Halo:
@@ -33,6 +33,11 @@ class Halo:
             remote = np.column_stack([owner, ghosts - ranges[owner]]).astype(PETSc.IntType)
             self._links = PETSc.SF().create(comm)
             self._links.setGraph(self.owned, None, remote.ravel())
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is no other rank."""
+        return self._links is None
 
     @property
     def size(self) -> int:
@@ -63,13 +68,13 @@ class Halo:
             self._links.reduceEnd(MPI.DOUBLE, ghosts, owned, MPI.SUM)
 
 
-def split(columns: Index, ranges: Index, rank: int) -> Index:
-    """The global columns that another rank owns, ascending and each once.
+def halo_of(K: PETSc.Mat, columns: Index) -> Halo:
+    """The exchange for a square matrix.
 
     Args:
-        columns: global columns of this rank's rows, in any order.
-        ranges: the first row of each rank, and the number of all rows, ``(ranks + 1,)``.
-        rank: this rank.
+        K: the matrix.
+        columns: global columns of this rank's rows, in any order, that vectors have values for.
     """
+    ranges, rank = np.asarray(K.getOwnershipRanges()), K.comm.getRank()
     others = (columns < ranges[rank]) | (columns >= ranges[rank + 1])
-    return np.unique(columns[others])
+    return Halo(ranges, np.unique(columns[others]), K.comm)

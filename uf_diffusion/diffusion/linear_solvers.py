@@ -1,4 +1,4 @@
-"""Linear algebra of the implicit stages: K w, and solutions with diag(d) + s K for many d and s.
+"""Linear algebra of the implicit stages: solutions with diag(d) + s K for many d and s.
 
 Only d and s change between solutions, so everything that depends on K only is computed once. The
 solvers are
@@ -24,7 +24,7 @@ from uf_diffusion.diffusion.nested_spaces import prolongations
 from uf_diffusion.diffusion.petsc import chosen
 from uf_diffusion.grids.base import Grid
 
-__all__ = ["FluxForm", "LinearSolver", "compressed", "linear_solver", "reduced"]
+__all__ = ["LinearSolver", "compressed", "linear_solver", "reduced"]
 
 GAIN = 3.0  # assumed factor by which a V-cycle reduces the error at degree 1 (measured: 5 to 10)
 
@@ -54,50 +54,6 @@ class LinearSolver(Protocol):
             StageFailure: on all ranks, if the solver fails.
         """
         ...
-
-
-class FluxForm:
-    """The product K w, computed as the sum of K_ij (w_j - w_i) over the neighbours j.
-
-    Near equilibrium these differences have smaller round-off than a matrix-vector product, and the
-    fluxes cancel in pairs, so that mass is conserved.
-
-    Args:
-        K: the stiffness matrix, symmetric with K 1 = 0.
-
-    Attributes:
-        monotone: whether K has no positive entry off the diagonal.
-    """
-
-    def __init__(self, K: PETSc.Mat) -> None:
-        starts, columns, entries = K.getValuesCSR()
-        first, last = K.getOwnershipRange()
-        row = np.repeat(np.arange(first, last, dtype=columns.dtype), np.diff(starts))
-        once = (columns > row) & (entries != 0)
-        ends = np.column_stack([row[once], columns[once]])
-        self._conductance = -entries[once]
-        count = len(ends)
-        self._difference = PETSc.Mat().createAIJ(
-            size=((count, None), (last - first, K.getSizes()[1][1])),
-            csr=(
-                np.arange(0, 2 * count + 1, 2, dtype=columns.dtype), ends.ravel(),
-                np.tile([-1.0, 1.0], count),
-            ),
-            comm=K.comm,
-        )  # fmt: skip
-        self._w, self._flux = self._difference.createVecs()
-        self._result = self._w.duplicate()
-        extremes = np.array([-self._conductance.min(initial=0.0), abs(entries).max(initial=0.0)])
-        positive, largest = reduced(extremes, K.comm.tompi4py(), MPI.MAX)
-        self.monotone = bool(positive <= 1e-12 * largest)
-
-    def __call__(self, w: Array) -> Array:
-        """The values of K w at the owned nodes, from those of w, both ``(owned,)``."""
-        self._w.array_w[:] = w
-        self._difference.mult(self._w, self._flux)
-        self._flux.array_w[:] *= self._conductance
-        self._difference.multTranspose(self._flux, self._result)
-        return np.array(self._result.array_r)
 
 
 def compressed(K: PETSc.Mat) -> PETSc.Mat:

@@ -20,7 +20,8 @@ from scipy import sparse
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.compiled import reordered, vectorised
 from uf_diffusion.core.mpi import REPLICATED
-from uf_diffusion.diffusion.halos import Halo, split
+from uf_diffusion.diffusion.fluxes import FluxForm
+from uf_diffusion.diffusion.halos import Halo, halo_of
 from uf_diffusion.diffusion.petsc import PREFIX, StageFailure, chosen, configure, solved, told
 from uf_diffusion.diffusion.v_cycle import Coarse, Coarsest, Gathered, Level
 
@@ -43,12 +44,10 @@ class Multigrid:
 
     def __init__(self, K: PETSc.Mat, prolongations: list[PETSc.Mat], gain: float = 1.0) -> None:
         self._K, self._gain, self._comm = K, gain, K.comm.tompi4py()
-        ranges = K.getOwnershipRanges()
-        ghosts = split(K.getValuesCSR()[1], ranges, K.comm.getRank())
-        halo = Halo(ranges, ghosts, K.comm)
+        halo = halo_of(K, K.getValuesCSR()[1])
         self._cycle = _distributed(K, prolongations, halo)
         self._d, self._z = self._cycle.d[: halo.owned], self._cycle.x[: halo.owned]
-        self._p, self._q = K.createVecs()
+        self._fluxes, self._p = FluxForm(K), np.empty(halo.owned)
         self._ksp = _petsc_solver(K, self._cycle) if chosen() else None
 
     def set(self, diagonal: Array, shift: float) -> None:
@@ -56,38 +55,40 @@ class Multigrid:
         np.divide(diagonal, shift, out=self._d)
         self._cycle.set()
         if self._ksp is not None:
+            right, left = self._K.createVecs()
+            left.array_w[:] = self._d
             shifted = self._ksp.getOperators()[0]
-            self._p.array_w[:] = self._d
-            self._q.waxpy(1.0, self._p, self._K.getDiagonal())
-            shifted.setDiagonal(self._q)
+            right.waxpy(1.0, left, self._K.getDiagonal())
+            shifted.setDiagonal(right)
             self._ksp.setOperators(shifted)
             with told():
                 self._ksp.setUp()
 
     def solve(self, rhs: Array, rtol: float) -> tuple[Array, int]:
         if self._ksp is not None:
-            np.divide(rhs, self._shift, out=self._q.array_w)
-            return solved(self._ksp, self._q, self._p, rtol)
+            right, left = self._K.createVecs()
+            np.divide(rhs, self._shift, out=left.array_w)
+            return solved(self._ksp, left, right, rtol)
         return self._conjugate_gradients(rhs / self._shift, rtol)
 
     def _conjugate_gradients(self, r: Array, rtol: float) -> tuple[Array, int]:
         """As PETSc's CG, except that the V-cycle of the last stopping test is added to the solution
         as a correction, and not discarded.
         """
-        x, d, z, p, q = np.zeros_like(r), self._d, self._z, self._p, self._q
+        x, d, z, p = np.zeros_like(r), self._d, self._z, self._p
         square = first = self._sum(self._cycle.apply(r))
         if first == 0:
             return x, 0
-        p.array_w[:] = z
+        p[:] = z
         for its in range(1, MOST + 1):
-            self._K.mult(p, q)
-            product = self._sum(_shifted(d, p.array_r, q.array_w))
-            _advance(square / product, p.array_r, q.array_r, x, r)
+            q = self._fluxes(p)
+            product = self._sum(_shifted(d, p, q))
+            _advance(square / product, p, q, x, r)
             square, last = self._sum(self._cycle.apply(r)), square
             if not square > (self._gain * rtol) ** 2 * first:
                 x += z
                 return x, its
-            _turn(square / last, z, p.array_w)
+            _turn(square / last, z, p)
         raise StageFailure(f"conjugate gradients did not converge in {MOST} iterations")
 
     def _sum(self, value: float) -> float:
@@ -124,10 +125,8 @@ def _distributed(K: PETSc.Mat, prolongations: list[PETSc.Mat], halo: Halo) -> Co
         return Gathered(halo, K.comm.tompi4py(), _replicated(*matrices))
     P, *others = prolongations
     coarse, rows, shares = K.PtAP(P), _rows(K), _rows(P)
-    ranges = P.getOwnershipRangesColumn()
     columns = np.concatenate([coarse.getValuesCSR()[1], shares.indices])
-    ghosts = split(columns, ranges, K.comm.getRank())
-    below = _distributed(coarse, others, Halo(ranges, ghosts, K.comm))
+    below = _distributed(coarse, others, halo_of(coarse, columns))
     return Level(rows, halo, shares, below)
 
 

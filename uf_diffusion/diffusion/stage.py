@@ -36,7 +36,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from uf_diffusion.core.arrays import Array
-from uf_diffusion.diffusion.linear_solvers import FluxForm, LinearSolver, reduced
+from uf_diffusion.diffusion.fluxes import FluxForm
+from uf_diffusion.diffusion.linear_solvers import LinearSolver, reduced
 from uf_diffusion.diffusion.petsc import StageFailure
 from uf_diffusion.problem.divergences import Divergence
 

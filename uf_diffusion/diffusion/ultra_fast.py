@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from uf_diffusion.core.arrays import Array
+from uf_diffusion.diffusion.fluxes import FluxForm
 from uf_diffusion.diffusion.forms import stiffness_matrix
-from uf_diffusion.diffusion.linear_solvers import FluxForm, compressed, linear_solver, reduced
+from uf_diffusion.diffusion.linear_solvers import compressed, linear_solver, reduced
 from uf_diffusion.diffusion.schemes import SCHEMES, Scheme
 from uf_diffusion.diffusion.stage import Stage, StageReport
 from uf_diffusion.diffusion.time_stepping import Before, DiffusionState, Evolution, SolverFailure

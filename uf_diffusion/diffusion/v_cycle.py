@@ -211,12 +211,12 @@ def _backward(
 ) -> float:
     """``later`` has the part of K x at ghosts, and gets that of the rows done so far."""
     product = 0.0
-    for k in range(len(inverse)):
-        i = len(inverse) - 1 - k
-        total = b[i] - later[i]
+    for i in range(len(inverse) - 1, -1, -1):
+        total = b[i]
         for e in range(starts[i], starts[i + 1]):
             total -= entries[e] * x[columns[e]]
-        total *= inverse[i]
+        # the only term that the row before determines comes last, for speed
+        total = (total - later[i]) * inverse[i]
         x[i] = total
         product += b[i] * total
         for e in range(starts[i], starts[i + 1]):
