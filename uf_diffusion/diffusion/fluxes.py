@@ -7,7 +7,7 @@ from petsc4py import PETSc
 
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.compiled import compiled
-from uf_diffusion.diffusion.halos import Halo, halo_of
+from uf_diffusion.diffusion.halos import Halo, halo_of, triangle
 
 __all__ = ["FluxForm"]
 
@@ -24,38 +24,33 @@ class FluxForm:
 
     Attributes:
         monotone: whether K has no positive entry off the diagonal.
+        halo, triangle: the exchange between ranks, and this rank's entries of K.
     """
 
     def __init__(self, K: PETSc.Mat) -> None:
-        starts, columns, entries = K.getValuesCSR()
-        self._halo = halo_of(K, columns)
-        n, first = self._halo.owned, self._halo.first
-        row = np.repeat(np.arange(n, dtype=columns.dtype), np.diff(starts))
-        local = self._halo.local(columns)
-        below, across = local < row, (local >= n) & (columns > row + first)
-        below &= entries != 0
-        starts = np.append(0, np.cumsum(np.bincount(row[below], minlength=n)))
-        self._edges = (
-            starts.astype(np.uint32), local[below].astype(np.uint32), entries[below],
-            row[across].astype(np.uint32), local[across].astype(np.uint32), entries[across],
-        )  # fmt: skip
-        self._w, self._result = np.zeros((2, 0 if self._halo.alone else self._halo.size))
-        off = entries[local != row]
-        extremes = np.array([off.max(initial=0.0), np.abs(entries).max(initial=0.0)])
+        rows = K.getValuesCSR()
+        self.halo = halo_of(K, rows[1])
+        self.triangle = triangle(*rows, self.halo)
+        across = self.triangle[3:]
+        once = self.halo.ghosts[across[1] - self.halo.owned] > across[0] + self.halo.first
+        self._edges = (*self.triangle[:3], *(part[once] for part in across))
+        self._w, self._result = np.zeros((2, 0 if self.halo.alone else self.halo.size))
+        off = max(part.max(initial=0.0) for part in (self.triangle.entries, across[2]))
+        extremes = np.array([off, np.abs(rows[2]).max(initial=0.0)])
         positive, largest = np.max(K.comm.tompi4py().allgather(extremes), axis=0)
         self.monotone = bool(positive <= 1e-12 * largest)
 
     def __call__(self, w: Array) -> Array:
         """The values of K w at the owned nodes, from those of w, both ``(owned,)``."""
         n = len(w)
-        if self._halo.alone:
+        if self.halo.alone:
             result = np.empty(n)
             _fluxes(*self._edges, w, result)
             return result
         self._w[:n] = w
-        self._halo.spread(self._w)
+        self.halo.spread(self._w)
         _fluxes(*self._edges, self._w, self._result)
-        self._halo.collect(self._result)
+        self.halo.collect(self._result)
         return self._result[:n].copy()
 
 

@@ -1,15 +1,18 @@
-"""Values of other ranks that a rank needs for its rows of a sparse matrix."""
+"""The rows of a symmetric matrix that a rank owns, and the values of other ranks they need."""
 
 from __future__ import annotations
 
 from mpi4py import MPI
 
+from typing import NamedTuple
+
 import numpy as np
 from petsc4py import PETSc
 
 from uf_diffusion.core.arrays import Array, Index
+from uf_diffusion.core.compiled import compiled
 
-__all__ = ["Halo", "halo_of"]
+__all__ = ["Halo", "Triangle", "halo_of", "triangle"]
 
 
 class Halo:
@@ -68,7 +71,7 @@ class Halo:
             self._links.reduceEnd(MPI.DOUBLE, ghosts, owned, MPI.SUM)
 
 
-def halo_of(K: PETSc.Mat, columns: Index) -> Halo:
+def halo_of(K: PETSc.Mat, *columns: Index) -> Halo:
     """The exchange for a square matrix.
 
     Args:
@@ -76,5 +79,62 @@ def halo_of(K: PETSc.Mat, columns: Index) -> Halo:
         columns: global columns of this rank's rows, in any order, that vectors have values for.
     """
     ranges, rank = np.asarray(K.getOwnershipRanges()), K.comm.getRank()
-    others = (columns < ranges[rank]) | (columns >= ranges[rank + 1])
-    return Halo(ranges, np.unique(columns[others]), K.comm)
+    first, last = ranges[rank : rank + 2]
+    others = [np.unique(part[(part < first) | (part >= last)]) for part in columns]
+    return Halo(ranges, np.unique(np.concatenate(others)), K.comm)
+
+
+class Triangle(NamedTuple):
+    """The entries of a rank's rows that are not zero and not on the diagonal.
+
+    Those with both ends on this rank are stored once, as the rows below the diagonal.
+
+    Attributes:
+        starts, columns, entries: the rows below the diagonal, in compressed form.
+        rows, ghosts, couplings: the entries in columns that other ranks own.
+    """
+
+    starts: Index
+    columns: Index
+    entries: Array
+    rows: Index
+    ghosts: Index
+    couplings: Array
+
+
+def triangle(starts: Index, columns: Index, entries: Array, halo: Halo) -> Triangle:
+    """The triangle of rows in compressed form with global columns."""
+    outside = (columns < halo.first) | (columns >= halo.last)
+    place = np.flatnonzero(outside & (entries != 0))
+    rows = np.searchsorted(starts, place, side="right") - 1
+    below = np.zeros(halo.owned + 1, dtype=np.uint32)
+    _count(starts, columns, entries, halo.first, below)
+    found = np.empty(below[-1], dtype=np.uint32), np.empty(below[-1])
+    _fill(starts, columns, entries, halo.first, *found)
+    return Triangle(
+        below, *found, rows.astype(np.uint32), halo.local(columns[place]).astype(np.uint32),
+        entries[place],
+    )  # fmt: skip
+
+
+@compiled
+def _count(starts: Index, columns: Index, entries: Array, first: int, below: Index) -> None:
+    count = 0
+    for i in range(len(starts) - 1):
+        for e in range(starts[i], starts[i + 1]):
+            if first <= columns[e] < first + i and entries[e] != 0:
+                count += 1
+        below[i + 1] = count
+
+
+@compiled
+def _fill(
+    starts: Index, columns: Index, entries: Array, first: int, chosen: Index, values: Array
+) -> None:
+    count = 0
+    for i in range(len(starts) - 1):
+        for e in range(starts[i], starts[i + 1]):
+            if first <= columns[e] < first + i and entries[e] != 0:
+                chosen[count] = columns[e] - first
+                values[count] = entries[e]
+                count += 1

@@ -21,7 +21,7 @@ from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.compiled import reordered, vectorised
 from uf_diffusion.core.mpi import REPLICATED
 from uf_diffusion.diffusion.fluxes import FluxForm
-from uf_diffusion.diffusion.halos import Halo, halo_of
+from uf_diffusion.diffusion.halos import Halo, halo_of, triangle
 from uf_diffusion.diffusion.petsc import PREFIX, StageFailure, chosen, configure, solved, told
 from uf_diffusion.diffusion.v_cycle import Coarse, Coarsest, Gathered, Level
 
@@ -44,10 +44,9 @@ class Multigrid:
 
     def __init__(self, K: PETSc.Mat, prolongations: list[PETSc.Mat], gain: float = 1.0) -> None:
         self._K, self._gain, self._comm = K, gain, K.comm.tompi4py()
-        halo = halo_of(K, K.getValuesCSR()[1])
-        self._cycle = _distributed(K, prolongations, halo)
-        self._d, self._z = self._cycle.d[: halo.owned], self._cycle.x[: halo.owned]
-        self._fluxes, self._p = FluxForm(K), np.empty(halo.owned)
+        self._fluxes = FluxForm(K)
+        self._cycle, n = _levels(self._fluxes, K, prolongations), self._fluxes.halo.owned
+        self._d, self._z, self._p = self._cycle.d[:n], self._cycle.x[:n], np.empty(n)
         self._ksp = _petsc_solver(K, self._cycle) if chosen() else None
 
     def set(self, diagonal: Array, shift: float) -> None:
@@ -118,16 +117,30 @@ def _turn(factor: float, z: Array, p: Array) -> None:
         p[i] = z[i] + factor * p[i]
 
 
-def _distributed(K: PETSc.Mat, prolongations: list[PETSc.Mat], halo: Halo) -> Coarse:
-    """The levels from K downwards, each distributed as its matrix is."""
-    if not prolongations or K.size[0] <= REPLICATED:
-        matrices = [_whole(matrix) for matrix in (K, *prolongations)]
-        return Gathered(halo, K.comm.tompi4py(), _replicated(*matrices))
-    P, *others = prolongations
-    coarse, rows, shares = K.PtAP(P), _rows(K), _rows(P)
-    columns = np.concatenate([coarse.getValuesCSR()[1], shares.indices])
-    below = _distributed(coarse, others, halo_of(coarse, columns))
-    return Level(rows, halo, shares, below)
+def _levels(fluxes: FluxForm, K: PETSc.Mat, prolongations: list[PETSc.Mat]) -> Coarse:
+    """The finest level."""
+    entries, halo = fluxes.triangle, fluxes.halo
+    distributed: list[Level] = []
+    while prolongations and K.size[0] > REPLICATED:
+        P, *prolongations = prolongations
+        K, finer = _galerkin(K, P), halo
+        rows, shares = K.getValuesCSR(), _rows(P)
+        halo = halo_of(K, rows[1], shares.indices)
+        distributed.append(Level(entries, finer, shares, halo))
+        entries = triangle(*rows, halo)
+    whole = _replicated(*(_whole(matrix) for matrix in (K, *prolongations)))
+    level: Coarse = Gathered(halo, K.comm.tompi4py(), whole)
+    for finer in reversed(distributed):
+        finer.coarse, level = level, finer
+    return level
+
+
+def _galerkin(K: PETSc.Mat, P: PETSc.Mat) -> PETSc.Mat:
+    """P'KP without the intermediate products that PETSc would keep for another one."""
+    product = K.PtAP(P)
+    copy = product.duplicate(copy=True)
+    product.destroy()
+    return copy
 
 
 def _replicated(K: sparse.csr_array, *prolongations: sparse.csr_array) -> Coarse:
@@ -136,7 +149,10 @@ def _replicated(K: sparse.csr_array, *prolongations: sparse.csr_array) -> Coarse
     if not prolongations:
         return Coarsest(K, halo)
     P, *others = prolongations
-    return Level(K, halo, P, _replicated((P.T @ K @ P).tocsr(), *others))
+    coarse = _replicated((P.T @ K @ P).tocsr(), *others)
+    level = Level(triangle(K.indptr, K.indices, K.data, halo), halo, P, coarse.halo)
+    level.coarse = coarse
+    return level
 
 
 def _rows(matrix: PETSc.Mat) -> sparse.csr_array:

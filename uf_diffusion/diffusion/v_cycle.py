@@ -22,8 +22,8 @@ from petsc4py import PETSc
 from scipy import sparse
 
 from uf_diffusion.core.arrays import Array, Index
-from uf_diffusion.core.compiled import vectorised
-from uf_diffusion.diffusion.halos import Halo
+from uf_diffusion.core.compiled import compiled, vectorised
+from uf_diffusion.diffusion.halos import Halo, Triangle
 
 __all__ = ["Coarse", "Coarsest", "Gathered", "Level"]
 
@@ -56,37 +56,40 @@ class Level:
     """This rank's rows of diag(d) + K on one level, and the levels below it; a `Coarse`.
 
     Args:
-        K: the rows of the level's stiffness matrix, with global columns, ``(owned, n)``.
-        halo: the exchange of ghosts, which include all columns of K that other ranks own.
+        K: this rank's entries of the level's stiffness matrix.
+        halo: the exchange of ghosts on this level.
         P: the rows of the prolongation from the next level, with global columns.
-        coarse: the next level, whose ghosts include all columns of P that other ranks own.
+        below: the exchange on the next level, whose ghosts include all columns of P that other
+            ranks own.
+
+    Attributes:
+        coarse: the next level, to be set before use.
     """
 
-    def __init__(self, K: sparse.csr_array, halo: Halo, P: sparse.csr_array, coarse: Coarse):
-        n, self.halo, self._coarse = halo.owned, halo, coarse
-        row = np.repeat(np.arange(n, dtype=np.uint32), np.diff(K.indptr))
-        column = halo.local(K.indices).astype(np.uint32)
-        entries = K.data.astype(_precision(K.data))
-        off, below, outside = row != column, column < row, column >= n
-        self._stiffness = -np.bincount(row[off], entries[off], minlength=n)
-        self._starts = np.append(0, np.cumsum(np.bincount(row[below], minlength=n)))
-        self._starts = self._starts.astype(np.uint32)
-        self._matrix = self._starts, column[below], entries[below]
-        self._coupling = row[outside], column[outside], entries[outside]
+    coarse: Coarse
+
+    def __init__(self, K: Triangle, halo: Halo, P: sparse.csr_array, below: Halo) -> None:
+        n, self.halo = halo.owned, halo
+        precision = _precision(K.entries, K.couplings)
+        entries, couplings = K.entries.astype(precision), K.couplings.astype(precision)
+        self._matrix = K.starts, K.columns, entries
+        self._coupling = K.rows, K.ghosts, couplings
         self._shares = (
-            P.indptr.astype(np.uint32), coarse.halo.local(P.indices).astype(np.uint32),
+            P.indptr.astype(np.uint32), below.local(P.indices).astype(np.uint32),
             P.data.astype(np.float32),
         )  # fmt: skip
-        self._inverse = np.empty(n)
-        self.d, self.b, self.x, self._rest = np.zeros((4, halo.size))
+        self._stiffness, self._inverse = np.zeros(n), np.empty(n)
+        _degrees(*self._matrix, self._stiffness)
+        np.subtract.at(self._stiffness, K.rows, couplings)
+        self.d, self.b, self.x, self._rest = (np.zeros(halo.size) for _ in range(4))
 
     def set(self) -> None:
         _invert(self.d, self._stiffness, self._inverse)
-        self._restrict(self.d, self._coarse.d)
-        self._coarse.set()
+        self._restrict(self.d, self.coarse.d)
+        self.coarse.set()
 
     def apply(self, b: Array) -> float:
-        x, rest, coarse = self.x, self._rest, self._coarse
+        x, rest, coarse = self.x, self._rest, self.coarse
         _forward(*self._matrix, self._inverse, b, x, rest)
         self.halo.spread(x)
         _couple(*self._coupling, -1.0, x, rest)
@@ -102,7 +105,7 @@ class Level:
         """Set coarse to P' fine at the owned nodes."""
         coarse[:] = 0.0
         _restrict(*self._shares, fine, coarse)
-        self._coarse.halo.collect(coarse)
+        self.coarse.halo.collect(coarse)
 
 
 class Gathered:
@@ -157,10 +160,19 @@ class Coarsest:
         return float(self.x @ b)
 
 
-def _precision(entries: Array) -> type[np.floating[Any]]:
-    size = np.abs(entries[entries != 0])
-    narrow = size.min(initial=1.0) > SINGLE[0] and size.max(initial=1.0) < SINGLE[1]
-    return np.float32 if narrow else np.float64
+def _precision(*parts: Array) -> type[np.floating[Any]]:
+    low = min(np.abs(part).min(initial=1.0) for part in parts)
+    high = max(np.abs(part).max(initial=1.0) for part in parts)
+    return np.float32 if low > SINGLE[0] and high < SINGLE[1] else np.float64
+
+
+@compiled
+def _degrees(starts: Index, columns: Index, entries: Array, degrees: Array) -> None:
+    """Subtract each entry of a symmetric matrix, given below the diagonal, from its row."""
+    for i in range(len(starts) - 1):
+        for e in range(starts[i], starts[i + 1]):
+            degrees[i] -= entries[e]
+            degrees[columns[e]] -= entries[e]
 
 
 @vectorised
