@@ -19,6 +19,7 @@ from petsc4py import PETSc
 
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.diffusion.direct_solvers import Band, Cholesky
+from uf_diffusion.diffusion.fluxes import FluxForm
 from uf_diffusion.diffusion.multigrid import Multigrid
 from uf_diffusion.diffusion.nested_spaces import prolongations
 from uf_diffusion.diffusion.petsc import chosen
@@ -69,13 +70,16 @@ def compressed(K: PETSc.Mat) -> PETSc.Mat:
     )
 
 
-def linear_solver(K: PETSc.Mat, grid: Grid, node: Index) -> LinearSolver:
+def linear_solver(
+    K: PETSc.Mat, grid: Grid, node: Index, fluxes: FluxForm | None = None
+) -> LinearSolver:
     """The solver for a grid; PETSc options with the prefix ``uf_`` apply to PETSc's solvers.
 
     Args:
         K: the stiffness matrix.
         grid: the grid, which may have a hierarchy of coarser ones.
         node: the grid's number of each owned node, ``(owned,)``.
+        fluxes: the form of K, if there is one already, whose arrays multigrid shares.
 
     Raises:
         InputError: for an option that PETSc does not accept.
@@ -86,4 +90,9 @@ def linear_solver(K: PETSc.Mat, grid: Grid, node: Index) -> LinearSolver:
         chart = grid.manifold.chart(grid.nodes[everywhere])
         return Band(K, np.argsort(chart[:, 0], kind="stable"))
     nested = prolongations(grid, node, K.comm) if dim > 1 else []
-    return Multigrid(K, nested, GAIN if grid.degree == 1 else 1.0) if nested else Cholesky(K)
+    if not nested:
+        return Cholesky(K)
+    solver = Multigrid(K, nested, GAIN if grid.degree == 1 else 1.0, fluxes)
+    for matrix in nested:  # PETSc keeps distributed matrices that Python has dropped
+        matrix.destroy()
+    return solver

@@ -40,11 +40,18 @@ class Multigrid:
         K: the stiffness matrix of the finest space.
         prolongations: the interpolation matrices of the hierarchy, finest first.
         gain: factor by which the V-cycle of the last stopping test is assumed to reduce the error.
+        fluxes: the form of K, if there is one already; the solver shares its arrays.
     """
 
-    def __init__(self, K: PETSc.Mat, prolongations: list[PETSc.Mat], gain: float = 1.0) -> None:
+    def __init__(
+        self,
+        K: PETSc.Mat,
+        prolongations: list[PETSc.Mat],
+        gain: float = 1.0,
+        fluxes: FluxForm | None = None,
+    ) -> None:
         self._K, self._gain, self._comm = K, gain, K.comm.tompi4py()
-        self._fluxes = FluxForm(K)
+        self._fluxes = fluxes or FluxForm(K)
         self._cycle, n = _levels(self._fluxes, K, prolongations), self._fluxes.halo.owned
         self._d, self._z, self._p = self._cycle.d[:n], self._cycle.x[:n], np.empty(n)
         self._ksp = _petsc_solver(K, self._cycle) if chosen() else None
@@ -121,9 +128,12 @@ def _levels(fluxes: FluxForm, K: PETSc.Mat, prolongations: list[PETSc.Mat]) -> C
     """The finest level."""
     entries, halo = fluxes.triangle, fluxes.halo
     distributed: list[Level] = []
+    finest = K
     while prolongations and K.size[0] > REPLICATED:
         P, *prolongations = prolongations
-        K, finer = _galerkin(K, P), halo
+        K, fine, finer = _galerkin(K, P), K, halo
+        if fine is not finest:
+            fine.destroy()  # or else PETSc would keep it until all ranks have dropped it
         rows, shares = K.getValuesCSR(), _rows(P)
         halo = halo_of(K, rows[1], shares.indices)
         distributed.append(Level(entries, finer, shares, halo))

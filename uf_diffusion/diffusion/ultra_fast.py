@@ -52,12 +52,15 @@ class UltraFastDiffusion(Evolution):
     ) -> None:
         super().__init__(problem, grid, scheme, rtol, comm)
         with self.timings.part("assembly"):
-            K = compressed(stiffness_matrix(self.V, grid, self.teacher))
+            assembled = stiffness_matrix(self.V, grid, self.teacher)
+            K = compressed(assembled)
+            assembled.destroy()  # PETSc keeps distributed matrices that Python has dropped
         self.stiffness = K
         self._flow = problem.divergence.homogeneous
         with self.timings.part("linear solver"):
-            linear = linear_solver(K, grid, self.node)
-            self.stage = Stage(FluxForm(K), linear, self.weight, self._flow, comm)
+            fluxes = FluxForm(K)
+            linear = linear_solver(K, grid, self.node, fluxes)
+            self.stage = Stage(fluxes, linear, self.weight, self._flow, comm)
         self._exact = scheme.order == 1
 
     def first(self, ratio: Array) -> DiffusionState:
