@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from petsc4py import PETSc
 
-from uf_diffusion.core.arrays import Array, Index
+from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.compiled import compiled
-from uf_diffusion.diffusion.halos import Halo, halo_of, triangle
+from uf_diffusion.diffusion.halos import Compact, Entries, Triangle, halo_of, triangle
 
 __all__ = ["FluxForm"]
 
@@ -28,15 +28,15 @@ class FluxForm:
     """
 
     def __init__(self, K: PETSc.Mat) -> None:
-        rows = K.getValuesCSR()
-        self.halo = halo_of(K, rows[1])
-        self.triangle = triangle(*rows, self.halo)
-        across = self.triangle[3:]
-        once = self.halo.ghosts[across[1] - self.halo.owned] > across[0] + self.halo.first
-        self._edges = (*self.triangle[:3], *(part[once] for part in across))
+        starts, columns, entries = K.getValuesCSR()
+        self.halo = halo_of(K, columns)
+        self.triangle = triangle(starts, columns, entries, self.halo)
+        below, inner, lower, rows, ghosts, couplings = self.triangle
+        once = self.halo.ghosts[ghosts - self.halo.owned] > rows + self.halo.first
+        self._edges = Triangle(below, inner, lower, rows[once], ghosts[once], couplings[once])
         self._w, self._result = np.zeros((2, 0 if self.halo.alone else self.halo.size))
-        off = max(part.max(initial=0.0) for part in (self.triangle.entries, across[2]))
-        extremes = np.array([off, np.abs(rows[2]).max(initial=0.0)])
+        off = max(part.max(initial=0.0) for part in (self._edges.entries, self._edges.couplings))
+        extremes = np.array([off, np.abs(entries).max(initial=0.0)])
         positive, largest = np.max(K.comm.tompi4py().allgather(extremes), axis=0)
         self.monotone = bool(positive <= 1e-12 * largest)
 
@@ -56,8 +56,8 @@ class FluxForm:
 
 @compiled
 def _fluxes(
-    starts: Index, columns: Index, entries: Array,
-    rows: Index, ghosts: Index, couplings: Array, w: Array, result: Array,
+    starts: Compact, columns: Compact, entries: Entries,
+    rows: Compact, ghosts: Compact, couplings: Entries, w: Array, result: Array,
 ) -> None:  # fmt: skip
     for i in range(len(starts) - 1):
         value, total = w[i], 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mpi4py import MPI
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from petsc4py import PETSc
@@ -12,7 +12,12 @@ from petsc4py import PETSc
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.compiled import compiled
 
-__all__ = ["Halo", "Triangle", "halo_of", "triangle"]
+__all__ = ["Compact", "Entries", "Halo", "Numbers", "Triangle", "halo_of", "triangle"]
+
+
+Numbers = np.ndarray[Any, np.dtype[np.integer[Any]]]
+Compact = np.ndarray[Any, np.dtype[np.uint32]]
+Entries = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
 
 class Halo:
@@ -47,7 +52,7 @@ class Halo:
         """The length of a vector, owned + ghosts."""
         return self.owned + len(self.ghosts)
 
-    def local(self, columns: Index) -> Index:
+    def local(self, columns: Numbers) -> Index:
         """The positions in a vector of global columns, each owned or a ghost."""
         ours = (columns >= self.first) & (columns < self.last)
         found = self.owned + np.searchsorted(self.ghosts, columns)
@@ -71,7 +76,7 @@ class Halo:
             self._links.reduceEnd(MPI.DOUBLE, ghosts, owned, MPI.SUM)
 
 
-def halo_of(K: PETSc.Mat, *columns: Index) -> Halo:
+def halo_of(K: PETSc.Mat, *columns: Numbers) -> Halo:
     """The exchange for a square matrix.
 
     Args:
@@ -94,31 +99,31 @@ class Triangle(NamedTuple):
         rows, ghosts, couplings: the entries in columns that other ranks own.
     """
 
-    starts: Index
-    columns: Index
-    entries: Array
-    rows: Index
-    ghosts: Index
-    couplings: Array
+    starts: Compact
+    columns: Compact
+    entries: Entries
+    rows: Compact
+    ghosts: Compact
+    couplings: Entries
 
 
-def triangle(starts: Index, columns: Index, entries: Array, halo: Halo) -> Triangle:
+def triangle(starts: Numbers, columns: Numbers, entries: Array, halo: Halo) -> Triangle:
     """The triangle of rows in compressed form with global columns."""
     outside = (columns < halo.first) | (columns >= halo.last)
     place = np.flatnonzero(outside & (entries != 0))
     rows = np.searchsorted(starts, place, side="right") - 1
     below = np.zeros(halo.owned + 1, dtype=np.uint32)
     _count(starts, columns, entries, halo.first, below)
-    found = np.empty(below[-1], dtype=np.uint32), np.empty(below[-1])
-    _fill(starts, columns, entries, halo.first, *found)
+    chosen, values = np.empty(below[-1], dtype=np.uint32), np.empty(below[-1])
+    _fill(starts, columns, entries, halo.first, chosen, values)
     return Triangle(
-        below, *found, rows.astype(np.uint32), halo.local(columns[place]).astype(np.uint32),
+        below, chosen, values, rows.astype(np.uint32), halo.local(columns[place]).astype(np.uint32),
         entries[place],
     )  # fmt: skip
 
 
 @compiled
-def _count(starts: Index, columns: Index, entries: Array, first: int, below: Index) -> None:
+def _count(starts: Numbers, columns: Numbers, entries: Array, first: int, below: Compact) -> None:
     count = 0
     for i in range(len(starts) - 1):
         for e in range(starts[i], starts[i + 1]):
@@ -129,7 +134,7 @@ def _count(starts: Index, columns: Index, entries: Array, first: int, below: Ind
 
 @compiled
 def _fill(
-    starts: Index, columns: Index, entries: Array, first: int, chosen: Index, values: Array
+    starts: Numbers, columns: Numbers, entries: Array, first: int, chosen: Compact, values: Array
 ) -> None:
     count = 0
     for i in range(len(starts) - 1):

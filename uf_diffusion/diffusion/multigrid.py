@@ -11,8 +11,6 @@ level is solved by a sparse factorisation.
 
 from __future__ import annotations
 
-from mpi4py import MPI
-
 import numpy as np
 from petsc4py import PETSc
 from scipy import sparse
@@ -137,11 +135,11 @@ def _levels(fluxes: FluxForm, K: PETSc.Mat, prolongations: list[PETSc.Mat]) -> C
         rows, shares = K.getValuesCSR(), _rows(P)
         halo = halo_of(K, rows[1], shares.indices)
         distributed.append(Level(entries, finer, shares, halo))
-        entries = triangle(*rows, halo)
+        entries = triangle(rows[0], rows[1], rows[2], halo)
     whole = _replicated(*(_whole(matrix) for matrix in (K, *prolongations)))
     level: Coarse = Gathered(halo, K.comm.tompi4py(), whole)
-    for finer in reversed(distributed):
-        finer.coarse, level = level, finer
+    for above in reversed(distributed):
+        above.coarse, level = level, above
     return level
 
 
@@ -168,13 +166,12 @@ def _replicated(K: sparse.csr_array, *prolongations: sparse.csr_array) -> Coarse
 def _rows(matrix: PETSc.Mat) -> sparse.csr_array:
     """This rank's rows of a matrix, with global columns."""
     starts, columns, entries = matrix.getValuesCSR()
-    return sparse.csr_array(
-        (entries, columns, starts), shape=(len(starts) - 1, matrix.size[1])
-    )
+    return sparse.csr_array((entries, columns, starts), shape=(len(starts) - 1, matrix.size[1]))
 
 
 def _whole(matrix: PETSc.Mat) -> sparse.csr_array:
-    return sparse.vstack(matrix.comm.tompi4py().allgather(_rows(matrix)), format="csr")
+    parts = matrix.comm.tompi4py().allgather(_rows(matrix))
+    return sparse.csr_array(sparse.vstack(parts, format="csr"))
 
 
 def _petsc_solver(K: PETSc.Mat, cycle: Coarse) -> PETSc.KSP:

@@ -21,13 +21,14 @@ import numpy as np
 from petsc4py import PETSc
 from scipy import sparse
 
-from uf_diffusion.core.arrays import Array, Index
+from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.compiled import compiled, vectorised
-from uf_diffusion.diffusion.halos import Halo, Triangle
+from uf_diffusion.diffusion.halos import Compact, Entries, Halo, Triangle
 
 __all__ = ["Coarse", "Coarsest", "Gathered", "Level"]
 
 SINGLE = (1e-30, 1e30)  # entries outside of this range are kept in double precision
+FAINT = 1e-13  # smallest diagonal on the coarsest level, in units of that of K
 
 
 class Coarse(Protocol):
@@ -141,33 +142,34 @@ class Coarsest:
         self.halo, self._diagonal = halo, K.diagonal()
         parts = [a.astype(PETSc.IntType) for a in (K.indptr, K.indices)]
         self._matrix = PETSc.Mat().createAIJ(K.shape, csr=(*parts, K.data), comm=PETSc.COMM_SELF)
+        self._order = self._matrix.getOrdering("nd")
+        self._factor = PETSc.Mat()
         self._left, self._right = self._matrix.createVecs()
-        self._solver = PETSc.KSP().create(PETSc.COMM_SELF)
-        self._solver.setType(PETSc.KSP.Type.PREONLY)
-        self._solver.getPC().setType(PETSc.PC.Type.LU)
-        self.d, self.b, self.x = np.zeros((3, halo.size))
+        self.d, self.b, self.x = (np.zeros(halo.size) for _ in range(3))
 
     def set(self) -> None:
-        self._left.array_w[:] = self.d + self._diagonal
-        self._matrix.setDiagonal(self._left)
-        self._solver.setOperators(self._matrix)
-        self._solver.setUp()
+        # at least as much that round-off does not make the matrix singular
+        self._left.array_w[:] = np.maximum(self.d, FAINT * self._diagonal) + self._diagonal
+        self._factor.destroy()
+        self._factor = self._matrix.duplicate(copy=True)
+        self._factor.setDiagonal(self._left)
+        self._factor.factorLU(*self._order)
 
     def apply(self, b: Array) -> float:
         self._right.array_w[:] = b
-        self._solver.solve(self._right, self._left)
+        self._factor.solve(self._right, self._left)
         self.x[:] = self._left.array_r
         return float(self.x @ b)
 
 
-def _precision(*parts: Array) -> type[np.floating[Any]]:
+def _precision(*parts: Entries) -> type[np.floating[Any]]:
     low = min(np.abs(part).min(initial=1.0) for part in parts)
     high = max(np.abs(part).max(initial=1.0) for part in parts)
     return np.float32 if low > SINGLE[0] and high < SINGLE[1] else np.float64
 
 
 @compiled
-def _degrees(starts: Index, columns: Index, entries: Array, degrees: Array) -> None:
+def _degrees(starts: Compact, columns: Compact, entries: Entries, degrees: Array) -> None:
     """Subtract each entry of a symmetric matrix, given below the diagonal, from its row."""
     for i in range(len(starts) - 1):
         for e in range(starts[i], starts[i + 1]):
@@ -176,7 +178,9 @@ def _degrees(starts: Index, columns: Index, entries: Array, degrees: Array) -> N
 
 
 @vectorised
-def _restrict(starts: Index, columns: Index, shares: Array, fine: Array, coarse: Array) -> None:
+def _restrict(
+    starts: Compact, columns: Compact, shares: Entries, fine: Array, coarse: Array
+) -> None:
     for i in range(len(starts) - 1):
         value = fine[i]
         for e in range(starts[i], starts[i + 1]):
@@ -185,7 +189,7 @@ def _restrict(starts: Index, columns: Index, shares: Array, fine: Array, coarse:
 
 @vectorised
 def _prolong(
-    starts: Index, columns: Index, shares: Array, coarse: Array, fine: Array, later: Array
+    starts: Compact, columns: Compact, shares: Entries, coarse: Array, fine: Array, later: Array
 ) -> None:
     """Add P coarse to fine, and set ``later`` to zero."""
     for i in range(len(starts) - 1):
@@ -204,7 +208,13 @@ def _invert(d: Array, stiffness: Array, inverse: Array) -> None:
 
 @vectorised
 def _forward(
-    starts: Index, columns: Index, entries: Array, inverse: Array, b: Array, x: Array, rest: Array
+    starts: Compact,
+    columns: Compact,
+    entries: Entries,
+    inverse: Array,
+    b: Array,
+    x: Array,
+    rest: Array,
 ) -> None:
     for i in range(len(inverse)):
         total = b[i]
@@ -219,7 +229,13 @@ def _forward(
 
 @vectorised
 def _backward(
-    starts: Index, columns: Index, entries: Array, inverse: Array, b: Array, x: Array, later: Array
+    starts: Compact,
+    columns: Compact,
+    entries: Entries,
+    inverse: Array,
+    b: Array,
+    x: Array,
+    later: Array,
 ) -> float:
     """``later`` has the part of K x at ghosts, and gets that of the rows done so far."""
     product = 0.0
@@ -238,7 +254,7 @@ def _backward(
 
 @vectorised
 def _couple(
-    rows: Index, columns: Index, entries: Array, sign: float, x: Array, result: Array
+    rows: Compact, columns: Compact, entries: Entries, sign: float, x: Array, result: Array
 ) -> None:
     for e in range(len(rows)):
         result[rows[e]] += sign * entries[e] * x[columns[e]]
