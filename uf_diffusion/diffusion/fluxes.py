@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from mpi4py import MPI
+
 import numpy as np
 from petsc4py import PETSc
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.compiled import compiled
-from uf_diffusion.diffusion.halos import Compact, Entries, Triangle, halo_of, triangle
+from uf_diffusion.diffusion.halos import Compact, Entries, Triangle, halo_of, reduced, triangle
 
 __all__ = ["FluxForm"]
 
@@ -37,7 +39,7 @@ class FluxForm:
         self._w, self._result = np.zeros((2, 0 if self.halo.alone else self.halo.size))
         off = max(part.max(initial=0.0) for part in (self._edges.entries, self._edges.couplings))
         extremes = np.array([off, np.abs(entries).max(initial=0.0)])
-        positive, largest = np.max(K.comm.tompi4py().allgather(extremes), axis=0)
+        positive, largest = reduced(extremes, K.comm.tompi4py(), MPI.MAX)
         self.monotone = bool(positive <= 1e-12 * largest)
 
     def __call__(self, w: Array) -> Array:

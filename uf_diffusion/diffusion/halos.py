@@ -12,7 +12,7 @@ from petsc4py import PETSc
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.compiled import compiled
 
-__all__ = ["Compact", "Entries", "Halo", "Numbers", "Triangle", "halo_of", "triangle"]
+__all__ = ["Compact", "Entries", "Halo", "Numbers", "Triangle", "halo_of", "reduced", "triangle"]
 
 
 Numbers = np.ndarray[Any, np.dtype[np.integer[Any]]]
@@ -143,3 +143,10 @@ def _fill(
                 chosen[count] = columns[e] - first
                 values[count] = entries[e]
                 count += 1
+
+
+def reduced(values: Array, comm: MPI.Comm, op: MPI.Op = MPI.SUM) -> Array:
+    """Reduce values over all ranks in place, by default to their sums; returns the same array."""
+    if comm.size > 1:
+        comm.Allreduce(MPI.IN_PLACE, values, op)
+    return values

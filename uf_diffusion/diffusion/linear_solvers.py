@@ -10,8 +10,6 @@ solvers are
 
 from __future__ import annotations
 
-from mpi4py import MPI
-
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +18,7 @@ from petsc4py import PETSc
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.diffusion.direct_solvers import Band, Cholesky
 from uf_diffusion.diffusion.fluxes import FluxForm
+from uf_diffusion.diffusion.halos import reduced
 from uf_diffusion.diffusion.multigrid import Multigrid
 from uf_diffusion.diffusion.nested_spaces import prolongations
 from uf_diffusion.diffusion.petsc import chosen
@@ -28,13 +27,6 @@ from uf_diffusion.grids.base import Grid
 __all__ = ["LinearSolver", "compressed", "linear_solver", "reduced"]
 
 GAIN = 3.0  # assumed factor by which a V-cycle reduces the error at degree 1 (measured: 5 to 10)
-
-
-def reduced(values: Array, comm: MPI.Comm, op: MPI.Op = MPI.SUM) -> Array:
-    """Reduce values over all ranks in place, by default to their sums; returns the same array."""
-    if comm.size > 1:
-        comm.Allreduce(MPI.IN_PLACE, values, op)
-    return values
 
 
 class LinearSolver(Protocol):

@@ -19,7 +19,7 @@ from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.compiled import reordered, vectorised
 from uf_diffusion.core.mpi import REPLICATED
 from uf_diffusion.diffusion.fluxes import FluxForm
-from uf_diffusion.diffusion.halos import Halo, halo_of, triangle
+from uf_diffusion.diffusion.halos import Halo, halo_of, reduced, triangle
 from uf_diffusion.diffusion.petsc import PREFIX, StageFailure, chosen, configure, solved, told
 from uf_diffusion.diffusion.v_cycle import Coarse, Coarsest, Gathered, Level
 
@@ -96,7 +96,7 @@ class Multigrid:
         raise StageFailure(f"conjugate gradients did not converge in {MOST} iterations")
 
     def _sum(self, value: float) -> float:
-        return self._comm.allreduce(value) if self._comm.size > 1 else value
+        return float(reduced(np.array([value]), self._comm)[0])
 
 
 @reordered
