@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mpi4py import MPI
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from uf_diffusion.core.compiled import compiled
 __all__ = ["Compact", "Entries", "Halo", "Numbers", "Triangle", "halo_of", "reduced", "triangle"]
 
 
+Parts = list[tuple[int, slice]]  # ranks, and their parts of a buffer
 Numbers = np.ndarray[Any, np.dtype[np.integer[Any]]]
 Compact = np.ndarray[Any, np.dtype[np.uint32]]
 Entries = np.ndarray[Any, np.dtype[np.floating[Any]]]
@@ -32,20 +34,23 @@ class Halo:
     """
 
     def __init__(self, ranges: Index, ghosts: Index, comm: PETSc.Comm) -> None:
-        rank = comm.getRank()
+        rank, self._comm = comm.getRank(), comm.tompi4py()
         self.first, self.last = int(ranges[rank]), int(ranges[rank + 1])
-        self.owned, self.ghosts = self.last - self.first, ghosts
-        self.ranges, self._links = ranges, None
-        if comm.getSize() > 1:
-            owner = np.searchsorted(ranges, ghosts, side="right") - 1
-            remote = np.column_stack([owner, ghosts - ranges[owner]]).astype(PETSc.IntType)
-            self._links = PETSc.SF().create(comm)
-            self._links.setGraph(self.owned, None, remote.ravel())
+        self.owned, self.ghosts, self.ranges = self.last - self.first, ghosts, ranges
+        cuts = np.searchsorted(ghosts, ranges)
+        asked = self._comm.alltoall([ghosts[i:j] for i, j in pairwise(cuts)])
+        self._given = np.concatenate(asked).astype(np.int64) - self.first
+        ends = np.append(0, np.cumsum([len(part) for part in asked]))
+        self._from, self._to = (
+            [(k, slice(i, j)) for k, (i, j) in enumerate(pairwise(c)) if j > i]
+            for c in (cuts, ends)
+        )  # fmt: skip
+        self._outside = np.empty(len(self._given))
 
     @property
     def alone(self) -> bool:
         """Whether there is no other rank."""
-        return self._links is None
+        return bool(self._comm.size == 1)
 
     @property
     def size(self) -> int:
@@ -60,20 +65,23 @@ class Halo:
 
     def spread(self, x: Array) -> None:
         """Copy the owners' values to the ghosts of a vector ``(size,)``, in place."""
-        if self._links is not None:
-            owned, ghosts = x[: self.owned], x[self.owned :]
-            self._links.bcastBegin(MPI.DOUBLE, owned, ghosts, MPI.REPLACE)
-            self._links.bcastEnd(MPI.DOUBLE, owned, ghosts, MPI.REPLACE)
+        if not self.alone:
+            np.take(x, self._given, out=self._outside)
+            self._exchange(self._outside, self._to, x[self.owned :], self._from)
 
     def collect(self, x: Array) -> None:
         """Add the values at the ghosts of a vector ``(size,)`` to the owners' values, in place.
 
         The order of these additions does not depend on the order in which messages arrive.
         """
-        if self._links is not None:
-            owned, ghosts = x[: self.owned], x[self.owned :]
-            self._links.reduceBegin(MPI.DOUBLE, ghosts, owned, MPI.SUM)
-            self._links.reduceEnd(MPI.DOUBLE, ghosts, owned, MPI.SUM)
+        if not self.alone:
+            self._exchange(x[self.owned :], self._from, self._outside, self._to)
+            np.add.at(x, self._given, self._outside)
+
+    def _exchange(self, sent: Array, to: Parts, received: Array, source: Parts) -> None:
+        requests = [self._comm.Irecv(received[part], rank) for rank, part in source]
+        requests += [self._comm.Isend(sent[part], rank) for rank, part in to]
+        MPI.Request.Waitall(requests)
 
 
 def halo_of(K: PETSc.Mat, *columns: Numbers) -> Halo:

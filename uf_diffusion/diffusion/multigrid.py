@@ -144,10 +144,16 @@ def _levels(fluxes: FluxForm, K: PETSc.Mat, prolongations: list[PETSc.Mat]) -> C
 
 
 def _galerkin(K: PETSc.Mat, P: PETSc.Mat) -> PETSc.Mat:
-    """P'KP without the intermediate products that PETSc would keep for another one."""
-    product = K.PtAP(P)
+    """P'KP, without the intermediate products that PETSc would keep for another one.
+
+    Each rank computes its own rows. PETSc's PtAP adds the parts of other ranks as they arrive, so
+    it does not have the same bits in every run.
+    """
+    right, left = K.matMult(P), P.transpose(PETSc.Mat())
+    product = left.matMult(right)
     copy = product.duplicate(copy=True)
-    product.destroy()
+    for matrix in (product, left, right):
+        matrix.destroy()
     return copy
 
 
@@ -157,6 +163,7 @@ def _replicated(K: sparse.csr_array, *prolongations: sparse.csr_array) -> Coarse
     if not prolongations:
         return Coarsest(K, halo)
     P, *others = prolongations
+    K.sort_indices()
     coarse = _replicated((P.T @ K @ P).tocsr(), *others)
     level = Level(triangle(K.indptr, K.indices, K.data, halo), halo, P, coarse.halo)
     level.coarse = coarse
