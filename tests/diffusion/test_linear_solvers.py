@@ -121,21 +121,87 @@ def test_fluxes_are_the_stiffness_matrix(name, cells, degree, kind, rng):
         assert K.nnz == 5 * len(w)  # the diagonals of the boxes carry nothing
 
 
-def test_a_krylov_method_of_the_users_choice(rng):
-    """Options with the prefix uf_ksp_ hand the iteration to PETSc."""
+@pytest.mark.parametrize(
+    ("option", "value", "kept"),
+    [("uf_ksp_type", "minres", "python"), ("uf_pc_type", "jacobi", "jacobi")],
+)
+def test_a_solver_of_the_users_choice(option, value, kept, rng):
+    """With an option of the prefix uf_ PETSc iterates, by default with the same V-cycle."""
     options = PETSc.Options()
-    options["uf_ksp_type"] = "minres"
+    options[option] = value
     try:
         solver = solver_for("torus2", 5000)
-        assert solver.stage.linear._ksp.getType() == "minres"
-        solver.stage.linear.set(solver.weight, 0.1)
+        linear = solver.stage.linear
+        linear.set(solver.weight, 0.1)
         rhs = rng.standard_normal(len(solver.weight))
-        found, its = solver.stage.linear.solve(rhs, 1e-10)
-        assert solver.stage.linear._ksp.its == its > 0
+        found, its = linear.solve(rhs, 1e-10)
     finally:
-        options.delValue("uf_ksp_type")
+        options.delValue(option)
+    assert linear._ksp.getType() == (value if "ksp" in option else "cg")
+    assert linear._ksp.getPC().getType() == kept
+    assert linear._ksp.its == its
+    assert 0 < its < (20 if kept == "python" else 400)
     A = (sparse.diags_array(solver.weight) + 0.1 * assembled(solver)).tocsc()
     assert found == pytest.approx(spsolve(A, rhs), rel=1e-6, abs=1e-8 * np.abs(found).max())
+
+
+@pytest.mark.parametrize(("name", "cells", "degree"), [("torus2", 5000, 1), ("sphere", 1280, 3)])
+def test_extreme_diagonals(name, cells, degree, rng):
+    """Diagonals over 60 orders of magnitude, and K almost alone or next to nothing; then the same
+    solver has forgotten a diagonal that is not finite.
+    """
+    solver = solver_for(name, cells, degree)
+    linear, K, n = solver.stage.linear, assembled(solver), len(solver.weight)
+    linear.set(np.full(n, np.nan), 1.0)
+    linear.solve(solver.weight, 1e-8)
+    for low, high, s in (
+        (-30, 30, 1.0),
+        (-30, 0, 1.0),
+        (0, 30, 1.0),
+        (-3, 3, 1e-30),
+        (-3, 3, 1e30),
+    ):
+        d = solver.weight * 10.0 ** rng.uniform(low, high, n)
+        A = (sparse.diags_array(d) + s * K).tocsc()
+        rhs = A @ rng.standard_normal(n)
+        linear.set(d, s)
+        found, its = linear.solve(rhs, 1e-8)
+        assert np.abs(A @ found - rhs).max() <= 1e-7 * np.abs(rhs).max()
+        assert its <= 20
+
+
+@pytest.mark.parallel([2, 3])
+def test_multigrid_on_several_ranks():
+    """The system is solved, with the same bits by another solver. The V-cycle is symmetric and
+    positive, and the fluxes are the stiffness matrix and conserve mass.
+    """
+    comm = MPI.COMM_WORLD
+    for name, cells, degree, most in (("sphere", 20480, 1, 15), ("torus2", 3200, 2, 25)):
+        found = []
+        for _ in range(2):
+            solver, rng = solver_for(name, cells, degree, comm), np.random.default_rng(comm.rank)
+            linear, n = solver.stage.linear, solver.node.size
+            d, b, c = solver.weight * rng.uniform(1.0, 9.0, n), *rng.standard_normal((2, n))
+            linear.set(d, 1e-2)
+            x, its = linear.solve(b, 1e-10)
+            found.append(x)
+        assert np.array_equal(*found)
+        assert its <= most
+        product = solver.stage.stiffness(x)
+        assert d * x + 1e-2 * product == pytest.approx(b, abs=1e-7)
+        right, left = solver.stiffness.createVecs()
+        right.array_w[:] = x
+        solver.stiffness.mult(right, left)
+        assert product == pytest.approx(left.array_r, abs=1e-9 * np.abs(product).max())
+        total, size = (comm.allreduce(f(product)) for f in (np.sum, np.linalg.norm))
+        assert abs(total) < 1e-13 * size
+        cycle, images = linear._cycle, []
+        for vector in (b, c):
+            cycle.apply(vector)
+            images.append(cycle.x[:n].copy())
+        (bb, bc), (cb, cc) = ([comm.allreduce(u @ v) for v in images] for u in (b, c))
+        assert min(bb, cc) > 0
+        assert bc == pytest.approx(cb, abs=1e-12 * np.sqrt(bb * cc))
 
 
 def test_one_blas_thread_a_rank():

@@ -9,8 +9,9 @@ from collections.abc import Callable
 import numpy as np
 
 from uf_diffusion.core.arrays import Array
+from uf_diffusion.diffusion.fluxes import FluxForm
 from uf_diffusion.diffusion.forms import node_volumes, stiffness_matrix
-from uf_diffusion.diffusion.linear_solvers import FluxForm, compressed, linear_solver
+from uf_diffusion.diffusion.linear_solvers import compressed, linear_solver
 from uf_diffusion.diffusion.meshes import space_on
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.problem.densities import Density

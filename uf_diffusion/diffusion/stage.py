@@ -38,7 +38,8 @@ import numpy as np
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.compiled import compiled
-from uf_diffusion.diffusion.linear_solvers import FluxForm, LinearSolver, reduced
+from uf_diffusion.diffusion.fluxes import FluxForm
+from uf_diffusion.diffusion.linear_solvers import LinearSolver, reduced
 from uf_diffusion.diffusion.petsc import StageFailure
 from uf_diffusion.problem.divergences import Divergence
 
@@ -126,11 +127,11 @@ class Stage:
                 direction, slope, its = self._direction(w, b, s, eta)
                 linear += its
                 eta = eta if its else 0.0  # direct solvers are exact
-                rho = self.largest(slope * direction)
+                rho = self._reduced_largest(_largest(slope, direction))
                 if not np.isfinite(rho):
                     raise StageFailure("Newton's direction is not finite")
                 step = guaranteed_step(rho, self.divergence.power)
-                w += step * direction
+                _advance(step, direction, w)
                 error = rho * (rho + eta) if step == 1.0 else rho
                 if error <= tolerance:
                     w, ratio = self._balanced(w, b)
@@ -142,14 +143,10 @@ class Stage:
         """Newton's direction, `relative_slope` at w, and the number of linear iterations."""
         u = self.divergence.dconjugate(w)
         slope = self.divergence.d2conjugate(w)
-        slope /= u
-        ratio = np.reciprocal(u, out=u)
-        residual = ratio - b
-        residual *= self.weight
-        residual -= s * self.stiffness(w)
-        ratio *= self.weight
-        ratio *= slope
-        self.linear.set(ratio, s)
+        product = self.stiffness(w)
+        _linearise(b, self.weight, s, u, slope, product)
+        diagonal, residual = u, product
+        self.linear.set(diagonal, s)
         direction, its = self.linear.solve(residual, rtol)
         return direction, slope, its
 
@@ -157,12 +154,13 @@ class Stage:
         """The potential w, shifted by a constant for which sum c_i h_i = sum c_i b_i, and h."""
         for _ in range(3):
             ratio = 1 / self.divergence.dconjugate(w)
-            mass = self.weight * ratio
-            sums = np.array([self.weight @ b, mass.sum(), mass @ self.relative_slope(w)])
-            wanted, found, slope = reduced(sums, self._comm)
+            mass, slope = self.weight * ratio, self.divergence.d2conjugate(w)
+            slope *= ratio
+            sums = np.array([self.weight @ b, mass.sum(), mass @ slope])
+            wanted, found, rise = reduced(sums, self._comm)
             if abs(found - wanted) <= 4e-16 * wanted:
                 break
-            w = w + (found - wanted) / slope
+            w = w + (found - wanted) / rise
         return w, ratio
 
     def relative_error(self, error: Array, w: Array) -> Array:
@@ -183,6 +181,40 @@ class Stage:
 
     def largest(self, values: Array) -> float:
         """The largest absolute value over all ranks; infinite if one is NaN."""
-        local = float(np.abs(values).max(initial=0.0))
+        return self._reduced_largest(float(np.abs(values).max(initial=0.0)))
+
+    def _reduced_largest(self, local: float) -> float:
         local = local if local < np.inf else np.inf
         return float(reduced(np.array([local]), self._comm, MPI.MAX)[0])
+
+
+@compiled
+def _linearise(b: Array, c: Array, s: float, u: Array, slope: Array, product: Array) -> None:
+    """Replace, in place, K w by the residual c (h - b) - s K w for h = 1/u, f*''(w) by the
+    derivative of log u, and u by the diagonal c h f*''(w) / u of Newton's matrix.
+    """
+    for i in range(len(u)):
+        h = 1.0 / u[i]
+        steep = slope[i] * h
+        product[i] = (h - b[i]) * c[i] - s * product[i]
+        slope[i] = steep
+        u[i] = h * c[i] * steep
+
+
+@compiled
+def _largest(x: Array, y: Array) -> float:
+    """The largest |x y|, or NaN if a product is NaN."""
+    largest = 0.0
+    for i in range(len(x)):
+        size = abs(x[i] * y[i])
+        if size > largest:
+            largest = size
+        elif size != size:
+            return math.nan
+    return largest
+
+
+@compiled
+def _advance(step: float, direction: Array, w: Array) -> None:
+    for i in range(len(w)):
+        w[i] += step * direction[i]

@@ -14,8 +14,9 @@ from uf_diffusion.diffusion.chain import Chain
 from uf_diffusion.diffusion.chain_step import CompiledSteps
 from uf_diffusion.diffusion.compiled_divergences import KINDS
 from uf_diffusion.diffusion.extrapolation import guess
+from uf_diffusion.diffusion.fluxes import FluxForm
 from uf_diffusion.diffusion.forms import stiffness_matrix
-from uf_diffusion.diffusion.linear_solvers import FluxForm, compressed, linear_solver, reduced
+from uf_diffusion.diffusion.linear_solvers import compressed, linear_solver, reduced
 from uf_diffusion.diffusion.petsc import chosen
 from uf_diffusion.diffusion.schemes import SCHEMES, Scheme
 from uf_diffusion.diffusion.stage import Stage, StageReport
@@ -56,12 +57,15 @@ class UltraFastDiffusion(Evolution):
     ) -> None:
         super().__init__(problem, grid, scheme, rtol, comm)
         with self.timings.part("assembly"):
-            K = compressed(stiffness_matrix(self.V, grid, self.teacher))
+            assembled = stiffness_matrix(self.V, grid, self.teacher)
+            K = compressed(assembled)
+            assembled.destroy()  # PETSc keeps distributed matrices that Python has dropped
         self.stiffness = K
         self._flow = problem.divergence.homogeneous
         with self.timings.part("linear solver"):
-            linear = linear_solver(K, grid, self.node)
-            self.stage = Stage(FluxForm(K), linear, self.weight, self._flow, comm)
+            fluxes = FluxForm(K)
+            linear = linear_solver(K, grid, self.node, fluxes)
+            self.stage = Stage(fluxes, linear, self.weight, self._flow, comm)
             self._compiled = self._compiled_steps()
         self._exact = scheme.order == 1
 

@@ -78,7 +78,7 @@ def solve(
         cells: least number of cells of the built-in mesh.
         mesh: a mesh to use instead: a grid, a `Triangulation` of the sphere, or a file with one.
         degree: degree of the finite elements, 1 to 3.
-        scheme: time scheme "euler", "sdirk2", "sdirk3" or "esdirk4", of order 1 to 4.
+        scheme: time scheme "euler", "sdirk2", "sdirk3", "esdirk4" or "esdirk5", of order 1 to 5.
         rtol: relative tolerance of the adaptive time steps, dimensionless.
         step: length of fixed time steps, dimensionless; 0 chooses adaptive steps.
         watch: functions to call with each `DiffusionState`.
