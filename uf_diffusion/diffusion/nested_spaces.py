@@ -13,7 +13,7 @@ from petsc4py import PETSc
 from scipy import sparse
 
 from uf_diffusion.core.arrays import Index
-from uf_diffusion.grids.base import Coarsened, Grid, Whole
+from uf_diffusion.grids.base import Coarsened, Grid, part_holding
 
 __all__ = ["prolongations"]
 
@@ -29,9 +29,7 @@ def prolongations(grid: Grid, node: Index, comm: PETSc.Comm) -> list[PETSc.Mat]:
         comm: the ranks over which the nodes are distributed.
     """
     PETSc.garbage_cleanup(comm)  # on several ranks, matrices are only freed together
-    part, found = grid.part(comm.rank, comm.size), []
-    if not part.holds(node):  # the cells were not distributed by parts
-        part = Whole(grid, comm.rank, comm.size)
+    part, found = part_holding(grid, node, comm.rank, comm.size), []
     while part.grid.node_count > COARSE and (coarsened := part.coarsened(node)) is not None:
         P, node = _prolongation(coarsened, comm)
         found.append(P)

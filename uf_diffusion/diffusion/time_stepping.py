@@ -19,6 +19,7 @@ from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.errors import InputError, RunFailure
 from uf_diffusion.core.reprs import one_line
 from uf_diffusion.diffusion.forms import node_volumes
+from uf_diffusion.diffusion.gathering import Gathering
 from uf_diffusion.diffusion.linear_solvers import reduced
 from uf_diffusion.diffusion.meshes import points_on, space_on
 from uf_diffusion.diffusion.petsc import StageFailure
@@ -248,23 +249,21 @@ class Evolution(ABC):
         u.x.scatter_forward()
         return u
 
+    @cached_property
+    def gathering(self) -> Gathering:
+        """How the nodes are distributed."""
+        return Gathering(self.node, self.grid.node_count, self.comm)
+
     def gathered(self, values: Array) -> Array | None:
         """Gather values ``(..., owned)`` to ``(..., n)`` in the grid's numbering, on rank 0 only.
 
         The other ranks get None.
         """
-        parts = self.comm.gather((self.node, values), root=0)
-        return None if parts is None else self._merged(parts)
+        return self.gathering.gathered(values)
 
     def everywhere(self, values: Array) -> Array:
         """Gather values ``(..., owned)`` to ``(..., n)`` in the grid's numbering, on all ranks."""
-        return self._merged(self.comm.allgather((self.node, values)))
-
-    def _merged(self, parts: list[tuple[Array, Array]]) -> Array:
-        whole = np.empty((*parts[0][1].shape[:-1], self.grid.node_count))
-        for node, part in parts:
-            whole[..., node] = part
-        return whole
+        return self.gathering.everywhere(values)
 
     def state(self, density: Density) -> DiffusionState:
         """The state at t = 0 for an initial density.

@@ -14,7 +14,8 @@ import numpy as np
 
 from uf_diffusion.core.arrays import Array, Index
 
-__all__ = ["Coarsened", "Grid", "Interpolating", "Nesting", "Part", "Whole", "key_of_corners"]
+__all__ = ["Coarsened", "Grid", "Interpolating", "Nesting", "Part", "Whole", "coarse_enough",
+           "key_of_corners", "part_holding"]  # fmt: skip
 
 
 class Grid(Protocol):
@@ -122,6 +123,11 @@ class Grid(Protocol):
         """The next coarser grid of the hierarchy; None if there is none."""
         ...
 
+    @property
+    def below(self) -> Grid | None:
+        """The grid of `coarser` alone, where it is known without building this one."""
+        ...
+
     def part(self, rank: int, size: int) -> Part:
         """The part of the grid that one of ``size`` ranks holds."""
         ...
@@ -202,6 +208,10 @@ class Interpolating(ABC):
     def opposite(self) -> Index | None:
         return None
 
+    @property
+    def below(self) -> Grid | None:
+        return None
+
     @abstractmethod
     def locate(self, points: Array) -> tuple[Index, Array]:
         """See `Grid`."""
@@ -270,10 +280,25 @@ class Whole:
             return None
         same = np.full(self.grid.node_count, -1)
         same[nesting.place] = np.arange(len(nesting.place))
-        part = nesting.grid.part(self.rank, self.size)
-        if not part.holds(same[numbers][same[numbers] >= 0]):
-            part = Whole(nesting.grid, self.rank, self.size)
-        return Coarsened(part, nesting.parents[numbers], nesting.shares[numbers], same[numbers])
+        found = same[numbers]
+        part = part_holding(nesting.grid, found[found >= 0], self.rank, self.size)
+        return Coarsened(part, nesting.parents[numbers], nesting.shares[numbers], found)
+
+
+def part_holding(grid: Grid, numbers: Index, rank: int, size: int) -> Part:
+    """The part of a rank, or the whole grid if that part lacks some of the nodes ``(m,)``, as where
+    the cells were not distributed by parts.
+    """
+    part = grid.part(rank, size)
+    return part if part.holds(numbers) else Whole(grid, rank, size)
+
+
+def coarse_enough(grid: Grid, nodes: int) -> Grid | None:
+    """The finest grid of a hierarchy with at most a number of nodes; None if there is none."""
+    found: Grid | None = grid
+    while found is not None and found.node_count > nodes:
+        found = found.below
+    return found
 
 
 def key_of_corners(corners: Index, count: int) -> Index:

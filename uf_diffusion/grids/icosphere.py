@@ -71,14 +71,17 @@ class Icosphere(Interpolating):
     def stretch(self, corners: Index, shares: Array) -> Array:
         return self.surface.stretch(corners, shares)
 
+    @property
+    def below(self) -> Icosphere | None:
+        return Icosphere(self.manifold, self.level - 1) if self.level else None
+
     def part(self, rank: int, size: int) -> Part:
         return IcospherePart.of(self, rank, size)
 
     def coarser(self) -> Nesting | None:
         """The grid of the level below; a node is one of its nodes or halves one of its edges."""
-        if self.level == 0:
+        if (coarse := self.below) is None:
             return None
-        coarse = Icosphere(self.manifold, self.level - 1)
         old = np.arange(len(coarse.nodes))
         first, second = np.divmod(edges_of(coarse.cells, len(old))[0], len(old))
         ends = np.column_stack([np.append(old, first), np.append(old, second)])

@@ -98,6 +98,12 @@ class Lattice(Interpolating):
     def cells(self) -> Index:
         return self.part(0, 1).cells
 
+    @property
+    def below(self) -> Lattice | None:
+        if self.per_axis % 2 or self.per_axis < 6:
+            return None
+        return Lattice(self.manifold, self.per_axis // 2)
+
     def part(self, rank: int, size: int) -> LatticePart:
         return LatticePart(self, rank, size)
 
@@ -173,9 +179,8 @@ class LatticePart:
 
     def coarsened(self, numbers: Index) -> Coarsened | None:
         fine = self.grid
-        if fine.per_axis % 2 or fine.per_axis < 6:
+        if (coarse := fine.below) is None:
             return None
-        coarse = Lattice(fine.manifold, fine.per_axis // 2)
         x = np.stack(np.unravel_index(numbers, fine.shape), axis=-1)
         parents = np.column_stack([coarse.number(end) for end in (x // 2, (x + 1) // 2)])
         same = np.where((x % 2 == 0).all(axis=1), parents[:, 0], -1)
