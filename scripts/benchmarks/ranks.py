@@ -55,7 +55,8 @@ def worker(name, cells, steps, t_end):
         first, ready, most, _, near = map(max, zip(*every, strict=True))
         print(json.dumps({
             "unknowns": it.grid.node_count, "first": first, "ready": ready, "most": most,
-            "total": sum(each[2] for each in every), "setup": built - start, "seconds": done - built,
+            "total": sum(each[2] for each in every), "setup": built - start,
+            "seconds": done - built,
             "steps": end.step, "t": end.t, "ghosts": near, "drift": abs(end.mass - 1),
         }))  # fmt: skip
 
@@ -71,8 +72,8 @@ def on_ranks(ranks, *words):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def memory(names=("T2", "S2"), cells=8_000_000, ranks=(1, 2, 4), steps=2):
-    """Largest memory of a rank on 1, 2 and 4 ranks, at about 4e6 unknowns."""
+def memory(names=("T2",), cells=8_000_000, ranks=(1, 2, 4), steps=2):
+    """Largest memory of a rank on 1, 2 and 4 ranks, at 4e6 unknowns on T2."""
     print(f"{'':4}{'unknowns':>10} {'ranks':>6} {'set-up MiB':>11} {'peak MiB':>9} {'ratio':>6} "
           f"{'B/own':>7} {'ghosts':>7} {'set-up s':>9} {'s/step':>7}")  # fmt: skip
     for name in names:

@@ -304,7 +304,7 @@ class Evolution(ABC):
         """
         if not t_end > 0:
             raise InputError(f"The final time must be positive, not {t_end}.")
-        PETSc.garbage_cleanup(self.comm)  # on several ranks, matrices are only freed together
+        PETSc.garbage_cleanup(self.mesh.comm)  # on several ranks, matrices are only freed together
         state = start
         if state is None:
             state = self.state(self.problem.initial)

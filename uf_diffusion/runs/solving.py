@@ -139,14 +139,14 @@ def solved(
     if folder is not None:
         with solver.timings.part("fields for ParaView"):
             _write_fields(folder, solver, list(zip(times, history.ratios, strict=True)))
-    few = solver.grid.node_count <= sizes.WHOLE  # the estimates compare whole fields
-    errors = _errors(solver, history) if estimate and few else {}
-    return _group(solver, history, errors, folder)
+    return _group(solver, history, _errors(solver, history) if estimate else {}, folder)
 
 
 def _errors(solver: Evolution, history: DiffusionHistory) -> dict[str, Array]:
     from uf_diffusion.diffusion.error_estimates import estimated_errors
 
+    if solver.grid.node_count > sizes.WHOLE:  # they compare whole fields
+        return {}
     with solver.timings.part("error estimates"):
         return estimated_errors(solver, history)
 
