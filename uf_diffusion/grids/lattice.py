@@ -154,9 +154,12 @@ class LatticePart:
     size: int
     compact = True
 
-    @cached_property
+    @property
     def corners(self) -> Index:
-        """Lattice coordinates ``(m, dim + 1, dim)`` of the cells' corners, not wrapped."""
+        """Lattice coordinates ``(m, dim + 1, dim)`` of the cells' corners, not wrapped.
+
+        They are not kept, since they would be a tenth of the memory that DOLFINx needs.
+        """
         blocks = _divided(self.size, self.grid.dim)
         place = np.unravel_index(self.rank, blocks)
         ranges = [

@@ -257,8 +257,8 @@ def spectrum(setup: Setup, count: int = 6, *, cautious: bool = True) -> Result:
         return _noted(_gathered(setup, job, clock, {}, kernel=kernel), before)
     require_memory_of_spectrum(setup.grid)
     solver = unconstrained(setup)
-    if len(solver.grid.nodes) < 4 * count + 20:
-        raise InputError(f"{len(solver.grid.nodes)} nodes are too few for {count} eigenvalues.")
+    if solver.grid.node_count < 4 * count + 20:
+        raise InputError(f"{solver.grid.node_count} nodes are too few for {count} eigenvalues.")
     from uf_diffusion.diffusion.spectrum import spectrum as eigenpairs
 
     values, functions = eigenpairs(solver, count)
