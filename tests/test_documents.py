@@ -78,6 +78,7 @@ REDUCTIONS = {
     "python scripts/benchmarks/ten_inputs.py": ["--quick", "--samples", "64"],
     "python scripts/benchmarks/single_precision.py": ["--quick"],
     "python scripts/fault_campaign.py": ["--trials", "1", "--only", "kill train"],
+    "python scripts/benchmarks/ranks.py": ["--quick", "memory"],
     "python scripts/benchmarks/errors.py": ["too", "coarse"],
     "python scripts/fuzz_files.py": ["--count", "3"],
     "scripts/scaling.sh": ["1", "1", "0"],

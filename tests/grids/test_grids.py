@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from uf_diffusion.core.errors import InputError
+from uf_diffusion.grids.base import Whole
 from uf_diffusion.grids.built_in import grid_on
 from uf_diffusion.grids.icosphere import Icosphere
 from uf_diffusion.grids.lattice import Lattice
@@ -52,7 +53,7 @@ def test_icosphere_is_a_closed_oriented_acute_surface():
 def test_kuhn_simplices_fill_the_box_without_obtuse_angles():
     """Volumes are equal and sum to the box; the gradients of hat functions never point together."""
     grid = Lattice(FlatTorus(3, 1.0), 3)
-    corners = grid.chart(grid.corners(0, grid.cell_count))
+    corners = grid.chart(grid.part(0, 1).corners)
     edges = corners[:, 1:] - corners[:, :1]
     volume = np.abs(np.linalg.det(edges)) / 6
     assert volume == pytest.approx(1 / grid.cell_count)
@@ -60,6 +61,31 @@ def test_kuhn_simplices_fill_the_box_without_obtuse_angles():
     gradients = np.concatenate([-gradients.sum(axis=2, keepdims=True), gradients], axis=2)
     products = np.einsum("nki,nkj->nij", gradients, gradients)
     assert (products[:, ~np.eye(4, dtype=bool)] <= 1e-12).all()
+
+
+@pytest.mark.parametrize(
+    ("grid", "size"), [(Lattice(FlatTorus(2), 36), 4), (Lattice(FlatTorus(3), 8), 3),
+                       (Icosphere(Sphere(2), 5), 3)], ids=["T2", "T3", "S2"],
+)  # fmt: skip
+def test_parts_are_those_of_the_whole(grid, size):
+    """Cells are in one part each; nodes and parents on all levels have the bits of the whole."""
+    parts = [grid.part(rank, size) for rank in range(size)]
+    both = [np.concatenate([part.cells for part in parts]), grid.cells]
+    assert np.array_equal(*(np.unique(np.sort(cells, axis=1), axis=0) for cells in both))
+    assert len(both[0]) == grid.cell_count
+    assert all(isinstance(part, Whole) is False and part.compact for part in parts)
+    for part in parts:
+        whole, number = grid, np.unique(part.cells)[::-1]
+        assert np.array_equal(part.nodes_at(number), grid.nodes[number])
+        while (found := part.coarsened(number)) is not None:
+            nesting = whole.coarser()
+            assert np.array_equal(found.parents, nesting.parents[number])
+            assert np.array_equal(found.shares, nesting.shares[number])
+            here = found.same >= 0
+            assert np.array_equal(nesting.place[found.same[here]], number[here])
+            assert not np.isin(number[~here], nesting.place).any()
+            part, number, whole = found.part, found.same[here], nesting.grid
+        assert whole.coarser() is None
 
 
 def test_wanted_cells():

@@ -1,22 +1,23 @@
 """DOLFINx meshes of grids.
 
-The meshes of flat tori (and of the circle's chart) are periodic without constraints. A DOLFINx mesh
-consists of a topology and a geometry, which may have different numberings. The topology is built
-from periodic vertex numbers, the geometry from the box cut open at its seam, with the same
-partition over the ranks. So every cell has its true corners, and ordinary spaces and forms apply.
+A DOLFINx mesh consists of a topology and a geometry, which may have different numberings. Each rank
+builds the cells of its part of the grid, DOLFINx makes the topology of them, and the geometry is
+made on each rank from the corners of its cells. The meshes of flat tori (and of the circle's chart)
+are periodic without constraints, since there the geometry is that of the box cut open at its seam.
+So every cell has its true corners, and ordinary spaces and forms apply.
 """
 
 from __future__ import annotations
 
 from mpi4py import MPI
 
-from collections.abc import Callable
 from typing import Any
 
 import basix.ufl
 import numpy as np
 import ufl
 from dolfinx import cpp, fem
+from dolfinx.common import IndexMap
 from dolfinx.graph import adjacencylist
 from dolfinx.mesh import (
     GhostMode,
@@ -28,11 +29,11 @@ from dolfinx.mesh import (
 
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.diffusion.lumped import lumped
-from uf_diffusion.grids.base import Grid
+from uf_diffusion.grids.base import Grid, Part
 from uf_diffusion.grids.curved import Curved
-from uf_diffusion.grids.lattice import Lattice
+from uf_diffusion.grids.lattice import Lattice, LatticePart
 
-__all__ = ["space_on"]
+__all__ = ["points_on", "space_on"]
 
 _CELL = {1: "interval", 2: "triangle", 3: "tetrahedron"}
 
@@ -54,11 +55,12 @@ def space_on(
         The space, and the numbers ``(owned,)``.
     """
     base, degree = (grid.base, grid.degree) if isinstance(grid, Curved) else (grid, 1)
-    flat = isinstance(base, Lattice)
-    mesh = (
-        _glued_lattice(base, comm) if isinstance(base, Lattice) else _simplices(base, comm, ranks)
-    )
-    corners = _corners(mesh, base)
+    flat, part = isinstance(base, Lattice), base.part(comm.rank, comm.size)
+    if (part.compact and ranks is None and base.manifold.dim > 1) or flat:
+        mesh, corners = _from_parts(part, comm)
+    else:
+        mesh = _simplices(base, comm, ranks)
+        corners = mesh.geometry.input_global_indices[mesh.geometry.dofmaps[0]].astype(np.int64)
     if degree > 1 and not flat:
         mesh = _curved(mesh, degree)
     dim = mesh.topology.dim
@@ -71,20 +73,24 @@ def space_on(
     return V, numbers[: index_map.size_local]
 
 
+def points_on(V: fem.FunctionSpace, grid: Grid, node: Index) -> Array:
+    """The nodes ``(owned, ambient)`` of a grid with the numbers ``node`` that `space_on` returned,
+    without the others where that is possible.
+    """
+    geometry = V.mesh.geometry
+    if isinstance(grid, Lattice) and grid.dim > 1:
+        return grid.nodes_at(node)
+    if grid.degree > 1 or geometry.dim < grid.manifold.ambient:
+        return np.asarray(grid.nodes[node])
+    x = np.empty((len(node) + V.dofmap.index_map.num_ghosts, geometry.dim))
+    x[V.dofmap.list] = geometry.x[geometry.dofmaps[0]]
+    return x[: len(node)]
+
+
 def _reference_nodes(V: fem.FunctionSpace, dim: int) -> Array:
     """Barycentric coordinates of the element's nodes in the order of its degrees of freedom."""
     points = V.element.interpolation_points
     return np.column_stack([1 - points.sum(axis=1), points[:, :dim]])
-
-
-def _corners(mesh: Mesh, grid: Grid) -> Index:
-    """The grid's numbers of the corners of this rank's cells, for cells of degree 1."""
-    geometry = mesh.geometry
-    numbers = geometry.input_global_indices[geometry.dofmaps[0]]
-    if isinstance(grid, Lattice):
-        opened = np.unravel_index(numbers, np.add(grid.shape, 1))
-        numbers = np.ravel_multi_index(tuple(np.mod(opened, grid.per_axis)), grid.shape)
-    return np.asarray(numbers, dtype=np.int64)
 
 
 def _curved(mesh: Mesh, degree: int) -> Mesh:
@@ -126,39 +132,33 @@ def _share(total: int, comm: MPI.Comm) -> tuple[int, int]:
     return comm.rank * total // comm.size, (comm.rank + 1) * total // comm.size
 
 
-def _glued_lattice(grid: Lattice, comm: MPI.Comm) -> Mesh:
-    opened = np.add(grid.shape, 1)
-    corners = grid.corners(*_share(grid.cell_count, comm))
-    geometry_cells = np.ravel_multi_index(tuple(np.moveaxis(corners, -1, 0)), opened)
-    topology_cells = np.ravel_multi_index(
-        tuple(np.moveaxis(corners % grid.per_axis, -1, 0)), opened
-    )
-    share = np.arange(*_share(int(np.prod(opened)), comm))
-    nodes = grid.chart(np.stack(np.unravel_index(share, opened), axis=-1))
-    element = _element(grid.dim, grid.dim)
-    partition, replay = _recorded(create_cell_partitioner(GhostMode.none, 2))
-    # the glued mesh defines the topology and the partition, the cut-open one the geometry
-    glued = create_mesh(comm, topology_cells, element, nodes, partitioner=partition)
-    cut = create_mesh(
-        comm, geometry_cells, element, nodes, partitioner=replay if comm.size > 1 else None
-    )
-    here, there = glued.topology.original_cell_index, cut.topology.original_cell_index
-    order = np.argsort(there)
-    row = order[np.searchsorted(there, here, sorter=order)]
-    g = cut.geometry
-    geometry = create_geometry(
-        g.index_map(), g.dofmaps[0][row], g.cmaps[0], g.x[:, : g.dim].copy(), g.input_global_indices
-    )
-    both = cpp.mesh.Mesh_float64(comm, glued.topology._cpp_object, geometry._cpp_object)
-    return Mesh(both, ufl.Mesh(element))
-
-
-def _recorded(partitioner: Callable[..., Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """A partitioner, and another one that returns the partition that the first one computed."""
-    answer: list[Any] = []
-
-    def record(*args: Any) -> Any:
-        answer[:] = [partitioner(*args)]
-        return answer[0]
-
-    return record, lambda *args: answer[0]
+def _from_parts(part: Part, comm: MPI.Comm) -> tuple[Mesh, Index]:
+    """The mesh of the ranks' parts, whose cells stay where they are, and the grid's numbers of the
+    corners of this rank's cells.
+    """
+    grid, cells = part.grid, part.cells
+    flat = isinstance(part, LatticePart)
+    ambient = grid.manifold.dim if flat else grid.manifold.ambient
+    element = _element(grid.manifold.dim, ambient)
+    here = adjacencylist(np.full((len(cells), 1), comm.rank, dtype=np.int32))._cpp_object
+    start, stop = _share(grid.node_count, comm)
+    topology = create_mesh(
+        comm, cells, element, np.zeros((stop - start, ambient)),  # only their number matters
+        partitioner=(lambda *args: here) if comm.size > 1 else None,
+    ).topology  # fmt: skip
+    before = sum(comm.allgather(len(cells))[: comm.rank])
+    row = topology.original_cell_index - before
+    if isinstance(part, LatticePart):
+        opened = np.add(part.grid.shape, 1)
+        places = np.ravel_multi_index(tuple(np.moveaxis(part.corners[row], -1, 0)), opened)
+        number, dofmap = np.unique(places, return_inverse=True)
+        x = part.grid.chart(np.stack(np.unravel_index(number, opened), axis=-1))
+    else:
+        number, dofmap = np.unique(cells[row], return_inverse=True)
+        x = part.nodes_at(number)
+    geometry = create_geometry(  # a node that two ranks need has two numbers
+        IndexMap(comm, len(number)), dofmap.reshape(len(row), -1).astype(np.int32),
+        fem.coordinate_element(element.basix_element), x, number,
+    )  # fmt: skip
+    both = cpp.mesh.Mesh_float64(comm, topology._cpp_object, geometry._cpp_object)
+    return Mesh(both, ufl.Mesh(element)), cells[row]

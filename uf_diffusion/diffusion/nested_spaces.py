@@ -1,15 +1,19 @@
-"""The prolongations between the spaces of a grid and of the coarser ones of its hierarchy."""
+"""The prolongations between the spaces of a grid and of the coarser ones of its hierarchy.
+
+Each rank computes the rows of its own nodes, and asks the others for no more than the places of
+the coarse nodes that they own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from mpi4py import MPI
 
 import numpy as np
 from petsc4py import PETSc
 from scipy import sparse
 
 from uf_diffusion.core.arrays import Index
-from uf_diffusion.grids.base import Grid, Nesting
+from uf_diffusion.grids.base import Coarsened, Grid, part_holding
 
 __all__ = ["prolongations"]
 
@@ -24,42 +28,60 @@ def prolongations(grid: Grid, node: Index, comm: PETSc.Comm) -> list[PETSc.Mat]:
         node: its number of each owned node, ``(owned,)``.
         comm: the ranks over which the nodes are distributed.
     """
-    found = []
-    for nesting in _nestings(grid):
-        P, node = _prolongation(nesting, node, comm)
+    PETSc.garbage_cleanup(comm)  # on several ranks, matrices are only freed together
+    part, found = part_holding(grid, node, comm.rank, comm.size), []
+    while part.grid.node_count > COARSE and (coarsened := part.coarsened(node)) is not None:
+        P, node = _prolongation(coarsened, comm)
         found.append(P)
+        part = coarsened.part
     return found
 
 
-def _nestings(grid: Grid) -> Iterator[Nesting]:
-    while len(grid.nodes) > COARSE and (nesting := grid.coarser()) is not None:
-        yield nesting
-        grid = nesting.grid
-
-
-def _prolongation(nesting: Nesting, node: Index, comm: PETSc.Comm) -> tuple[PETSc.Mat, Index]:
+def _prolongation(coarsened: Coarsened, comm: PETSc.Comm) -> tuple[PETSc.Mat, Index]:
     """The prolongation P, and the coarse grid's number of each owned coarse node.
 
     The rank that owns a fine node also owns the coarse node at the same point.
     """
-    coarse_count = len(nesting.place)
-    coarse = np.full(len(nesting.parents), -1)
-    coarse[nesting.place] = np.arange(coarse_count)
-    owned = coarse[node]
-    owned = owned[owned >= 0]
-    everywhere = np.concatenate(comm.tompi4py().allgather(owned))
-    index = np.empty(coarse_count, dtype=PETSc.IntType)
-    index[everywhere] = np.arange(coarse_count)
-    columns, shares = index[nesting.parents[node]], nesting.shares[node]
-    starts = np.arange(len(node) + 1) * columns.shape[1]
+    count, (fine, _) = coarsened.part.grid.node_count, coarsened.parents.shape
+    owned = coarsened.same[coarsened.same >= 0]
+    columns = _places(coarsened.parents, owned, count, comm.tompi4py())
+    starts = np.arange(fine + 1) * columns.shape[1]
     rows = sparse.csr_array(
-        (shares.ravel(), columns.ravel(), starts), shape=(len(node), coarse_count)
+        (coarsened.shares.ravel(), columns.ravel(), starts), shape=(fine, count)
     )
     rows.sum_duplicates()
     rows.eliminate_zeros()
     P = PETSc.Mat().createAIJ(
-        size=((len(node), None), (len(owned), coarse_count)),
+        size=((fine, None), (len(owned), count)),
         csr=(rows.indptr.astype(PETSc.IntType), rows.indices.astype(PETSc.IntType), rows.data),
         comm=comm,
     )
     return P, owned
+
+
+def _places(wanted: Index, owned: Index, count: int, comm: MPI.Comm) -> Index:
+    """The places of nodes with numbers ``wanted``, of any shape, in a PETSc vector.
+
+    Each rank keeps the places of a contiguous range of numbers and answers the other ranks.
+
+    Args:
+        wanted: numbers of nodes.
+        owned: the numbers of the nodes that this rank owns, in the order of the vector.
+        count: the number of nodes on all ranks.
+        comm: the ranks.
+    """
+    first = sum(comm.allgather(len(owned))[: comm.rank])
+    mine = np.column_stack([owned, first + np.arange(len(owned))])
+    asked, where = np.unique(wanted, return_inverse=True)
+    bounds = np.arange(comm.size + 1) * count // comm.size
+    given = np.concatenate(comm.alltoall(_sent(mine[np.argsort(owned)], bounds)))
+    known = np.empty(bounds[comm.rank + 1] - bounds[comm.rank], dtype=PETSc.IntType)
+    known[given[:, 0] - bounds[comm.rank]] = given[:, 1]
+    questions = comm.alltoall(_sent(asked[:, None], bounds))
+    answers = comm.alltoall([known[each[:, 0] - bounds[comm.rank]] for each in questions])
+    return np.concatenate(answers)[where].reshape(wanted.shape)
+
+
+def _sent(rows: Index, bounds: Index) -> list[Index]:
+    """Rows, sorted by their first columns, for each rank those within its bounds."""
+    return np.split(rows, np.searchsorted(rows[:, 0], bounds[1:-1]))

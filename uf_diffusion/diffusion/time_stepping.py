@@ -13,13 +13,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from dolfinx import fem
+from petsc4py import PETSc
 
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.errors import InputError, RunFailure
 from uf_diffusion.core.reprs import one_line
 from uf_diffusion.diffusion.forms import node_volumes
+from uf_diffusion.diffusion.gathering import Gathering
 from uf_diffusion.diffusion.linear_solvers import reduced
-from uf_diffusion.diffusion.meshes import space_on
+from uf_diffusion.diffusion.meshes import points_on, space_on
 from uf_diffusion.diffusion.petsc import StageFailure
 from uf_diffusion.diffusion.schemes import Scheme, StepControl
 from uf_diffusion.grids.base import Grid
@@ -148,7 +150,7 @@ class Evolution(ABC):
 
     def __repr__(self) -> str:
         return one_line(
-            type(self).__name__, manifold=repr(self.problem.manifold), nodes=len(self.grid.nodes),
+            type(self).__name__, manifold=repr(self.problem.manifold), nodes=self.grid.node_count,
             scheme=self.scheme.name, rtol=self.rtol, ranks=self.comm.size,
         )  # fmt: skip
 
@@ -209,7 +211,7 @@ class Evolution(ABC):
     @cached_property
     def points(self) -> Array:
         """The owned nodes, points ``(owned, ambient)`` on the manifold."""
-        return self.grid.nodes[self.node]
+        return points_on(self.V, self.grid, self.node)
 
     def nodal(self, density: Density, name: str) -> Array:
         """A density at the owned nodes, ``(owned,)``, scaled to discrete mass 1.
@@ -250,23 +252,21 @@ class Evolution(ABC):
         u.x.scatter_forward()
         return u
 
+    @cached_property
+    def gathering(self) -> Gathering:
+        """How the nodes are distributed."""
+        return Gathering(self.node, self.grid.node_count, self.comm)
+
     def gathered(self, values: Array) -> Array | None:
         """Gather values ``(..., owned)`` to ``(..., n)`` in the grid's numbering, on rank 0 only.
 
         The other ranks get None.
         """
-        parts = self.comm.gather((self.node, values), root=0)
-        return None if parts is None else self._merged(parts)
+        return self.gathering.gathered(values)
 
     def everywhere(self, values: Array) -> Array:
         """Gather values ``(..., owned)`` to ``(..., n)`` in the grid's numbering, on all ranks."""
-        return self._merged(self.comm.allgather((self.node, values)))
-
-    def _merged(self, parts: list[tuple[Array, Array]]) -> Array:
-        whole = np.empty((*parts[0][1].shape[:-1], len(self.grid.nodes)))
-        for node, part in parts:
-            whole[..., node] = part
-        return whole
+        return self.gathering.everywhere(values)
 
     def state(self, density: Density) -> DiffusionState:
         """The state at t = 0 for an initial density.
@@ -307,6 +307,7 @@ class Evolution(ABC):
         """
         if not t_end > 0:
             raise InputError(f"The final time must be positive, not {t_end}.")
+        PETSc.garbage_cleanup(self.mesh.comm)  # on several ranks, matrices are only freed together
         state = start
         if state is None:
             state = self.state(self.problem.initial)

@@ -1,20 +1,21 @@
 """Grids: nodes and cells of a mesh as numpy arrays, and the nesting of a grid and a coarser one.
 
 A built-in grid is determined by a few numbers, so the numbering of its nodes is the same on any
-number of ranks and without DOLFINx.
+number of ranks and without DOLFINx. Where several ranks share a grid, each builds its `Part`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from uf_diffusion.core.arrays import Array, Index
 
-__all__ = ["Grid", "Interpolating", "Nesting", "key_of_corners"]
+__all__ = ["Coarsened", "Grid", "Interpolating", "Nesting", "Part", "Whole", "coarse_enough",
+           "key_of_corners", "part_holding"]  # fmt: skip
 
 
 class Grid(Protocol):
@@ -122,6 +123,64 @@ class Grid(Protocol):
         """The next coarser grid of the hierarchy; None if there is none."""
         ...
 
+    @property
+    def below(self) -> Grid | None:
+        """The grid of `coarser` alone, where it is known without building this one."""
+        ...
+
+    def part(self, rank: int, size: int) -> Part:
+        """The part of the grid that one of ``size`` ranks holds."""
+        ...
+
+
+class Part(Protocol):
+    """What one of several ranks holds of a grid. Numbers of nodes are those of the whole grid."""
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of which this is a part."""
+        ...
+
+    @property
+    def cells(self) -> Index:
+        """The corners of this part's cells, ``(m, dim + 1)``; each cell is in exactly one part."""
+        ...
+
+    @property
+    def compact(self) -> bool:
+        """Whether the cells of each part lie together, so that ranks may keep them."""
+        ...
+
+    def nodes_at(self, numbers: Index) -> Array:
+        """The nodes ``(m, ambient)`` with numbers ``(m,)``, which must be corners of the part."""
+        ...
+
+    def holds(self, numbers: Index) -> bool:
+        """Whether the part has all nodes with these numbers ``(m,)``."""
+        ...
+
+    def coarsened(self, numbers: Index) -> Coarsened | None:
+        """The relation of the part's nodes with numbers ``(m,)`` to the next coarser grid; None if
+        there is none.
+        """
+        ...
+
+
+class Coarsened(NamedTuple):
+    """The relation of m nodes to the next coarser grid, see `Part.coarsened`.
+
+    Attributes:
+        part: the part of the coarser grid that has those of its nodes that are among the m.
+        parents: ``(m, r)`` coarse nodes from whose values each node's value is interpolated.
+        shares: ``(m, r)`` the coefficients of the interpolation; each row sums to 1.
+        same: ``(m,)`` the coarse node at the same point, -1 where there is none.
+    """
+
+    part: Part
+    parents: Index
+    shares: Array
+    same: Index
+
 
 class Interpolating(ABC):
     """A base class of grids, which interpolates with the basis functions of a point's cell."""
@@ -149,6 +208,10 @@ class Interpolating(ABC):
     def opposite(self) -> Index | None:
         return None
 
+    @property
+    def below(self) -> Grid | None:
+        return None
+
     @abstractmethod
     def locate(self, points: Array) -> tuple[Index, Array]:
         """See `Grid`."""
@@ -158,6 +221,9 @@ class Interpolating(ABC):
 
     def basis(self, points: Array) -> tuple[Index, Array]:
         return self.locate(points)
+
+    def part(self, rank: int, size: int) -> Part:
+        return Whole(self, rank, size)  # type: ignore[arg-type]
 
     def interpolate(self, values: Array, points: Array) -> Array:
         numbers, basis = self.basis(points)
@@ -179,6 +245,60 @@ class Nesting:
     parents: Index
     shares: Array
     place: Index
+
+
+@dataclass(frozen=True, eq=False)
+class Whole:
+    """The whole of a grid as every rank's part: small grids, and those from files.
+
+    Attributes:
+        grid: the grid.
+        rank, size: the rank, and the number of ranks; rank 0 supplies all cells.
+    """
+
+    grid: Grid
+    rank: int
+    size: int
+
+    @property
+    def cells(self) -> Index:
+        return self.grid.cells if self.rank == 0 else self.grid.cells[:0]
+
+    @property
+    def compact(self) -> bool:
+        return self.size == 1
+
+    def nodes_at(self, numbers: Index) -> Array:
+        return np.asarray(self.grid.nodes[numbers])
+
+    def holds(self, numbers: Index) -> bool:
+        return True
+
+    def coarsened(self, numbers: Index) -> Coarsened | None:
+        nesting = self.grid.coarser()
+        if nesting is None:
+            return None
+        same = np.full(self.grid.node_count, -1)
+        same[nesting.place] = np.arange(len(nesting.place))
+        found = same[numbers]
+        part = part_holding(nesting.grid, found[found >= 0], self.rank, self.size)
+        return Coarsened(part, nesting.parents[numbers], nesting.shares[numbers], found)
+
+
+def part_holding(grid: Grid, numbers: Index, rank: int, size: int) -> Part:
+    """The part of a rank, or the whole grid if that part lacks some of the nodes ``(m,)``, as where
+    the cells were not distributed by parts.
+    """
+    part = grid.part(rank, size)
+    return part if part.holds(numbers) else Whole(grid, rank, size)
+
+
+def coarse_enough(grid: Grid, nodes: int) -> Grid | None:
+    """The finest grid of a hierarchy with at most a number of nodes; None if there is none."""
+    found: Grid | None = grid
+    while found is not None and found.node_count > nodes:
+        found = found.below
+    return found
 
 
 def key_of_corners(corners: Index, count: int) -> Index:

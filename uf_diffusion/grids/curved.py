@@ -151,6 +151,10 @@ class Curved(Interpolating):
         corners, barycentric = self.locate(points)
         return self.numbers(corners), self.element.basis(barycentric)
 
+    @property
+    def below(self) -> Grid | None:
+        return self.base
+
     def coarser(self) -> Nesting | None:
         """The base grid, from which values are interpolated linearly."""
         return Nesting(self.base, *self._barycentric, np.arange(len(self.base.nodes)))

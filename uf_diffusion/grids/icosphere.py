@@ -9,7 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from uf_diffusion.core.arrays import Array, Index
-from uf_diffusion.grids.base import Interpolating, Nesting, key_of_corners
+from uf_diffusion.grids.base import Interpolating, Nesting, Part
+from uf_diffusion.grids.icosphere_parts import IcospherePart, edges_of
 from uf_diffusion.grids.triangulations import Triangulation
 from uf_diffusion.problem.manifolds import Sphere
 
@@ -70,22 +71,21 @@ class Icosphere(Interpolating):
     def stretch(self, corners: Index, shares: Array) -> Array:
         return self.surface.stretch(corners, shares)
 
+    @property
+    def below(self) -> Icosphere | None:
+        return Icosphere(self.manifold, self.level - 1) if self.level else None
+
+    def part(self, rank: int, size: int) -> Part:
+        return IcospherePart.of(self, rank, size)
+
     def coarser(self) -> Nesting | None:
         """The grid of the level below; a node is one of its nodes or halves one of its edges."""
-        if self.level == 0:
+        if (coarse := self.below) is None:
             return None
-        coarse = Icosphere(self.manifold, self.level - 1)
         old = np.arange(len(coarse.nodes))
-        first, second = np.divmod(_edges(coarse.cells, len(old))[0], len(old))
+        first, second = np.divmod(edges_of(coarse.cells, len(old))[0], len(old))
         ends = np.column_stack([np.append(old, first), np.append(old, second)])
         return Nesting(coarse, ends, np.full(ends.shape, 0.5), old)
-
-
-def _edges(cells: Index, count: int) -> tuple[Index, Index]:
-    """The sorted keys of all edges, and the numbers of each triangle's edges, ``(cells, 3)``."""
-    ends = cells[:, [[1, 2], [2, 0], [0, 1]]].reshape(-1, 2)
-    key, number = np.unique(key_of_corners(ends, count), return_inverse=True)
-    return key, number.reshape(-1, 3)
 
 
 def _icosahedron() -> tuple[Array, Index]:
@@ -104,7 +104,7 @@ def _icosahedron() -> tuple[Array, Index]:
 
 def _cut(nodes: Array, cells: Index) -> tuple[Array, Index]:
     """Cut every triangle in four at the projected midpoints of its edges."""
-    key, number = _edges(cells, len(nodes))
+    key, number = edges_of(cells, len(nodes))
     middle = nodes[key // len(nodes)] + nodes[key % len(nodes)]
     middle /= np.linalg.norm(middle, axis=1, keepdims=True)
     (a, b, c), (p, q, r) = cells.T, len(nodes) + number.T

@@ -11,10 +11,10 @@ import numpy as np
 
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.errors import InputError
-from uf_diffusion.grids.base import Interpolating, Nesting
+from uf_diffusion.grids.base import Coarsened, Interpolating, Nesting
 from uf_diffusion.problem.manifolds import Circle, FlatTorus
 
-__all__ = ["Lattice"]
+__all__ = ["Lattice", "LatticePart"]
 
 
 @dataclass(frozen=True)
@@ -65,20 +65,21 @@ class Lattice(Interpolating):
     def cell_count(self) -> int:
         return int(math.factorial(self.dim) * self.per_axis**self.dim)
 
-    def corners(self, start: int, stop: int) -> Index:
-        """Lattice coordinates ``(stop - start, dim + 1, dim)`` of the corners of a range of cells.
+    def corners(self, boxes: Index) -> Index:
+        """Lattice coordinates ``(m, dim!, dim + 1, dim)`` of the corners of all cells in boxes.
 
         The simplices of a box are the monotone paths from its first to its last corner. The
         coordinates are not wrapped: they are up to ``per_axis``, which stands for 0.
+
+        Args:
+            boxes: the lattice coordinates of the first corners of the boxes, ``(m, dim)``.
         """
         orders = np.array(list(itertools.permutations(range(self.dim))))
         path = np.zeros((len(orders), self.dim + 1, self.dim), dtype=np.int64)
         for k in range(self.dim):
             path[:, k + 1] = path[:, k]
             path[np.arange(len(orders)), k + 1, orders[:, k]] = 1
-        cell = np.arange(start, stop, dtype=np.int64)
-        box = np.stack(np.unravel_index(cell // len(orders), self.shape), axis=-1)
-        return np.asarray(box[:, None, :] + path[cell % len(orders)])
+        return np.asarray(boxes[:, None, None, :] + path)
 
     def chart(self, lattice: Array | Index) -> Array:
         """Chart coordinates ``(..., dim)`` of lattice coordinates."""
@@ -86,13 +87,30 @@ class Lattice(Interpolating):
 
     @cached_property
     def nodes(self) -> Array:
-        lattice = np.indices(self.shape).reshape(self.dim, -1).T
+        return self.nodes_at(np.arange(self.node_count))
+
+    def nodes_at(self, numbers: Index) -> Array:
+        """The nodes ``(m, ambient)`` with numbers ``(m,)``."""
+        lattice = np.stack(np.unravel_index(numbers, self.shape), axis=-1)
         return np.asarray(self.manifold.unchart(self.chart(lattice)))
 
     @property
     def cells(self) -> Index:
-        corners = self.corners(0, self.cell_count) % self.per_axis
-        return np.asarray(np.ravel_multi_index(tuple(np.moveaxis(corners, -1, 0)), self.shape))
+        return self.part(0, 1).cells
+
+    @property
+    def below(self) -> Lattice | None:
+        if self.per_axis % 2 or self.per_axis < 6:
+            return None
+        return Lattice(self.manifold, self.per_axis // 2)
+
+    def part(self, rank: int, size: int) -> LatticePart:
+        return LatticePart(self, rank, size)
+
+    def number(self, lattice: Index) -> Index:
+        """The numbers ``(...)`` of the nodes with lattice coordinates ``(..., dim)``."""
+        wrapped = np.moveaxis(lattice % self.per_axis, -1, 0)
+        return np.asarray(np.ravel_multi_index(tuple(wrapped), self.shape))
 
     def locate(self, points: Array) -> tuple[Index, Array]:
         scaled = (self.manifold.chart(points) / self.axis + 0.5) * self.per_axis
@@ -115,15 +133,73 @@ class Lattice(Interpolating):
 
     def coarser(self) -> Nesting | None:
         """The lattice of half as many boxes an axis, for an even number of at least 6."""
-        if self.per_axis % 2 or self.per_axis < 6:
+        found = self.part(0, 1).coarsened(np.arange(self.node_count))
+        if found is None:
             return None
-        coarse = Lattice(self.manifold, self.per_axis // 2)
-        x = np.indices(self.shape).reshape(self.dim, -1)
-        ends = [
-            np.ravel_multi_index(tuple(end % coarse.per_axis), coarse.shape)
-            for end in (x // 2, (x + 1) // 2)
+        place = np.flatnonzero(found.same >= 0)
+        return Nesting(found.part.grid, found.parents, found.shares, place)
+
+
+@dataclass(frozen=True, eq=False)
+class LatticePart:
+    """A block of boxes of a lattice; whatever belongs to a node is computed from its number.
+
+    Attributes:
+        grid: the lattice.
+        rank, size: the rank that has the block, and the number of blocks.
+    """
+
+    grid: Lattice
+    rank: int
+    size: int
+    compact = True
+
+    @property
+    def corners(self) -> Index:
+        """Lattice coordinates ``(m, dim + 1, dim)`` of the cells' corners, not wrapped.
+
+        They are not kept, since they would be a tenth of the memory that DOLFINx needs.
+        """
+        blocks = _divided(self.size, self.grid.dim)
+        place = np.unravel_index(self.rank, blocks)
+        ranges = [
+            np.arange(k * self.grid.per_axis // parts, (k + 1) * self.grid.per_axis // parts)
+            for k, parts in zip(place, blocks, strict=True)
         ]
-        here = 2 * np.indices(coarse.shape).reshape(self.dim, -1)
-        place = np.asarray(np.ravel_multi_index(tuple(here), self.shape))
-        parents = np.column_stack(ends)
-        return Nesting(coarse, parents, np.full(parents.shape, 0.5), place)
+        boxes = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1)
+        found = self.grid.corners(boxes.reshape(-1, self.grid.dim))
+        return found.reshape(-1, *found.shape[2:])
+
+    @property
+    def cells(self) -> Index:
+        return self.grid.number(self.corners)
+
+    def nodes_at(self, numbers: Index) -> Array:
+        return self.grid.nodes_at(numbers)
+
+    def holds(self, numbers: Index) -> bool:
+        return True
+
+    def coarsened(self, numbers: Index) -> Coarsened | None:
+        fine = self.grid
+        if (coarse := fine.below) is None:
+            return None
+        x = np.stack(np.unravel_index(numbers, fine.shape), axis=-1)
+        parents = np.column_stack([coarse.number(end) for end in (x // 2, (x + 1) // 2)])
+        same = np.where((x % 2 == 0).all(axis=1), parents[:, 0], -1)
+        part = LatticePart(coarse, self.rank, self.size)
+        return Coarsened(part, parents, np.full(parents.shape, 0.5), same)
+
+
+def _divided(size: int, dim: int) -> tuple[int, ...]:
+    """Numbers of blocks along the axes whose product is ``size``, as equal as possible."""
+    blocks, left, prime = [1] * dim, size, 2
+    primes = []
+    while left > 1:
+        while left % prime == 0:
+            primes.append(prime)
+            left //= prime
+        prime += 1
+    for factor in reversed(primes):
+        blocks[blocks.index(min(blocks))] *= factor
+    return tuple(blocks)

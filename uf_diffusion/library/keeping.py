@@ -27,6 +27,7 @@ from uf_diffusion.runs.stored import (
     inputs_of,
     job_of,
     last_checkpoint,
+    remove_unused_fields,
     state_at_end,
 )
 
@@ -204,6 +205,7 @@ def remove_others(folder: Path, job: Job, groups: Collection[str]) -> None:
     for name, gone in stale.items():
         if gone:
             remove(folder / name)
+    remove_unused_fields(folder)
 
 
 def remove(path: Path) -> None:

@@ -17,7 +17,7 @@ from uf_diffusion.library.keeping import (
 )
 from uf_diffusion.library.outputs import FIGURES, Outputs, save_figure
 from uf_diffusion.results.netcdf import read_result, write_result
-from uf_diffusion.runs.folders import FIELDS, run_folder
+from uf_diffusion.runs.folders import FIELDS, WHOLE_FIELDS, run_folder
 from uf_diffusion.runs.result import Result, result_from
 from uf_diffusion.runs.stored import CHECKPOINT, STATE, Job, job_of
 
@@ -80,6 +80,8 @@ def publish(result: Result, folder: Path, fields: bool = False) -> None:
     job = Job(str(result.attributes["command"]), result.config)
     if job_of(folder / CHECKPOINT) == job:
         os.replace(folder / CHECKPOINT, folder / STATE)
+    if (diffusion := result.group("diffusion")) is None or "fields" not in diffusion.attrs:
+        remove(folder / WHOLE_FIELDS)
     remove_others(folder, job, list(result.tree.children))
 
 

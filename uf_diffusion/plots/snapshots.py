@@ -59,6 +59,11 @@ class Snapshots:
         return 0 if self.diffusion is None else int(self.diffusion.sizes["node"])
 
     @property
+    def whole_nodes(self) -> int:
+        """The number of nodes that have been computed, if these are some of them; else 0."""
+        return 0 if self.diffusion is None else int(self.diffusion.attrs.get("whole_nodes", 0))
+
+    @property
     def manifold(self) -> Manifold:
         """The feature space."""
         found: Manifold = self.result.manifold
@@ -97,7 +102,10 @@ class Snapshots:
         count = len(self.times) + self.left_out
         said = {
             f"Densities computed at {self.nodes} nodes are shown by {points} points.":
-                self.nodes not in (0, points),
+                self.nodes not in (0, points) and not self.whole_nodes,
+            f"Densities computed at {self.whole_nodes} nodes, all of which are in the file "
+            f"fields.nc, are shown by {points} of those {self.nodes} that a coarser mesh has.":
+                bool(self.whole_nodes),
             f"{self.left_out} of {count} snapshots are left out.": self.left_out,
             f"Of the neurons, one in {self.every} is shown.": self.every > 1,
             "Densities are averaged over the axes beyond the second.": len(self.manifold.axes) > 2,

@@ -109,8 +109,9 @@ def _yes(truth: bool) -> str:
 
 def _diffusion(d: xr.Dataset) -> list[str]:
     drift = float(np.abs(d.mass.values - 1).max())
+    nodes = d.attrs.get("whole_nodes", d.sizes["node"])
     return [
-        f"diffusion {d.sizes['node']} nodes, {d.sizes['step'] - 1} steps to t = "
+        f"diffusion {nodes} nodes, {d.sizes['step'] - 1} steps to t = "
         f"{float(d.time[-1]):g}, {int(d.newton_iterations.sum())} Newton iterations; "
         f"mass drift {drift:.1e}, risk {float(d.risk[0]):.3g} -> {float(d.risk[-1]):.3g}",
         *_errors(d),

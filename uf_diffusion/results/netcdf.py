@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,8 @@ from uf_diffusion.core.files import appearing, require_file, require_room
 from uf_diffusion.core.wording import cause
 from uf_diffusion.results.hdf5 import require_harmless, require_plain
 
-__all__ = ["read_attributes", "read_result", "read_sealed", "write_result"]
+__all__ = ["read_attributes", "read_result", "read_sealed", "require_sealed", "sealed",
+           "write_result"]  # fmt: skip
 
 MARK = b"\nsealed\n"  # the end of a file with a checksum, which is before it
 SEAL = hashlib.sha256().digest_size + len(MARK)  # bytes
@@ -38,11 +41,17 @@ def write_result(path: Path, tree: xr.DataTree, before: Path | None = None) -> N
         Unwritable: as `appearing`.
     """
     require_room(path, tree.nbytes + tree.nbytes // 8 + 2**16)
-    with appearing(path, before) as partial:
+    with appearing(path, before) as partial, sealed(partial):
         tree.to_netcdf(partial, engine="h5netcdf")
-        seal = _digest(partial, partial.stat().st_size) + MARK
-        with partial.open("ab") as file:
-            file.write(seal)
+
+
+@contextmanager
+def sealed(path: Path) -> Iterator[None]:
+    """A context in which a file is written, which gets its checksum at the end."""
+    yield
+    seal = _digest(path, path.stat().st_size) + MARK
+    with path.open("ab") as file:
+        file.write(seal)
 
 
 def read_sealed(path: Path) -> xr.DataTree:
@@ -51,6 +60,16 @@ def read_sealed(path: Path) -> xr.DataTree:
     if not _sealed(path):
         raise InputError(f"'{path}' is damaged: its checksum is missing.")
     return read_result(path)
+
+
+def require_sealed(path: Path) -> None:
+    """Refuse a file that does not have the checksum that it got when it was written.
+
+    Raises:
+        InputError: for such a file, or one that does not exist.
+    """
+    require_file(path)
+    _require_intact(path)
 
 
 def read_result(path: str | Path, what: str = "result") -> xr.DataTree:

@@ -65,7 +65,7 @@ GROUPS = {
             **dict.fromkeys(("mesh_error", "mesh_error_max", "mesh_error_node", "time_error",
                              "time_error_max"), SHOTS),
         },
-        further={"slack": NUMBER, "decay_rate": NUMBER},
+        further={"slack": NUMBER, "decay_rate": NUMBER, "fields": TEXT, "whole_nodes": NUMBER},
         times=("time", "snapshot_time"),
         points=("node_position",),
         masses=("node_measure", "teacher"),

@@ -25,6 +25,7 @@ from uf_diffusion.network.draws import GIVEN, PAPER, Draws
 from uf_diffusion.problem.densities import Density
 from uf_diffusion.problem.divergences import Divergence
 from uf_diffusion.problem.manifolds import Manifold
+from uf_diffusion.results import sizes
 from uf_diffusion.runs.config import Config
 from uf_diffusion.runs.setup import Setup
 
@@ -98,6 +99,8 @@ def fingerprint(setup: Setup, command: str) -> dict[str, str]:
     if command not in known:
         solves = command != "train" and setup.problem.teacher.has_values
         grid = setup.grid if solves else None  # on all ranks: one of them reads a mesh file
+        if grid is not None and grid.built_in and grid.node_count > sizes.WHOLE:
+            grid = None  # the configuration says all about it, and no rank should hold the whole
         alone = command == "solve" and setup.config.problem.limit == "unconstrained"
         features = None if alone else setup.features
         known[command] = mpi.from_root(lambda: dict(_parts(setup, grid, features)))

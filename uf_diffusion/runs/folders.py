@@ -20,11 +20,12 @@ try:
 except ImportError:  # not POSIX: folders are not locked
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["FIELDS", "run_folder"]
+__all__ = ["FIELDS", "WHOLE_FIELDS", "run_folder"]
 
 FIELDS = "fields.bp"  # densities and outer weights for ParaView
+WHOLE_FIELDS = "fields.nc"  # the same for other programs, where result.nc has a coarse picture
 FILES = ("run.toml", "checkpoint.nc", "checkpoint-before.nc", "state.nc", "result.nc", "study.nc",
-         "figure.png", "figure.pdf", "report.html")  # fmt: skip
+         WHOLE_FIELDS, "figure.png", "figure.pdf", "report.html")  # fmt: skip
 _held: set[Path] = set()  # folders that this process has locked
 
 

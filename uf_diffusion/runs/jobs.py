@@ -21,6 +21,7 @@ from uf_diffusion.core.arguments import whole_number
 from uf_diffusion.core.errors import Caution, Finding, InputError
 from uf_diffusion.core.paths import user_path
 from uf_diffusion.core.progress import Watch, watchers
+from uf_diffusion.grids.base import coarse_enough
 from uf_diffusion.kernels.feature_maps import Atoms
 from uf_diffusion.results.names import dataset
 from uf_diffusion.results.provenance import run_attributes
@@ -170,7 +171,8 @@ def compared(
 
     def measured() -> xr.Dataset:
         assert diffusion is not None and network is not None
-        group = distances(setup.problem, setup.grid, diffusion, network, teacher)
+        shown = coarse_enough(setup.grid, diffusion.sizes["node"])  # of large fields a picture
+        group = distances(setup.problem, shown or setup.grid, diffusion, network, teacher)
         return group.assign_attrs(_seen_attributes(setup))
 
     with clock.part("distances"):
@@ -255,8 +257,8 @@ def spectrum(setup: Setup, count: int = 6, *, cautious: bool = True) -> Result:
         return _noted(_gathered(setup, job, clock, {}, kernel=kernel), before)
     require_memory_of_spectrum(setup.grid)
     solver = unconstrained(setup)
-    if len(solver.grid.nodes) < 4 * count + 20:
-        raise InputError(f"{len(solver.grid.nodes)} nodes are too few for {count} eigenvalues.")
+    if solver.grid.node_count < 4 * count + 20:
+        raise InputError(f"{solver.grid.node_count} nodes are too few for {count} eigenvalues.")
     from uf_diffusion.diffusion.spectrum import spectrum as eigenpairs
 
     values, functions = eigenpairs(solver, count)

@@ -16,6 +16,7 @@ from uf_diffusion.core.address_space import free_address_space
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.grids.built_in import grid_on
+from uf_diffusion.results import sizes
 from uf_diffusion.results.sizes import FIGURES, REPORT, fields_bytes
 from uf_diffusion.runs.config import Config
 
@@ -28,9 +29,11 @@ CGROUP = Path("/sys/fs/cgroup")
 
 # bytes per unknown by (dimension, degree of the elements) for mesh, stiffness matrix and multigrid,
 # measured on two ranks
-_SOLVER = {(1, 1): 900, (1, 2): 1000, (1, 3): 1100, (2, 1): 1900, (2, 2): 2100, (2, 3): 2700,
+_SOLVER = {(1, 1): 900, (1, 2): 1000, (1, 3): 1100, (2, 1): 1400, (2, 2): 2100, (2, 3): 2700,
            (3, 1): 4000, (3, 2): 4500}  # fmt: skip
-_COPIES = 10  # copies of a field at each snapshot time: stored, gathered, multiplied, written
+# copies of a field at each snapshot time: stored, gathered, multiplied, written; of a large one
+# those that are stored and written
+_COPIES, _LARGE_COPIES = 10, 2
 # bytes per unknown of problems that are factorised, by dimension, to be multiplied by `_fill`
 _TRANSPORT = {1: 2500, 2: 9500, 3: 20_000}
 _SPECTRUM = {1: 2100, 2: 2000, 3: 4000}
@@ -83,7 +86,8 @@ def diffusion_bytes(grid: Grid, snapshots: int, transported: bool = False) -> in
     """
     dim, degree = grid.manifold.dim, grid.degree
     solver = _TRANSPORT[dim] * _fill(grid) if transported else _SOLVER[dim, degree]
-    return int(grid.node_count * (solver + 8 * _COPIES * snapshots))
+    copies = _COPIES if grid.node_count <= sizes.WHOLE else _LARGE_COPIES
+    return int(grid.node_count * (solver + 8 * copies * snapshots))
 
 
 def spectrum_bytes(grid: Grid) -> int:

@@ -11,7 +11,7 @@ import xarray as xr
 
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.wording import shown
-from uf_diffusion.grids.base import Grid
+from uf_diffusion.grids.base import Grid, coarse_enough
 from uf_diffusion.grids.built_in import with_degree
 from uf_diffusion.grids.rings import Rings
 from uf_diffusion.grids.triangulations import Triangulation
@@ -105,7 +105,11 @@ class Result:
         """A grid that was built anew, if it has the nodes of the result."""
         for name in ("diffusion", "spectrum"):
             group = self.group(name)
-            if group is not None and group.sizes["node"] != grid.node_count:
+            if group is None:
+                continue
+            if "fields" in group.attrs:  # the group is a coarse picture
+                grid = coarse_enough(grid, group.sizes["node"]) or grid
+            if group.sizes["node"] != grid.node_count:
                 raise InputError(
                     f"The mesh of this result is not known: its configuration makes one of "
                     f"{grid.node_count} nodes, and /{name} has {group.sizes['node']}."

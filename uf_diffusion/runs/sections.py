@@ -120,7 +120,9 @@ class DiffusionConfig:
 
     cells: int = key(4096, "the built-in mesh has at least this number of cells")
     degree: int = key(1, "degree of the finite elements: 1, 2 or 3; on T^3 1 or 2")
-    scheme: str = key("sdirk2", "time scheme: euler, sdirk2, sdirk3, esdirk4 or esdirk5, of order 1 to 5")
+    scheme: str = key(
+        "sdirk2", "time scheme: euler, sdirk2, sdirk3, esdirk4 or esdirk5, of order 1 to 5"
+    )
     rtol: float = key(1e-4, "relative error that an adaptive time step may make")
     step: float = key(0.0, "length of fixed time steps; 0 chooses steps that keep to rtol", "time")
     mesh: str = key("", "file with a mesh of the sphere; if empty, the built-in mesh is used")

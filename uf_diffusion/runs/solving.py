@@ -14,8 +14,10 @@ from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import Caution, Unwritable
 from uf_diffusion.core.progress import Watch, with_progress
 from uf_diffusion.grids.base import Grid
+from uf_diffusion.results import sizes
 from uf_diffusion.results.names import dataset
 from uf_diffusion.runs.checkpoints import Checkpoints
+from uf_diffusion.runs.fields import shown_fields
 from uf_diffusion.runs.folders import FIELDS
 from uf_diffusion.runs.inputs import require_density
 from uf_diffusion.runs.limit import constrained_space
@@ -117,10 +119,10 @@ def solved(
 
     history = DiffusionHistory(solver, times)
     stored = checkpoints.stored("diffusion")
-    start = None if stored is None else restore(stored, solver, history)
+    start = None if stored is None else restore(stored, solver, history, folder)
 
     def packed(state: DiffusionState) -> xr.Dataset | None:
-        return pack(state, solver, history)
+        return pack(state, solver, history, folder)
 
     if folder is not None:
         from uf_diffusion.diffusion.paraview import try_fields
@@ -137,12 +139,14 @@ def solved(
     if folder is not None:
         with solver.timings.part("fields for ParaView"):
             _write_fields(folder, solver, list(zip(times, history.ratios, strict=True)))
-    return _group(solver, history, _errors(solver, history) if estimate else {})
+    return _group(solver, history, _errors(solver, history) if estimate else {}, folder)
 
 
 def _errors(solver: Evolution, history: DiffusionHistory) -> dict[str, Array]:
     from uf_diffusion.diffusion.error_estimates import estimated_errors
 
+    if solver.grid.node_count > sizes.WHOLE:  # they compare whole fields
+        return {}
     with solver.timings.part("error estimates"):
         return estimated_errors(solver, history)
 
@@ -159,24 +163,19 @@ def _write_fields(folder: Path, solver: Evolution, snapshots: list[tuple[float, 
 
 
 def _group(
-    solver: Evolution, history: DiffusionHistory, errors: dict[str, Array]
+    solver: Evolution, history: DiffusionHistory, errors: dict[str, Array], folder: Path | None
 ) -> xr.Dataset | None:
     from uf_diffusion.diffusion.history import DIFFUSION_SERIES
     from uf_diffusion.diffusion.spectrum import decay_rate
 
-    ratios, outer = np.array(history.ratios), [solver.outer_weight(h) for h in history.ratios]
-    ratio, u, teacher, volume = (
-        solver.gathered(a) for a in (ratios, np.array(outer), solver.teacher, solver.volume)
-    )
+    shown = shown_fields(solver, history, folder)
     errors = errors | solver.bounds(history.ratios)
     rate = decay_rate(solver)
-    if ratio is None or teacher is None:
+    if shown is None:
         return None
     series = {name: history.series(name) for name in DIFFUSION_SERIES[1:]}
-    # store the cells, because readers of the result may not have the mesh file
-    cell = {} if solver.grid.built_in else {"cell": (("cell", "corner"), solver.grid.cells)}
     return dataset(
-        **cell,
+        **shown.fields,
         time=(("step",), history.series("t")),
         **{
             name: (("step",), values)
@@ -184,10 +183,7 @@ def _group(
             if not np.isnan(values).all()
         },
         snapshot_time=(("snapshot",), history.times),
-        node_position=(("node", "ambient"), solver.grid.nodes),
-        node_measure=(("node",), volume),
-        teacher=(("node",), teacher),
-        density=(("snapshot", "node"), ratio * teacher),
-        outer_weight=(("snapshot", "node"), u),
         **{name: (("snapshot",), values) for name, values in errors.items()},
-    ).assign_attrs(**({} if rate is None else {"decay_rate": rate}), slack=solver.slack)
+    ).assign_attrs(
+        **({} if rate is None else {"decay_rate": rate}), slack=solver.slack, **shown.attributes
+    )

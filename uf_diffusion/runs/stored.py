@@ -18,16 +18,23 @@ import xarray as xr
 
 from uf_diffusion.core.arguments import undamaged
 from uf_diffusion.core.errors import InputError
-from uf_diffusion.results.netcdf import read_attributes, read_sealed, write_result
+from uf_diffusion.results.netcdf import (
+    read_attributes,
+    read_sealed,
+    require_sealed,
+    write_result,
+)
 from uf_diffusion.runs.config import Config
 from uf_diffusion.runs.fingerprint import code
 from uf_diffusion.runs.reading import config_from_toml
 
 __all__ = ["BEFORE", "CHECKPOINT", "STATE", "Job", "Stored", "inputs_of", "job_of",
-           "last_checkpoint", "state_at_end", "write_checkpoint"]  # fmt: skip
+           "last_checkpoint", "remove_unused_fields", "state_at_end",
+           "write_checkpoint"]  # fmt: skip
 
 CHECKPOINT, BEFORE = "checkpoint.nc", "checkpoint-before.nc"
 STATE = "state.nc"
+FIELDS = "checkpoint-fields-*.nc"  # files of large fields, to which a checkpoint refers
 LAYOUT = 4  # version of the files' contents; increase it when they change
 
 
@@ -79,8 +86,23 @@ def write_checkpoint(folder: Path, stored: Stored) -> None:
                "code": stored.code, "layout": LAYOUT}
     )  # fmt: skip
     groups = {k: v for k, v in stored.groups.items() if v is not None}
+    for group in groups.values():
+        if "fields" in group.attrs:
+            root.attrs["fields"] = group.attrs["fields"]
     tree = xr.DataTree.from_dict({"/": root, **groups})
     write_result(folder / CHECKPOINT, tree, before=folder / BEFORE)
+    remove_unused_fields(folder)
+
+
+def remove_unused_fields(folder: Path) -> None:
+    """Remove the files of large fields to which no checkpoint refers any more."""
+    files = list(folder.glob(FIELDS))
+    if files:
+        texts = [read_attributes(folder / name).get("fields", "") for name in
+                 (CHECKPOINT, BEFORE, STATE)]  # fmt: skip
+        for path in files:
+            if path.name not in texts:
+                path.unlink(missing_ok=True)
 
 
 def last_checkpoint(folder: Path) -> Stored | None:
@@ -130,6 +152,8 @@ def _read(path: Path, damage: str = "") -> Stored:
     advice = "begin the run anew with its command and --force"
     try:
         tree = read_sealed(path)
+        if "fields" in tree.attrs:
+            require_sealed(path.parent / str(tree.attrs["fields"]))
     except InputError as error:
         raise InputError(f"{str(error).rstrip('.')}; {advice}.") from None
     about = tree.attrs

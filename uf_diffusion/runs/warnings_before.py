@@ -30,11 +30,12 @@ import numpy as np
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError, RunFailure
-from uf_diffusion.grids.base import Grid
+from uf_diffusion.grids.base import Grid, coarse_enough
 from uf_diffusion.grids.built_in import grid_of
 from uf_diffusion.kernels.identifiability import Identifiability, unseen_sentence
 from uf_diffusion.network.training import TwoTimescale, VarProDescent
 from uf_diffusion.problem.densities import Density
+from uf_diffusion.results import sizes
 from uf_diffusion.runs.config import Config
 from uf_diffusion.runs.setup import Setup
 from uf_diffusion.runs.training import algorithm, training
@@ -81,14 +82,20 @@ def interpolation_error(density: Density, grid: Grid) -> float:
     too narrow to be noticed. It is dimensionless, since rho has mass 1.
     """
     x = density.sample(SAMPLE, np.random.default_rng(0))
-    return float(np.abs(1 - grid.interpolate(density(grid.nodes), x) / density(x)).mean())
+    numbers, basis = grid.basis(x)
+    used, place = np.unique(numbers, return_inverse=True)
+    values = density(grid.part(0, 1).nodes_at(used))[place.reshape(numbers.shape)]
+    return float(np.abs(1 - (basis * values).sum(axis=1) / density(x)).mean())
 
 
 def _mesh(setup: Setup) -> Iterator[str]:
     grid = setup.grid
     for name in ("teacher", "initial"):
         density = getattr(setup.problem, name)
-        error = interpolation_error(density, grid)
+        coarse = coarse_enough(grid, sizes.WHOLE) or grid
+        error = interpolation_error(density, coarse)
+        if coarse is not grid and not error <= COARSE:
+            error = interpolation_error(density, grid)
         if not error <= COARSE:  # also NaN
             yield (
                 f"The mesh does not resolve the {name} density: interpolation between its nodes "
@@ -103,7 +110,7 @@ def _percent(error: float) -> str:
 
 def _finer(setup: Setup, density: Density, grid: Grid, error: float) -> str:
     """The advice which mesh is fine enough, as the end of a sentence."""
-    d, dim, cells = setup.config.diffusion, grid.manifold.dim, len(grid.cells)
+    d, dim, cells = setup.config.diffusion, grid.manifold.dim, grid.cell_count
     if not grid.built_in:
         return "use a diffusion.mesh that is finer there"
     while error > COARSE and cells < CELLS:
