@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from uf_diffusion.core import mpi
+from uf_diffusion.core.arguments import undamaged
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.progress import Watch
@@ -35,18 +37,19 @@ from uf_diffusion.diffusion.error_estimates import (
 )
 from uf_diffusion.diffusion.history import DiffusionHistory
 from uf_diffusion.diffusion.petsc import StageFailure
+from uf_diffusion.diffusion.schemes import scheme
 from uf_diffusion.diffusion.time_stepping import Evolution, SolverFailure
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.grids.built_in import grid_of
 from uf_diffusion.problem import Problem
 
-__all__ = ["Choice", "Climb", "first_choice"]
+__all__ = ["Choice", "Climb", "first_choice", "solver_of"]
 
 TIGHT = 5e-4  # tolerance below which schemes and elements of higher order take less time
 COARSE = 3e-3  # that above which linear elements do, in two and three dimensions
 RESOLVED = {1: 0.3, 2: 1.0, 3: 1.0}  # interpolation error on the coarsest mesh, at most; see below
 ROUGH = 0.4  # L1 norm of the change from the coarsest mesh to the next one, at most
-PLANNED = 1.2  # factor by which predicted errors are kept below the tolerance
+PLANNED = {1: 1.5, 2: 1.2, 3: 1.2}  # factor by which predicted errors are kept below the tolerance
 SHARE = {1: 0.4, 2: 0.75, 3: 0.75}  # of the tolerance that is planned for the mesh, by dimension
 ALMOST = 0.9  # its largest share, where there are few meshes
 CAREFUL = 0.6  # the part of what is left for the time error that is aimed at
@@ -54,13 +57,10 @@ IDLE = {1: 8.0, 2: 2.5, 3: 2.5}  # how far the time error may be below what is l
 LOOSEST, SMALLEST = 0.02, 1e-12  # rtol
 ASSUMED = {1: 3.5, 2: 2.0, 3: 2.0}  # order of the mesh error before it is observed, at most
 RISING = 0.3  # how much higher the order may be on finer meshes
-MARGIN = {1: 1.5, 2: 1.05, 3: 1.05}  # factor by which meshes are finer than is predicted
+MARGIN = {1: 2.0, 2: 1.05, 3: 1.05}  # factor by which meshes are finer than is predicted
 LEAST_RATIO = 1.3  # of the spacings of two meshes
 FURTHEST = {1: 6.0, 2: 4.0, 3: 4.0}  # the same, at most
-FAR, NEAR = (
-    6.0,
-    3.4,
-)  # if the time error was measured on a mesh coarser by FAR, it is on one by NEAR
+FAR, NEAR = 6.0, 3.4
 OTHER = 0.1  # relative change of the number of steps for which the time error is estimated anew
 STUCK = 0.9  # ratio of the estimates of two solutions beyond which there is no third one
 TRIES = 4
@@ -90,7 +90,7 @@ def first_choice(problem: Problem, tolerance: float) -> Choice:
     dim = 1 if problem.meridian is not None else problem.manifold.dim
     degree = 1 if problem.meridian is not None else _degree(dim, tolerance)
     # the time errors of the circle with gamma = 100 are 0.05 rtol^(2/3) and 0.5 rtol
-    aim = tolerance * (CAREFUL * (1 - SHARE[1]) / PLANNED if dim == 1 else 0.5)
+    aim = tolerance * (CAREFUL * (1 - SHARE[1]) / PLANNED[1] if dim == 1 else 0.5)
     rtol = aim / 0.5 if tight else (aim / 0.05) ** 1.5
     cells = LEAST_CELLS[min(dim, 3)]
     while True:
@@ -100,8 +100,24 @@ def first_choice(problem: Problem, tolerance: float) -> Choice:
         ):
             break
         cells = finer.cell_count
-    scheme = "esdirk4" if tight else "sdirk2"
-    return Choice(grid.cell_count, degree, scheme, min(LOOSEST, max(SMALLEST, rtol)))
+    name = "esdirk4" if tight else "sdirk2"
+    return Choice(grid.cell_count, degree, name, min(LOOSEST, max(SMALLEST, rtol)))
+
+
+@undamaged("The checkpoint")
+def solver_of(base: Evolution, attributes: Mapping[Any, Any]) -> Evolution:
+    """The solver of the problem of another one, with the cells, degree, scheme and rtol that the
+    attributes of a checkpoint name.
+
+    Raises:
+        InputError: if these are missing or no such numbers.
+    """
+    cells, degree = int(attributes["cells"]), int(attributes["degree"])
+    kind: Any = type(base)
+    solver: Evolution = kind(base.problem, grid_of(base.problem, cells, degree),
+                             scheme(str(attributes["scheme"])), float(attributes["rtol"]),
+                             base.comm)  # fmt: skip
+    return solver
 
 
 def _degree(dim: int, tolerance: float) -> int:
@@ -233,7 +249,7 @@ class Climb:
 
     def _pace(self, plan: _Plan) -> None:
         """Adapt the steps to what the mesh leaves of the tolerance."""
-        scheme, coarse = self._base.scheme, self._base.grid.cell_count
+        order, coarse = self._base.scheme, self._base.grid.cell_count
         if self._dim > 1 and plan.cells > FAR**self._dim * coarse:
             least, levels = plan.cells / NEAR**self._dim, self._coarser.levels
             coarse = max(n for x in levels if (n := x.grid.cell_count) <= least)
@@ -242,7 +258,7 @@ class Climb:
             idle = error < plan.rest / IDLE[self._dim] and rtol < LOOSEST
             if error > plan.rest or idle:
                 change = CAREFUL * plan.rest / max(error, 1e-300)
-                change = change ** (scheme.error_order / scheme.order)
+                change = change ** (order.error_order / order.order)
                 rtol = min(LOOSEST, rtol * min(1e3, max(1e-3, change)))
             if rtol < SMALLEST:
                 raise self._refusal(f"its time steps would need diffusion.rtol < {SMALLEST:g}")
@@ -257,7 +273,7 @@ class Climb:
         levels, problem, dim = self._coarser.levels, self._base.problem, self._dim
         grid, sure = levels[-1].grid, len(levels) > 2
         error, order = _extrapolated(levels, RISING if self._before == math.inf else 0.0)
-        most = self._tolerance / PLANNED
+        most = self._tolerance / PLANNED[dim]
 
         def cells(wanted: float) -> int:
             finer = (error / wanted) ** (1 / order)

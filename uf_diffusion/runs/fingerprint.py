@@ -97,6 +97,7 @@ def fingerprint(setup: Setup, command: str) -> dict[str, str]:
     known = setup.fingerprints
     if command not in known:
         solves = command != "train" and setup.problem.teacher.has_values
+        solves &= not setup.config.diffusion.tolerance  # the mesh is chosen later
         grid = setup.grid if solves else None  # on all ranks: one of them reads a mesh file
         alone = command == "solve" and setup.config.problem.limit == "unconstrained"
         features = None if alone else setup.features
