@@ -148,7 +148,7 @@ def fixed(
                     known = estimated_errors(solver, history)
                     whole = seconds + time.process_time() - clock if known else math.inf
                     yield whole, seconds, Choice(grid.cell_count, degree, name, rtol)
-                if error <= tolerance or error > 0.9 * before:  # smaller steps do not help
+                if error <= tolerance or error > 0.98 * before:  # smaller steps do not help
                     break
                 before = error
 
