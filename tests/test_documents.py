@@ -80,6 +80,7 @@ REDUCTIONS = {
     "python scripts/fault_campaign.py": ["--trials", "1", "--only", "kill train"],
     "python scripts/benchmarks/ranks.py": ["--quick", "memory"],
     "python scripts/benchmarks/errors.py": ["too", "coarse"],
+    "python scripts/benchmarks/tolerance.py": ["--quick", "S1"],
     "python scripts/fuzz_files.py": ["--count", "3"],
     "scripts/scaling.sh": ["1", "1", "0"],
 }

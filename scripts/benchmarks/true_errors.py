@@ -24,7 +24,7 @@ from uf_diffusion.problem.divergences import UNBIASED, Divergence, Entropy, Powe
 from uf_diffusion.problem.exact import QuantileHeatFlow
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 
-__all__ = ["CASES", "COSTLY", "Case", "Measured", "measured", "timed"]
+__all__ = ["CASES", "COSTLY", "Case", "Measured", "measured", "points", "timed"]
 
 CIRCLE, SPHERE, T2, T3 = Circle(), Sphere(2), FlatTorus(2, 4.0), FlatTorus(3, 4.0)
 POINTS = 40_000  # at which a function's error is measured
@@ -95,7 +95,7 @@ def measured(case: Case) -> Measured:
     exact_steps, _ = case.solution(grid, accurate, small)
     reference = grid_on(manifold, case.finer, degree)
     exact, _ = case.solution(reference, accurate, small)
-    x = _points(grid)
+    x = points(grid)
     errors = [
         (grid.interpolate(steps, x) - reference.interpolate(truth, x),
          grid.interpolate(values - steps, x))
@@ -118,7 +118,7 @@ def timed(case: Case) -> tuple[float, float]:
     return middle - clock, time.perf_counter() - middle
 
 
-def _points(grid: Grid) -> Array:
+def points(grid: Grid) -> Array:
     """Random points in all cells."""
     rng, cells = np.random.default_rng(0), grid.cells
     corners = np.resize(cells, (max(POINTS, len(cells)), cells.shape[1]))

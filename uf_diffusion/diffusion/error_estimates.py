@@ -14,7 +14,8 @@ spacing s h. Let d_1 be a norm of mu - (A + C - B), as a function, and d_2 that 
     mesh error of mu ~ d_1 / (s^p - 1),      where p = log(d_2 / d_1) / log s is the observed order,
     time error of mu ~ |C - B| / (L^q - 1),     where q is the order of the scheme.
 
-This is Richardson's extrapolation. The order p is limited to `LEAST_ORDER` and to that of smooth
+This is Richardson's extrapolation. Where the ratios r_1, r_2 of the spacings differ, p solves
+d_2 / d_1 = (r_2^p - 1) / (1 - r_1^-p). It is limited to `LEAST_ORDER` and to the order of smooth
 solutions. If one of the errors is below a twentieth of the other, its estimate is mostly too large.
 The work is a seventh of that of mu in two dimensions, and less in three
 (`python scripts/benchmarks/errors.py`).
@@ -24,21 +25,22 @@ A mesh from a file has no coarser ones. It gets the time error, from coarser bui
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.progress import Watch
 from uf_diffusion.diffusion.history import DiffusionHistory
 from uf_diffusion.diffusion.petsc import StageFailure
 from uf_diffusion.diffusion.time_stepping import DiffusionState, Evolution
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.grids.built_in import grid_of
 
-__all__ = ["estimated_errors"]
+__all__ = ["Coarser", "Level", "coarser_than", "estimated_errors", "onto", "order_of",
+           "ratio_of"]  # fmt: skip
 
 LONG = 4  # number of steps of the solution that are one step of a coarser one
 SHORT = 2  # the same on meshes of at most `FEW` nodes, where accuracy costs less than a second
@@ -63,34 +65,158 @@ def estimated_errors(solver: Evolution, history: DiffusionHistory) -> dict[str, 
         missing: the first three for a mesh from a file, all where the coarser meshes would have too
         few cells. Empty on other ranks.
     """
-    own = history.series("t")
+    found = coarser_than(solver, history)
+    return {} if found is None else found.errors(Level.of(solver, history))
+
+
+def coarser_than(solver: Evolution, history: DiffusionHistory) -> Coarser | None:
+    """The coarser solutions from which the errors of a solution are estimated.
+
+    The arguments are those of `estimated_errors`. None where the meshes would be too coarse.
+    """
     stride = SHORT if len(solver.grid.nodes) <= FEW else LONG
-    long = np.append(own[:-1:stride], own[-1])
-    dim = solver.grid.manifold.dim
-    shrink = 4 if dim == 1 and len(solver.grid.nodes) > MANY else 2
+    shrink = 4 if solver.grid.manifold.dim == 1 and len(solver.grid.nodes) > MANY else 2
     try:
-        far = _coarser(solver, shrink**2)
-        B, C = (_densities(far, history.times, steps) for steps in (long, own))
-        near = _coarser(solver, shrink) if solver.grid.built_in else far
-        A = _densities(near, history.times, long) if solver.grid.built_in else B
+        found = Coarser(history.times, stride)
+        found.begin(_coarser(solver, shrink**2), history.series("t"))
+        if solver.grid.built_in:
+            found.add(_coarser(solver, shrink))
     except (InputError, StageFailure):
-        return {}
-    mu = solver.gathered(np.array(history.ratios) * solver.teacher)
-    volume, coarse = (each.gathered(each.volume) for each in (solver, far))
-    if mu is None or volume is None or coarse is None or A is None or B is None or C is None:
-        return {}
-    time = np.array([_norms(each, coarse)[:2] for each in C - B]) / (
-        stride**solver.scheme.order - 1
-    )
-    found = {"time_error": time[:, 0], "time_error_max": time[:, 1]}
-    if not solver.grid.built_in:
-        return found
-    onto, onto_near = _onto(solver.grid, near.grid), _onto(near.grid, far.grid)
-    first, second = mu - onto(A + onto_near(C - B)), onto(A - onto_near(B))
-    mesh = [_extrapolated(*pair, volume, shrink, solver.grid.degree + 1)
+        return None
+    return found
+
+
+@dataclass(frozen=True)
+class Level:
+    """The densities on one mesh.
+
+    Attributes:
+        grid: the mesh.
+        volume: the volumes of all nodes, ``(nodes,)``; None on ranks other than 0.
+        density: the densities ``(snapshots, nodes)``; None on ranks other than 0.
+    """
+
+    grid: Grid
+    volume: Array | None
+    density: Array | None
+
+    @staticmethod
+    def of(solver: Evolution, history: DiffusionHistory) -> Level:
+        """The level of a solution; call it on all ranks."""
+        density = solver.gathered(np.array(history.ratios) * solver.teacher)
+        return Level(solver.grid, solver.gathered(solver.volume), density)
+
+
+class Coarser:
+    """Solutions on meshes from coarse to fine, and what they say about finer ones.
+
+    Args:
+        times: the snapshot times ``(snapshots,)``, dimensionless.
+        stride: the number L of steps of the module that are one long step.
+        watch: functions to call with each state, on all ranks.
+
+    Attributes:
+        far: the solver on the mesh on which the time error is measured, after `begin`.
+        levels: the densities from coarse to fine, about as the steps of `begin` give them.
+        time: the estimated time errors, L1 norms and maxima, ``(2, snapshots)``, on rank 0.
+    """
+
+    far: Evolution
+
+    def __init__(self, times: Array, stride: int, watch: Watch = ()) -> None:
+        self.times, self._stride, self._watch = times, stride, watch
+        self.levels: list[Level] = []
+        self.time = np.zeros((2, 0))
+
+    def begin(self, far: Evolution, steps: Array, own: Level | None = None) -> None:
+        """Solve on a coarse mesh with the steps between given times, and with long steps.
+
+        Levels that are there already become those with these steps.
+
+        Args:
+            far: the solver on that mesh.
+            steps: the times, ``(steps + 1,)``.
+            own: the solution with these steps; None to compute it.
+
+        Raises:
+            StageFailure: if a step fails.
+        """
+        self.far, stride, order = far, self._stride, far.scheme.order
+        self._own, self._long = steps, np.append(steps[:-1:stride], steps[-1])
+        long, own = self._solved(far, self._long), own or self._solved(far, steps)
+        before = next((x for x in self.levels if _alike(x, own)), own)
+        self._change = _difference(own, long)
+        if own.density is not None and own.volume is not None and self._change is not None:
+            size = [_norms(each, own.volume)[:2] for each in self._change]
+            self.time = np.array(size).T / (stride**order - 1)
+        change = _difference(own, before)
+        others = [self._moved(x, change) for x in self.levels if not _alike(x, own)]
+        self.levels = sorted([own, *others], key=lambda x: x.grid.cell_count)
+
+    def add(self, near: Evolution, long: bool = True) -> None:
+        """Solve on the next finer mesh, with the long steps or those of `begin`.
+
+        Raises:
+            StageFailure: if a step fails.
+        """
+        if long:
+            self.levels.append(self._moved(self._solved(near, self._long), self._change))
+        else:
+            self.levels.append(self._solved(near, self._own))
+
+    def _solved(self, solver: Evolution, steps: Array) -> Level:
+        history = DiffusionHistory(solver, self.times)
+        for state in _stepped(solver, steps):
+            history(state)
+            for look in self._watch:
+                look(state)
+        return Level.of(solver, history)
+
+    def _moved(self, level: Level, change: Array | None) -> Level:
+        """A level to which a change of the densities on the coarsest mesh is added."""
+        if level.density is None or change is None:
+            return level
+        return replace(level, density=level.density + onto(level.grid, self.far.grid)(change))
+
+    def errors(self, fine: Level) -> dict[str, Array]:
+        """The errors of a solution on a finer mesh with the steps of `begin`, by name, on rank 0;
+        see `estimated_errors`.
+        """
+        if fine.density is None:
+            return {}
+        found = {"time_error": self.time[0], "time_error_max": self.time[1]}
+        below = [x for x in self.levels if x.grid.cell_count < fine.grid.cell_count]
+        if len(below) < 2 or not fine.grid.built_in:
+            return found
+        error, most, node = np.array(_mesh_errors(below[-2], below[-1], fine)).T
+        return found | {
+            "mesh_error": error, "mesh_error_max": most, "mesh_error_node": np.rint(node),
+        }  # fmt: skip
+
+
+def _mesh_errors(far: Level, near: Level, fine: Level) -> list[tuple[float, float, int]]:
+    """The L1 norm and maximum of the mesh error at each snapshot, and the node of the latter."""
+    assert far.density is not None and near.density is not None
+    assert fine.density is not None and fine.volume is not None
+    upon = onto(fine.grid, near.grid)
+    first = fine.density - upon(near.density)
+    second = upon(near.density - onto(near.grid, far.grid)(far.density))
+    ratios = ratio_of(near.grid, fine.grid), ratio_of(far.grid, near.grid)
+    return [_extrapolated(*pair, fine.volume, ratios, fine.grid.degree + 1)
             for pair in zip(first, second, strict=True)]  # fmt: skip
-    error, most, node = np.array(mesh).T
-    return found | {"mesh_error": error, "mesh_error_max": most, "mesh_error_node": np.rint(node)}
+
+
+def ratio_of(coarse: Grid, fine: Grid) -> float:
+    """The ratio of the spacings of two meshes of a manifold, by their numbers of cells."""
+    return float((fine.cell_count / coarse.cell_count) ** (1 / fine.manifold.dim))
+
+
+def _alike(a: Level, b: Level) -> bool:
+    return a.grid.cell_count == b.grid.cell_count
+
+
+def _difference(a: Level, b: Level) -> Array | None:
+    return None if a.density is None or b.density is None else a.density - b.density
 
 
 def _coarser(solver: Evolution, factor: int) -> Evolution:
@@ -107,14 +233,6 @@ def _coarser(solver: Evolution, factor: int) -> Evolution:
     return solver.on(coarse, rtol)
 
 
-def _densities(solver: Evolution, times: Array, steps: Array) -> Array | None:
-    """The densities ``(snapshots, nodes)`` with the steps between given times, on rank 0."""
-    history = DiffusionHistory(solver, times)
-    for state in _stepped(solver, steps):
-        history(state)
-    return solver.gathered(np.array(history.ratios) * solver.teacher)
-
-
 def _stepped(solver: Evolution, steps: Array) -> Iterator[DiffusionState]:
     state = solver.state(solver.problem.initial)
     yield state
@@ -123,7 +241,7 @@ def _stepped(solver: Evolution, steps: Array) -> Iterator[DiffusionState]:
         yield state
 
 
-def _onto(fine: Grid, coarse: Grid) -> Callable[[Array], Array]:
+def onto(fine: Grid, coarse: Grid) -> Callable[[Array], Array]:
     """Maps nodal values on a coarse grid to interpolated ones on a finer grid, both with the shape
     ``(snapshots, nodes)``.
     """
@@ -143,15 +261,28 @@ def _norms(error: Array, volume: Array) -> tuple[float, float, int]:
 
 
 def _extrapolated(
-    first: Array, second: Array, volume: Array, shrink: int, smooth: int
+    first: Array, second: Array, volume: Array, ratios: tuple[float, float], smooth: float
 ) -> tuple[float, float, int]:
     """The norms of a solution's error, from its difference to the next coarser solution and that
-    of this one to the next; ``smooth`` is the largest order.
+    of this one to the next; ``ratios`` are those of the spacings, ``smooth`` the largest order.
     """
     d1, d2 = _norms(first, volume), _norms(second, volume)
 
     def remaining(a: float, b: float) -> float:
-        order = math.log(max(b, 1e-300) / max(a, 1e-300)) / math.log(shrink)
-        return float(a / (shrink ** min(max(order, LEAST_ORDER), smooth) - 1))
+        return float(a / (ratios[0] ** order_of(a, b, ratios, smooth) - 1))
 
     return remaining(d1[0], d2[0]), remaining(d1[1], d2[1]), d1[2]
+
+
+def order_of(first: float, second: float, ratios: tuple[float, float], smooth: float) -> float:
+    """The order p of the module for d_1, d_2 and (r_1, r_2), between `LEAST_ORDER` and a largest
+    one, dimensionless.
+    """
+    low, high = LEAST_ORDER, smooth
+    for _ in range(40):
+        p = (low + high) / 2
+        if first * (ratios[1] ** p - 1) < second * (1 - ratios[0] ** -p):
+            low = p
+        else:
+            high = p
+    return (low + high) / 2

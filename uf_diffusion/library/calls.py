@@ -59,6 +59,7 @@ def solve(
     scheme: str = "sdirk2",
     rtol: float = 1e-4,
     step: float = 0.0,
+    tolerance: float = 0.0,
     watch: Watch = (),
     cautious: bool = True,
 ) -> Solution:
@@ -81,6 +82,8 @@ def solve(
         scheme: time scheme "euler", "sdirk2", "sdirk3", "esdirk4" or "esdirk5", of order 1 to 5.
         rtol: relative tolerance of the adaptive time steps, dimensionless.
         step: length of fixed time steps, dimensionless; 0 chooses adaptive steps.
+        tolerance: how large the density's error in L1 may be, by estimate, at all snapshots. It
+            chooses cells, degree, scheme and rtol, which are then left out; 0 for none.
         watch: functions to call with each `DiffusionState`.
         cautious: whether to check if the numbers can be trusted, and to warn if not.
 
@@ -89,7 +92,7 @@ def solve(
         SolverFailure: if no time step is small enough.
     """
     setup = diffusion_setup(problem, until, snapshots, limit, features, network, cells, mesh,
-                             degree, scheme, rtol, step)  # fmt: skip
+                             degree, scheme, rtol, step, tolerance)  # fmt: skip
     return Solution(setup, jobs.solve(setup, None, watch, cautious=cautious).tree)
 
 
@@ -99,7 +102,8 @@ def stepping(problem: Problem, *, until: float, **settings: Any) -> Iterator[Dif
     Args:
         problem: the problem to solve.
         until: final time, dimensionless.
-        settings: the other arguments of `solve` except for ``watch`` and ``cautious``.
+        settings: the other arguments of `solve` except for ``watch``, ``cautious`` and
+            ``tolerance``.
 
     Raises:
         InputError, SolverFailure: as `solve`.
@@ -122,11 +126,11 @@ def evolution(problem: Problem, *, until: float = 1.0, **settings: Any) -> Evolu
         InputError: as `solve`.
     """
     defaults = dict(solve.__kwdefaults__ or {})
-    del defaults["watch"], defaults["cautious"]
+    del defaults["watch"], defaults["cautious"], defaults["tolerance"]
     for name in settings:
         if name not in defaults:
             raise unknown("argument", name, defaults)
-    return equation(diffusion_setup(problem, until, **(defaults | settings)))
+    return equation(diffusion_setup(problem, until, **(defaults | settings), tolerance=0.0))
 
 
 def train(

@@ -33,7 +33,7 @@ OF_FEATURES = {"features", "scale", "profile", "activation", "slope", "bias"}
 def diffusion_setup(
     problem: Problem, until: float, snapshots: Any, limit: str, features: Any,
     network: Mapping[str, Any] | None, cells: int, mesh: Any, degree: int, scheme: str, rtol: float,
-    step: float,
+    step: float, tolerance: float,
 ) -> Setup:  # fmt: skip
     """The setup of a diffusion; the arguments are those of `calls.solve`."""
     if limit != "unconstrained":
@@ -51,11 +51,13 @@ def diffusion_setup(
         "problem": {**_described(problem), "t_end": _until(until), "limit": limit},
         "diffusion": {"snapshots": _times(snapshots), "cells": cells, "scheme": scheme,
                       "degree": degree if grid is None else grid.degree, "rtol": rtol,
-                      "step": step, "mesh": file},
+                      "step": step, "mesh": file, "tolerance": tolerance},
     }  # fmt: skip
     if phi is not None:  # a change of the manifold resets the features
         sections["network"] = features_keys(phi)
     space = problem.meridian or problem.manifold
+    if grid is not None and tolerance:
+        raise InputError("diffusion.tolerance chooses the mesh: leave mesh out, or the tolerance.")
     if grid is not None and grid.manifold != space:
         raise InputError(f"The mesh is one of {grid.manifold}, the problem is solved on {space}.")
     return settled_limit(Setup(config.changed(**sections), problem, phi, grid, None, data))

@@ -114,7 +114,19 @@ def _diffusion(d: xr.Dataset) -> list[str]:
         f"diffusion {nodes} nodes, {d.sizes['step'] - 1} steps to t = "
         f"{float(d.time[-1]):g}, {int(d.newton_iterations.sum())} Newton iterations; "
         f"mass drift {drift:.1e}, risk {float(d.risk[0]):.3g} -> {float(d.risk[-1]):.3g}",
+        *_chosen(d),
         *_errors(d),
+    ]
+
+
+def _chosen(d: xr.Dataset) -> list[str]:
+    """The line on what diffusion.tolerance has chosen; none without a tolerance."""
+    if "cells" not in d.attrs:
+        return []
+    a = d.attrs
+    return [
+        f"chosen    {int(a['cells'])} cells of degree {int(a['degree'])}, {a['scheme']}, "
+        f"rtol {float(a['rtol']):.1e} (diffusion.tolerance)"
     ]
 
 

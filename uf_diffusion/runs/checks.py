@@ -111,6 +111,7 @@ def _diffusion(d: xr.Dataset, config: Config) -> list[Check]:
     risk = _without_steps(config) if transported else free
     low, high = np.log(d.min_ratio.values), np.log(d.max_ratio.values)
     finer = "use a smaller diffusion.rtol, or more diffusion.cells"
+    finer = "use a smaller diffusion.tolerance" if config.diffusion.tolerance else finer
     return [
         _at_most("mass drift of the diffusion, |∫μ − 1|", drift, MASS,
                  remedy="the linear solver is inexact"),
@@ -123,11 +124,20 @@ def _diffusion(d: xr.Dataset, config: Config) -> list[Check]:
                  _rise(d.risk.values), slack, risk, finer),
         _at_most("error that Newton's method left in a stage, relative",
                  float(d.stage_error.values.max()), slack, remedy=finer),
+        *_within(d, config.diffusion.tolerance),
         *_balance(d),
         *(Check(f"{kind} iterations of a step, the most", float(d[name].max(skipna=False)),
                 "no bound", None)
           for kind, name in (("Newton", "newton_iterations"), ("linear", "linear_iterations"))),
     ]  # fmt: skip
+
+
+def _within(d: xr.Dataset, tolerance: float) -> Iterator[Check]:
+    """Whether the estimated error of the density is within the tolerance, if there is one."""
+    if tolerance:
+        error = float(np.max(d.mesh_error.values + d.time_error.values))
+        yield Check("estimated error of the density, L1", error, f"at most {tolerance:g}",
+                    error <= tolerance, "run it again")  # fmt: skip
 
 
 def _balance(d: xr.Dataset) -> Iterator[Check]:
@@ -152,7 +162,7 @@ def _without_steps(config: Config) -> str:
 
 def _unprincipled(d: xr.Dataset, config: Config) -> str:
     """The reason why bounds and risk need not be monotone, or "" if they must be."""
-    degree = config.diffusion.degree
+    degree = int(d.attrs.get("degree", config.diffusion.degree))
     if degree > 1:
         return f"a principle of degree 1, not of degree {degree}"
     if "cell" in d:

@@ -25,7 +25,7 @@ from uf_diffusion.network.draws import GIVEN, PAPER, read_draws
 from uf_diffusion.problem import Problem
 from uf_diffusion.problem.manifolds import Manifold
 from uf_diffusion.runs.keys import key_of, toml_of
-from uf_diffusion.runs.sections import DiffusionConfig, NetworkConfig, ProblemConfig
+from uf_diffusion.runs.sections import CHOSEN, DiffusionConfig, NetworkConfig, ProblemConfig
 
 __all__ = ["SECTIONS", "Changes", "Config", "DiffusionConfig", "NetworkConfig", "ProblemConfig",
            "merged"]  # fmt: skip
@@ -88,6 +88,8 @@ class Config:
             raise InputError("problem.limit = 'constrained' is for the circle and the spheres S^d.")
         if limit in ("constrained", "mean-field") and self.diffusion.degree != 1:
             raise InputError(f"problem.limit = '{limit}' needs diffusion.degree = 1.")
+        if limit in ("constrained", "mean-field") and self.diffusion.tolerance:
+            raise InputError("diffusion.tolerance is for problem.limit = 'unconstrained'.")
         if self.diffusion.mesh:
             if self.problem.axis:
                 raise InputError(
@@ -192,7 +194,8 @@ class Config:
         """A copy with other values.
 
         A new manifold also resets its dimension, the teacher and the features to their defaults,
-        and new features reset their profile, unless they are given here too. The scale and the keys
+        and new features reset their profile, unless they are given here too. A new tolerance of the
+        diffusion resets what it chooses in the same way. The scale and the keys
         of activations are reset with a change from or to the features "activation".
 
         Args:
@@ -245,7 +248,9 @@ class Config:
         for name, cls in SECTIONS.items():
             section = getattr(self, name)
             lines.append(f"[{name}]")
-            lines += [f"{key_of(f)} = {toml_of(getattr(section, f.name))}" for f in fields(cls)]
+            chosen = CHOSEN if getattr(section, "tolerance", 0) else ()
+            lines += [f"{key_of(f)} = {toml_of(getattr(section, f.name))}" for f in fields(cls)
+                      if f.name not in chosen]  # fmt: skip
             lines.append("")
         return "\n".join(lines)
 
@@ -261,6 +266,8 @@ def _changed(section: Any, new: dict[str, Any]) -> Any:
     """A copy of a section with other values, as described in `Config.changed`."""
     if "manifold" in new:
         new = {"dim": 0, "teacher": None} | new
+    if new.get("tolerance"):
+        new = {f.name: f.default for f in fields(section) if f.name in CHOSEN} | new
     features = getattr(section, "features", "")
     if new.get("features", features) != features:
         other = "activation" in (features, new["features"])

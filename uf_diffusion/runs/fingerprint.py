@@ -98,6 +98,7 @@ def fingerprint(setup: Setup, command: str) -> dict[str, str]:
     known = setup.fingerprints
     if command not in known:
         solves = command != "train" and setup.problem.teacher.has_values
+        solves &= not setup.config.diffusion.tolerance  # the mesh is chosen later
         grid = setup.grid if solves else None  # on all ranks: one of them reads a mesh file
         if grid is not None and grid.built_in and grid.node_count > sizes.WHOLE:
             grid = None  # the configuration says all about it, and no rank should hold the whole

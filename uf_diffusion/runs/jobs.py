@@ -77,9 +77,9 @@ def solve(
         inputs = fingerprint(setup, "solve")
     job = Job("solve", setup.config)
     with Checkpoints(folder, job, inputs, before) as checkpoints, clock.part("diffusion"):
-        group = solved(solver, setup, setup.times, folder, checkpoints, watch, cautious)
-    clock.include(solver.timings, "diffusion")
-    return _noted(_gathered(setup, job.name, clock, inputs, diffusion=group), before)
+        found = solved(solver, setup, setup.times, folder, checkpoints, watch, cautious)
+    clock.include(found.solver.timings, "diffusion")
+    return _noted(_gathered(setup, job.name, clock, inputs, diffusion=found.group), before)
 
 
 def train(
@@ -142,9 +142,10 @@ def compare(
         inputs = fingerprint(setup, job)
     with Checkpoints(folder, Job(job, setup.config), inputs, before) as checkpoints:
         with clock.part("diffusion"):
-            diffusion = solved(
+            diffusion, solver = solved(
                 solver, setup, setup.clock_times, folder, checkpoints, watch, cautious
             )
+            setup = setup.on(solver.grid) if setup.config.diffusion.tolerance else setup
         with clock.part("network"):
             particles = trained(network, checkpoints, watch)
     clock.include(solver.timings, "diffusion")
@@ -223,7 +224,7 @@ def _limit(setup: Setup, nothing: Checkpoints) -> xr.Dataset | None:
     key = f"{parts} {mpi.size()}"
     if key not in _LIMITS:
         _LIMITS.clear()
-        _LIMITS[key] = solved(equation(setup), setup, times, None, nothing, estimate=False)
+        _LIMITS[key] = solved(equation(setup), setup, times, None, nothing, estimate=False).group
     return _LIMITS[key]
 
 

@@ -47,9 +47,10 @@ def measure_diffusion(setup: Setup, solution: Result) -> Result:
         solution: the result of `solve`.
     """
     d = solution.tree["diffusion"].to_dataset()
-    energy: Any = energies_on(setup.grid, setup.problem.meridian)
-    [teacher] = energy.densities(setup.grid, d.teacher.values[None])
-    images = energy.densities(setup.grid, d.density.values)
+    grid = solution.grid
+    energy: Any = energies_on(grid, setup.problem.meridian)
+    [teacher] = energy.densities(grid, d.teacher.values[None])
+    images = energy.densities(grid, d.density.values)
     ratio = d.density.values / d.teacher.values
     return _measured(
         setup,
@@ -85,7 +86,7 @@ def measure_both(setup: Setup, solution: Result, network: Result) -> Result:
     """
     group = network.tree["network"].to_dataset()
     diffusion = solution.tree["diffusion"].to_dataset()
-    found = distances(setup.problem, setup.grid, diffusion, group, neurons(setup).teacher)
+    found = distances(setup.problem, solution.grid, diffusion, group, neurons(setup).teacher)
     values = {str(k): v.values for k, v in found.drop_vars("time").data_vars.items()}
     return _measured(setup, **values, risk_network=_risk(group))
 

@@ -19,6 +19,7 @@ from uf_diffusion.core.wording import shown, unknown
 from uf_diffusion.runs import presets
 from uf_diffusion.runs.config import SECTIONS, Changes, Config
 from uf_diffusion.runs.keys import key_of
+from uf_diffusion.runs.sections import CHOSEN
 
 __all__ = ["change_of", "changes_of", "config_from_toml", "key_and_values", "load_config"]
 
@@ -62,8 +63,11 @@ def config_from_toml(
         raise InputError(f"The configuration '{name}' is not valid TOML: {reason}.") from None
     if isinstance(overrides, str):
         raise InputError(f"Overrides are a list of section.key=value, not {shown(overrides)}.")
+    asked: dict[str, Any] = {}
     for override in overrides:
+        _apply(asked, str(override))
         _apply(tables, str(override))
+    _free(tables, asked)
     for section in tables:
         if section not in SECTIONS:
             raise unknown("section", section, SECTIONS)
@@ -141,6 +145,14 @@ def _apply(tables: dict[str, Any], override: str) -> None:
             raise InputError(f"--set {shown(name)}: {shown(key)} is a value, not a table.")
         table = child
     table[keys[-1]] = value
+
+
+def _free(tables: dict[str, Any], asked: dict[str, Any]) -> None:
+    """Drop what a tolerance chooses if the tolerance is asked for on top of a file or a preset."""
+    new, table = asked.get("diffusion", {}), tables.get("diffusion", {})
+    if isinstance(new, dict) and new.get("tolerance") and isinstance(table, dict):
+        for name in set(CHOSEN) - set(new):
+            table.pop(name, None)
 
 
 def _value(text: str, option: str) -> Any:

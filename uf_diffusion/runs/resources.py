@@ -135,14 +135,14 @@ def result_bytes(config: Config, job: str) -> int:
 
     Args:
         config: the configuration. A diffusion on a mesh from a file is not counted, because its
-            size is not known before the file is read.
+            size is not known before the file is read, nor one on a mesh that is yet to be chosen.
         job: "solve", "train", or any other name for a run with both a diffusion and a network.
     """
     p, d, n = config.problem, config.diffusion, config.network
     space = config.space()
     shots = len(config.times() if job == "solve" else config.clock_times())
     numbers = 0
-    if job != "train" and not d.mesh:
+    if job != "train" and not d.mesh and not d.tolerance:
         nodes = _nodes_and_corners(config)[0]
         numbers += nodes * (4 * shots + space.ambient + 12)
     if job != "solve":
@@ -168,7 +168,7 @@ def folder_bytes(config: Config, job: str) -> int:
     """
     needed = result_bytes(config, job) + FIGURES + (REPORT if job.startswith("compare") else 0)
     d = config.diffusion
-    if job != "train" and not d.mesh:
+    if job != "train" and not d.mesh and not d.tolerance:
         shots = len(config.times() if job == "solve" else config.clock_times())
         needed += fields_bytes(_nodes_and_corners(config)[1], shots)
     return needed

@@ -95,6 +95,9 @@ class Result:
         diffusion = self.group("diffusion")
         if diffusion is not None and (meridian := self.meridian) is not None:
             return Rings(meridian, meridian.angle(diffusion.node_position.values))
+        if diffusion is not None and "cells" in diffusion.attrs:  # which a tolerance has chosen
+            chosen = diffusion.attrs
+            return self._fitting(self.setup.mesh(int(chosen["cells"]), int(chosen["degree"])))
         if diffusion is None or "cell" not in diffusion or self.setup.given_grid is not None:
             return self._fitting(self.setup.grid)
         corners = diffusion.node_position.values[: int(diffusion.cell.values.max()) + 1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from uf_diffusion.core.arguments import LARGEST
@@ -15,7 +15,7 @@ from uf_diffusion.problem.manifolds import Manifold
 from uf_diffusion.runs.building import MANIFOLDS, density, divergence, manifold
 from uf_diffusion.runs.keys import Snapshots, Vector, key, one_of, positive, settle_types
 
-__all__ = ["LIMITS", "DiffusionConfig", "NetworkConfig", "ProblemConfig"]
+__all__ = ["CHOSEN", "LIMITS", "DiffusionConfig", "NetworkConfig", "ProblemConfig"]
 
 ALGORITHMS = ["varpro", "two-timescale", "flow", "joint", "fixed"]
 KERNELS = ["sampled", "population", "low-rank"]
@@ -26,6 +26,9 @@ LIMITS = {
     "constrained": "the limit constrained to what the features see",
     "mean-field": "the mean-field equation",
 }
+# keys of [diffusion] that a tolerance chooses
+CHOSEN = ("cells", "degree", "scheme", "rtol", "step", "mesh")
+LEAST_TOLERANCE = 1e-10
 SCHEMES = ["euler", "sdirk2", "sdirk3", "esdirk4", "esdirk5"]
 
 
@@ -125,6 +128,11 @@ class DiffusionConfig:
     )
     rtol: float = key(1e-4, "relative error that an adaptive time step may make")
     step: float = key(0.0, "length of fixed time steps; 0 chooses steps that keep to rtol", "time")
+    tolerance: float = key(
+        0.0,
+        "error of the density in L1 that mesh and time steps may leave together, by estimate, at "
+        "all snapshots; if given, it chooses cells, degree, scheme, rtol and step; 0 for none",
+    )
     mesh: str = key("", "file with a mesh of the sphere; if empty, the built-in mesh is used")
     snapshots: Snapshots = key(
         21,
@@ -144,6 +152,22 @@ class DiffusionConfig:
         if self.step < 0:
             raise InputError(f"diffusion.step must not be negative, but is {self.step}.")
         positive("diffusion.checkpoint", self.checkpoint)
+        if self.tolerance:
+            self._require_free()
+
+    def _require_free(self) -> None:
+        """Refuse a tolerance that is out of range, or that is given with what it chooses."""
+        if not LEAST_TOLERANCE <= self.tolerance < 1:
+            raise InputError(
+                f"diffusion.tolerance must be 0 or lie between {LEAST_TOLERANCE:g} and 1, not "
+                f"{self.tolerance}."
+            )
+        for f in fields(self):
+            if f.name in CHOSEN and getattr(self, f.name) != f.default:
+                raise InputError(
+                    f"diffusion.tolerance = {self.tolerance:g} chooses mesh and time steps: leave "
+                    f"diffusion.{f.name} out, or the tolerance."
+                )
 
 
 @dataclass(frozen=True)

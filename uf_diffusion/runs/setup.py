@@ -131,9 +131,7 @@ class Setup:
         d = self.config.diffusion
         if d.mesh:
             return with_degree(read_usable_mesh(Path(d.mesh)), d.degree)
-        if self.config.problem.may_have_axis:
-            return grid_of(self.problem, d.cells, d.degree)
-        return grid_on(self.manifold, d.cells, d.degree)  # needs no densities, which may be code
+        return self.mesh(d.cells, d.degree)
 
     @cached_property
     def draws(self) -> Draws | None:
@@ -186,6 +184,23 @@ class Setup:
     def clock_times(self) -> Array:
         """The snapshot times ``(snapshots,)`` of a run with a network, see `Config.clock_times`."""
         return self.config.clock_times()
+
+    def on(self, grid: Grid) -> Setup:
+        """The same setup with another mesh, and with what has been built already."""
+        new = replace(self, given_grid=grid)
+        built = {k: v for k, v in vars(self).items() if k not in vars(new) and k != "grid"}
+        vars(new).update(built)
+        return new
+
+    def mesh(self, cells: int, degree: int) -> Grid:
+        """The built-in mesh with at least this number of cells, and elements of this degree.
+
+        Raises:
+            InputError: if there is none.
+        """
+        if self.config.problem.may_have_axis:
+            return grid_of(self.problem, cells, degree)
+        return grid_on(self.manifold, cells, degree)  # needs no densities, which may be code
 
     def described_by(self, config: Config) -> Setup:
         """A setup with the same given problem, features, draws and data, but another configuration.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -16,6 +17,7 @@ from uf_diffusion.core.progress import Watch, with_progress
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.results import sizes
 from uf_diffusion.results.names import dataset
+from uf_diffusion.results.timings import Timings
 from uf_diffusion.runs.checkpoints import Checkpoints
 from uf_diffusion.runs.fields import shown_fields
 from uf_diffusion.runs.folders import FIELDS
@@ -31,17 +33,28 @@ if TYPE_CHECKING:
     from uf_diffusion.diffusion.time_stepping import DiffusionState, Evolution
     from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
 
-__all__ = ["equation", "solved", "unconstrained"]
+__all__ = ["Solved", "equation", "solved", "unconstrained"]
+
+
+class Solved(NamedTuple):
+    """The group /diffusion of a result on rank 0, None on other ranks, and the solver of it."""
+
+    group: xr.Dataset | None
+    solver: Evolution
 
 
 def equation(setup: Setup) -> Evolution:
     """The solver of the equation that problem.limit names. Call it on all ranks.
+
+    With diffusion.tolerance it is the one from which `solved` begins, on a coarse mesh.
 
     Raises:
         InputError: if the problem cannot be solved or DOLFINx is missing.
     """
     require_density(setup)
     limit = setup.config.problem.limit
+    if setup.config.diffusion.tolerance:
+        return _coarsest(setup)
     if limit == "unconstrained":
         return unconstrained(setup)
     problem, grid = setup.problem, _fitting_grid(setup)
@@ -72,6 +85,17 @@ def unconstrained(setup: Setup) -> UltraFastDiffusion:
     return UltraFastDiffusion(problem, grid, *_stepping(setup))
 
 
+def _coarsest(setup: Setup) -> UltraFastDiffusion:
+    from uf_diffusion.diffusion.schemes import scheme
+    from uf_diffusion.diffusion.tolerance import first_choice
+    from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
+
+    problem = setup.problem
+    first = first_choice(problem, setup.config.diffusion.tolerance)
+    comm = mpi.communicator()
+    return UltraFastDiffusion(problem, first.grid(problem), scheme(first.scheme), first.rtol, comm)
+
+
 def _stepping(setup: Setup) -> tuple[Scheme, float, Any]:
     """The time scheme, the tolerance and the communicator of the ranks that share the mesh."""
     from uf_diffusion.diffusion.schemes import scheme
@@ -98,48 +122,108 @@ def solved(
     checkpoints: Checkpoints,
     watch: Watch = (),
     estimate: bool = True,
-) -> xr.Dataset | None:
+) -> Solved:
     """Solve the PDE to the last of the times, and return the group /diffusion on rank 0.
 
+    With diffusion.tolerance, coarser meshes are solved on first, and finer ones until the estimated
+    error is within it; ``watch`` is called with the states on meshes that are expected to suffice.
+    A run that is continued goes on with the last mesh.
+
     Args:
-        solver: the solver of the equation.
+        solver: the `equation`.
         setup: the objects of the run.
         times: snapshot times ``(snapshots,)``, dimensionless.
         folder: where to write densities for ParaView; if None, they are not written.
         checkpoints: the checkpoints to write; if they hold a diffusion, it is continued.
         watch: functions to call with each state.
-        estimate: whether to estimate the errors of the density.
+        estimate: whether to estimate the errors of the density, also without a tolerance.
 
     Raises:
         SolverFailure, Unwritable, Interrupted: as `uf_diffusion.runs.jobs.solve`. Where the fields
             cannot be written after the work, there is only a `Caution`.
+        InputError: on all ranks, for a tolerance that cannot be reached in the memory.
     """
+    stored, step = checkpoints.stored("diffusion"), setup.config.diffusion.step or None
+
+    def run(solver: Evolution, stored: xr.Dataset | None) -> DiffusionHistory:
+        if folder is not None:
+            from uf_diffusion.diffusion.paraview import try_fields
+
+            try_fields(folder / FIELDS, solver)
+        return _history(solver, times, step, checkpoints, watch, stored, folder)
+
+    if setup.config.diffusion.tolerance:
+        solver, history, errors = _within(solver, setup, times, checkpoints, run)
+    else:
+        history = run(solver, stored)
+        errors = _errors(solver, history) if estimate else {}
+    if folder is not None:
+        with solver.timings.part("fields for ParaView"):
+            _write_fields(folder, solver, list(zip(times, history.ratios, strict=True)))
+    group = _group(solver, history, errors, folder)
+    if group is not None and setup.config.diffusion.tolerance:
+        group = group.assign_attrs(_chosen(solver))
+    return Solved(group, solver)
+
+
+def _history(
+    solver: Evolution, times: Array, step: float | None, checkpoints: Checkpoints, watch: Watch,
+    stored: xr.Dataset | None, folder: Path | None,
+) -> DiffusionHistory:  # fmt: skip
+    """The records of a solution, which goes on from what is stored."""
     from uf_diffusion.diffusion.history import DiffusionHistory
     from uf_diffusion.diffusion.stored_state import pack, restore
 
     history = DiffusionHistory(solver, times)
-    stored = checkpoints.stored("diffusion")
     start = None if stored is None else restore(stored, solver, history, folder)
 
     def packed(state: DiffusionState) -> xr.Dataset | None:
-        return pack(state, solver, history, folder)
+        data = pack(state, solver, history, folder)
+        return None if data is None else data.assign_attrs(_chosen(solver))
 
-    if folder is not None:
-        from uf_diffusion.diffusion.paraview import try_fields
-
-        try_fields(folder / FIELDS, solver)
     lookers: Watch = [history, *watch, checkpoints.watch("diffusion", packed)]
-    states = solver.iterate(times[-1], setup.config.diffusion.step or None, start)
+    states = solver.iterate(times[-1], step, start)
     for state in with_progress(states, times[-1], "diffusion"):
         for look in lookers:
             look(state)
     last = history.last
     if last is not None:  # store it, as later parts of the run may take long
         checkpoints.write("diffusion", lambda: packed(last))
-    if folder is not None:
-        with solver.timings.part("fields for ParaView"):
-            _write_fields(folder, solver, list(zip(times, history.ratios, strict=True)))
-    return _group(solver, history, _errors(solver, history) if estimate else {}, folder)
+    return history
+
+
+def _within(
+    base: Evolution, setup: Setup, times: Array, checkpoints: Checkpoints,
+    run: Callable[[Evolution, xr.Dataset | None], DiffusionHistory],
+) -> tuple[Evolution, DiffusionHistory, dict[str, Array]]:  # fmt: skip
+    """The solver, records and estimated errors of the first solution within the tolerance."""
+    from uf_diffusion.diffusion.tolerance import Climb, solver_of
+
+    def fits(grid: Grid) -> None:
+        require_memory_of_diffusion(setup.config, grid)
+
+    coarse = checkpoints.watch("coarser", lambda state: None)  # to be interrupted there, too
+    climb = Climb(base, times, setup.config.diffusion.tolerance, fits, [coarse])
+    stored, before = checkpoints.stored("diffusion"), Timings()
+    solver = None if stored is None else solver_of(base, stored.attrs)
+    while True:
+        if solver is None:
+            with before.part("coarser meshes"):
+                solver = climb.solver()
+        history = run(solver, stored)
+        with before.part("error estimates"):
+            errors = climb.errors(solver, history)
+        if climb.suffices(errors):
+            solver.timings.include(before, "tolerance")
+            return solver, history, errors
+        solver = stored = None
+
+
+def _chosen(solver: Evolution) -> dict[str, Any]:
+    """The keys of [diffusion] that determine a solver on a built-in mesh."""
+    grid = solver.grid
+    return {"cells": grid.cell_count, "degree": grid.degree, "scheme": solver.scheme.name,
+            "rtol": solver.rtol}  # fmt: skip
 
 
 def _errors(solver: Evolution, history: DiffusionHistory) -> dict[str, Array]:

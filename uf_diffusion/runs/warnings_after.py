@@ -12,7 +12,7 @@ from uf_diffusion.grids.mesh_quality import inspect_mesh
 from uf_diffusion.grids.triangulations import Triangulation
 from uf_diffusion.problem.manifolds import Sphere
 from uf_diffusion.runs.checks import checks
-from uf_diffusion.runs.config import Config
+from uf_diffusion.runs.config import Config, DiffusionConfig
 from uf_diffusion.runs.result import result_of
 from uf_diffusion.runs.warnings_before import blindness
 
@@ -52,8 +52,13 @@ def _diffusion(config: Config, d: xr.Dataset) -> Iterator[str]:
     if "time_error" in d and (error := float(d.time_error.max())) > ERROR:
         yield (
             f"The time steps leave an error of the density of about {error:.2g} in L1: "
-            f"use a smaller diffusion.{'step' if config.diffusion.step else 'rtol'}."
+            f"use a smaller diffusion.{_pace(config.diffusion)}."
         )
+
+
+def _pace(d: DiffusionConfig) -> str:
+    """The key that sets the time steps."""
+    return "tolerance" if d.tolerance else "step" if d.step else "rtol"
 
 
 def _mesh_error(config: Config, d: xr.Dataset) -> Iterator[str]:
@@ -63,6 +68,7 @@ def _mesh_error(config: Config, d: xr.Dataset) -> Iterator[str]:
     error, most = float(d.mesh_error.max()), float(d.mesh_error_max[worst])
     if error > ERROR or most > max(LOCAL * there, SLIGHT * mean):
         finer = "a diffusion.mesh that is finer there" if "cell" in d else "more diffusion.cells"
+        finer = "a smaller diffusion.tolerance" if config.diffusion.tolerance else finer
         yield (
             f"The mesh leaves an error of the density of about {error:.2g} in L1, and of "
             f"{most:.2g} at a place where it is {there:.2g} (t = "

@@ -29,7 +29,7 @@ import xarray as xr
 
 from uf_diffusion.core import mpi
 from uf_diffusion.core.arrays import Array
-from uf_diffusion.core.errors import RunFailure
+from uf_diffusion.core.errors import InputError, RunFailure
 from uf_diffusion.core.progress import Watch
 from uf_diffusion.distances.density_quantiles import Quantiles
 from uf_diffusion.distances.measures import Measure
@@ -65,6 +65,8 @@ def compare_with_budget(
         RunFailure: as `compare` does, and when a reference problem cannot be solved.
     """
     config = setup.config
+    if config.diffusion.tolerance:
+        raise InputError("An error budget needs diffusion.cells, not diffusion.tolerance.")
     rungs = ladder(config)  # before `compare`, so that its errors appear at once
     clock = Timings()
     result = compare(setup, folder, watch, "compare --budget", cautious=cautious)
