@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 from differences import Differences
 from peers_on_the_circle import INSTALL, PEERS, lsoda, solved
-from work_precision import Row, Trial, best_settings, measured, table
+from work_precision import Row, Trial, best_settings, finish, measured, table
 
 from uf_diffusion.diffusion.schemes import SCHEMES
 from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
@@ -190,18 +190,34 @@ def calls_of_python(rows):
 FINEST = Ours(1024, 3, "esdirk4", 1e-8)
 
 
-def circle(gammas=(10.0, 100.0, 1000.0), ours=OURS, peers=None, rounds=5, finest=FINEST):
+def circle(gammas, small):
     """The rows of all methods on the circle; prints the tables."""
+    peers, ours = available(), OURS
+    if left_out := [name for name in PEERS if name not in peers]:
+        print(f"Left out: {'; '.join(left_out)}. {INSTALL}")
+    if small:
+        ours = [[Ours(24, 3, "sdirk3", 1e-2)]]
+        peers = {n: replace(p, orders=p.orders[-1:], rtols=(1e-4,)) for n, p in peers.items()}
     rows = []
-    chosen = available()
-    if left_out := PEERS.keys() - chosen.keys():
-        print(f"Left out: {', '.join(n for n in PEERS if n in left_out)}; {INSTALL}.")
     for gamma in gammas:
         case = OnTheCircle(gamma)
-        case.agreement(finest)
-        found = measured(case.trials(ours, peers(chosen) if peers else chosen), rounds)
+        case.agreement(None if small else FINEST)
+        found = measured(case.trials(ours, peers), 1 if small else 5)
         best_settings(found)
         calls_of_python(found)
         table(found)
         rows += found
     return rows
+
+
+def precision(gammas=(10.0, 100.0, 1000.0), small=False, file=None):
+    """CPU time against error on the circle, next to CVODE, LSODA and Radau.
+
+    Args:
+        gammas: sharpness of the teachers.
+        small: a setting or two of each method, once.
+        file: where the rows are written as JSON, with the diagram beside them; by default only the
+            diagram is written, to precision.png.
+    """
+    rows = circle(gammas, small)
+    finish(rows, file, "precision")

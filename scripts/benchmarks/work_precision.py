@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -187,6 +188,11 @@ def figure(rows, file):
     plt.close(fig)
 
 
-def save(rows, file):
-    """Write the rows as a JSON list."""
-    file.write_text(json.dumps([asdict(r) for r in rows], indent=1) + "\n", encoding="utf-8")
+def finish(rows, file, name):
+    """Save the diagram and, where a file is given, the rows as a JSON list beside it."""
+    if file is not None:
+        text = json.dumps([asdict(row) for row in rows], indent=1)
+        file.write_text(text + "\n", encoding="utf-8")
+    image = Path(f"{name}.png") if file is None else file.with_suffix(".png")
+    figure(rows, image)
+    print(f"The diagram is in {image}.")

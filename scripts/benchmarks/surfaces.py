@@ -1,0 +1,125 @@
+"""Work-precision on the sphere and on the flat torus: our solver against DOLFINx by hand and py-pde.
+
+The part `surfaces` of ``scripts/benchmarks/diffusion.py``; see `by_hand_dolfinx` for the peer. An
+error is the L1 distance to ours with elements of degree 3 on a finer grid, at the nodes of the
+method and with its weights.
+"""
+
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+from by_hand_dolfinx import OPTIONS, ByHand
+from py_pde import available, by_py_pde
+from work_precision import Row, Trial, best_settings, measured, table
+
+from uf_diffusion.diffusion.schemes import SCHEMES
+from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
+from uf_diffusion.grids.built_in import grid_on
+from uf_diffusion.problem import Problem
+from uf_diffusion.problem.densities import Bumps, Density, Uniform, VonMisesFisher
+from uf_diffusion.problem.divergences import Unbiased
+from uf_diffusion.problem.manifolds import FlatTorus, Sphere
+
+SHOTS = (1.0, 5.0)
+T_END = 5.5
+LEVELS = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A problem on a surface and the grids on which it is solved.
+
+    Attributes:
+        name: its name in the tables.
+        teacher: the teacher; the start is uniform.
+        cells: numbers of cells by the degree of the elements.
+        reference: number of cells of the reference of degree 3.
+        schemes: our schemes and tolerances.
+        rtols: tolerances by hand.
+        rectangles: numbers of cells along an axis for py-pde; empty on the sphere.
+    """
+
+    name: str
+    teacher: Density
+    cells: dict
+    reference: int
+    schemes: tuple = (("sdirk2", (3e-3, 1e-3, 3e-4, 1e-4)), ("esdirk4", (1e-3, 1e-4)))
+    rtols: tuple = (1e-2, 3e-3, 1e-3, 3e-4)
+    rectangles: tuple = ()
+    exact: list = field(default_factory=list, compare=False)
+
+    def ours(self, cells, degree, scheme, rtol):
+        """Our solver, and the densities at `SHOTS` at its nodes, with the counts."""
+        manifold = self.teacher.manifold
+        problem = Problem(manifold, self.teacher, Uniform(manifold), Unbiased())
+        grid = grid_on(manifold, cells, degree)
+        solver = UltraFastDiffusion(problem, grid, SCHEMES[scheme], rtol)
+        found, last, newton = [], None, 0
+        for state in solver.iterate(T_END):
+            for t in SHOTS:
+                if last is not None and last.t < t <= state.t:
+                    found.append(solver.between(last, state, t) * solver.teacher)
+            last, newton = state, newton + state.newton_iterations
+        return solver, found, {"steps": last.step, "newton": newton}
+
+    def by_hand(self, cells, degree, way, rtol):
+        """The solver by hand with the same result."""
+        solver = ByHand(grid_on(self.teacher.manifold, cells, degree), self.teacher, way)
+        return solver, *solver.solve(T_END, SHOTS, rtol)
+
+    def errors(self, points, volume, found):
+        """The L1 errors of densities ``(2, n)`` at points with volumes."""
+        grid, values = self.exact
+        return [
+            float(volume @ np.abs(mu - grid.interpolate(v, points)))
+            for mu, v in zip(found, values, strict=True)
+        ]
+
+    def trial(self, method, solve, cells, rtol, words):
+        """A trial of a solver, whose result has ``points`` and ``volume``."""
+
+        def row(result):
+            solver, found, counts = result
+            errors = self.errors(solver.points, solver.volume, found)
+            return Row(self.name, method, cells, rtol, *errors, words, counts=counts)
+
+        return Trial(solve, row)
+
+    def ladders(self):
+        """The ladders of tolerances of all methods; each solver is called once before."""
+        solver, found, _ = self.ours(self.reference, 3, "esdirk4", 1e-5)
+        self.exact[:] = solver.grid, [solver.gathered(v) for v in found]
+        ladders = []
+        for degree, sizes in self.cells.items():
+            self.ours(min(sizes), degree, "sdirk2", 3e-3)
+            for cells in sizes:
+                words = f"{cells} cells, degree {degree}"
+                ladders += [self._ours(cells, degree, *way, words) for way in self.schemes]
+                if degree < 3:
+                    ladders += [self._by_hand(cells, degree, way, words) for way in OPTIONS]
+        if available():
+            ladders += [self._py_pde(n) for n in self.rectangles]
+        return ladders
+
+    def _ours(self, cells, degree, scheme, rtols, words):
+        return [
+            self.trial("uf", partial(self.ours, cells, degree, scheme, rtol), cells, rtol,
+                       f"{words}, {scheme}, rtol {rtol:g}")
+            for rtol in rtols
+        ]  # fmt: skip
+
+    def _by_hand(self, cells, degree, way, words):
+        ByHand(grid_on(self.teacher.manifold, 48, degree), self.teacher, way).solve(1e-9, (), 1e-2)
+        return [
+            self.trial(f"{way}, P{degree}", partial(self.by_hand, cells, degree, way, rtol), cells,
+                       rtol, f"{words}, rtol {rtol:g}")
+            for rtol in self.rtols
+        ]  # fmt: skip
+
+    def _py_pde(self, n):
+        return [
+            self.trial("py-pde", partial(by_py_pde, self.teacher, n, T_END, SHOTS, rtol), n * n,
+                       rtol, f"{n} x {n} cells, rtol {rtol:g}")
+            for rtol in (1e-3, 1e-4)
+        ]  # fmt: skip
