@@ -12,7 +12,6 @@ import resource
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from unittest.mock import patch
@@ -21,6 +20,7 @@ import numpy as np
 import parts
 from precision import precision
 from scipy.sparse.linalg import splu
+from surfaces import Bump, surfaces
 
 from uf_diffusion.diffusion import constrained as limit
 from uf_diffusion.diffusion.schemes import SCHEMES
@@ -29,7 +29,7 @@ from uf_diffusion.grids.built_in import grid_on
 from uf_diffusion.grids.icosphere import Icosphere
 from uf_diffusion.grids.lattice import Lattice
 from uf_diffusion.problem import Problem
-from uf_diffusion.problem.densities import Bumps, Density, Uniform, VonMisesFisher
+from uf_diffusion.problem.densities import Bumps, Uniform, VonMisesFisher
 from uf_diffusion.problem.divergences import Unbiased
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 
@@ -37,20 +37,9 @@ GAMMA = 100.0
 MPIEXEC = Path(sys.executable).parent / "mpiexec"
 
 
-@dataclass(frozen=True)
-class Bump(Density):
-    """The first peak of the circle's bumps, 1 / (1 + gamma sin^2(a / 2)), on the sphere.
-
-    It is not normalised.
-    """
-
-    def formula(self, x, xp):
-        return 1 / (1 + GAMMA * (1 - x[0]) / 2)
-
-
 def solver_on(grid, rtol=1e-4, scheme="sdirk2"):
     manifold = grid.manifold
-    teacher = Bump(manifold) if isinstance(grid, Icosphere) else Bumps(manifold, GAMMA)
+    teacher = Bump(manifold, GAMMA) if isinstance(grid, Icosphere) else Bumps(manifold, GAMMA)
     problem = Problem(manifold, teacher, Uniform(manifold), Unbiased())
     return UltraFastDiffusion(problem, grid, SCHEMES[scheme], rtol)
 
@@ -211,9 +200,10 @@ def worker(name, size, steps, t_end):
         print(json.dumps(result))
 
 
-PARTS = {p.__name__: p for p in (precision, scaling, constrained, large, ranks, volume)}
+PARTS = {p.__name__: p for p in (precision, surfaces, scaling, constrained, large, ranks, volume)}
 QUICK = {
     "precision": {"gammas": (10.0,), "small": True},
+    "surfaces": {"small": True},
     "scaling": {"steps": 1, "sizes": 1},
     "constrained": {"steps": 1, "sizes": 1},
     "large": {"size": 0, "t_end": 1e-4},

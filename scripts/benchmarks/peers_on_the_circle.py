@@ -121,12 +121,14 @@ class Peer:
         orders: orders of the differences.
         variables: the variables that are solved for.
         rtols: the tolerances.
+        most: how many of the ODEs are tried.
     """
 
     solve: Callable
     orders: tuple[int, ...] = (6, 8)
     variables: tuple[str, ...] = ("mu",)
     rtols: tuple[float, ...] = TOLERANCES
+    most: int | None = None
 
     def odes(self, gamma):
         """The ODEs with a teacher Bumps(gamma)."""
@@ -134,7 +136,7 @@ class Peer:
             Differences(gamma, n, order, variable)
             for order in self.orders for n in (NODES[gamma] if order > 2 else MANY_NODES)
             for variable in self.variables
-        ]  # fmt: skip
+        ][: self.most]  # fmt: skip
 
 
 # more nodes than the largest of these gain nothing down to errors of 1e-8

@@ -197,7 +197,7 @@ def circle(gammas, small):
         print(f"Left out: {'; '.join(left_out)}. {INSTALL}")
     if small:
         ours = [[Ours(24, 3, "sdirk3", 1e-2)]]
-        peers = {n: replace(p, orders=p.orders[-1:], rtols=(1e-4,)) for n, p in peers.items()}
+        peers = {n: replace(p, rtols=(1e-4,), most=1) for n, p in peers.items()}
     rows = []
     for gamma in gammas:
         case = OnTheCircle(gamma)

@@ -1,4 +1,4 @@
-"""Work-precision on the sphere and on the flat torus: our solver against DOLFINx by hand and py-pde.
+"""Work-precision on the sphere and on the flat torus: our solver against DOLFINx by hand.
 
 The part `surfaces` of ``scripts/benchmarks/diffusion.py``; see `by_hand_dolfinx` for the peer. An
 error is the L1 distance to ours with elements of degree 3 on a finer grid, at the nodes of the
@@ -10,14 +10,13 @@ from functools import partial
 
 import numpy as np
 from by_hand_dolfinx import OPTIONS, ByHand
-from py_pde import available, by_py_pde
-from work_precision import Row, Trial, best_settings, measured, table
+from work_precision import Row, Trial, best_settings, finish, measured, table
 
 from uf_diffusion.diffusion.schemes import SCHEMES
 from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
 from uf_diffusion.grids.built_in import grid_on
 from uf_diffusion.problem import Problem
-from uf_diffusion.problem.densities import Bumps, Density, Uniform, VonMisesFisher
+from uf_diffusion.problem.densities import Bumps, Density, Uniform
 from uf_diffusion.problem.divergences import Unbiased
 from uf_diffusion.problem.manifolds import FlatTorus, Sphere
 
@@ -37,7 +36,6 @@ class Surface:
         reference: number of cells of the reference of degree 3.
         schemes: our schemes and tolerances.
         rtols: tolerances by hand.
-        rectangles: numbers of cells along an axis for py-pde; empty on the sphere.
     """
 
     name: str
@@ -46,7 +44,6 @@ class Surface:
     reference: int
     schemes: tuple = (("sdirk2", (3e-3, 1e-3, 3e-4, 1e-4)), ("esdirk4", (1e-3, 1e-4)))
     rtols: tuple = (1e-2, 3e-3, 1e-3, 3e-4)
-    rectangles: tuple = ()
     exact: list = field(default_factory=list, compare=False)
 
     def ours(self, cells, degree, scheme, rtol):
@@ -98,8 +95,6 @@ class Surface:
                 ladders += [self._ours(cells, degree, *way, words) for way in self.schemes]
                 if degree < 3:
                     ladders += [self._by_hand(cells, degree, way, words) for way in OPTIONS]
-        if available():
-            ladders += [self._py_pde(n) for n in self.rectangles]
         return ladders
 
     def _ours(self, cells, degree, scheme, rtols, words):
@@ -117,9 +112,44 @@ class Surface:
             for rtol in self.rtols
         ]  # fmt: skip
 
-    def _py_pde(self, n):
-        return [
-            self.trial("py-pde", partial(by_py_pde, self.teacher, n, T_END, SHOTS, rtol), n * n,
-                       rtol, f"{n} x {n} cells, rtol {rtol:g}")
-            for rtol in (1e-3, 1e-4)
-        ]  # fmt: skip
+
+@dataclass(frozen=True)
+class Bump(Density):
+    """The first peak of the circle's bumps, 1 / (1 + gamma sin^2(a / 2)), on the sphere.
+
+    It is not normalised.
+    """
+
+    gamma: float = 100.0
+
+    def formula(self, x, xp):
+        return 1 / (1 + self.gamma * (1 - x[0]) / 2)
+
+
+def cases(small):
+    """The problems; the small ones only show that everything runs."""
+    sphere, torus = Bump(Sphere(2)), Bumps(FlatTorus(2, 4.0), 100.0)
+    if small:
+        few = {"schemes": (("sdirk2", (1e-2,)),), "rtols": (3e-2,)}
+        return [Surface("S2 gamma=100", sphere, {1: (80,)}, 80, **few)]
+    return [
+        Surface("S2 gamma=100", sphere, {1: (1280, 5120, 20480), 2: (320, 1280, 5120)}, 5120),
+        Surface("T2 gamma=100", torus, {1: (2048, 8192, 32768), 2: (512, 2048, 8192)}, 8192),
+    ]
+
+
+def surfaces(small=False, file=None):
+    """CPU time against error on the sphere and the flat torus, next to DOLFINx by hand.
+
+    Args:
+        small: one setting of each method on one small grid.
+        file: where the rows are written as JSON, with the diagram beside them; by default only the
+            diagram is written, to surfaces.png.
+    """
+    rows = []
+    for case in cases(small):
+        found = measured(case.ladders(), 1)
+        best_settings(found)
+        table(found, levels=LEVELS)
+        rows += found
+    finish(rows, file, "surfaces")
