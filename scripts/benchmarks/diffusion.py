@@ -1,8 +1,10 @@
 """Cost of the PDE solver: ``python scripts/benchmarks/diffusion.py [--quick] [PART ...]``.
 
-Parts: precision, surfaces, scaling, constrained, large, ranks, volume. Everything is measured when the script
-runs, including the baseline of each table. Times of short runs are medians. All parts take about
-25 minutes on two cores; --quick only tests that they work, at sizes too small for conclusions.
+Parts: precision, surfaces, scaling, constrained, large, ranks, volume. Everything is measured when
+the script runs, including what we compare with. Times of short runs are medians. All parts take
+about 40 minutes on two cores; --quick only tests that they work, at sizes too small for
+conclusions. The first two compare with other software and draw work-precision diagrams; with
+``--json FILE`` one of them also writes its rows.
 """
 
 from mpi4py import MPI

@@ -5,39 +5,48 @@ side and for the banded Jacobian, so that no time is spent between Python and C.
 """
 
 import ctypes
-from ctypes import POINTER, byref, c_double, c_int, c_long, c_void_p
-from functools import cache
+import importlib.util
+from ctypes import POINTER, addressof, c_double, c_int, c_long, c_void_p
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 from differences import band, rate
 from numba import carray, cfunc, njit, types
 
-BDF, NORMAL = 2, 1
+BDF, NORMAL, MOST = 2, 1, 100_000  # MOST steps between two times of output
 COUNTERS = {
     "steps": "NumSteps", "rhs": "NumRhsEvals", "setups": "NumLinSolvSetups",
     "newton": "NumNonlinSolvIters", "jacobians": "NumJacEvals", "failed": "NumErrTestFails",
 }  # fmt: skip
 
 
+def home():
+    """The folder of SUNDIALS' shared libraries in scikit-sundae's wheel; None without them."""
+    found = importlib.util.find_spec("sksundae")
+    folder = found and Path(found.origin).parent.parent / "scikit_sundae.libs"
+    return folder if folder and folder.is_dir() else None
+
+
 @cache
 def library(name):
-    """One of SUNDIALS' shared libraries, such as "cvode".
+    """One of SUNDIALS' shared libraries, such as "cvode"."""
+    importlib.import_module("sksundae.cvode")  # it loads what the library depends on
+    return ctypes.CDLL(str(next(home().glob(f"libsundials_{name}-*"))))
+
+
+def call(place, name, *arguments, result=c_int):
+    """Call a C function of a library with ctypes values.
 
     Raises:
-        ImportError: without scikit-sundae.
+        RuntimeError: if its result is a negative number, which stands for a failure.
     """
-    import sksundae._cy_cvode
-
-    home = Path(sksundae.__file__).parent.parent / "scikit_sundae.libs"
-    return ctypes.CDLL(str(next(home.glob(f"libsundials_{name}-*"))))
-
-
-def function(home, name, result, *arguments):
-    """A C function of a library, with the types of its result and of its arguments."""
-    found = library(home)[name]
-    found.restype, found.argtypes = result, arguments
-    return found
+    function = library(place)[name]
+    function.restype, function.argtypes = result, [type(a) for a in arguments]
+    value = function(*arguments)
+    if result is c_int and value < 0:
+        raise RuntimeError(f"{name} returned {value}.")
+    return c_void_p(value) if result is c_void_p else value
 
 
 @njit
@@ -66,8 +75,10 @@ def packed(ode):
 @cache
 def callbacks():
     """The right side and the Jacobian as C functions."""
-    vector = function("core", "N_VGetArrayPointer", POINTER(c_double), c_void_p)
-    matrix = function("sunmatrixband", "SUNBandMatrix_Data", POINTER(c_double), c_void_p)
+    vector = library("core")["N_VGetArrayPointer"]
+    matrix = library("sunmatrixband")["SUNBandMatrix_Data"]
+    for function in (vector, matrix):
+        function.restype, function.argtypes = POINTER(c_double), [c_void_p]
     pointer = types.voidptr
 
     @cfunc(types.intc(types.double, pointer, pointer, pointer))
@@ -101,55 +112,39 @@ def cvode(ode, times, rtol, atol):
 
     Raises:
         RuntimeError: if CVODE gives up.
-        ImportError: without scikit-sundae.
     """
-    context, data, y = c_void_p(), packed(ode), ode.start.copy()
-    function("core", "SUNContext_Create", c_int, c_int, c_void_p)(0, byref(context))
-    right_side, jacobian = callbacks()
-    make = function("nvecserial", "N_VMake_Serial", c_void_p, c_int, c_void_p, c_void_p)
-    state = make(ode.n, y.ctypes.data, context)
-    memory = function("cvode", "CVodeCreate", c_void_p, c_int, c_void_p)(BDF, context)
-
-    def call(name, *arguments):
-        kinds = [c_double if isinstance(a, float) else c_void_p for a in arguments]
-        kinds = [c_long if isinstance(a, int) and a < 2**31 else k
-                 for a, k in zip(arguments, kinds, strict=True)]  # fmt: skip
-        status = function("cvode", f"CVode{name}", c_int, c_void_p, *kinds)(memory, *arguments)
-        if status < 0:
-            raise RuntimeError(f"CVode{name} returned {status}.")
-
-    call("Init", right_side.address, 0.0, state)
-    call("SStolerances", float(rtol), float(atol))
-    call("SetUserData", data.ctypes.data)
-    call("SetMaxNumSteps", 100_000)
-    room = function("sunmatrixband", "SUNBandMatrix", c_void_p, c_int, c_int, c_int, c_void_p)(
-        ode.n, ode.width, ode.width, context
-    )
-    solver = function("sunlinsolband", "SUNLinSol_Band", c_void_p, *3 * (c_void_p,))(
-        state, room, context
-    )
-    call("SetLinearSolver", solver, room)
-    call("SetJacFn", jacobian.address)
-    found, reached = np.empty((len(times), ode.n)), c_double()
-    advance = function(
-        "cvode", "CVode", c_int, c_void_p, c_double, c_void_p, c_void_p, c_int
-    )
-    for k, t in enumerate(times):
-        if (status := advance(memory, t, state, byref(reached), NORMAL)) < 0:
-            raise RuntimeError(f"CVODE stopped with status {status} at t = {reached.value}.")
-        found[k] = y
-    counts, number = {}, c_long()
-    for key, name in COUNTERS.items():
-        call(f"Get{name}", ctypes.addressof(number))
-        counts[key] = number.value
-    _free(memory, solver, room, state, context)
+    right_side, jacobian = (c_void_p(f.address) for f in callbacks())
+    context, data, y, n, width = c_void_p(), packed(ode), ode.start, c_int(ode.n), c_int(ode.width)
+    call("core", "SUNContext_Create", c_int(0), pointer_to(context))
+    make = partial(call, result=c_void_p)
+    state = make("nvecserial", "N_VMake_Serial", n, c_void_p(y.ctypes.data), context)
+    memory = make("cvode", "CVodeCreate", c_int(BDF), context)
+    matrix = make("sunmatrixband", "SUNBandMatrix", n, width, width, context)
+    solver = make("sunlinsolband", "SUNLinSol_Band", state, matrix, context)
+    call("cvode", "CVodeInit", memory, right_side, c_double(0.0), state)
+    call("cvode", "CVodeSStolerances", memory, c_double(rtol), c_double(atol))
+    call("cvode", "CVodeSetUserData", memory, c_void_p(data.ctypes.data))
+    call("cvode", "CVodeSetMaxNumSteps", memory, c_long(MOST))
+    call("cvode", "CVodeSetLinearSolver", memory, solver, matrix)
+    call("cvode", "CVodeSetJacFn", memory, jacobian)
+    found, reached, number, counts = np.empty((len(times), ode.n)), c_double(), c_long(), {}
+    try:
+        for k, t in enumerate(times):
+            end = c_double(t), state, pointer_to(reached), c_int(NORMAL)
+            call("cvode", "CVode", memory, *end)
+            found[k] = y
+        for key, name in COUNTERS.items():
+            call("cvode", f"CVodeGet{name}", memory, pointer_to(number))
+            counts[key] = number.value
+    finally:
+        call("cvode", "CVodeFree", pointer_to(memory), result=None)
+        call("core", "SUNLinSolFree", solver)
+        call("core", "SUNMatDestroy", matrix, result=None)
+        call("core", "N_VDestroy", state, result=None)
+        call("core", "SUNContext_Free", pointer_to(context))
     return found, counts
 
 
-def _free(memory, solver, room, state, context):
-    """Give all memory of a run back."""
-    function("cvode", "CVodeFree", None, c_void_p)(byref(c_void_p(memory)))
-    function("core", "SUNLinSolFree", c_int, c_void_p)(solver)
-    function("core", "SUNMatDestroy", None, c_void_p)(room)
-    function("core", "N_VDestroy", None, c_void_p)(state)
-    function("core", "SUNContext_Free", c_int, c_void_p)(byref(context))
+def pointer_to(value):
+    """The address of a ctypes value."""
+    return c_void_p(addressof(value))

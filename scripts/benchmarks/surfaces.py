@@ -1,4 +1,4 @@
-"""Work-precision on the sphere and on the flat torus: our solver against DOLFINx by hand.
+"""Work-precision on the sphere and on the flat torus: our solver against DOLFINx by hand, py-pde.
 
 The part `surfaces` of ``scripts/benchmarks/diffusion.py``; see `by_hand_dolfinx` for the peer. An
 error is the L1 distance to ours with elements of degree 3 on a finer grid, at the nodes of the
@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 from by_hand_dolfinx import OPTIONS, ByHand
+from with_py_pde import INSTALL, available, by_py_pde
 from work_precision import Row, Trial, best_settings, finish, measured, table
 
 from uf_diffusion.diffusion.schemes import SCHEMES
@@ -36,14 +37,16 @@ class Surface:
         reference: number of cells of the reference of degree 3.
         schemes: our schemes and tolerances.
         rtols: tolerances by hand.
+        squares: numbers of cells along an axis for py-pde.
     """
 
     name: str
     teacher: Density
     cells: dict
     reference: int
-    schemes: tuple = (("sdirk2", (3e-3, 1e-3, 3e-4, 1e-4)), ("esdirk4", (1e-3, 1e-4)))
-    rtols: tuple = (1e-2, 3e-3, 1e-3, 3e-4)
+    schemes: tuple = (("sdirk2", (3e-3, 1e-3)), ("esdirk4", (1e-3, 1e-4)))
+    rtols: tuple = (1e-2, 2e-3, 4e-4)
+    squares: tuple = ()
     exact: list = field(default_factory=list, compare=False)
 
     def ours(self, cells, degree, scheme, rtol):
@@ -95,7 +98,7 @@ class Surface:
                 ladders += [self._ours(cells, degree, *way, words) for way in self.schemes]
                 if degree < 3:
                     ladders += [self._by_hand(cells, degree, way, words) for way in OPTIONS]
-        return ladders
+        return ladders + [self._py_pde(n) for n in self.squares if available()]
 
     def _ours(self, cells, degree, scheme, rtols, words):
         return [
@@ -110,6 +113,13 @@ class Surface:
             self.trial(f"{way}, P{degree}", partial(self.by_hand, cells, degree, way, rtol), cells,
                        rtol, f"{words}, rtol {rtol:g}")
             for rtol in self.rtols
+        ]  # fmt: skip
+
+    def _py_pde(self, n):
+        return [
+            self.trial("py-pde", partial(by_py_pde, self.teacher, n, T_END, SHOTS, rtol), n * n,
+                       rtol, f"{n} x {n} cells, tolerance {rtol:g}")
+            for rtol in (1e-3,)
         ]  # fmt: skip
 
 
@@ -134,18 +144,26 @@ def cases(small):
         return [Surface("S2 gamma=100", sphere, {1: (80,)}, 80, **few)]
     return [
         Surface("S2 gamma=100", sphere, {1: (1280, 5120, 20480), 2: (320, 1280, 5120)}, 5120),
-        Surface("T2 gamma=100", torus, {1: (2048, 8192, 32768), 2: (512, 2048, 8192)}, 8192),
+        Surface(
+            "T2 gamma=100",
+            torus,
+            {1: (2048, 8192, 32768), 2: (512, 2048, 8192)},
+            8192,
+            squares=(32, 64),
+        ),
     ]
 
 
 def surfaces(small=False, file=None):
-    """CPU time against error on the sphere and the flat torus, next to DOLFINx by hand.
+    """CPU time against error on the sphere and the flat torus, next to DOLFINx by hand and py-pde.
 
     Args:
         small: one setting of each method on one small grid.
         file: where the rows are written as JSON, with the diagram beside them; by default only the
             diagram is written, to surfaces.png.
     """
+    if not available():
+        print(INSTALL)
     rows = []
     for case in cases(small):
         found = measured(case.ladders(), 1)

@@ -65,7 +65,7 @@ class Trial:
         return replace(self.row(result), cpu=seconds)
 
 
-def measured(ladders, rounds=5, near=1.3):
+def measured(ladders, rounds=3, near=1.2):
     """The rows of all settings that are worth it, with the median of their times.
 
     A ladder is a list of trials with smaller and smaller tolerances on one grid. It is climbed
