@@ -7,6 +7,7 @@ extrapolation from three steps.
 
 from mpi4py import MPI
 
+import h5netcdf  # noqa: F401 (its HDF5 must be loaded before DOLFINx loads another one)
 import numpy as np
 import ufl
 from dolfinx import fem

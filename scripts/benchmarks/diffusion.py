@@ -1,9 +1,9 @@
 """Cost of the PDE solver: ``python scripts/benchmarks/diffusion.py [--quick] [PART ...]``.
 
-Parts: precision, surfaces, scaling, constrained, large, ranks, volume. Everything is measured when
-the script runs, including what we compare with. Times of short runs are medians. All parts take
-about 40 minutes on two cores; --quick only tests that they work, at sizes too small for
-conclusions. The first two compare with other software and draw work-precision diagrams; with
+Parts: precision, sphere, torus, scaling, constrained, large, ranks, volume. Everything is measured
+when the script runs, including what we compare with. Times of short runs are medians. All parts
+take about 40 minutes on two cores; --quick only tests that they work, at sizes too small for
+conclusions. The first three compare with other software and draw work-precision diagrams; with
 ``--json FILE`` one of them also writes its rows.
 """
 
@@ -22,7 +22,7 @@ import numpy as np
 import parts
 from precision import precision
 from scipy.sparse.linalg import splu
-from surfaces import Bump, surfaces
+from surfaces import FEW, Bump, sphere, torus
 
 from uf_diffusion.diffusion import constrained as limit
 from uf_diffusion.diffusion.schemes import SCHEMES
@@ -202,10 +202,13 @@ def worker(name, size, steps, t_end):
         print(json.dumps(result))
 
 
-PARTS = {p.__name__: p for p in (precision, surfaces, scaling, constrained, large, ranks, volume)}
+PARTS = {
+    p.__name__: p for p in (precision, sphere, torus, scaling, constrained, large, ranks, volume)
+}
 QUICK = {
     "precision": {"gammas": (10.0,), "small": True},
-    "surfaces": {"small": True},
+    "sphere": {"cells": {1: (80,)}, "reference": 80, **FEW},
+    "torus": {"cells": {1: (128,)}, "reference": 288, "squares": (8,), **FEW},
     "scaling": {"steps": 1, "sizes": 1},
     "constrained": {"steps": 1, "sizes": 1},
     "large": {"size": 0, "t_end": 1e-4},

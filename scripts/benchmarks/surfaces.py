@@ -1,8 +1,8 @@
 """Work-precision on the sphere and on the flat torus: our solver against DOLFINx by hand, py-pde.
 
-The part `surfaces` of ``scripts/benchmarks/diffusion.py``; see `by_hand_dolfinx` for the peer. An
-error is the L1 distance to ours with elements of degree 3 on a finer grid, at the nodes of the
-method and with its weights.
+These are the parts `sphere` and `torus` of ``scripts/benchmarks/diffusion.py``. An error is the L1
+distance to ours with elements of degree 3 on a finer grid, at the nodes of the method and with its
+weights.
 """
 
 from dataclasses import dataclass, field
@@ -136,38 +136,43 @@ class Bump(Density):
         return 1 / (1 + self.gamma * (1 - x[0]) / 2)
 
 
-def cases(small):
-    """The problems; the small ones only show that everything runs."""
-    sphere, torus = Bump(Sphere(2)), Bumps(FlatTorus(2, 4.0), 100.0)
-    if small:
-        few = {"schemes": (("sdirk2", (1e-2,)),), "rtols": (3e-2,)}
-        return [Surface("S2 gamma=100", sphere, {1: (80,)}, 80, **few)]
-    return [
-        Surface("S2 gamma=100", sphere, {1: (1280, 5120, 20480), 2: (320, 1280, 5120)}, 5120),
-        Surface(
-            "T2 gamma=100",
-            torus,
-            {1: (2048, 8192, 32768), 2: (512, 2048, 8192)},
-            8192,
-            squares=(32, 64),
-        ),
-    ]
+def on_a_surface(case, file, name):
+    """Measure a case; print its tables and save its diagram."""
+    found = measured(case.ladders(), 1)
+    best_settings(found)
+    table(found, levels=LEVELS)
+    finish(found, file, name)
 
 
-def surfaces(small=False, file=None):
-    """CPU time against error on the sphere and the flat torus, next to DOLFINx by hand and py-pde.
+# a setting or two of each method, for --quick
+FEW = {"schemes": (("sdirk2", (1e-2,)),), "rtols": (3e-2,)}
+
+
+def sphere(cells=None, reference=5120, file=None, **settings):
+    """CPU time against error on the sphere, next to DOLFINx by hand.
 
     Args:
-        small: one setting of each method on one small grid.
+        cells: numbers of cells by the degree of the elements.
+        reference: number of cells of the reference solution.
         file: where the rows are written as JSON, with the diagram beside them; by default only the
-            diagram is written, to surfaces.png.
+            diagram is written.
+        settings: other attributes of `Surface`.
     """
+    cells = cells or {1: (1280, 5120, 20480), 2: (320, 1280, 5120)}
+    teacher = Bump(Sphere(2))
+    on_a_surface(Surface("S2 gamma=100", teacher, cells, reference, **settings), file, "sphere")
+
+
+def torus(cells=None, reference=12800, squares=(32, 64), file=None, **settings):
+    """CPU time against error on the flat torus, next to DOLFINx by hand and py-pde.
+
+    Args:
+        squares: numbers of cells along an axis for py-pde.
+        cells, reference, file, settings: as for `sphere`.
+    """
+    cells = cells or {1: (2048, 8192, 32768), 2: (2048, 8192)}
+    teacher = Bumps(FlatTorus(2, 4.0), 100.0)
     if not available():
         print(INSTALL)
-    rows = []
-    for case in cases(small):
-        found = measured(case.ladders(), 1)
-        best_settings(found)
-        table(found, levels=LEVELS)
-        rows += found
-    finish(rows, file, "surfaces")
+    case = Surface("T2 gamma=100", teacher, cells, reference, squares=squares, **settings)
+    on_a_surface(case, file, "torus")
