@@ -23,7 +23,7 @@ def run(description, parts, quick):
         parser.add_argument(
             "--json", type=Path, metavar="FILE", help=f"rows of {' or '.join(writing)}, one at once"
         )
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()  # options may stand between the parts
     chosen = arguments.parts or list(parts)
     if unknown := set(chosen) - parts.keys():
         parser.error(f"unknown part {', '.join(unknown)}; parts are {', '.join(parts)}")
