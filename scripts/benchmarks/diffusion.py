@@ -1,8 +1,10 @@
 """Cost of the PDE solver: ``python scripts/benchmarks/diffusion.py [--quick] [PART ...]``.
 
-Parts: baseline, scaling, constrained, large, ranks, volume. Everything is measured when the script
-runs, including the baseline of each table. Times of short runs are medians. All parts take about
-25 minutes on two cores; --quick only tests that they work, at sizes too small for conclusions.
+Parts: precision, sphere, torus, scaling, constrained, large, ranks, volume. Everything is measured
+when the script runs, including what we compare with. Times of short runs are medians. All parts
+take about 40 minutes on two cores; --quick only tests that they work, at sizes too small for
+conclusions. The first three compare with other software and draw work-precision diagrams; with
+``--json FILE`` one of them also writes its rows.
 """
 
 from mpi4py import MPI
@@ -12,15 +14,15 @@ import resource
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
 import parts
-from scipy.integrate import solve_ivp
+from precision import precision
 from scipy.sparse.linalg import splu
+from surfaces import FEW, Bump, sphere, torus
 
 from uf_diffusion.diffusion import constrained as limit
 from uf_diffusion.diffusion.schemes import SCHEMES
@@ -29,7 +31,7 @@ from uf_diffusion.grids.built_in import grid_on
 from uf_diffusion.grids.icosphere import Icosphere
 from uf_diffusion.grids.lattice import Lattice
 from uf_diffusion.problem import Problem
-from uf_diffusion.problem.densities import Bumps, Density, Uniform, VonMisesFisher
+from uf_diffusion.problem.densities import Bumps, Uniform, VonMisesFisher
 from uf_diffusion.problem.divergences import Unbiased
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 
@@ -37,98 +39,11 @@ GAMMA = 100.0
 MPIEXEC = Path(sys.executable).parent / "mpiexec"
 
 
-@dataclass(frozen=True)
-class Bump(Density):
-    """The first peak of the circle's bumps, 1 / (1 + gamma sin^2(a / 2)), on the sphere.
-
-    It is not normalised.
-    """
-
-    def formula(self, x, xp):
-        return 1 / (1 + GAMMA * (1 - x[0]) / 2)
-
-
 def solver_on(grid, rtol=1e-4, scheme="sdirk2"):
     manifold = grid.manifold
-    teacher = Bump(manifold) if isinstance(grid, Icosphere) else Bumps(manifold, GAMMA)
+    teacher = Bump(manifold, GAMMA) if isinstance(grid, Icosphere) else Bumps(manifold, GAMMA)
     problem = Problem(manifold, teacher, Uniform(manifold), Unbiased())
     return UltraFastDiffusion(problem, grid, SCHEMES[scheme], rtol)
-
-
-# --- a simple method of lines as the baseline -----------------------------------------------------
-
-
-def one_sided_lines(n, t_end):
-    """Solve with one-sided differences of order 1 on n nodes and scipy's LSODA with its defaults.
-
-    d mu/dt = -d(nu w')/dx is discretised in the form mu_t = -(1/2) D-( mu D+ (nu/mu)^2 ).
-    """
-    circle = Circle()
-    theta = 2 * np.pi * np.arange(n) / n - np.pi
-    nu = Bumps(circle, GAMMA)(circle.unchart(theta[:, None]))
-    h = 2 * np.pi / n
-
-    def rate(_, mu):
-        u2 = (nu / mu) ** 2
-        flux = mu * (np.roll(u2, -1) - u2) / h
-        return -0.5 * (flux - np.roll(flux, 1)) / h
-
-    start = np.full(n, 1 / (2 * np.pi))
-    times = [1.0, 5.0, t_end]
-    solution = solve_ivp(rate, (0, t_end), start, method="LSODA", t_eval=times)
-    return theta, dict(zip(times[:2], solution.y.T[:2], strict=True))
-
-
-def shots(grid, t_end, **options):
-    """The densities at t = 1 and t = 5 in a run to ``t_end``, on rank 0."""
-    solver = solver_on(grid, **options)
-    found, last = {}, None
-    for state in solver.iterate(t_end):
-        for t in (1.0, 5.0):
-            if last is not None and last.t < t <= state.t:
-                found[t] = solver.gathered(solver.between(last, state, t) * solver.teacher)
-        last = state
-    return found
-
-
-def cpu(work):
-    clock = time.process_time()
-    result = work()
-    return result, time.process_time() - clock
-
-
-def baseline(t_end=31.25, nodes=4096):
-    """CPU time at an L1 error that is not larger than that of the method of lines."""
-    circle = Circle()
-    reference_grid = grid_on(circle, 1024, 3)
-    reference = shots(reference_grid, t_end, rtol=1e-6, scheme="sdirk3")
-    points = circle.unchart((2 * np.pi * (np.arange(16384) + 0.5) / 16384 - np.pi)[:, None])
-    exact = {t: reference_grid.interpolate(v, points) for t, v in reference.items()}
-
-    def errors(values_at):
-        return [float(np.abs(values_at(t) - exact[t]).mean() * 2 * np.pi) for t in (1.0, 5.0)]
-
-    (theta, lines), seconds = cpu(lambda: one_sided_lines(nodes, t_end))
-    angle = circle.chart(points)[:, 0]
-    bound = errors(lambda t: np.interp(angle, theta, lines[t], period=2 * np.pi))
-    print(f"{f'gamma = 100 on the circle to t = {t_end:g}':44} {'L1 t=1':>9} {'L1 t=5':>9} "
-          f"{'CPU s':>9} {'ratio':>8}")  # fmt: skip
-    print(f"{f'baseline: one-sided lines, LSODA, {nodes}':44} {bound[0]:9.1e} {bound[1]:9.1e} "
-          f"{seconds:9.2f} {1:8.0f}", flush=True)  # fmt: skip
-    for cells, degree, scheme, rtol in (
-        (4096, 1, "sdirk2", 5e-5), (4096, 1, "esdirk4", 2e-4), (1024, 1, "sdirk3", 5e-4),
-        (192, 2, "esdirk4", 1e-4), (96, 3, "sdirk3", 1e-3), (96, 3, "esdirk4", 2e-4),
-    ):  # fmt: skip
-        grid = grid_on(circle, cells, degree)
-        runs = [cpu(lambda g=grid, s=scheme, r=rtol: shots(g, t_end, scheme=s, rtol=r))
-                for _ in range(5)]  # fmt: skip
-        found = runs[0][0]
-        error = errors(lambda t, g=grid, f=found: g.interpolate(f[t], points))
-        median = float(np.median([r[1] for r in runs]))
-        better = all(e <= b for e, b in zip(error, bound, strict=True))
-        print(f"{f'{cells} cells, degree {degree}, {scheme}, rtol {rtol:g}':44} {error[0]:9.1e} "
-              f"{error[1]:9.1e} {median:9.3f} {seconds / median:8.0f}"
-              f"{'' if better else '  (less accurate than the baseline)'}", flush=True)  # fmt: skip
 
 
 # --- many degrees of freedom ----------------------------------------------------------------------
@@ -292,9 +207,13 @@ def worker(name, size, steps, t_end):
         print(json.dumps(result))
 
 
-PARTS = {p.__name__: p for p in (baseline, scaling, constrained, large, ranks, volume)}
+PARTS = {
+    p.__name__: p for p in (precision, sphere, torus, scaling, constrained, large, ranks, volume)
+}
 QUICK = {
-    "baseline": {"t_end": 5.5, "nodes": 128},
+    "precision": {"gammas": (10.0,), "small": True},
+    "sphere": {"cells": {1: (80,)}, "reference": 80, **FEW},
+    "torus": {"cells": {1: (128,)}, "reference": 288, "squares": (8,), **FEW},
     "scaling": {"steps": 1, "sizes": 1},
     "constrained": {"steps": 1, "sizes": 1},
     "large": {"size": 0, "t_end": 1e-4},
