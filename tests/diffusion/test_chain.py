@@ -27,7 +27,7 @@ def problem_on(manifold, divergence=Unbiased()):
 def solver_of(problem, cells, degree, scheme="sdirk2", rtol=1e-4, general=False):
     with pytest.MonkeyPatch.context() as patch:
         if general:
-            patch.setattr(UltraFastDiffusion, "_compiled_steps", lambda solver: None)
+            patch.setattr(UltraFastDiffusion, "_compiled_run", lambda solver: None)
         grid = grid_of(problem, cells, degree)
         solver = UltraFastDiffusion(problem, grid, SCHEMES[scheme], rtol, MPI.COMM_SELF)
     assert (solver._compiled is None) == general

@@ -377,7 +377,7 @@ def test_solver_failure_names_its_state(monkeypatch):
     """A stage that cannot converge ends in one sentence with t, step and min mu/nu."""
     circle = Circle()
     monkeypatch.setattr(stage, "MOST_NEWTON", 0)
-    monkeypatch.setattr(UltraFastDiffusion, "_compiled_steps", lambda solver: None)
+    monkeypatch.setattr(UltraFastDiffusion, "_compiled_run", lambda solver: None)
     solver = solver_for(Bumps(circle, 100.0), Uniform(circle), 50)
     with pytest.raises(SolverFailure, match=r"t = 0 .* min mu/nu = 0\.1"):
         list(solver.iterate(1.0))

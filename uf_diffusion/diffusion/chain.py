@@ -61,6 +61,7 @@ class Chain:
 
     def __init__(self, order: Index, conductances: Conductances, own: slice, comm: MPI.Comm):
         self.order, self.conductances, self._own, self._comm = order, conductances, own, comm
+        self._place = np.argsort(order.ravel())
 
     @classmethod
     def of(cls, K: PETSc.Mat, grid: Grid, node: Index) -> Self | None:
@@ -91,10 +92,10 @@ class Chain:
         return values[self.order]
 
     def owned(self, placed: Array) -> Array:
-        """The values ``(owned,)`` at the owned nodes among those ``(p, m)`` of the whole mesh."""
-        values = np.empty(placed.size)
-        values[self.order] = placed
-        return values[self._own]
+        """The values ``(..., owned)`` at the owned nodes among those ``(..., p, m)`` of the whole
+        mesh.
+        """
+        return placed.reshape(*placed.shape[:-2], -1)[..., self._place[self._own]]
 
 
 def _conductances(K: sparse.csr_array, order: Index) -> Conductances | None:

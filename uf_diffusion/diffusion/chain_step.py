@@ -15,18 +15,16 @@ import numpy as np
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.compiled import compiled, reordered, vectorised
-from uf_diffusion.diffusion.chain import Chain, Conductances, product, solve
-from uf_diffusion.diffusion.compiled_divergences import KINDS, energies, ratios_and_slopes
+from uf_diffusion.diffusion.chain import Conductances, product, solve
+from uf_diffusion.diffusion.compiled_divergences import energies, ratios_and_slopes
 from uf_diffusion.diffusion.extrapolation import KNOWN, guess_weights
-from uf_diffusion.diffusion.petsc import StageFailure
 from uf_diffusion.diffusion.schemes import Scheme
-from uf_diffusion.diffusion.stage import MOST_NEWTON, NO_CONVERGENCE, guaranteed_step
-from uf_diffusion.diffusion.time_stepping import Before, DiffusionState
-from uf_diffusion.problem.divergences import Divergence
+from uf_diffusion.diffusion.stage import MOST_NEWTON, guaranteed_step
 
-__all__ = ["CompiledSteps"]
+__all__ = ["NOT_CONVERGED", "NOT_FINITE", "Memory", "Numbers", "Start", "Tableau", "memory_for",
+           "step", "tableau_of"]  # fmt: skip
 
-NOT_FINITE, NOT_CONVERGED = 1, 2  # replies of `_step`; 0 is success
+NOT_FINITE, NOT_CONVERGED = 1, 2  # replies of `step`; 0 is success
 
 
 class Tableau(NamedTuple):
@@ -58,6 +56,7 @@ class Memory(NamedTuple):
         w, ratio, error: the potential, the ratio and the estimated relative error of u at the end.
         rates: the derivatives of the ratio at the start and at the stages; the last is at the end.
         known: what first guesses combine, see `guess_weights`.
+        first_slope: f*''/f*' at the start.
         b, d, slope, residual, change: of the stages and of Newton's method.
         matrix, right: of the linear solver.
         weights: of the first guesses, ``(KNOWN,)``.
@@ -68,6 +67,7 @@ class Memory(NamedTuple):
     error: Array
     rates: Array
     known: Array
+    first_slope: Array
     b: Array
     d: Array
     slope: Array
@@ -100,53 +100,7 @@ class Numbers(NamedTuple):
     error: float
 
 
-class CompiledSteps:
-    """The steps of the diffusion on a chain, with a scheme and a built-in regulariser.
-
-    Args:
-        chain: the mesh and the matrix K.
-        weight: c, the teacher's mass at each owned node, ``(owned,)``, positive.
-        divergence: the regulariser, one of `KINDS`.
-        scheme: the time scheme.
-    """
-
-    def __init__(self, chain: Chain, weight: Array, divergence: Divergence, scheme: Scheme) -> None:
-        self._chain, self._weight = chain, chain.placed(weight)
-        self._rule = KINDS[type(divergence)], divergence.homogeneous.power
-        self._tableau = _tableau(scheme)
-        p, m = self._weight.shape
-        self._memory = _memory(p, m, len(scheme.a))
-
-    def __call__(
-        self, state: DiffusionState, tau: float, tolerance: float
-    ) -> tuple[Array, Array, Array, Numbers]:
-        """The ratio, the potential and the derivative at the owned nodes, ``(owned,)``, a time tau
-        after a state, and numbers of the step.
-
-        Args:
-            state: the start of the step.
-            tau: length of the step, dimensionless.
-            tolerance: tolerance for the largest relative error of u in a stage.
-
-        Raises:
-            StageFailure: on all ranks, when a stage does not converge.
-        """
-        own = state.ratio, state.potential, state.derivative
-        before = state.before or Before(state.t, *own[1:])
-        start = Start(*map(self._chain.placed, (*own, before.potential, before.derivative)))
-        found = _step(
-            self._chain.conductances, self._weight, *self._rule, self._tableau, start,
-            (before.t - state.t) / tau, tau, tolerance, self._memory,
-        )  # fmt: skip
-        if found.reply == NOT_FINITE:
-            raise StageFailure("Newton's direction is not finite")
-        if found.reply == NOT_CONVERGED:
-            raise StageFailure(NO_CONVERGENCE)
-        owned, memory = self._chain.owned, self._memory
-        return owned(memory.ratio), owned(memory.w), owned(memory.rates[-1]), found
-
-
-def _tableau(scheme: Scheme) -> Tableau:
+def tableau_of(scheme: Scheme) -> Tableau:
     """The arrays of a scheme."""
     stages = len(scheme.a)
     a = np.zeros((stages, stages + 1))
@@ -155,17 +109,17 @@ def _tableau(scheme: Scheme) -> Tableau:
     return Tableau(a, np.array(scheme.nodes), np.array(scheme.error))
 
 
-def _memory(p: int, m: int, stages: int) -> Memory:
+def memory_for(p: int, m: int, stages: int) -> Memory:
     """The memory of steps with some stages, for m cells of degree p."""
-    w, ratio, error, b, d, slope, residual, change = (np.empty((p, m)) for _ in range(8))
+    w, ratio, error, first, b, d, slope, residual, change = (np.empty((p, m)) for _ in range(9))
     return Memory(
-        w, ratio, error, np.empty((stages + 1, p, m)), np.empty((KNOWN, p, m)), b, d, slope,
+        w, ratio, error, np.empty((stages + 1, p, m)), np.empty((KNOWN, p, m)), first, b, d, slope,
         residual, change, np.empty((p + 1, p + 1, m)), np.empty((p + 1, m)), np.empty(KNOWN),
     )  # fmt: skip
 
 
 @compiled
-def _step(
+def step(
     K: Conductances, weight: Array, kind: int, power: float, tableau: Tableau, start: Start,
     back: float, tau: float, tolerance: float, memory: Memory,
 ) -> Numbers:  # fmt: skip
@@ -210,8 +164,8 @@ def _remember(power: float, start: Start, back: float, tau: float, memory: Memor
     """
     known, ratio, slope = memory.known, memory.ratio, memory.slope
     known[0] = start.potential
-    ratios_and_slopes(power, start.potential, ratio, slope)
-    known[1] = -tau * start.derivative / (start.ratio * slope)
+    ratios_and_slopes(power, start.potential, ratio, memory.first_slope)
+    known[1] = -tau * start.derivative / (start.ratio * memory.first_slope)
     if back < 0:
         known[2] = start.potential_before
         ratios_and_slopes(power, start.potential_before, ratio, slope)
@@ -245,9 +199,8 @@ def _guess(potential: Array, power: float, memory: Memory) -> None:
             for a in range(w.shape[0]):
                 for c in range(w.shape[1]):
                     w[a, c] += weight * vector[a, c]
-    ratios_and_slopes(power, potential, memory.ratio, memory.slope)
     memory.change[:] = w - potential
-    largest = _largest(memory.slope, memory.change)
+    largest = _largest(memory.first_slope, memory.change)
     most = 0.5 / max(1.0, power - 1)
     if not largest <= most:
         w[:] = potential + (most / largest) * memory.change

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.compiled import compiled
 from uf_diffusion.core.wording import unknown
 
-__all__ = ["SCHEMES", "Scheme", "StepControl", "scheme"]
+__all__ = ["SCHEMES", "Scheme", "StepControl", "scheme", "step_factor"]
 
 
 @dataclass(frozen=True)
@@ -161,8 +163,7 @@ def scheme(name: str) -> Scheme:
     return SCHEMES[name]
 
 
-@dataclass(frozen=True)
-class StepControl:
+class StepControl(NamedTuple):
     """Proportional-integral control of the step (Gustafsson, ACM TOMS 17, 1991).
 
     Attributes:
@@ -177,16 +178,25 @@ class StepControl:
     grow: float = 4.0
 
     def factor(self, error: float, previous: float = 0.0) -> float:
-        """The factor by which to multiply the step.
+        """The factor by which to multiply the step, see `step_factor`."""
+        return step_factor(self, error, previous)
 
-        Args:
-            error: estimated error as a multiple of the tolerance; a step with <= 1 is accepted.
-            previous: the error of the accepted step before; 0 after a rejection or at the start.
-        """
-        if error == 0.0:
-            return self.grow
-        wanted = self.safety * math.pow(error, -1 / self.error_order)
-        if 0 < previous:
-            wanted *= math.pow(error, 0.1 / self.error_order)
-            wanted *= math.pow(max(previous, 1e-3), 0.2 / self.error_order)
-        return min(self.grow, max(self.shrink, wanted))
+
+@compiled
+def step_factor(control: StepControl, error: float, previous: float) -> float:
+    """The factor by which to multiply the step.
+
+    Args:
+        control: the control.
+        error: estimated error as a multiple of the tolerance; a step with <= 1 is accepted.
+        previous: the error of the accepted step before; 0 after a rejection or at the start.
+    """
+    if error == 0.0:
+        return control.grow
+    if not math.isfinite(error):
+        return control.shrink
+    wanted = control.safety * math.pow(error, -1 / control.error_order)
+    if previous > 0:
+        wanted *= math.pow(error, 0.1 / control.error_order)
+        wanted *= math.pow(max(previous, 1e-3), 0.2 / control.error_order)
+    return min(control.grow, max(control.shrink, wanted))

@@ -29,13 +29,27 @@ from uf_diffusion.problem import Problem
 from uf_diffusion.problem.densities import Density
 from uf_diffusion.results.timings import Timings
 
-__all__ = ["Before", "DiffusionState", "Evolution", "Pace", "SolverFailure"]
+__all__ = ["GROWTH", "Before", "DiffusionState", "Evolution", "Pace", "SolverFailure", "stopped"]
 
 GROWTH = 1.2  # factor between a step and the next one after longer steps failed
 
 
 class SolverFailure(RunFailure):
     """The solver cannot continue; the message has the reason and, in a step, the time."""
+
+
+def stopped(state: DiffusionState, tau: float, reason: str) -> SolverFailure:
+    """The failure of a solver for which no step from a state is small enough.
+
+    Args:
+        state: the last state.
+        tau: the length that the next step would have had.
+        reason: why the last step failed; empty for its error.
+    """
+    return SolverFailure(
+        f"The diffusion solver stopped at t = {state.t:.6g} with step {tau:.1e} and "
+        f"min mu/nu = {state.min_ratio:.3g}: {reason or 'the error stays above rtol'}."
+    )
 
 
 class Before(NamedTuple):
@@ -361,10 +375,7 @@ class Evolution(ABC):
                 longer = length * min(growth, control.factor(error, last_error))
                 return new, Pace(max(longer, tau if length < tau else 0.0), error)
             tau, last_error = length * min(control.factor(error), 0.5), 0.0
-        raise SolverFailure(
-            f"The diffusion solver stopped at t = {state.t:.6g} with step {tau:.1e} and "
-            f"min mu/nu = {state.min_ratio:.3g}: {reason or 'the error stays above rtol'}."
-        )
+        raise stopped(state, tau, reason)
 
     def between(self, old: DiffusionState, new: DiffusionState, t: float) -> Array:
         """The ratio h ``(owned,)`` at a time t between two successive states.

@@ -11,22 +11,33 @@ import numpy as np
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.diffusion.chain import Chain
-from uf_diffusion.diffusion.chain_step import CompiledSteps
+from uf_diffusion.diffusion.chain_run import ChainRun
 from uf_diffusion.diffusion.compiled_divergences import KINDS
 from uf_diffusion.diffusion.extrapolation import guess
 from uf_diffusion.diffusion.fluxes import FluxForm
 from uf_diffusion.diffusion.forms import stiffness_matrix
 from uf_diffusion.diffusion.linear_solvers import compressed, linear_solver, reduced
 from uf_diffusion.diffusion.petsc import chosen
+from uf_diffusion.diffusion.principles import (
+    STAGE,
+    VIOLATED,
+    Watched,
+    stage_tolerance,
+    violated,
+)
 from uf_diffusion.diffusion.schemes import SCHEMES, Scheme
 from uf_diffusion.diffusion.stage import Stage, StageReport
-from uf_diffusion.diffusion.time_stepping import Before, DiffusionState, Evolution, SolverFailure
+from uf_diffusion.diffusion.time_stepping import (
+    Before,
+    DiffusionState,
+    Evolution,
+    Pace,
+    SolverFailure,
+)
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.problem import Problem
 
 __all__ = ["DiffusionState", "SolverFailure", "UltraFastDiffusion"]
-
-STAGE = 1e-2  # tolerance of a stage as a fraction of the step control's tolerance
 
 
 class UltraFastDiffusion(Evolution):
@@ -66,18 +77,21 @@ class UltraFastDiffusion(Evolution):
             fluxes = FluxForm(K)
             linear = linear_solver(K, grid, self.node, fluxes)
             self.stage = Stage(fluxes, linear, self.weight, self._flow, comm)
-            self._compiled = self._compiled_steps()
+            self._compiled = self._compiled_run()
         self._exact = scheme.order == 1
 
-    def _compiled_steps(self) -> CompiledSteps | None:
-        """The steps in machine code: in one dimension, unless the user has chosen another solver or
-        brought an own regulariser.
+    def _compiled_run(self) -> ChainRun | None:
+        """The time loop in machine code: in one dimension, unless the user has chosen another
+        solver or brought an own regulariser.
         """
         divergence = self.problem.divergence
         if self.grid.manifold.dim > 1 or chosen() or type(divergence) not in KINDS:
             return None
         chain = Chain.of(self.stiffness, self.grid, self.node)
-        return None if chain is None else CompiledSteps(chain, self.weight, divergence, self.scheme)
+        if chain is None:
+            return None
+        monotone = self.stage.stiffness.monotone
+        return ChainRun(chain, self.weight, divergence, self.scheme, self.rtol, monotone)
 
     def first(self, ratio: Array) -> DiffusionState:
         w = self._flow.df(1 / ratio)
@@ -93,10 +107,19 @@ class UltraFastDiffusion(Evolution):
         yield from super()._fixed(state, t_end, step_size)
         self._exact = before
 
+    def _adaptive(self, state: DiffusionState, t_end: float) -> Iterator[DiffusionState]:
+        if self._compiled is None:
+            yield from super()._adaptive(state, t_end)
+        else:
+            pace = state.pace or Pace(self._first_step(state), 0.0)
+            yield from self._compiled.states(state, pace, t_end)
+
     def step(self, state: DiffusionState, tau: float) -> tuple[DiffusionState, float]:
-        if self._compiled is not None:
-            return self._compiled_step(self._compiled, state, tau)
         tolerance, back, known = self._stage_tolerance(state), 0.0, self._known(state, tau)
+        if self._compiled is not None:
+            with self.timings.part("stages"):
+                new, size = self._compiled.step(state, tau, tolerance)
+            return new, self._relative(size, new)
         if state.before is not None:
             back = (state.before.t - state.t) / tau
         nodes, k = np.array(self.scheme.nodes), [state.derivative]
@@ -114,18 +137,6 @@ class UltraFastDiffusion(Evolution):
         relative = self.stage.relative_error(error, new.potential)
         size = math.sqrt(self._reduce(float(self.weight @ relative**2), MPI.SUM))
         return new, self._relative(size, new)
-
-    def _compiled_step(
-        self, compiled: CompiledSteps, state: DiffusionState, tau: float
-    ) -> tuple[DiffusionState, float]:
-        with self.timings.part("stages"):
-            ratio, w, k, found = compiled(state, tau, self._stage_tolerance(state))
-        new = DiffusionState(
-            state.t + tau, state.step + 1, tau, ratio, w, k, *found[1:7],
-            newton_iterations=found.newton_iterations, stage_error=found.stage_error,
-            before=Before(state.t, state.potential, state.derivative),
-        )  # fmt: skip
-        return new, self._relative(found.error, new)
 
     def _known(self, state: DiffusionState, tau: float) -> list[Array | None]:
         """What the first guesses of a step combine, see `guess_weights`."""
@@ -145,12 +156,7 @@ class UltraFastDiffusion(Evolution):
         return max(1e-12, 0.0 if self._exact else STAGE * self.rtol)
 
     def _stage_tolerance(self, state: DiffusionState) -> float:
-        """The tolerance for the relative error of u in a stage: round-off for implicit Euler, whose
-        principles are exact, and for fixed steps; else a small fraction of the step's tolerance.
-        """
-        if self._exact:
-            return 1e-13
-        return max(1e-13, STAGE * self.rtol * min(1.0, max(0.01, state.distance)))
+        return stage_tolerance(self._exact, self.rtol, state.distance)
 
     def _inside(self, state: DiffusionState, guess: Array) -> Array:
         """The guess, moved towards ``state`` if at some node it is more than half the way to the
@@ -167,17 +173,8 @@ class UltraFastDiffusion(Evolution):
 
     def broken(self, old: DiffusionState, new: DiffusionState) -> str:
         slack = max(1e-12, self._stage_tolerance(old))
-        if new.dual_energy > old.dual_energy + slack * max(abs(old.dual_energy), 1e-3):
-            return "the dual energy increased"
-        if not self.stage.stiffness.monotone:
-            return ""
-        if new.risk > old.risk + slack * max(abs(old.risk), 1e-3):
-            return "the risk increased"
-        if new.min_ratio < old.min_ratio * (1 - slack):
-            return "the minimum of mu/nu fell"
-        if new.max_ratio > old.max_ratio * (1 + slack):
-            return "the maximum of mu/nu rose"
-        return ""
+        monotone = self.stage.stiffness.monotone
+        return VIOLATED[violated(_watched(old), _watched(new), slack, monotone)]
 
     def _rate(self, w: Array) -> Array:
         """The derivative dh/dt = K w / c."""
@@ -213,3 +210,7 @@ class UltraFastDiffusion(Evolution):
             max((r.error for r in reports), default=0.0),
             before=None if old is None else Before(old.t, old.potential, old.derivative),
         )  # fmt: skip
+
+
+def _watched(state: DiffusionState) -> Watched:
+    return Watched(state.risk, state.dual_energy, state.min_ratio, state.max_ratio)
