@@ -14,7 +14,6 @@ Comput. 40 (2018).
 from __future__ import annotations
 
 import itertools
-import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -23,7 +22,9 @@ import numpy as np
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
 
-__all__ = ["LumpedElement", "lumped_element"]
+__all__ = ["HIGHEST", "LumpedElement", "lumped_element"]
+
+HIGHEST = {1: 8, 2: 3, 3: 2}  # degree in each dimension
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,23 +60,37 @@ def lumped_element(dim: int, degree: int) -> LumpedElement:
 
     Args:
         dim: dimension, 1, 2 or 3.
-        degree: 1, 2 or 3 in one and two dimensions, 1 or 2 in three.
+        degree: 1 to 8 in one dimension, 1 to 3 in two, 1 or 2 in three.
 
     Raises:
         InputError: for another degree.
     """
-    if (dim, degree) not in _ORBITS:
-        degrees = [k for d, k in _ORBITS if d == dim]
+    most = HIGHEST.get(dim, 0)
+    if not 1 <= degree <= most:
         raise InputError(
-            f"diffusion.degree must be one of {', '.join(map(str, degrees))} "
+            f"diffusion.degree must be one of {', '.join(map(str, range(1, most + 1)))} "
             f"in dimension {dim}, not {degree}."
         )
-    orbits = [(_orbit(point), weight) for point, weight in _ORBITS[dim, degree]]
+    points = _lobatto(degree) if dim == 1 else _ORBITS[dim, degree]
+    orbits = [(_orbit(point), weight) for point, weight in points]
     nodes = np.concatenate([nodes for nodes, _ in orbits])
     weights = np.concatenate([np.full(len(nodes), weight) for nodes, weight in orbits])
     powers = [p for p in itertools.product(range(degree + 1), repeat=dim + 1) if sum(p) == degree]
     powers += _BUBBLES.get((dim, degree), [])
     return LumpedElement(dim, degree, nodes, weights, np.array(powers, dtype=float))
+
+
+def _lobatto(degree: int) -> list[tuple[tuple[float, ...], float]]:
+    """The Gauss-Lobatto points of one half of an interval, and their weights."""
+    legendre = np.polynomial.Legendre.basis(degree)
+    slope = legendre.deriv()
+    inside = np.real(slope.roots())
+    inside -= slope(inside) / slope.deriv()(inside) if degree > 1 else 0.0  # up to round-off
+    nodes = np.concatenate([[1.0], np.sort(inside[inside > 1e-9])[::-1]])
+    if degree % 2 == 0:
+        nodes = np.append(nodes, 0.0)
+    weights = 1 / (degree * (degree + 1) * legendre(nodes) ** 2)
+    return [(((1 + x) / 2, (1 - x) / 2), float(w)) for x, w in zip(nodes, weights, strict=True)]
 
 
 def _orbit(point: tuple[float, ...]) -> Array:
@@ -87,13 +102,9 @@ def _orbit(point: tuple[float, ...]) -> Array:
 # degree 5 (they solve five equations)
 _EDGE, _INNER = 0.29346955590904256, 0.20734517566359015
 _W12 = (0.014872913024820805, 0.04884168123405043, 0.22077705784041168)
-_LOBATTO = 0.5 - math.sqrt(0.05)
 
 # one node of each orbit under permutations of the corners, and the weight of the orbit's nodes
 _ORBITS: dict[tuple[int, int], list[tuple[tuple[float, ...], float]]] = {
-    (1, 1): [((1, 0), 1 / 2)],
-    (1, 2): [((1, 0), 1 / 6), ((0.5, 0.5), 2 / 3)],
-    (1, 3): [((1, 0), 1 / 12), ((1 - _LOBATTO, _LOBATTO), 5 / 12)],
     (2, 1): [((1, 0, 0), 1 / 3)],
     (2, 2): [((1, 0, 0), 1 / 20), ((0.5, 0.5, 0), 2 / 15), ((1 / 3, 1 / 3, 1 / 3), 9 / 20)],
     (2, 3): [

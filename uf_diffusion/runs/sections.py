@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from uf_diffusion.core.arguments import LARGEST
+from uf_diffusion.core.arguments import LARGEST, whole_number
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.wording import unknown
+from uf_diffusion.grids.elements import HIGHEST
 from uf_diffusion.network.data import require_settings
 from uf_diffusion.network.placement import PLACEMENTS
 from uf_diffusion.problem import Problem
@@ -122,7 +123,10 @@ class DiffusionConfig:
     """Section [diffusion]: how the PDE is solved."""
 
     cells: int = key(4096, "the built-in mesh has at least this number of cells")
-    degree: int = key(1, "degree of the finite elements: 1, 2 or 3; on T^3 1 or 2")
+    degree: int = key(
+        1,
+        "degree of the finite elements: 1 to 8 on the circle, 1 to 3 on S^2 and T^2, 1 or 2 on T^3",
+    )
     scheme: str = key(
         "sdirk2", "time scheme: euler, sdirk2, sdirk3, esdirk4 or esdirk5, of order 1 to 5"
     )
@@ -145,7 +149,7 @@ class DiffusionConfig:
     def __post_init__(self) -> None:
         settle_types("diffusion", self)
         positive("diffusion.cells", self.cells)
-        one_of("diffusion.degree", self.degree, [1, 2, 3])
+        whole_number("diffusion.degree", self.degree, 1, max(HIGHEST.values()))
         one_of("diffusion.scheme", self.scheme, SCHEMES)
         if not 0 < self.rtol < 1:
             raise InputError(f"diffusion.rtol must lie between 0 and 1, not {self.rtol}.")
