@@ -170,7 +170,7 @@ def torus(cells=None, reference=12800, squares=(32, 64), file=None, **settings):
         squares: numbers of cells along an axis for py-pde.
         cells, reference, file, settings: as for `sphere`.
     """
-    cells = cells or {1: (2048, 8192, 32768), 2: (2048, 8192)}
+    cells = cells or {1: (2048, 8192), 2: (512, 2048)}
     teacher = Bumps(FlatTorus(2, 4.0), 100.0)
     if not available():
         print(INSTALL)
