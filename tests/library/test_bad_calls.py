@@ -213,7 +213,7 @@ CALLS = {
     "height's shape": (lambda: Height(SPHERE, lambda s: s[:, None]), "must map heights (n,) to (n,)"),
     "height's axis": (lambda: Height(SPHERE, np.exp, axis=[0, 0]), "axis must be a non-zero vector with 3 coordinates"),
     "grid of T^4": (lambda: grid_on(FlatTorus(4), 10), "dimension 1, 2 and 3"),
-    "grid's degree": (lambda: grid_on(CIRCLE, 10, 4), "one of 1, 2, 3 in dimension 1, not 4"),
+    "grid's degree": (lambda: grid_on(CIRCLE, 10, 9), "one of 1, 2, 3, 4, 5, 6, 7, 8 in dimension 1, not 9"),
     "grid's degree in 3-D": (lambda: with_degree(Lattice(FlatTorus(3), 3), 3), "one of 1, 2 in dimension 3"),
     "lattice": (lambda: Lattice(CIRCLE, 2), "3 cells an axis"),
     "element": (lambda: lumped_element(4, 1), "dimension 4"),

@@ -147,14 +147,22 @@ def step(
         newtons, worst = newtons + count, max(worst, error)
         if reply != 0:
             return Numbers(reply, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, newtons, worst, math.inf)
-        product(K, memory.w, memory.rates[i + 1])
-        memory.rates[i + 1] /= weight
+        _rate(K, weight, memory.w, memory.rates[i + 1])
         memory.known[4], memory.known[5] = memory.known[5], memory.w
     error = _estimate(K, weight, power, tau, tableau, memory)
     risk, dual = energies(kind, power, memory.ratio, weight)
     mass, distance = _moments(memory.ratio, weight)
     low, high = memory.ratio.min(), memory.ratio.max()
     return Numbers(reply, mass, risk, dual, low, high, math.sqrt(distance), newtons, worst, error)
+
+
+@vectorised
+def _rate(K: Conductances, weight: Array, w: Array, rate: Array) -> None:
+    """The derivative of the ratio, K w / c."""
+    product(K, w, rate)
+    for a in range(w.shape[0]):
+        for c in range(w.shape[1]):
+            rate[a, c] /= weight[a, c]
 
 
 @vectorised
@@ -231,14 +239,12 @@ def _stage(
         _linearised(K, weight, power, s, memory)
         solve(K, memory.d, s, memory.residual, change, memory.matrix, memory.right)
         rho = _largest(memory.slope, change)
-        if not math.isfinite(_weighted(weight, change)):
-            return NOT_FINITE, newton, rho
         damped = guaranteed_step(rho, power)
         w += damped * change
         error = rho * rho if damped == 1.0 else rho
-        if error <= tolerance:
-            _balance(weight, power, wanted, memory)
-            return 0, newton, error
+        if error <= tolerance:  # which does not see what is not finite
+            finite = _balance(weight, power, wanted, memory)
+            return 0 if finite else NOT_FINITE, newton, error
     return NOT_CONVERGED, MOST_NEWTON, math.inf
 
 
@@ -256,9 +262,13 @@ def _linearised(K: Conductances, weight: Array, power: float, s: float, memory: 
 
 
 @compiled
-def _balance(weight: Array, power: float, wanted: float, memory: Memory) -> None:
-    """Shift ``memory.w`` by a constant for which the mass is the one wanted; sets the ratio too."""
-    w, ratio, mass = memory.w, memory.ratio, memory.residual
+def _balance(weight: Array, power: float, wanted: float, memory: Memory) -> bool:
+    """Shift ``memory.w`` by a constant for which the mass is the one wanted; sets the ratio too.
+
+    Returns:
+        Whether the mass is finite.
+    """
+    w, ratio, mass, found = memory.w, memory.ratio, memory.residual, 0.0
     for _ in range(3):
         ratios_and_slopes(power, w, ratio, memory.slope)
         found = _weighted(weight, ratio)
@@ -266,6 +276,7 @@ def _balance(weight: Array, power: float, wanted: float, memory: Memory) -> None
             break
         mass[:] = weight * ratio
         w += (found - wanted) / _weighted(mass, memory.slope)
+    return math.isfinite(found)
 
 
 @reordered
@@ -284,16 +295,35 @@ def _estimate(
 ) -> float:
     """The root mean square over nu of the relative error of u, see `Stage.relative_error`."""
     residual, error = memory.residual, memory.error
-    residual[:] = 0.0
-    for j in range(len(tableau.error)):
-        residual += tau * tableau.error[j] * memory.rates[j]
-    residual *= weight
+    _combined(weight, tau, tableau, memory)
     s = tau * tableau.a[-1, -1]
     solve(K, memory.d, s, residual, error, memory.matrix, memory.right)
     ratios_and_slopes(power, memory.w, memory.ratio, memory.slope)
     error *= memory.slope
-    memory.change[:] = error * error
-    return math.sqrt(_weighted(weight, memory.change))
+    return math.sqrt(_weighted_squares(weight, error))
+
+
+@vectorised
+def _combined(weight: Array, tau: float, tableau: Tableau, memory: Memory) -> None:
+    """Put the estimated error of the ratio, times the weight, into ``memory.residual``."""
+    residual = memory.residual
+    residual[:] = 0.0
+    for j in range(len(tableau.error)):
+        factor, rate = tau * tableau.error[j], memory.rates[j]
+        for a in range(residual.shape[0]):
+            for c in range(residual.shape[1]):
+                residual[a, c] += factor * rate[a, c]
+    residual *= weight
+
+
+@reordered
+def _weighted_squares(weight: Array, values: Array) -> float:
+    """The weighted sum of squares."""
+    total = 0.0
+    for a in range(values.shape[0]):
+        for c in range(values.shape[1]):
+            total += weight[a, c] * values[a, c] ** 2
+    return total
 
 
 @reordered

@@ -380,20 +380,26 @@ class Evolution(ABC):
     def between(self, old: DiffusionState, new: DiffusionState, t: float) -> Array:
         """The ratio h ``(owned,)`` at a time t between two successive states.
 
-        It is a cubic Hermite interpolant, which conserves mass, as every such combination of states
-        and derivatives does. Its difference to the linear interpolant is scaled down if the result
+        It is a cubic Hermite interpolant, or the quartic one that also has the value of the state
+        before, where that is known. It conserves mass, as every such combination of states and
+        derivatives does. Its difference to the linear interpolant is scaled down if the result
         would be outside the bounds of h at the two states.
         """
-        tau = new.t - old.t
-        s = (t - old.t) / tau
-        linear = (1 - s) * old.ratio + s * new.ratio
-        slope = (new.ratio - old.ratio) / tau
-        bend = (1 - s) * (old.derivative - slope) - s * (new.derivative - slope)
-        more = s * (1 - s) * tau * bend
+        s = (t - old.t) / (new.t - old.t)
+        linear, more = _hermite(old, new, s)
+        earlier = self._ratio_before(old)
+        if old.before is not None and earlier is not None:
+            back = (old.before.t - old.t) / (new.t - old.t)
+            share = (s * (1 - s) / (back * (1 - back))) ** 2
+            more += share * (earlier - sum(_hermite(old, new, back)))
         low, high = min(old.min_ratio, new.min_ratio), max(old.max_ratio, new.max_ratio)
         room = np.where(more > 0, high - linear, linear - low)
         excess = np.abs(more) / np.maximum(room, 1e-15 * high)
         return linear + more / max(1.0, self._reduce(float(excess.max(initial=0.0)), MPI.MAX))
+
+    def _ratio_before(self, state: DiffusionState) -> Array | None:
+        """The ratio of the state before, ``(owned,)``; None if it is not known."""
+        return None
 
     def _first_step(self, state: DiffusionState) -> float:
         relative = state.derivative / state.ratio
@@ -402,3 +408,14 @@ class Evolution(ABC):
 
     def _reduce(self, value: float, op: MPI.Op) -> float:
         return float(reduced(np.array([value]), self.comm, op)[0])
+
+
+def _hermite(old: DiffusionState, new: DiffusionState, s: float) -> tuple[Array, Array]:
+    """The linear interpolant, and its difference to the cubic Hermite interpolant, both
+    ``(owned,)``, a fraction s of the step after ``old``.
+    """
+    tau = new.t - old.t
+    linear = (1 - s) * old.ratio + s * new.ratio
+    slope = (new.ratio - old.ratio) / tau
+    bend = (1 - s) * (old.derivative - slope) - s * (new.derivative - slope)
+    return linear, s * (1 - s) * tau * bend

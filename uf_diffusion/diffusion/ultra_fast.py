@@ -158,6 +158,10 @@ class UltraFastDiffusion(Evolution):
     def _stage_tolerance(self, state: DiffusionState) -> float:
         return stage_tolerance(self._exact, self.rtol, state.distance)
 
+    def _ratio_before(self, state: DiffusionState) -> Array | None:
+        before = state.before
+        return None if before is None else 1 / self._flow.dconjugate(before.potential)
+
     def _inside(self, state: DiffusionState, guess: Array) -> Array:
         """The guess, moved towards ``state`` if at some node it is more than half the way to the
         end of the domain of f*.
