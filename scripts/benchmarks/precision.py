@@ -44,7 +44,7 @@ class Ours:
 # can only improve the envelope
 RTOLS = {
     "sdirk2": (1e-3, 1e-4), "sdirk3": (1e-3, 1e-4),
-    "esdirk4": (1e-3, 1e-4, 1e-5, 1e-6, 1e-7),
+    "esdirk4": (1e-3, 1e-4, 1e-5, 1e-6, 1e-7), "esdirk5": (1e-3, 1e-4, 1e-5, 1e-6, 1e-7),
 }  # fmt: skip
 DEGREES = (3,)
 CELLS = {
