@@ -181,6 +181,7 @@ class Band:
 
     def __init__(self, K: PETSc.Mat, order: Index) -> None:
         self._comm, self._own = K.comm.tompi4py(), slice(*K.getOwnershipRange())
+        self._kept = K  # with its last matrix PETSc frees the communicator
         if self._comm.size > 1:
             everything = PETSc.IS().createStride(len(order), comm=PETSc.COMM_SELF)
             [K] = K.createSubMatrices(everything)

@@ -1,4 +1,6 @@
-"""First guesses of the stages of a step: a cubic polynomial in time through what is known.
+"""Polynomials in time: interpolants within a step, and first guesses of its stages.
+
+A first guess is a cubic polynomial through what is known.
 
 Let time be measured in steps from the start of a step. The cubic P has the value w(0) and the slope
 w'(0) of the start. Two more conditions are
@@ -20,7 +22,7 @@ import numpy as np
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.compiled import compiled
 
-__all__ = ["KNOWN", "guess", "guess_weights"]
+__all__ = ["KNOWN", "guess", "guess_weights", "hermite"]
 
 KNOWN = 6  # vectors that a guess combines
 
@@ -74,3 +76,18 @@ def guess(known: Sequence[Array | None], back: float, nodes: Array, count: int, 
     guess_weights(back, nodes, count, s, weights)
     terms = [a * v for a, v in zip(weights, known, strict=True) if a != 0.0 and v is not None]
     return np.asarray(sum(terms[1:], start=terms[0]))
+
+
+def hermite(
+    start: Array, end: Array, start_slope: Array, end_slope: Array, s: float
+) -> tuple[Array, Array]:
+    """The linear interpolant of a step, and the cubic Hermite interpolant's difference to it.
+
+    Args:
+        start, end: values at the ends, ``(owned,)``.
+        start_slope, end_slope: changes per step there, ``(owned,)``.
+        s: time from the start as a fraction of the step.
+    """
+    slope = end - start
+    bend = (1 - s) * (start_slope - slope) - s * (end_slope - slope)
+    return (1 - s) * start + s * end, s * (1 - s) * bend

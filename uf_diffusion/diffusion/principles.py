@@ -31,7 +31,8 @@ class Watched(NamedTuple):
 @compiled
 def stage_tolerance(exact: bool, rtol: float, distance: float) -> float:
     """The tolerance for the relative error of u in a stage: round-off for implicit Euler, whose
-    principles are exact, and for fixed steps; else a small fraction of the step's tolerance.
+    principles are exact, and for fixed steps; else a small fraction of the step's tolerance, which
+    is relative to the distance from equilibrium.
 
     Args:
         exact: whether it is round-off.
@@ -40,7 +41,7 @@ def stage_tolerance(exact: bool, rtol: float, distance: float) -> float:
     """
     if exact:
         return 1e-13
-    return max(1e-13, STAGE * rtol * min(1.0, max(0.01, distance)))
+    return max(1e-16, STAGE * rtol * min(1.0, max(1e-8, distance)))
 
 
 @compiled

@@ -46,6 +46,7 @@ from uf_diffusion.problem.divergences import Divergence
 __all__ = ["MOST_NEWTON", "NO_CONVERGENCE", "Stage", "StageReport", "guaranteed_step"]
 
 MOST_NEWTON = 100  # iterations
+LEAST = 1e-13  # tolerance that an iterative linear solver can reach
 NO_CONVERGENCE = f"Newton's method did not converge in {MOST_NEWTON} iterations"
 
 
@@ -126,7 +127,10 @@ class Stage:
             for newton in range(1, MOST_NEWTON + 1):
                 direction, slope, its = self._direction(w, b, s, eta)
                 linear += its
-                eta = eta if its else 0.0  # direct solvers are exact
+                if its:
+                    tolerance = max(tolerance, LEAST)
+                else:
+                    eta = 0.0  # direct solvers are exact
                 rho = self._reduced_largest(_largest(slope, direction))
                 if not np.isfinite(rho):
                     raise StageFailure("Newton's direction is not finite")

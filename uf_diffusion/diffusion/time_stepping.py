@@ -18,6 +18,7 @@ from petsc4py import PETSc
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.errors import InputError, RunFailure
 from uf_diffusion.core.reprs import one_line
+from uf_diffusion.diffusion.extrapolation import hermite
 from uf_diffusion.diffusion.forms import node_volumes
 from uf_diffusion.diffusion.gathering import Gathering
 from uf_diffusion.diffusion.linear_solvers import reduced
@@ -385,13 +386,15 @@ class Evolution(ABC):
         derivatives does. Its difference to the linear interpolant is scaled down if the result
         would be outside the bounds of h at the two states.
         """
-        s = (t - old.t) / (new.t - old.t)
-        linear, more = _hermite(old, new, s)
+        tau = new.t - old.t
+        s = (t - old.t) / tau
+        ends = old.ratio, new.ratio, tau * old.derivative, tau * new.derivative
+        linear, more = hermite(*ends, s)
         earlier = self._ratio_before(old)
         if old.before is not None and earlier is not None:
-            back = (old.before.t - old.t) / (new.t - old.t)
+            back = (old.before.t - old.t) / tau
             share = (s * (1 - s) / (back * (1 - back))) ** 2
-            more += share * (earlier - sum(_hermite(old, new, back)))
+            more += share * (earlier - sum(hermite(*ends, back)))
         low, high = min(old.min_ratio, new.min_ratio), max(old.max_ratio, new.max_ratio)
         room = np.where(more > 0, high - linear, linear - low)
         excess = np.abs(more) / np.maximum(room, 1e-15 * high)
@@ -408,14 +411,3 @@ class Evolution(ABC):
 
     def _reduce(self, value: float, op: MPI.Op) -> float:
         return float(reduced(np.array([value]), self.comm, op)[0])
-
-
-def _hermite(old: DiffusionState, new: DiffusionState, s: float) -> tuple[Array, Array]:
-    """The linear interpolant, and its difference to the cubic Hermite interpolant, both
-    ``(owned,)``, a fraction s of the step after ``old``.
-    """
-    tau = new.t - old.t
-    linear = (1 - s) * old.ratio + s * new.ratio
-    slope = (new.ratio - old.ratio) / tau
-    bend = (1 - s) * (old.derivative - slope) - s * (new.derivative - slope)
-    return linear, s * (1 - s) * tau * bend
