@@ -20,7 +20,7 @@ from uf_diffusion.core.arrays import Array
 from uf_diffusion.diffusion.constrained import ConstrainedDiffusion
 from uf_diffusion.diffusion.schemes import SCHEMES
 from uf_diffusion.diffusion.spectrum import spectrum
-from uf_diffusion.diffusion.time_stepping import DiffusionState
+from uf_diffusion.diffusion.states import DiffusionState
 from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.grids.built_in import grid_on

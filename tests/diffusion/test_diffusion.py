@@ -24,7 +24,7 @@ from uf_diffusion.core.errors import InputError
 from uf_diffusion.diffusion import stage
 from uf_diffusion.diffusion.history import DiffusionHistory
 from uf_diffusion.diffusion.schemes import SCHEMES
-from uf_diffusion.diffusion.time_stepping import SolverFailure
+from uf_diffusion.diffusion.states import SolverFailure
 from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
 from uf_diffusion.grids.built_in import grid_on
 from uf_diffusion.problem import Problem

@@ -27,10 +27,17 @@ from uf_diffusion.diffusion.chain_step import (
 )
 from uf_diffusion.diffusion.compiled_divergences import KINDS
 from uf_diffusion.diffusion.petsc import StageFailure
-from uf_diffusion.diffusion.principles import VIOLATED, Watched, stage_tolerance, violated
+from uf_diffusion.diffusion.principles import (
+    VIOLATED,
+    Watched,
+    stage_tolerance,
+    step_tolerance,
+    violated,
+)
 from uf_diffusion.diffusion.schemes import Scheme, StepControl, step_factor
 from uf_diffusion.diffusion.stage import NO_CONVERGENCE
-from uf_diffusion.diffusion.time_stepping import GROWTH, Before, DiffusionState, Pace, stopped
+from uf_diffusion.diffusion.states import Before, DiffusionState, Pace, stopped
+from uf_diffusion.diffusion.time_stepping import GROWTH
 from uf_diffusion.problem.divergences import Divergence
 
 __all__ = ["ChainRun"]
@@ -252,7 +259,7 @@ def _controlled(
         if found.reply != 0:
             reply, tau, last_error, growth = found.reply, length / 2, 0.0, GROWTH
             continue
-        error = found.error / (rules.rtol * min(1.0, max(1e-8, found.distance)))
+        error = found.error / step_tolerance(rules.rtol, found.distance)
         new = Watched(found.risk, found.dual_energy, found.min_ratio, found.max_ratio)
         broken = violated(clock.watched, new, max(1e-12, tolerance), rules.monotone)
         reply = NO_STEP + 10 + broken if broken else NO_STEP

@@ -35,7 +35,8 @@ from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.progress import Watch
 from uf_diffusion.diffusion.history import DiffusionHistory
 from uf_diffusion.diffusion.petsc import StageFailure
-from uf_diffusion.diffusion.time_stepping import DiffusionState, Evolution
+from uf_diffusion.diffusion.states import DiffusionState
+from uf_diffusion.diffusion.time_stepping import Evolution
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.grids.built_in import grid_of
 

@@ -9,7 +9,8 @@ import numpy as np
 from uf_diffusion.core.arrays import Array
 
 if TYPE_CHECKING:
-    from uf_diffusion.diffusion.time_stepping import DiffusionState, Evolution
+    from uf_diffusion.diffusion.states import DiffusionState
+    from uf_diffusion.diffusion.time_stepping import Evolution
 
 __all__ = ["DIFFUSION_SERIES", "DiffusionHistory"]
 

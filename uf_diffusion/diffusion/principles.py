@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 from uf_diffusion.core.compiled import compiled
 
-__all__ = ["STAGE", "VIOLATED", "Watched", "stage_tolerance", "violated"]
+__all__ = ["STAGE", "VIOLATED", "Watched", "stage_tolerance", "step_tolerance",
+           "violated"]  # fmt: skip
 
 STAGE = 1e-2  # tolerance of a stage as a fraction of the step control's tolerance
+ROUND_OFF = 1e-14  # relative error of u that estimates cannot resolve
 
 VIOLATED = (
     "",
@@ -29,19 +31,29 @@ class Watched(NamedTuple):
 
 
 @compiled
-def stage_tolerance(exact: bool, rtol: float, distance: float) -> float:
-    """The tolerance for the relative error of u in a stage: round-off for implicit Euler, whose
-    principles are exact, and for fixed steps; else a small fraction of the step's tolerance, which
-    is relative to the distance from equilibrium.
+def step_tolerance(rtol: float, distance: float) -> float:
+    """The tolerance for the relative error of u in a step: relative to the distance from
+    equilibrium, and above round-off.
 
     Args:
-        exact: whether it is round-off.
         rtol: tolerance of the step control.
         distance: distance of the state from the teacher, see `DiffusionState`.
     """
+    return max(ROUND_OFF, rtol * min(1.0, max(1e-8, distance)))
+
+
+@compiled
+def stage_tolerance(exact: bool, rtol: float, distance: float) -> float:
+    """The tolerance for the relative error of u in a stage: round-off for implicit Euler, whose
+    principles are exact, and for fixed steps; else a small fraction of the step's tolerance.
+
+    Args:
+        exact: whether it is round-off.
+        rtol, distance: see `step_tolerance`.
+    """
     if exact:
         return 1e-13
-    return max(1e-16, STAGE * rtol * min(1.0, max(1e-8, distance)))
+    return max(1e-16, STAGE * step_tolerance(rtol, distance))
 
 
 @compiled

@@ -15,7 +15,8 @@ from slepc4py import SLEPc
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.diffusion.petsc import configure
-from uf_diffusion.diffusion.time_stepping import Evolution, SolverFailure
+from uf_diffusion.diffusion.states import SolverFailure
+from uf_diffusion.diffusion.time_stepping import Evolution
 from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
 
 __all__ = ["decay_rate", "spectrum"]

@@ -17,7 +17,8 @@ from uf_diffusion.core.arguments import stored_numbers, undamaged
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.diffusion.history import DIFFUSION_SERIES, DiffusionHistory
-from uf_diffusion.diffusion.time_stepping import Before, DiffusionState, Evolution, Pace
+from uf_diffusion.diffusion.states import Before, DiffusionState, Pace
+from uf_diffusion.diffusion.time_stepping import Evolution
 from uf_diffusion.results import sizes
 from uf_diffusion.results.pieces import Piece, reading, write_pieces
 

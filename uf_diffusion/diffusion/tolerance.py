@@ -38,7 +38,8 @@ from uf_diffusion.diffusion.error_estimates import (
 from uf_diffusion.diffusion.history import DiffusionHistory
 from uf_diffusion.diffusion.petsc import StageFailure
 from uf_diffusion.diffusion.schemes import scheme
-from uf_diffusion.diffusion.time_stepping import Evolution, SolverFailure
+from uf_diffusion.diffusion.states import SolverFailure
+from uf_diffusion.diffusion.time_stepping import Evolution
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.grids.built_in import grid_of
 from uf_diffusion.problem import Problem

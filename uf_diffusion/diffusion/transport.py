@@ -40,7 +40,8 @@ from uf_diffusion.diffusion.nodes import Nodes, all_nodes, spread_nodes
 from uf_diffusion.diffusion.petsc import StageFailure
 from uf_diffusion.diffusion.potentials import Place, Potential, Seen
 from uf_diffusion.diffusion.schemes import Scheme
-from uf_diffusion.diffusion.time_stepping import DiffusionState, Evolution
+from uf_diffusion.diffusion.states import DiffusionState
+from uf_diffusion.diffusion.time_stepping import Evolution
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.problem import Problem
 

@@ -23,17 +23,13 @@ from uf_diffusion.diffusion.principles import (
     VIOLATED,
     Watched,
     stage_tolerance,
+    step_tolerance,
     violated,
 )
 from uf_diffusion.diffusion.schemes import SCHEMES, Scheme
 from uf_diffusion.diffusion.stage import Stage, StageReport
-from uf_diffusion.diffusion.time_stepping import (
-    Before,
-    DiffusionState,
-    Evolution,
-    Pace,
-    SolverFailure,
-)
+from uf_diffusion.diffusion.states import Before, DiffusionState, Pace, SolverFailure
+from uf_diffusion.diffusion.time_stepping import Evolution
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.problem import Problem
 
@@ -173,7 +169,7 @@ class UltraFastDiffusion(Evolution):
 
     def _relative(self, error: float, new: DiffusionState) -> float:
         """The error of a step as a multiple of the tolerance."""
-        return error / (self.rtol * min(1.0, max(1e-8, new.distance)))
+        return error / step_tolerance(self.rtol, new.distance)
 
     def broken(self, old: DiffusionState, new: DiffusionState) -> str:
         slack = max(1e-12, self._stage_tolerance(old))

@@ -36,7 +36,8 @@ from uf_diffusion.runs.stored import Job
 from uf_diffusion.runs.training import training as training_of
 
 if TYPE_CHECKING:
-    from uf_diffusion.diffusion.time_stepping import DiffusionState, Evolution
+    from uf_diffusion.diffusion.states import DiffusionState
+    from uf_diffusion.diffusion.time_stepping import Evolution
 
 __all__ = ["compare", "evolution", "load", "run", "solve", "spectrum", "stepping", "train",
            "training"]  # fmt: skip

@@ -30,7 +30,8 @@ from uf_diffusion.runs.setup import Setup
 if TYPE_CHECKING:
     from uf_diffusion.diffusion.history import DiffusionHistory
     from uf_diffusion.diffusion.schemes import Scheme
-    from uf_diffusion.diffusion.time_stepping import DiffusionState, Evolution
+    from uf_diffusion.diffusion.states import DiffusionState
+    from uf_diffusion.diffusion.time_stepping import Evolution
     from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
 
 __all__ = ["Solved", "equation", "solved", "unconstrained"]
