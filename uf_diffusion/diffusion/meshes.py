@@ -80,7 +80,7 @@ def points_on(V: fem.FunctionSpace, grid: Grid, node: Index) -> Array:
     geometry = V.mesh.geometry
     if isinstance(grid, Lattice) and grid.dim > 1:
         return grid.nodes_at(node)
-    if grid.degree > 1 or geometry.dim < grid.manifold.ambient:
+    if grid.degree > 1 or grid.manifold.dim == 1:
         return np.asarray(grid.nodes[node])
     x = np.empty((len(node) + V.dofmap.index_map.num_ghosts, geometry.dim))
     x[V.dofmap.list] = geometry.x[geometry.dofmaps[0]]

@@ -15,6 +15,7 @@ from uf_diffusion.core import mpi
 from uf_diffusion.core.address_space import free_address_space
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.grids.base import Grid
+from uf_diffusion.grids.elements import HIGHEST
 from uf_diffusion.grids.built_in import grid_on
 from uf_diffusion.results import sizes
 from uf_diffusion.results.sizes import FIGURES, REPORT, fields_bytes
@@ -29,8 +30,9 @@ CGROUP = Path("/sys/fs/cgroup")
 
 # bytes per unknown by (dimension, degree of the elements) for mesh, stiffness matrix and multigrid,
 # measured on two ranks
-_SOLVER = {(1, 1): 900, (1, 2): 1000, (1, 3): 1100, (2, 1): 1400, (2, 2): 2100, (2, 3): 2700,
-           (3, 1): 4000, (3, 2): 4500}  # fmt: skip
+_SOLVER = {**{(1, degree): 800 + 100 * degree for degree in range(1, HIGHEST[1] + 1)},
+           (2, 1): 1400, (2, 2): 2100, (2, 3): 2700, (3, 1): 4000, (3, 2): 4500}  # fmt: skip
+_LARGE_SOLVER = 900  # of a large mesh in two dimensions at degree 1, of which each rank has a part
 # copies of a field at each snapshot time: stored, gathered, multiplied, written; of a large one
 # those that are stored and written
 _COPIES, _LARGE_COPIES = 10, 2
@@ -86,6 +88,8 @@ def diffusion_bytes(grid: Grid, snapshots: int, transported: bool = False) -> in
     """
     dim, degree = grid.manifold.dim, grid.degree
     solver = _TRANSPORT[dim] * _fill(grid) if transported else _SOLVER[dim, degree]
+    if grid.node_count > sizes.WHOLE and not transported and (dim, degree) == (2, 1):
+        solver = _LARGE_SOLVER
     copies = _COPIES if grid.node_count <= sizes.WHOLE else _LARGE_COPIES
     return int(grid.node_count * (solver + 8 * copies * snapshots))
 
