@@ -15,8 +15,8 @@ from uf_diffusion.core import mpi
 from uf_diffusion.core.address_space import free_address_space
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.grids.base import Grid
-from uf_diffusion.grids.elements import HIGHEST
 from uf_diffusion.grids.built_in import grid_on
+from uf_diffusion.grids.elements import HIGHEST
 from uf_diffusion.results import sizes
 from uf_diffusion.results.sizes import FIGURES, REPORT, fields_bytes
 from uf_diffusion.runs.config import Config
