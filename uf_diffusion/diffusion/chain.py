@@ -24,7 +24,7 @@ from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.compiled import vectorised
 from uf_diffusion.grids.base import Grid
 
-__all__ = ["Chain", "Conductances", "product", "solve", "whole_matrix"]
+__all__ = ["Chain", "Conductances", "copy", "product", "solve", "whole_matrix"]
 
 
 class Conductances(NamedTuple):
@@ -117,6 +117,14 @@ def _conductances(K: sparse.csr_array, order: Index) -> Conductances | None:
 
 
 @vectorised
+def copy(values: Array, to: Array) -> None:
+    """Copy values ``(p, m)``. A loop is compiled in a tenth of the time of an assignment."""
+    for a in range(values.shape[0]):
+        for c in range(values.shape[1]):
+            to[a, c] = values[a, c]
+
+
+@vectorised
 def product(K: Conductances, w: Array, result: Array) -> None:
     """Put K w, the sum of the fluxes between the nodes, into ``result``, both ``(p, m)``."""
     p, m = w.shape
@@ -183,7 +191,9 @@ def _assemble(K: Conductances, d: Array, s: float, rhs: Array, matrix: Array, ri
         entries, total, own = matrix[a, a], K.total[a], d[a]
         for c in range(m):
             entries[c] = own[c] + s * total[c]
-        right[a] = rhs[a]
+        f, given = right[a], rhs[a]
+        for c in range(m):
+            f[c] = given[c]
     matrix[p, p] = 0.0
     right[p] = 0.0
 

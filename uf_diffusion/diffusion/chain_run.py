@@ -13,7 +13,7 @@ import numpy as np
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.compiled import compiled
-from uf_diffusion.diffusion.chain import Chain, Conductances
+from uf_diffusion.diffusion.chain import Chain, Conductances, copy
 from uf_diffusion.diffusion.chain_step import (
     NOT_CONVERGED,
     NOT_FINITE,
@@ -218,10 +218,14 @@ def _march(
         reply, length, found, pace, error = _controlled(K, weight, rules, now, clock, t_end, memory)
         if reply != 0:
             return count, reply, length
-        records[count, 0], records[count, 1] = memory.ratio, memory.w
-        records[count, 2] = memory.rates[-1]
-        now.potential_before[:], now.derivative_before[:] = now.potential, now.derivative
-        now.ratio[:], now.potential[:], now.derivative[:] = records[count]
+        copy(now.potential, now.potential_before)
+        copy(now.derivative, now.derivative_before)
+        copy(memory.ratio, now.ratio)
+        copy(memory.w, now.potential)
+        copy(memory.rates[-1], now.derivative)
+        copy(now.ratio, records[count, 0])
+        copy(now.potential, records[count, 1])
+        copy(now.derivative, records[count, 2])
         watched = Watched(found.risk, found.dual_energy, found.min_ratio, found.max_ratio)
         clock = Clock(clock.t + length, clock.t, pace, error, found.distance, watched)
         row = (

@@ -15,7 +15,7 @@ import numpy as np
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.compiled import compiled, reordered, vectorised
-from uf_diffusion.diffusion.chain import Conductances, product, solve
+from uf_diffusion.diffusion.chain import Conductances, copy, product, solve
 from uf_diffusion.diffusion.compiled_divergences import energies, ratios_and_slopes
 from uf_diffusion.diffusion.extrapolation import KNOWN, guess_weights
 from uf_diffusion.diffusion.schemes import Scheme
@@ -136,7 +136,7 @@ def step(
         memory: of the step.
     """
     newtons, worst, reply = 0, 0.0, 0
-    memory.rates[0] = start.derivative
+    copy(start.derivative, memory.rates[0])
     _remember(power, start, back, tau, memory)
     for i in range(len(tableau.nodes)):
         _stage_start(start.ratio, tau, tableau.a[i], i, memory)
@@ -148,7 +148,8 @@ def step(
         if reply != 0:
             return Numbers(reply, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, newtons, worst, math.inf)
         _rate(K, weight, memory.w, memory.rates[i + 1])
-        memory.known[4], memory.known[5] = memory.known[5], memory.w
+        copy(memory.known[5], memory.known[4])
+        copy(memory.w, memory.known[5])
     error = _estimate(K, weight, power, tau, tableau, memory)
     risk, dual = energies(kind, power, memory.ratio, weight)
     mass, distance = _moments(memory.ratio, weight)
@@ -171,29 +172,32 @@ def _remember(power: float, start: Start, back: float, tau: float, memory: Memor
     into ``memory.known``.
     """
     known, ratio, slope = memory.known, memory.ratio, memory.slope
-    known[0] = start.potential
+    copy(start.potential, known[0])
     ratios_and_slopes(power, start.potential, ratio, memory.first_slope)
-    known[1] = -tau * start.derivative / (start.ratio * memory.first_slope)
+    _speed(tau, start.derivative, start.ratio, memory.first_slope, known[1])
+    known[2:] = 0.0
     if back < 0:
-        known[2] = start.potential_before
+        copy(start.potential_before, known[2])
         ratios_and_slopes(power, start.potential_before, ratio, slope)
-        known[3] = -tau * start.derivative_before / (ratio * slope)
-    else:
-        known[2:4] = 0.0
-    known[4:] = 0.0
+        _speed(tau, start.derivative_before, ratio, slope, known[3])
+
+
+@vectorised
+def _speed(tau: float, derivative: Array, ratio: Array, slope: Array, speed: Array) -> None:
+    """The change of the potential per step, from the derivative of the ratio; all ``(p, m)``."""
+    for a in range(ratio.shape[0]):
+        for c in range(ratio.shape[1]):
+            speed[a, c] = -tau * derivative[a, c] / (ratio[a, c] * slope[a, c])
 
 
 @vectorised
 def _stage_start(ratio: Array, tau: float, row: Array, count: int, memory: Memory) -> None:
     """The known part b of a stage with ``count`` stages before it, see `Scheme.stage_start`."""
     b = memory.b
-    b[:] = ratio
+    copy(ratio, b)
     for j in range(count + 1):
         if row[j] != 0.0:
-            factor, rate = tau * row[j], memory.rates[j]
-            for a in range(b.shape[0]):
-                for c in range(b.shape[1]):
-                    b[a, c] += factor * rate[a, c]
+            _add(tau * row[j], memory.rates[j], b)
 
 
 @vectorised
@@ -203,15 +207,23 @@ def _guess(potential: Array, power: float, memory: Memory) -> None:
     w[:] = 0.0
     for k in range(KNOWN):
         if weights[k] != 0.0:
-            weight, vector = weights[k], known[k]
-            for a in range(w.shape[0]):
-                for c in range(w.shape[1]):
-                    w[a, c] += weight * vector[a, c]
-    memory.change[:] = w - potential
-    largest = _largest(memory.first_slope, memory.change)
+            _add(weights[k], known[k], w)
+    change = memory.change
+    copy(w, change)
+    _add(-1.0, potential, change)
+    largest = _largest(memory.first_slope, change)
     most = 0.5 / max(1.0, power - 1)
     if not largest <= most:
-        w[:] = potential + (most / largest) * memory.change
+        copy(potential, w)
+        _add(most / largest, change, w)
+
+
+@vectorised
+def _add(factor: float, values: Array, to: Array) -> None:
+    """Add a multiple of values ``(p, m)``."""
+    for a in range(to.shape[0]):
+        for c in range(to.shape[1]):
+            to[a, c] += factor * values[a, c]
 
 
 @reordered
@@ -240,7 +252,7 @@ def _stage(
         solve(K, memory.d, s, memory.residual, change, memory.matrix, memory.right)
         rho = _largest(memory.slope, change)
         damped = guaranteed_step(rho, power)
-        w += damped * change
+        _add(damped, change, w)
         error = rho * rho if damped == 1.0 else rho
         if error <= tolerance:  # which does not see what is not finite
             finite = _balance(weight, power, wanted, memory)
@@ -274,8 +286,12 @@ def _balance(weight: Array, power: float, wanted: float, memory: Memory) -> bool
         found = _weighted(weight, ratio)
         if abs(found - wanted) <= 4e-16 * wanted:
             break
-        mass[:] = weight * ratio
-        w += (found - wanted) / _weighted(mass, memory.slope)
+        copy(weight, mass)
+        _multiply(ratio, mass)
+        shift = (found - wanted) / _weighted(mass, memory.slope)
+        for a in range(w.shape[0]):
+            for c in range(w.shape[1]):
+                w[a, c] += shift
     return math.isfinite(found)
 
 
@@ -299,7 +315,7 @@ def _estimate(
     s = tau * tableau.a[-1, -1]
     solve(K, memory.d, s, residual, error, memory.matrix, memory.right)
     ratios_and_slopes(power, memory.w, memory.ratio, memory.slope)
-    error *= memory.slope
+    _multiply(memory.slope, error)
     return math.sqrt(_weighted_squares(weight, error))
 
 
@@ -309,11 +325,16 @@ def _combined(weight: Array, tau: float, tableau: Tableau, memory: Memory) -> No
     residual = memory.residual
     residual[:] = 0.0
     for j in range(len(tableau.error)):
-        factor, rate = tau * tableau.error[j], memory.rates[j]
-        for a in range(residual.shape[0]):
-            for c in range(residual.shape[1]):
-                residual[a, c] += factor * rate[a, c]
-    residual *= weight
+        _add(tau * tableau.error[j], memory.rates[j], residual)
+    _multiply(weight, residual)
+
+
+@vectorised
+def _multiply(factors: Array, values: Array) -> None:
+    """Multiply values ``(p, m)`` in place."""
+    for a in range(values.shape[0]):
+        for c in range(values.shape[1]):
+            values[a, c] *= factors[a, c]
 
 
 @reordered
