@@ -111,13 +111,13 @@ class UltraFastDiffusion(Evolution):
             yield from self._compiled.states(state, pace, t_end)
 
     def step(self, state: DiffusionState, tau: float) -> tuple[DiffusionState, float]:
-        tolerance, back, known = self._stage_tolerance(state), 0.0, self._known(state, tau)
+        tolerance = self._stage_tolerance(state)
         if self._compiled is not None:
             with self.timings.part("stages"):
                 new, size = self._compiled.step(state, tau, tolerance)
             return new, self._relative(size, new)
-        if state.before is not None:
-            back = (state.before.t - state.t) / tau
+        known = self._known(state, tau)
+        back = 0.0 if state.before is None else (state.before.t - state.t) / tau
         nodes, k = np.array(self.scheme.nodes), [state.derivative]
         reports: list[StageReport] = []
         with self.timings.part("stages"):
