@@ -11,11 +11,8 @@ from mpi4py import MPI
 
 import json
 import resource
-import subprocess
-import sys
 import time
 from itertools import islice
-from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
@@ -36,7 +33,6 @@ from uf_diffusion.problem.divergences import Unbiased
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 
 GAMMA = 100.0
-MPIEXEC = Path(sys.executable).parent / "mpiexec"
 
 
 def solver_on(grid, rtol=1e-4, scheme="sdirk2"):
@@ -157,15 +153,6 @@ def constrained(steps=12, sizes=2):
                   flush=True)  # fmt: skip
 
 
-def on_ranks(ranks, *arguments):
-    """Call `work` on new MPI ranks; returns the dictionary that rank 0 prints."""
-    done = subprocess.run(
-        [MPIEXEC, "-n", str(ranks), sys.executable, __file__, "--worker", *map(str, arguments)],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    return json.loads(done.stdout.strip().splitlines()[-1])
-
-
 def large(size=3, t_end=10.0):
     """About 1e6 degrees of freedom to t = 10, rtol 1e-4, on two ranks."""
     _runs([("S2", size, t_end), ("T2", size, t_end)])
@@ -180,7 +167,7 @@ def _runs(cases):
     print(f"{'':4}{'dofs':>9} {'t':>5} {'steps':>6} {'Newton':>7} {'its':>7} {'set-up s':>9} "
           f"{'solve s':>8} {'B/dof':>6} {'mass drift':>11}")  # fmt: skip
     for name, size, t_end in cases:
-        r = on_ranks(2, name, size, "all", t_end)
+        r = parts.on_ranks(__file__, 2, name, size, "all", t_end)
         print(f"{name:4}{r['dofs']:9d} {r['t']:5.1f} {r['steps']:6d} {r['newton']:7d} "
               f"{r['linear']:7d} {r['setup']:9.1f} {r['seconds']:8.1f} {r['bytes']:6.0f} "
               f"{r['drift']:11.1e}", flush=True)  # fmt: skip
@@ -191,11 +178,11 @@ def ranks(steps=8, size=3, times=3):
     print(f"{'':4}{'dofs':>9} {'1 rank s':>9} {'2 ranks s':>10} {'speed-up':>9}")
     for name in ("S2", "T2"):
         one, two = (
-            float(
-                np.median([on_ranks(n, name, size, steps, 10.0)["seconds"] for _ in range(times)])
-            )
+            float(np.median([r["seconds"] for r in (
+                parts.on_ranks(__file__, n, name, size, steps, 10.0) for _ in range(times)
+            )]))
             for n in (1, 2)
-        )
+        )  # fmt: skip
         dofs = len(GRIDS[name][size].nodes)
         print(f"{name:4}{dofs:9d} {one:9.1f} {two:10.1f} {one / two:9.2f}", flush=True)
 
@@ -225,12 +212,5 @@ QUICK = {
 IMPORTED = _peak()  # what the imports need, which does not depend on the number of unknowns
 
 
-def main():
-    if sys.argv[1:2] == ["--worker"]:
-        worker(*sys.argv[2:])
-    else:
-        parts.run(__doc__, PARTS, QUICK)
-
-
 if __name__ == "__main__":
-    main()
+    parts.run(__doc__, PARTS, QUICK, worker)

@@ -2,11 +2,25 @@
 
 import argparse
 import inspect
+import json
+import subprocess
+import sys
 from pathlib import Path
 
+MPIEXEC = Path(sys.executable).parent / "mpiexec"
 
-def run(description, parts, quick):
+
+def on_ranks(script, ranks, *words):
+    """Call the worker of a script on new MPI ranks; returns the dictionary that rank 0 prints."""
+    command = [MPIEXEC, "-n", ranks, sys.executable, script, "--worker", *words]
+    done = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def run(description, parts, quick, worker=None):
     """Run the parts that the command line names, at their smallest sizes with ``--quick``.
+
+    On ranks that `on_ranks` has started, the worker is called instead.
 
     Where a part has an argument ``file``, the command line takes ``--json FILE`` for it.
 
@@ -14,7 +28,11 @@ def run(description, parts, quick):
         description: description of the script.
         parts: the functions by name; the first line of the docstring of each is printed.
         quick: the arguments of each function for the smallest size, by name.
+        worker: a function of the words of `on_ranks`, which are text.
     """
+    if worker is not None and sys.argv[1:2] == ["--worker"]:
+        worker(*sys.argv[2:])
+        return
     writing = [name for name in parts if "file" in inspect.signature(parts[name]).parameters]
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(parts))

@@ -9,11 +9,8 @@ from mpi4py import MPI
 
 import json
 import resource
-import subprocess
-import sys
 import time
 from itertools import islice
-from pathlib import Path
 
 import parts
 
@@ -25,7 +22,6 @@ from uf_diffusion.problem.densities import Bumps, Uniform, VonMisesFisher
 from uf_diffusion.problem.divergences import Unbiased
 from uf_diffusion.problem.manifolds import FlatTorus, Sphere
 
-MPIEXEC = Path(sys.executable).parent / "mpiexec"
 MIB = 2**20
 
 
@@ -66,12 +62,6 @@ def neighbours(it):
     return it.V.dofmap.index_map.num_ghosts
 
 
-def on_ranks(ranks, *words):
-    command = [MPIEXEC, "-n", ranks, sys.executable, __file__, "--worker", *words]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def memory(names=("T2",), cells=8_000_000, ranks=(1, 2, 4), steps=2):
     """Largest memory of a rank on 1, 2 and 4 ranks, at 4e6 unknowns on T2."""
     print(f"{'':4}{'unknowns':>10} {'ranks':>6} {'set-up MiB':>11} {'peak MiB':>9} {'ratio':>6} "
@@ -79,7 +69,7 @@ def memory(names=("T2",), cells=8_000_000, ranks=(1, 2, 4), steps=2):
     for name in names:
         before = None
         for n in ranks:
-            r = on_ranks(n, name, cells, steps, 10.0)
+            r = parts.on_ranks(__file__, n, name, cells, steps, 10.0)
             own = (r["most"] - r["first"]) * MIB / r["unknowns"] * n
             ratio = f"{before / r['most']:6.2f}" if before else " " * 6
             print(f"{name:4}{r['unknowns']:10d} {n:6d} {r['ready']:11.0f} {r['most']:9.0f} {ratio} "
@@ -90,7 +80,7 @@ def memory(names=("T2",), cells=8_000_000, ranks=(1, 2, 4), steps=2):
 
 def wide(cells=20_480_000, t_end=0.5, steps="all", ranks=2):
     """1.1e7 unknowns on T2 to t = 0.5 on two ranks: memory of all ranks, and seconds."""
-    r = on_ranks(ranks, "T2", cells, steps, t_end)
+    r = parts.on_ranks(__file__, ranks, "T2", cells, steps, t_end)
     print(f"{r['unknowns']} unknowns, {r['steps']} steps to t = {r['t']:g}: set-up "
           f"{r['setup']:.0f} s, steps {r['seconds']:.0f} s, {r['total'] / 1024:.1f} GiB in all, "
           f"mass drift {r['drift']:.0e}")  # fmt: skip
@@ -103,12 +93,5 @@ QUICK = {
 }
 
 
-def main():
-    if sys.argv[1:2] == ["--worker"]:
-        worker(*sys.argv[2:])
-    else:
-        parts.run(__doc__, PARTS, QUICK)
-
-
 if __name__ == "__main__":
-    main()
+    parts.run(__doc__, PARTS, QUICK, worker)

@@ -22,9 +22,10 @@ from scipy import sparse
 
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.compiled import vectorised
+from uf_diffusion.diffusion.petsc import whole_matrix
 from uf_diffusion.grids.base import Grid
 
-__all__ = ["Chain", "Conductances", "copy", "product", "solve", "whole_matrix"]
+__all__ = ["Chain", "Conductances", "copy", "product", "solve"]
 
 
 class Conductances(NamedTuple):
@@ -40,15 +41,6 @@ class Conductances(NamedTuple):
     first: Index
     second: Index
     total: Array
-
-
-def whole_matrix(K: PETSc.Mat) -> sparse.csr_array:
-    """A distributed matrix on every rank, its rows in the numbering of all ranks' rows in turn."""
-    if K.comm.size > 1:
-        everything = PETSc.IS().createStride(K.getSize()[0], comm=PETSc.COMM_SELF)
-        [K] = K.createSubMatrices(everything)
-    starts, columns, entries = K.getValuesCSR()
-    return sparse.csr_array((entries, columns, starts))
 
 
 class Chain:

@@ -33,6 +33,7 @@ from uf_diffusion.diffusion.principles import (
     stage_tolerance,
     step_tolerance,
     violated,
+    watched,
 )
 from uf_diffusion.diffusion.schemes import Scheme, StepControl, step_factor
 from uf_diffusion.diffusion.stage import NO_CONVERGENCE
@@ -45,13 +46,14 @@ __all__ = ["ChainRun"]
 MOST_STEPS = 64  # at a time
 MOST_NUMBERS = 2**18  # that are recorded at a time
 
-NO_STEP, INFINITE = 10, 11  # replies of `_march` beside those of `step`
+# replies of `_march` beside those of `step`; principles are numbered from BROKEN on
+NO_STEP, INFINITE, BROKEN = 10, 11, 20
 REASONS = {
     NOT_FINITE: "Newton's direction is not finite",
     NOT_CONVERGED: NO_CONVERGENCE,
     NO_STEP: "",
     INFINITE: "the risk is infinite",
-} | {NO_STEP + 10 + k: text for k, text in enumerate(VIOLATED) if text}
+} | {BROKEN + k: text for k, text in enumerate(VIOLATED) if text}
 
 
 class Rules(NamedTuple):
@@ -161,8 +163,7 @@ class ChainRun:
         now = self._start(state)
         while state.t < t_end * (1 - 1e-12):
             before = state.t if state.before is None else state.before.t
-            watched = Watched(state.risk, state.dual_energy, state.min_ratio, state.max_ratio)
-            clock = Clock(state.t, before, pace.step, pace.error, state.distance, watched)
+            clock = Clock(state.t, before, pace.step, pace.error, state.distance, watched(state))
             count, reply, tau = _march(
                 self._chain.conductances, self._weight, self._rules, now, clock, t_end,
                 self._memory, self._records, self._numbers,
@@ -226,8 +227,8 @@ def _march(
         copy(now.ratio, records[count, 0])
         copy(now.potential, records[count, 1])
         copy(now.derivative, records[count, 2])
-        watched = Watched(found.risk, found.dual_energy, found.min_ratio, found.max_ratio)
-        clock = Clock(clock.t + length, clock.t, pace, error, found.distance, watched)
+        new = Watched(found.risk, found.dual_energy, found.min_ratio, found.max_ratio)
+        clock = Clock(clock.t + length, clock.t, pace, error, found.distance, new)
         row = (
             clock.t, length, found.mass, found.risk, found.dual_energy, found.min_ratio,
             found.max_ratio, found.distance, float(found.newton_iterations), found.stage_error,
@@ -266,7 +267,7 @@ def _controlled(
         error = found.error / step_tolerance(rules.rtol, found.distance)
         new = Watched(found.risk, found.dual_energy, found.min_ratio, found.max_ratio)
         broken = violated(clock.watched, new, max(1e-12, tolerance), rules.monotone)
-        reply = NO_STEP + 10 + broken if broken else NO_STEP
+        reply = BROKEN + broken if broken else NO_STEP
         if not math.isfinite(found.risk):
             reply = INFINITE
         if error <= 1 and reply == NO_STEP:

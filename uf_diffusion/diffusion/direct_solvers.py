@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.mpi import REPLICATED
-from uf_diffusion.diffusion.petsc import PREFIX, StageFailure, configure, solved
+from uf_diffusion.diffusion.petsc import PREFIX, StageFailure, configure, solved, whole_matrix
 
 __all__ = ["LU", "Band", "BandLU", "Cholesky", "lu_of"]
 
@@ -182,11 +182,7 @@ class Band:
     def __init__(self, K: PETSc.Mat, order: Index) -> None:
         self._comm, self._own = K.comm.tompi4py(), slice(*K.getOwnershipRange())
         self._kept = K  # with its last matrix PETSc frees the communicator
-        if self._comm.size > 1:
-            everything = PETSc.IS().createStride(len(order), comm=PETSc.COMM_SELF)
-            [K] = K.createSubMatrices(everything)
-        starts, columns, entries = K.getValuesCSR()
-        matrix = sparse.csr_array((entries, columns, starts))[order][:, order].tocoo()
+        matrix = whole_matrix(K)[order][:, order].tocoo()
         self._order, self._place = order, np.argsort(order)
         self._back: Callable[..., Any]
         row, column = matrix.coords

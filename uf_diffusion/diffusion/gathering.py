@@ -6,6 +6,7 @@ from mpi4py import MPI
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -30,6 +31,12 @@ class Gathering:
     count: int
     comm: MPI.Comm
 
+    @cached_property
+    def _ascending(self) -> tuple[Index, Index]:
+        """The order in which the nodes' numbers ascend, and these numbers, both ``(owned,)``."""
+        order = np.argsort(self.node)
+        return order, self.node[order]
+
     def pieces(self, values: Array) -> Iterator[tuple[slice, Array | None]]:
         """Iterate over a field in pieces of consecutive nodes. Call it on all ranks.
 
@@ -39,8 +46,7 @@ class Gathering:
         Returns:
             The range of each piece, and on rank 0 its values ``(..., range)``, None on other ranks.
         """
-        order = np.argsort(self.node)
-        number = self.node[order]
+        order, number = self._ascending
         for start in range(0, self.count, PIECE):
             where = slice(start, min(start + PIECE, self.count))
             first, last = np.searchsorted(number, (where.start, where.stop))
@@ -71,8 +77,7 @@ class Gathering:
 
     def own(self, piece: Callable[[slice], Array]) -> Array:
         """This rank's values ``(..., owned)`` of a field that ``piece`` reads range by range."""
-        order = np.argsort(self.node)
-        number, found = self.node[order], []
+        (order, number), found = self._ascending, []
         for start in range(0, self.count, PIECE):
             where = slice(start, min(start + PIECE, self.count))
             first, last = np.searchsorted(number, (where.start, where.stop))

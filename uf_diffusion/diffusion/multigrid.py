@@ -20,7 +20,16 @@ from uf_diffusion.core.compiled import reordered, vectorised
 from uf_diffusion.core.mpi import REPLICATED
 from uf_diffusion.diffusion.fluxes import FluxForm
 from uf_diffusion.diffusion.halos import Halo, halo_of, reduced, triangle
-from uf_diffusion.diffusion.petsc import PREFIX, StageFailure, chosen, configure, solved, told
+from uf_diffusion.diffusion.petsc import (
+    PREFIX,
+    StageFailure,
+    chosen,
+    configure,
+    rows_of,
+    solved,
+    told,
+    whole_matrix,
+)
 from uf_diffusion.diffusion.v_cycle import Coarse, Coarsest, Gathered, Level
 
 __all__ = ["Multigrid"]
@@ -132,11 +141,11 @@ def _levels(fluxes: FluxForm, K: PETSc.Mat, prolongations: list[PETSc.Mat]) -> C
         K, fine, finer = _galerkin(K, P), K, halo
         if fine is not finest:
             fine.destroy()  # or else PETSc would keep it until all ranks have dropped it
-        rows, shares = K.getValuesCSR(), _rows(P)
+        rows, shares = K.getValuesCSR(), rows_of(P)
         halo = halo_of(K, rows[1], shares.indices)
         distributed.append(Level(entries, finer, shares, halo))
         entries = triangle(rows[0], rows[1], rows[2], halo)
-    whole = _replicated(*(_whole(matrix) for matrix in (K, *prolongations)))
+    whole = _replicated(*(whole_matrix(matrix) for matrix in (K, *prolongations)))
     level: Coarse = Gathered(halo, K.comm.tompi4py(), whole)
     for above in reversed(distributed):
         above.coarse, level = level, above
@@ -168,17 +177,6 @@ def _replicated(K: sparse.csr_array, *prolongations: sparse.csr_array) -> Coarse
     level = Level(triangle(K.indptr, K.indices, K.data, halo), halo, P, coarse.halo)
     level.coarse = coarse
     return level
-
-
-def _rows(matrix: PETSc.Mat) -> sparse.csr_array:
-    """This rank's rows of a matrix, with global columns."""
-    starts, columns, entries = matrix.getValuesCSR()
-    return sparse.csr_array((entries, columns, starts), shape=(len(starts) - 1, matrix.size[1]))
-
-
-def _whole(matrix: PETSc.Mat) -> sparse.csr_array:
-    parts = matrix.comm.tompi4py().allgather(_rows(matrix))
-    return sparse.csr_array(sparse.vstack(parts, format="csr"))
 
 
 def _petsc_solver(K: PETSc.Mat, cycle: Coarse) -> PETSc.KSP:

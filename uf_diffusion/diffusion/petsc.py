@@ -7,11 +7,13 @@ from contextlib import contextmanager
 
 import numpy as np
 from petsc4py import PETSc
+from scipy import sparse
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.errors import InputError, RunFailure
 
-__all__ = ["PREFIX", "StageFailure", "chosen", "configure", "solved", "told"]
+__all__ = ["PREFIX", "StageFailure", "chosen", "configure", "rows_of", "solved", "told",
+           "whole_matrix"]  # fmt: skip
 
 PREFIX = "uf_"  # prefix of the linear solver's options
 
@@ -77,3 +79,15 @@ def chosen(kind: str = "") -> bool:
     """Whether the user has set options of the linear solver whose names begin with ``kind``."""
     names = PETSc.Options().getAll()
     return any(n.startswith(PREFIX + kind) and not n.startswith(f"{PREFIX}eps_") for n in names)
+
+
+def rows_of(matrix: PETSc.Mat) -> sparse.csr_array:
+    """This rank's rows of a matrix, with global columns."""
+    starts, columns, entries = matrix.getValuesCSR()
+    return sparse.csr_array((entries, columns, starts), shape=(len(starts) - 1, matrix.size[1]))
+
+
+def whole_matrix(matrix: PETSc.Mat) -> sparse.csr_array:
+    """A distributed matrix on every rank, its rows in the numbering of all ranks' rows in turn."""
+    parts = matrix.comm.tompi4py().allgather(rows_of(matrix))
+    return sparse.csr_array(sparse.vstack(parts, format="csr"))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from uf_diffusion.core.compiled import compiled
+from uf_diffusion.diffusion.states import DiffusionState
 
 __all__ = ["STAGE", "VIOLATED", "Watched", "stage_tolerance", "step_tolerance",
-           "violated"]  # fmt: skip
+           "violated", "watched"]  # fmt: skip
 
 STAGE = 1e-2  # tolerance of a stage as a fraction of the step control's tolerance
 ROUND_OFF = 1e-14  # relative error of u that estimates cannot resolve
@@ -28,6 +29,11 @@ class Watched(NamedTuple):
     dual_energy: float
     min_ratio: float
     max_ratio: float
+
+
+def watched(state: DiffusionState) -> Watched:
+    """The numbers of a state."""
+    return Watched(state.risk, state.dual_energy, state.min_ratio, state.max_ratio)
 
 
 @compiled

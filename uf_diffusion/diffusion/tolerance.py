@@ -163,12 +163,8 @@ class Climb:
         watch: Watch = (),
     ) -> None:  # fmt: skip
         self._base, self._times, self._tolerance, self._fits = base, times, tolerance, fits
-        self._watch, self._coarser, self._rtol, self._before = (
-            watch,
-            Coarser(times, 1),
-            0.0,
-            math.inf,
-        )
+        self._watch, self._coarser = watch, Coarser(times, 1)
+        self._rtol, self._before = 0.0, math.inf
         self._dim = min(3, base.grid.manifold.dim)
 
     def solver(self) -> Evolution:
@@ -181,7 +177,7 @@ class Climb:
         if not self._coarser.levels:
             self._start()
         while True:
-            plan = self._shared(self._plan)
+            plan = mpi.from_root(self._plan)
             self._require(plan)
             if plan.last:
                 self._pace(plan)
@@ -215,7 +211,7 @@ class Climb:
         Raises:
             SolverFailure: on all ranks, if they hardly change any more.
         """
-        total = self._shared(lambda: _total(found))
+        total = mpi.from_root(lambda: _total(found))
         if total <= self._tolerance:
             return True
         if math.isfinite(total) and total > STUCK * self._before:
@@ -234,7 +230,7 @@ class Climb:
             finer = self._base.grid.cell_count * 2**self._base.grid.manifold.dim
             near = self._on(finer, self._rtol)
             self._coarser.add(near, long=False)
-            if self._shared(lambda: _distance(*self._coarser.levels) < ROUGH):
+            if mpi.from_root(lambda: _distance(*self._coarser.levels) < ROUGH):
                 return
             self._base = near  # the coarsest mesh says too little
 
@@ -261,7 +257,7 @@ class Climb:
             least, levels = plan.cells / NEAR**self._dim, self._coarser.levels
             coarse = max(n for x in levels if (n := x.grid.cell_count) <= least)
         for _ in range(TRIES):
-            error, rtol = self._shared(lambda: float(self._coarser.time[0].max())), self._rtol
+            error, rtol = mpi.from_root(lambda: float(self._coarser.time[0].max())), self._rtol
             idle = error < plan.rest / IDLE[self._dim] and rtol < LOOSEST
             idle &= self._dim == 1 or plan.cells > FEW * self._base.grid.cell_count
             if error > plan.rest or idle:
@@ -320,10 +316,6 @@ class Climb:
 
     def _on(self, cells: int, rtol: float) -> Evolution:
         return self._base.on(grid_of(self._base.problem, cells, self._base.grid.degree), rtol)
-
-    def _shared[T](self, work: Callable[[], T]) -> T:
-        """The result of ``work()`` on rank 0, on all ranks."""
-        return mpi.from_root(work)
 
 
 @dataclass(frozen=True)

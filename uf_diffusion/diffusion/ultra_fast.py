@@ -21,10 +21,10 @@ from uf_diffusion.diffusion.petsc import chosen
 from uf_diffusion.diffusion.principles import (
     STAGE,
     VIOLATED,
-    Watched,
     stage_tolerance,
     step_tolerance,
     violated,
+    watched,
 )
 from uf_diffusion.diffusion.schemes import SCHEMES, Scheme
 from uf_diffusion.diffusion.stage import Stage, StageReport
@@ -174,7 +174,7 @@ class UltraFastDiffusion(Evolution):
     def broken(self, old: DiffusionState, new: DiffusionState) -> str:
         slack = max(1e-12, self._stage_tolerance(old))
         monotone = self.stage.stiffness.monotone
-        return VIOLATED[violated(_watched(old), _watched(new), slack, monotone)]
+        return VIOLATED[violated(watched(old), watched(new), slack, monotone)]
 
     def _rate(self, w: Array) -> Array:
         """The derivative dh/dt = K w / c."""
@@ -210,7 +210,3 @@ class UltraFastDiffusion(Evolution):
             max((r.error for r in reports), default=0.0),
             before=None if old is None else Before(old.t, old.potential, old.derivative),
         )  # fmt: skip
-
-
-def _watched(state: DiffusionState) -> Watched:
-    return Watched(state.risk, state.dual_energy, state.min_ratio, state.max_ratio)
