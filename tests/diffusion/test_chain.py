@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("dolfinx_solver", reason="the diffusion needs DOLFINx")
 from mpi4py import MPI
 
-from uf_diffusion.diffusion.chain import Chain, product, solve
+from uf_diffusion.diffusion.chain import product, solve
 from uf_diffusion.diffusion.extrapolation import guess
 from uf_diffusion.diffusion.schemes import SCHEMES
 from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
@@ -70,16 +70,16 @@ def test_product_and_solution(cells, degree):
     starts, columns, entries = solver.stiffness.getValuesCSR()
     dense = np.zeros((len(starts) - 1,) * 2)
     dense[np.repeat(np.arange(len(dense)), np.diff(starts)), columns] = entries
-    chain = Chain.of(solver.stiffness, solver.grid, solver.node)
+    chain = solver.space.chain(solver.teacher)
     w, rhs, d = (
         rng.random(len(dense)),
         rng.normal(size=len(dense)),
         10 ** rng.uniform(-5, 5, len(dense)),
     )
-    result, x = np.empty(chain.order.shape), np.empty(chain.order.shape)
+    result, x = np.empty(chain.conductances.total.shape), np.empty(chain.conductances.total.shape)
     product(chain.conductances, chain.placed(w), result)
     assert chain.owned(result) == pytest.approx(dense @ w, abs=1e-12 * abs(dense).max())
-    p, m = chain.order.shape
+    p, m = chain.conductances.total.shape
     memory = np.empty((p + 1, p + 1, m)), np.empty((p + 1, m))
     for s in (1e-6, 1.0, 1e6):
         solve(chain.conductances, chain.placed(d), s, chain.placed(rhs), x, *memory)

@@ -13,17 +13,12 @@ from __future__ import annotations
 
 from mpi4py import MPI
 
-from itertools import combinations
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
-from petsc4py import PETSc
-from scipy import sparse
 
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.compiled import vectorised
-from uf_diffusion.diffusion.petsc import whole_matrix
-from uf_diffusion.grids.base import Grid
 
 __all__ = ["Chain", "Conductances", "copy", "product", "solve"]
 
@@ -46,66 +41,28 @@ class Conductances(NamedTuple):
 class Chain:
     """The matrix K of a mesh in one dimension; every rank has all of it.
 
-    Attributes:
-        order: the place of each node among those of all ranks in turn, ``(p, m)``.
+    Args:
         conductances: the matrix.
+        own: the range of the nodes that this rank owns, in their order along the ring.
+        comm: the ranks.
     """
 
-    def __init__(self, order: Index, conductances: Conductances, own: slice, comm: MPI.Comm):
-        self.order, self.conductances, self._own, self._comm = order, conductances, own, comm
-        self._place = np.argsort(order.ravel())
-
-    @classmethod
-    def of(cls, K: PETSc.Mat, grid: Grid, node: Index) -> Self | None:
-        """The chain of a stiffness matrix; None if the mesh is no ring of cells.
-
-        Args:
-            K: the stiffness matrix.
-            grid: the mesh.
-            node: the grid's number of each owned node, ``(owned,)``.
-        """
-        comm = K.comm.tompi4py()
-        everywhere = np.concatenate(comm.allgather(node))
-        along = np.argsort(grid.manifold.chart(grid.nodes[everywhere])[:, 0], kind="stable")
-        is_corner = np.isin(everywhere[along], grid.cells)
-        along = np.roll(along, -int(np.argmax(is_corner)))
-        p = grid.degree
-        if len(along) % p or len(along) < 2 * p or is_corner.sum() * p != len(along):
-            return None
-        order = along.reshape(-1, p).T
-        conductances = _conductances(whole_matrix(K), order)
-        own = slice(*K.getOwnershipRange())
-        return None if conductances is None else cls(order, conductances, own, comm)
+    def __init__(self, conductances: Conductances, own: slice, comm: MPI.Comm) -> None:
+        self.conductances, self._own, self._comm = conductances, own, comm
 
     def placed(self, values: Array) -> Array:
         """The values ``(p, m)`` of the whole mesh, from those at the owned nodes ``(owned,)``."""
         if self._comm.size > 1:
             values = np.concatenate(self._comm.allgather(values))
-        return values[self.order]
+        p, m = self.conductances.total.shape
+        return values.reshape(m, p).T.copy("C")
 
     def owned(self, placed: Array) -> Array:
         """The values ``(..., owned)`` at the owned nodes among those ``(..., p, m)`` of the whole
         mesh.
         """
-        return placed.reshape(*placed.shape[:-2], -1)[..., self._place[self._own]]
-
-
-def _conductances(K: sparse.csr_array, order: Index) -> Conductances | None:
-    """The conductances of a matrix, unless some of its entries are not between nodes of a cell."""
-    p = len(order)
-    if order.shape[1] == 2:  # both cells have the same corners
-        return None
-    nodes = np.vstack([order, np.roll(order[:1], -1, axis=1)])
-    pairs = np.array(list(combinations(range(p + 1), 2)))
-    between = np.array([-np.asarray(K[nodes[a], nodes[b]]).ravel() for a, b in pairs])
-    total = np.zeros(order.shape)
-    for (a, b), values in zip(pairs, between, strict=True):
-        total[a] += values
-        total[b % p] += values if b < p else np.roll(values, 1)
-    whole = 2 * np.abs(between).sum() + np.abs(K.diagonal()).sum()
-    if not np.isclose(whole, np.abs(K.data).sum(), rtol=1e-12):
-        return None
-    return Conductances(between, pairs[:, 0].copy(), pairs[:, 1].copy(), total)
+        along = np.swapaxes(placed, -1, -2)
+        return along.reshape(*placed.shape[:-2], -1)[..., self._own].copy()
 
 
 @vectorised

@@ -22,6 +22,7 @@ from uf_diffusion.diffusion.chain_step import (
     Start,
     Tableau,
     memory_for,
+    stage_rate,
     step,
     tableau_of,
 )
@@ -104,14 +105,13 @@ class ChainRun:
         divergence: the regulariser, one of `KINDS`.
         scheme: the time scheme.
         rtol: tolerance of the step control.
-        monotone: whether K has no positive entry off the diagonal.
     """
 
     def __init__(
-        self, chain: Chain, weight: Array, divergence: Divergence, scheme: Scheme, rtol: float,
-        monotone: bool,
-    ) -> None:  # fmt: skip
+        self, chain: Chain, weight: Array, divergence: Divergence, scheme: Scheme, rtol: float
+    ) -> None:
         self._chain, self._weight = chain, chain.placed(weight)
+        monotone = bool((chain.conductances.between >= 0).all())
         self._rules = Rules(
             KINDS[type(divergence)], float(divergence.homogeneous.power), tableau_of(scheme),
             StepControl(scheme.error_order), rtol, scheme.order == 1, monotone,
@@ -120,6 +120,12 @@ class ChainRun:
         self._memory = memory_for(p, m, len(scheme.a))
         count = max(1, min(MOST_STEPS, MOST_NUMBERS // (3 * p * m)))
         self._records, self._numbers = np.empty((count, 3, p, m)), np.empty((count, 12))
+
+    def rate(self, w: Array) -> Array:
+        """The derivative of the ratio for a potential w, both ``(owned,)``."""
+        rate = np.empty_like(self._weight)
+        stage_rate(self._chain.conductances, self._weight, self._chain.placed(w), rate)
+        return self._chain.owned(rate)
 
     def step(
         self, state: DiffusionState, tau: float, tolerance: float

@@ -22,7 +22,7 @@ from uf_diffusion.diffusion.schemes import Scheme
 from uf_diffusion.diffusion.stage import MOST_NEWTON, guaranteed_step
 
 __all__ = ["NOT_CONVERGED", "NOT_FINITE", "Memory", "Numbers", "Start", "Tableau", "memory_for",
-           "step", "tableau_of"]  # fmt: skip
+           "stage_rate", "step", "tableau_of"]  # fmt: skip
 
 NOT_FINITE, NOT_CONVERGED = 1, 2  # replies of `step`; 0 is success
 
@@ -147,7 +147,7 @@ def step(
         newtons, worst = newtons + count, max(worst, error)
         if reply != 0:
             return Numbers(reply, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, newtons, worst, math.inf)
-        _rate(K, weight, memory.w, memory.rates[i + 1])
+        stage_rate(K, weight, memory.w, memory.rates[i + 1])
         copy(memory.known[5], memory.known[4])
         copy(memory.w, memory.known[5])
     error = _estimate(K, weight, power, tau, tableau, memory)
@@ -158,7 +158,7 @@ def step(
 
 
 @vectorised
-def _rate(K: Conductances, weight: Array, w: Array, rate: Array) -> None:
+def stage_rate(K: Conductances, weight: Array, w: Array, rate: Array) -> None:
     """The derivative of the ratio, K w / c."""
     product(K, w, rate)
     for a in range(w.shape[0]):

@@ -175,27 +175,26 @@ class Band:
     not share the work. Unlike the parallel MUMPS, this gives the same bits in every run.
 
     Args:
-        K: the stiffness matrix.
-        order: the nodes of all ranks along the line, ``(n,)``, beginning with a corner of a cell.
+        K: the stiffness matrix, its rows in their order along the line, beginning with a corner of
+            a cell.
     """
 
-    def __init__(self, K: PETSc.Mat, order: Index) -> None:
+    def __init__(self, K: PETSc.Mat) -> None:
         self._comm, self._own = K.comm.tompi4py(), slice(*K.getOwnershipRange())
         self._kept = K  # with its last matrix PETSc frees the communicator
-        matrix = whole_matrix(K)[order][:, order].tocoo()
-        self._order, self._place = order, np.argsort(order)
+        matrix = whole_matrix(K).tocoo()
         self._back: Callable[..., Any]
         row, column = matrix.coords
         chain = (row > 0) & (column > 0) & (row >= column)
         below = (row - column)[chain]
         width = int(below.max())
-        self._chain = np.zeros((width + 1, len(order) - 1), order="F")
+        self._chain = np.zeros((width + 1, matrix.shape[0] - 1), order="F")
         self._chain[below, column[chain] - 1] = matrix.data[chain]
-        self._border = np.zeros(len(order))
+        self._border = np.zeros(matrix.shape[0])
         self._border[column[row == 0]] = matrix.data[row == 0]
 
     def set(self, diagonal: Array, shift: float) -> None:
-        d = self._everywhere(diagonal)[self._order]
+        d = self._everywhere(diagonal)
         chain = shift * self._chain
         chain[0] += d[1:]
         if len(chain) == 2:
@@ -210,14 +209,14 @@ class Band:
         self._corner = d[0] + shift * self._border[0]
 
     def solve(self, rhs: Array, rtol: float) -> tuple[Array, int]:
-        r = self._everywhere(rhs)[self._order]
+        r = self._everywhere(rhs)
         both = np.empty((len(r) - 1, 2), order="F")
         both[:, 0], both[:, 1] = r[1:], self._coupling
         y, reply = self._back(both, overwrite_b=1)[0].T
         x = np.empty_like(r)
         x[0] = (r[0] - self._coupling @ y) / (self._corner - self._coupling @ reply)
         x[1:] = y - x[0] * reply
-        return x[self._place][self._own], 0
+        return x[self._own], 0
 
     def _everywhere(self, values: Array) -> Array:
         """The values ``(n,)`` of all ranks, from this rank's ``(owned,)``."""

@@ -10,9 +10,8 @@ import numpy as np
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.diffusion.fluxes import FluxForm
-from uf_diffusion.diffusion.forms import node_volumes, stiffness_matrix
-from uf_diffusion.diffusion.linear_solvers import compressed, linear_solver
-from uf_diffusion.diffusion.meshes import space_on
+from uf_diffusion.diffusion.linear_solvers import linear_solver
+from uf_diffusion.diffusion.spaces import space_of
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.problem.densities import Density
 
@@ -23,9 +22,9 @@ _SHIFT = 1e-6  # delta in units of the spectral gap of the manifold
 
 def lumped_teacher(grid: Grid, teacher: Density) -> tuple[Array, Array]:
     """The lumped volumes of the nodes, and the teacher at the nodes, scaled to mass 1; ``(n,)``."""
-    V, node = space_on(grid, MPI.COMM_SELF)
-    volume, nu = np.empty(len(node)), teacher(grid.nodes)
-    volume[node] = node_volumes(V, grid, node)
+    space, nu = space_of(grid, MPI.COMM_SELF), teacher(grid.nodes)
+    volume = np.empty(len(nu))
+    volume[space.node] = space.volumes
     return volume, nu / (volume @ nu)
 
 
@@ -44,8 +43,9 @@ def inverse_laplacian(grid: Grid, volume: Array, teacher: Array) -> Callable[[Ar
         A function of b that returns psi, both ``(n,)`` in the grid's numbering. The sum of b must
         be 0.
     """
-    V, node = space_on(grid, MPI.COMM_SELF)
-    K = compressed(stiffness_matrix(V, grid, teacher[node]))
+    space = space_of(grid, MPI.COMM_SELF)
+    node = space.node
+    K = space.stiffness(teacher[node])
     stiffness, manifold = FluxForm(K), grid.manifold
     linear = linear_solver(K, grid, node)
     weight = (volume * teacher)[node]

@@ -58,13 +58,15 @@ def write_fields(path: Path, solver: Evolution, snapshots: Sequence[tuple[float,
         Unwritable: on all ranks, when there is not enough space for it.
     """
     on_root(lambda: _remove(path))
-    Q = fem.functionspace(solver.mesh, ("DG", 1))
+    function = solver.space.function
+    mesh = function(solver.teacher).function_space.mesh
+    Q = fem.functionspace(mesh, ("DG", 1))
     density, outer_weight = fem.Function(Q, name="density"), fem.Function(Q, name="outer_weight")
     with _room(path, fields_bytes(Q.dofmap.index_map.size_global, len(snapshots))) as partial:
         with VTXWriter(solver.comm, partial, [density, outer_weight]) as writer:
             for t, ratio in snapshots:
-                density.interpolate(solver.function(ratio * solver.teacher))
-                outer_weight.interpolate(solver.function(solver.outer_weight(ratio)))
+                density.interpolate(function(ratio * solver.teacher))
+                outer_weight.interpolate(function(solver.outer_weight(ratio)))
                 writer.write(t)
         solver.comm.barrier()
         on_root(lambda: partial.rename(path))

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from uf_diffusion.core.arrays import Array, Index
-from uf_diffusion.diffusion.forms import node_volumes
 from uf_diffusion.diffusion.gathering import Gathering
-from uf_diffusion.diffusion.meshes import space_on
+from uf_diffusion.diffusion.spaces import space_of
 from uf_diffusion.diffusion.time_stepping import Evolution
 from uf_diffusion.grids.base import Coarsened, Grid, coarse_enough, part_holding
 
@@ -52,6 +51,6 @@ def coarse_picture(solver: Evolution, nodes: int) -> Picture | None:
         assert isinstance(coarsened, Coarsened)  # since there is such a grid
         shared = coarsened.same >= 0
         part, chosen, number = coarsened.part, chosen[shared], coarsened.same[shared]
-    V, node = space_on(grid, comm)
-    volume = Gathering(node, grid.node_count, comm).gathered(node_volumes(V, grid, node))
+    space = space_of(grid, comm)
+    volume = Gathering(space.node, grid.node_count, comm).gathered(space.volumes)
     return Picture(grid, volume, chosen, Gathering(number, grid.node_count, comm))

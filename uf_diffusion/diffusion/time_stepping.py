@@ -12,19 +12,17 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from dolfinx import fem
 from petsc4py import PETSc
 
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.reprs import one_line
 from uf_diffusion.diffusion.extrapolation import hermite
-from uf_diffusion.diffusion.forms import node_volumes
 from uf_diffusion.diffusion.gathering import Gathering
 from uf_diffusion.diffusion.linear_solvers import reduced
-from uf_diffusion.diffusion.meshes import points_on, space_on
 from uf_diffusion.diffusion.petsc import StageFailure
 from uf_diffusion.diffusion.schemes import Scheme, StepControl
+from uf_diffusion.diffusion.spaces import space_of
 from uf_diffusion.diffusion.states import DiffusionState, Pace, SolverFailure, stopped
 from uf_diffusion.grids.base import Grid
 from uf_diffusion.problem import Problem
@@ -50,6 +48,7 @@ class Evolution(ABC):
         volume: the lumped volume of each owned node, ``(owned,)``.
         teacher: nu at the owned nodes, ``(owned,)``.
         weight: volume times nu, the teacher's mass at the owned nodes, ``(owned,)``.
+        space: the finite-element space of the mesh.
         node: the grid's number of each owned node, ``(owned,)``.
         timings: times that the parts of the solver took.
 
@@ -67,8 +66,8 @@ class Evolution(ABC):
         )  # fmt: skip
         self.timings = Timings()
         with self.timings.part("mesh"):
-            self.V, self.node = space_on(grid, comm, self._ranks_of_cells(grid, comm))
-        self.mesh = self.V.mesh
+            self.space = space_of(grid, comm, self._ranks_of_cells(grid, comm))
+        self.node = self.space.node
         self.volume = self._assemble_volume()
         self.teacher = self.nodal(problem.teacher, "teacher")
         self.weight = self.volume * self.teacher
@@ -131,12 +130,12 @@ class Evolution(ABC):
         return None
 
     def _assemble_volume(self) -> Array:
-        return node_volumes(self.V, self.grid, self.node)
+        return self.space.volumes
 
     @cached_property
     def points(self) -> Array:
         """The owned nodes, points ``(owned, ambient)`` on the manifold."""
-        return points_on(self.V, self.grid, self.node)
+        return self.space.points
 
     def nodal(self, density: Density, name: str) -> Array:
         """A density at the owned nodes, ``(owned,)``, scaled to discrete mass 1.
@@ -169,13 +168,6 @@ class Evolution(ABC):
         if first is not None:
             raise first
         return result
-
-    def function(self, values: Array) -> fem.Function:
-        """The finite-element function with these values at the owned nodes, ``(owned,)``."""
-        u = fem.Function(self.V)
-        u.x.array[: len(values)] = values
-        u.x.scatter_forward()
-        return u
 
     @cached_property
     def gathering(self) -> Gathering:
@@ -232,7 +224,7 @@ class Evolution(ABC):
         """
         if not t_end > 0:
             raise InputError(f"The final time must be positive, not {t_end}.")
-        PETSc.garbage_cleanup(self.mesh.comm)  # on several ranks, matrices are only freed together
+        PETSc.garbage_cleanup(self.comm)  # on several ranks, matrices are only freed together
         state = start
         if state is None:
             state = self.state(self.problem.initial)

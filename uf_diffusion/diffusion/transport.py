@@ -33,8 +33,7 @@ from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.errors import InputError
 from uf_diffusion.core.mpi import REPLICATED
 from uf_diffusion.diffusion.edge_transport import EdgeTransport, Fluxes
-from uf_diffusion.diffusion.forms import stiffness_matrix
-from uf_diffusion.diffusion.linear_solvers import LinearSolver, compressed, linear_solver
+from uf_diffusion.diffusion.linear_solvers import LinearSolver, linear_solver
 from uf_diffusion.diffusion.newton_matrix import NewtonMatrices, NewtonMatrix
 from uf_diffusion.diffusion.nodes import Nodes, all_nodes, spread_nodes
 from uf_diffusion.diffusion.petsc import StageFailure
@@ -152,11 +151,11 @@ class Transport(Evolution):
 
     @cached_property
     def _stiffness(self) -> PETSc.Mat:
-        return stiffness_matrix(self.V, self.grid, np.ones(len(self.node)))
+        return self.space.stiffness(np.ones(len(self.node)))
 
     @cached_property
     def _poisson(self) -> LinearSolver:
-        return linear_solver(compressed(self._stiffness), self.grid, self.node)
+        return linear_solver(self._stiffness, self.grid, self.node)
 
     @cached_property
     def _laplacian(self) -> sparse.csr_matrix:

@@ -6,17 +6,17 @@ from mpi4py import MPI
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
+from petsc4py import PETSc
 
 from uf_diffusion.core.arrays import Array
-from uf_diffusion.diffusion.chain import Chain
 from uf_diffusion.diffusion.chain_run import ChainRun
 from uf_diffusion.diffusion.compiled_divergences import KINDS
 from uf_diffusion.diffusion.extrapolation import guess
 from uf_diffusion.diffusion.fluxes import FluxForm
-from uf_diffusion.diffusion.forms import stiffness_matrix
-from uf_diffusion.diffusion.linear_solvers import compressed, linear_solver, reduced
+from uf_diffusion.diffusion.linear_solvers import linear_solver, reduced
 from uf_diffusion.diffusion.petsc import chosen
 from uf_diffusion.diffusion.principles import (
     STAGE,
@@ -63,31 +63,39 @@ class UltraFastDiffusion(Evolution):
         comm: MPI.Comm = MPI.COMM_WORLD,
     ) -> None:
         super().__init__(problem, grid, scheme, rtol, comm)
-        with self.timings.part("assembly"):
-            assembled = stiffness_matrix(self.V, grid, self.teacher)
-            K = compressed(assembled)
-            assembled.destroy()  # PETSc keeps distributed matrices that Python has dropped
-        self.stiffness = K
         self._flow = problem.divergence.homogeneous
+        with self.timings.part("assembly"):
+            self._compiled = self._compiled_run()
+        if self._compiled is None:
+            self.stage
+        self._exact = scheme.order == 1
+
+    @cached_property
+    def stiffness(self) -> PETSc.Mat:
+        """The matrix K."""
+        with self.timings.part("assembly"):
+            return self.space.stiffness(self.teacher)
+
+    @cached_property
+    def stage(self) -> Stage:
+        """The stages of a step, with their linear solver."""
+        K = self.stiffness
         with self.timings.part("linear solver"):
             fluxes = FluxForm(K)
-            linear = linear_solver(K, grid, self.node, fluxes)
-            self.stage = Stage(fluxes, linear, self.weight, self._flow, comm)
-            self._compiled = self._compiled_run()
-        self._exact = scheme.order == 1
+            linear = linear_solver(K, self.grid, self.node, fluxes)
+            return Stage(fluxes, linear, self.weight, self._flow, self.comm)
 
     def _compiled_run(self) -> ChainRun | None:
         """The time loop in machine code: in one dimension, unless the user has chosen another
         solver or brought an own regulariser.
         """
         divergence = self.problem.divergence
-        if self.grid.manifold.dim > 1 or chosen() or type(divergence) not in KINDS:
+        if chosen() or type(divergence) not in KINDS:
             return None
-        chain = Chain.of(self.stiffness, self.grid, self.node)
+        chain = self.space.chain(self.teacher)
         if chain is None:
             return None
-        monotone = self.stage.stiffness.monotone
-        return ChainRun(chain, self.weight, divergence, self.scheme, self.rtol, monotone)
+        return ChainRun(chain, self.weight, divergence, self.scheme, self.rtol)
 
     def first(self, ratio: Array) -> DiffusionState:
         w = self._flow.df(1 / ratio)
@@ -178,6 +186,8 @@ class UltraFastDiffusion(Evolution):
 
     def _rate(self, w: Array) -> Array:
         """The derivative dh/dt = K w / c."""
+        if self._compiled is not None:
+            return self._compiled.rate(w)
         return self.stage.stiffness(w) / self.weight
 
     def _evaluated(

@@ -1,10 +1,10 @@
-"""Grids with the nodes of finite elements of degree 2 or 3."""
+"""Grids with the nodes of finite elements of degree 2 and more."""
 
 from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -19,14 +19,14 @@ __all__ = ["Curved"]
 
 @dataclass(frozen=True)
 class Curved(Interpolating):
-    """A grid with the nodes of a mass-lumped element of degree 2 or 3.
+    """A grid with the nodes of a mass-lumped element of degree 2 or more.
 
     The nodes of the base come first. The nodes inside edges, faces and cells are ordered by the
     sorted corners of these, so the numbering depends on the base only.
 
     Attributes:
         base: the grid of degree 1 with the same cells.
-        degree: degree of the element, 2 or 3.
+        degree: degree of the element, at least 2.
     """
 
     base: Grid
@@ -112,18 +112,13 @@ class Curved(Interpolating):
                 result[:, i] = chosen[:, 0]
                 continue
             order = np.argsort(chosen, axis=1)
-            which = _nearest(point[support][order], self._patterns(n))
+            which = _nearest(point[support][order], _patterns(self.element, n))
             part = np.searchsorted(self._parts[n], key_of_corners(chosen, count))
             result[:, i] = start[n] + part * self._inside(n) + which
         return result
 
-    def _patterns(self, n: int) -> Array:
-        """The barycentric coordinates of the nodes inside a simplex of ``n`` corners."""
-        nodes = self.element.nodes
-        return nodes[(nodes[:, :n] > 0).all(axis=1) & (nodes[:, n:] == 0).all(axis=1), :n]
-
     def _inside(self, n: int) -> int:
-        return len(self._patterns(n))
+        return len(_patterns(self.element, n))
 
     @cached_property
     def _barycentric(self) -> tuple[Index, Array]:
@@ -158,6 +153,13 @@ class Curved(Interpolating):
     def coarser(self) -> Nesting | None:
         """The base grid, from which values are interpolated linearly."""
         return Nesting(self.base, *self._barycentric, np.arange(len(self.base.nodes)))
+
+
+@cache
+def _patterns(element: LumpedElement, n: int) -> Array:
+    """The barycentric coordinates of the nodes inside a simplex of ``n`` corners."""
+    nodes = element.nodes
+    return nodes[(nodes[:, :n] > 0).all(axis=1) & (nodes[:, n:] == 0).all(axis=1), :n]
 
 
 def _nearest(points: Array, patterns: Array) -> Index:
