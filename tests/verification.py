@@ -290,7 +290,8 @@ def _l2_error(problem: Problem, t: float, grid: Grid, exact: Callable[[Array], A
     solver = UltraFastDiffusion(problem, grid, SCHEMES["sdirk3"], 1e-7)
     for state in solver.iterate(t):
         pass
-    u, mesh = solver.function(1 / state.ratio), solver.mesh
+    u = solver.elements.function(1 / state.ratio)
+    mesh = u.function_space.mesh
     Q = quadrature_element(mesh.basix_cell(), degree=10)
     at = fem.functionspace(mesh, Q)
     position = ufl.SpatialCoordinate(mesh)

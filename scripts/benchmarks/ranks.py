@@ -59,7 +59,7 @@ def worker(name, cells, steps, t_end):
 
 def neighbours(it):
     """The number of values that a product with the stiffness matrix needs from other ranks."""
-    return it.V.dofmap.index_map.num_ghosts
+    return it.elements.V.dofmap.index_map.num_ghosts
 
 
 def memory(names=("T2",), cells=8_000_000, ranks=(1, 2, 4), steps=2):

@@ -70,7 +70,7 @@ def test_product_and_solution(cells, degree):
     starts, columns, entries = solver.stiffness.getValuesCSR()
     dense = np.zeros((len(starts) - 1,) * 2)
     dense[np.repeat(np.arange(len(dense)), np.diff(starts)), columns] = entries
-    chain = solver.space.chain(solver.teacher)
+    chain = solver.elements.chain(solver.teacher)
     w, rhs, d = (
         rng.random(len(dense)),
         rng.normal(size=len(dense)),

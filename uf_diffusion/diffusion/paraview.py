@@ -58,7 +58,7 @@ def write_fields(path: Path, solver: Evolution, snapshots: Sequence[tuple[float,
         Unwritable: on all ranks, when there is not enough space for it.
     """
     on_root(lambda: _remove(path))
-    function = solver.space.function
+    function = solver.elements.function
     mesh = function(solver.teacher).function_space.mesh
     Q = fem.functionspace(mesh, ("DG", 1))
     density, outer_weight = fem.Function(Q, name="density"), fem.Function(Q, name="outer_weight")

@@ -48,7 +48,7 @@ class Evolution(ABC):
         volume: the lumped volume of each owned node, ``(owned,)``.
         teacher: nu at the owned nodes, ``(owned,)``.
         weight: volume times nu, the teacher's mass at the owned nodes, ``(owned,)``.
-        space: the finite-element space of the mesh.
+        elements: the finite-element space of the mesh.
         node: the grid's number of each owned node, ``(owned,)``.
         timings: times that the parts of the solver took.
 
@@ -66,8 +66,8 @@ class Evolution(ABC):
         )  # fmt: skip
         self.timings = Timings()
         with self.timings.part("mesh"):
-            self.space = space_of(grid, comm, self._ranks_of_cells(grid, comm))
-        self.node = self.space.node
+            self.elements = space_of(grid, comm, self._ranks_of_cells(grid, comm))
+        self.node = self.elements.node
         self.volume = self._assemble_volume()
         self.teacher = self.nodal(problem.teacher, "teacher")
         self.weight = self.volume * self.teacher
@@ -130,12 +130,12 @@ class Evolution(ABC):
         return None
 
     def _assemble_volume(self) -> Array:
-        return self.space.volumes
+        return self.elements.volumes
 
     @cached_property
     def points(self) -> Array:
         """The owned nodes, points ``(owned, ambient)`` on the manifold."""
-        return self.space.points
+        return self.elements.points
 
     def nodal(self, density: Density, name: str) -> Array:
         """A density at the owned nodes, ``(owned,)``, scaled to discrete mass 1.

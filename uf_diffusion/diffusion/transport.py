@@ -151,7 +151,7 @@ class Transport(Evolution):
 
     @cached_property
     def _stiffness(self) -> PETSc.Mat:
-        return self.space.stiffness(np.ones(len(self.node)))
+        return self.elements.stiffness(np.ones(len(self.node)))
 
     @cached_property
     def _poisson(self) -> LinearSolver:

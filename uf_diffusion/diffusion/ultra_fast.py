@@ -74,7 +74,7 @@ class UltraFastDiffusion(Evolution):
     def stiffness(self) -> PETSc.Mat:
         """The matrix K."""
         with self.timings.part("assembly"):
-            return self.space.stiffness(self.teacher)
+            return self.elements.stiffness(self.teacher)
 
     @cached_property
     def stage(self) -> Stage:
@@ -92,7 +92,7 @@ class UltraFastDiffusion(Evolution):
         divergence = self.problem.divergence
         if chosen() or type(divergence) not in KINDS:
             return None
-        chain = self.space.chain(self.teacher)
+        chain = self.elements.chain(self.teacher)
         if chain is None:
             return None
         return ChainRun(chain, self.weight, divergence, self.scheme, self.rtol)
