@@ -17,6 +17,7 @@ GRIDS = [
     Lattice(FlatTorus(3, 1.0), 6),
     Icosphere(Sphere(2), 0),
     Icosphere(Sphere(2), 3),
+    Icosphere(Sphere(2), 1, 5),
 ]
 
 
@@ -33,11 +34,14 @@ def test_interpolation(grid, rng):
     assert np.abs(found - smooth(points.T)).max() <= 0.5 * curvature * grid.spacing**2
 
 
-def test_icosphere_is_a_closed_oriented_acute_surface():
-    """Each directed edge occurs once and its reverse once; Euler's number is 2; angles < 90."""
-    grid = Icosphere(Sphere(2), 3)
+@pytest.mark.parametrize(("level", "frequency"), [(3, 1), (0, 3), (2, 3), (1, 5)])
+def test_icosphere_is_a_closed_oriented_acute_surface(level, frequency):
+    """Each directed edge occurs once and its reverse once; Euler's number is 2; angles < 90; twelve
+    nodes have five neighbours; every node has an antipode; cells of similar sizes.
+    """
+    grid = Icosphere(Sphere(2), level, frequency)
     cells = grid.cells
-    assert len(cells) == 20 * 4**3
+    assert len(cells) == grid.cell_count == 20 * frequency**2 * 4**level
     directed = {tuple(e) for c in cells for e in (c[[0, 1]], c[[1, 2]], c[[2, 0]])}
     assert len(directed) == 3 * len(cells)
     assert {(b, a) for a, b in directed} == directed
@@ -47,7 +51,14 @@ def test_icosphere_is_a_closed_oriented_acute_surface():
     for p, q, r in ((a, b, c), (b, c, a), (c, a, b)):
         assert (np.einsum("ij,ij->i", q - p, r - p) > 0).all()
     assert np.linalg.norm(grid.nodes, axis=1) == pytest.approx(1)
-    assert np.array_equal(Icosphere(Sphere(2), 2).nodes, grid.nodes[:162])
+    assert (np.bincount(cells.ravel()) == np.where(np.arange(len(grid.nodes)) < 12, 5, 6)).all()
+    apart = np.linalg.norm(grid.nodes[:, None] + grid.nodes, axis=2)
+    assert apart.min(axis=1).max() < 1e-14
+    area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    assert area.max() / area.min() < 2.2
+    if level:
+        below = Icosphere(Sphere(2), level - 1, frequency).nodes
+        assert np.array_equal(below, grid.nodes[: len(below)])
 
 
 def test_kuhn_simplices_fill_the_box_without_obtuse_angles():
@@ -65,7 +76,8 @@ def test_kuhn_simplices_fill_the_box_without_obtuse_angles():
 
 @pytest.mark.parametrize(
     ("grid", "size"), [(Lattice(FlatTorus(2), 36), 4), (Lattice(FlatTorus(3), 8), 3),
-                       (Icosphere(Sphere(2), 5), 3)], ids=["T2", "T3", "S2"],
+                       (Icosphere(Sphere(2), 5), 3), (Icosphere(Sphere(2), 4, 3), 2)],
+    ids=["T2", "T3", "S2", "S2 in thirds"],
 )  # fmt: skip
 def test_parts_are_those_of_the_whole(grid, size):
     """Cells are in one part each; nodes and parents on all levels have the bits of the whole."""
@@ -95,7 +107,8 @@ def test_wanted_cells():
     assert grid_on(FlatTorus(2), 8193).per_axis == 68
     assert grid_on(FlatTorus(3), 6 * 4**3).per_axis == 4
     assert grid_on(Sphere(2), 1280).level == 3
-    assert grid_on(Sphere(2), 1281).level == 4
+    found = [grid_on(Sphere(2), cells).cell_count for cells in (1281, 2001, 2881, 5121)]
+    assert found == [20 * n for n in (100, 144, 256, 400)]
     for manifold, cells in ((Sphere(3), 100), (FlatTorus(4), 100), (Circle(), 0)):
         with pytest.raises(InputError):
             grid_on(manifold, cells)

@@ -78,14 +78,14 @@ class Evolution(ABC):
             scheme=self.scheme.name, rtol=self.rtol, ranks=self.comm.size,
         )  # fmt: skip
 
-    def on(self, grid: Grid, rtol: float) -> Evolution:
-        """The solver of the same problem on another mesh, with another tolerance.
+    def on(self, grid: Grid, rtol: float, scheme: Scheme | None = None) -> Evolution:
+        """The solver of the same problem on another mesh, with another tolerance or scheme.
 
         Raises:
             InputError: as the class.
         """
         kind: Any = type(self)
-        solver: Evolution = kind(self.problem, grid, self.scheme, rtol, self.comm)
+        solver: Evolution = kind(self.problem, grid, scheme or self.scheme, rtol, self.comm)
         return solver
 
     def bounds(self, ratios: Sequence[Array]) -> dict[str, Array]:

@@ -119,12 +119,8 @@ def solver_of(base: Evolution, attributes: Mapping[Any, Any]) -> Evolution:
     Raises:
         InputError: if these are missing or no such numbers.
     """
-    cells, degree = int(attributes["cells"]), int(attributes["degree"])
-    kind: Any = type(base)
-    solver: Evolution = kind(base.problem, grid_of(base.problem, cells, degree),
-                             scheme(str(attributes["scheme"])), float(attributes["rtol"]),
-                             base.comm)  # fmt: skip
-    return solver
+    grid = grid_of(base.problem, int(attributes["cells"]), int(attributes["degree"]))
+    return base.on(grid, float(attributes["rtol"]), scheme(str(attributes["scheme"])))
 
 
 def _degree(dim: int, tolerance: float) -> int:

@@ -81,7 +81,7 @@ def _base(manifold: Manifold, cells: int) -> Lattice | Icosphere:
         halvings = max(0, int(math.log2(wanted / coarsest)))
         return Lattice(manifold, -(-wanted // 2**halvings) * 2**halvings)
     if isinstance(manifold, Sphere) and manifold.dim == 2:
-        return Icosphere(manifold, max(0, math.ceil(math.log(cells / 20, 4) - 1e-9)))
+        return Icosphere.of(manifold, cells)
     if isinstance(manifold, Sphere):
         raise InputError(
             "On spheres of dimension 3 and more the PDE is solved for densities that are symmetric "

@@ -1,9 +1,9 @@
-"""The built-in mesh of the sphere S^2: a repeatedly subdivided icosahedron."""
+"""The built-in meshes of the sphere S^2: repeatedly subdivided icosahedra."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -22,15 +22,27 @@ class Icosphere(Interpolating):
     """The icosahedron, subdivided ``level`` times, with the new nodes projected to the unit sphere.
 
     Each subdivision divides a triangle into four. All triangles are acute, and the nodes of a level
-    are the first nodes of the next level.
+    are the first nodes of the next level. Between two levels of the icosahedron itself lie those of
+    the mesh whose edges are thirds or fifths of its edges.
 
     Attributes:
         manifold: the sphere of dimension 2.
         level: number of subdivisions, >= 0.
+        frequency: into how many parts each edge of the icosahedron is cut before.
     """
 
     manifold: Sphere
     level: int
+    frequency: int = 1
+
+    @classmethod
+    def of(cls, manifold: Sphere, cells: int) -> Icosphere:
+        """The coarsest one with at least ``cells`` cells whose edges are cut in 1, 3 or 5 parts."""
+        grids = []
+        for f in (1, 3, 5):
+            level = max(0, math.ceil(math.log(cells / (20 * f * f), 4) - 1e-9))
+            grids.append(cls(manifold, level, f))
+        return min(grids, key=lambda grid: grid.cell_count)
 
     @property
     def spacing(self) -> float:
@@ -42,21 +54,21 @@ class Icosphere(Interpolating):
 
     @property
     def cells(self) -> Index:
-        """``(20 * 4^level, 3)`` node numbers, counter-clockwise seen from outside."""
+        """Node numbers ``(cells, 3)``, counter-clockwise seen from outside."""
         return self.surface.cells
 
     @property
     def node_count(self) -> int:
-        return int(10 * 4**self.level + 2)
+        return self.cell_count // 2 + 2
 
     @property
     def cell_count(self) -> int:
-        return int(20 * 4**self.level)
+        return int(20 * self.frequency**2 * 4**self.level)
 
     @cached_property
     def surface(self) -> Triangulation:
         """The nodes and triangles."""
-        nodes, cells = _icosahedron()
+        nodes, cells = _divided(*_icosahedron(), self.frequency)
         for _ in range(self.level):
             nodes, cells = _cut(nodes, cells)
         return Triangulation(self.manifold, nodes, cells)
@@ -73,7 +85,7 @@ class Icosphere(Interpolating):
 
     @property
     def below(self) -> Icosphere | None:
-        return Icosphere(self.manifold, self.level - 1) if self.level else None
+        return replace(self, level=self.level - 1) if self.level else None
 
     def part(self, rank: int, size: int) -> Part:
         return IcospherePart.of(self, rank, size)
@@ -100,6 +112,21 @@ def _icosahedron() -> tuple[Array, Index]:
     pole = np.zeros(5, dtype=np.int64)
     triples = ((pole, a, b), (a, c, b), (c, d, b), (pole + 11, d, c))
     return nodes, np.concatenate([np.column_stack(t) for t in triples])
+
+
+def _divided(nodes: Array, cells: Index, f: int) -> tuple[Array, Index]:
+    """Cut every edge in ``f`` equal parts and every triangle in f^2, triangle by triangle."""
+    place = [(i, j) for i in range(f + 1) for j in range(f + 1 - i)]
+    number = {pair: n for n, pair in enumerate(place)}
+    up = [[(i, j), (i + 1, j), (i, j + 1)] for i, j in place if i + j < f]
+    down = [[(i + 1, j), (i + 1, j + 1), (i, j + 1)] for i, j in place if i + j < f - 1]
+    inside = np.array([[number[pair] for pair in corners] for corners in up + down])
+    shares = np.array([(f - i - j, i, j) for i, j in place]) / f
+    points = np.vstack([nodes, np.einsum("nk,ckx->cnx", shares, nodes[cells]).reshape(-1, 3)])
+    _, first, same = np.unique(points.round(9), axis=0, return_index=True, return_inverse=True)
+    kept, same = np.sort(first), np.argsort(np.argsort(first))[same]
+    corners = same[len(nodes) :].reshape(len(cells), -1)[:, inside].reshape(-1, 3)
+    return points[kept] / np.linalg.norm(points[kept], axis=1, keepdims=True), corners
 
 
 def _cut(nodes: Array, cells: Index) -> tuple[Array, Index]:

@@ -20,7 +20,7 @@ to 2 (d(a) + j), and those of a new edge are 2E + A(e) plus what the new edges b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -99,14 +99,14 @@ class IcospherePart:
     @classmethod
     def of(cls, grid: Icosphere, rank: int, size: int) -> IcospherePart | Whole:
         """The part of one rank; the whole grid on one rank, or if it is small."""
-        start = 0
-        while 20 * 4**start < PIECES * size:
-            start += 1
-        if size == 1 or grid.level <= start:
+        coarse = replace(grid, level=0)
+        while coarse.cell_count < PIECES * size:
+            coarse = replace(coarse, level=coarse.level + 1)
+        if size == 1 or grid.level <= coarse.level:
             return Whole(grid, rank, size)
-        level, edges = _coarse(type(grid)(grid.manifold, start), rank, size)
+        level, edges = _coarse(coarse, rank, size)
         levels = [level]
-        for _ in range(grid.level - start):
+        for _ in range(grid.level - coarse.level):
             level, edges = _refined(levels[-1], edges)
             levels.append(level)
         return cls(tuple(levels), rank, size)
@@ -144,10 +144,11 @@ def _coarse(grid: Icosphere, rank: int, size: int) -> tuple[_Level, _Edges]:
     family = np.zeros(len(cells), dtype=np.int64)  # orders descendants of a triangle one by one
     number = np.arange(len(cells))
     for level in range(grid.level, 0, -1):
-        child, number = np.divmod(number, 20 * 4 ** (level - 1))
+        child, number = np.divmod(number, len(cells) // 4 ** (grid.level - level + 1))
         family += child * 4 ** (grid.level - level)
     # from pole to pole: in round parts DOLFINx takes long to renumber the cells (7 times at 3e5)
-    strip = number % 5 * 4 + number // 5
+    face, number = np.divmod(number, grid.frequency**2)
+    strip = (face % 5 * 4 + face // 5) * grid.frequency**2 + number
     order = np.argsort(family + strip * 4**grid.level, kind="stable")
     own = np.sort(order[len(order) * rank // size : len(order) * (rank + 1) // size])
     key, sides = edges_of(cells, count)
@@ -210,7 +211,7 @@ def _refined(level: _Level, edges: _Edges) -> tuple[_Level, _Edges]:
     x, y = (level.nodes[np.searchsorted(level.number, ends[known, k])] for k in (0, 1))
     points = x + y
     points /= np.linalg.norm(points, axis=1, keepdims=True)
-    grid = type(level.grid)(level.grid.manifold, level.grid.level + 1)
+    grid = replace(level.grid, level=level.grid.level + 1)
     finer = _kept(
         grid, cells, own, np.append(level.number, middle[known]), np.vstack([level.nodes, points]),
         np.vstack([np.column_stack([level.number] * 2), ends[known]]),
