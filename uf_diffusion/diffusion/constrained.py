@@ -71,9 +71,9 @@ class ConstrainedDiffusion(Transport):
         self.space = space
         super().__init__(problem, grid, scheme, rtol, comm)
 
-    def on(self, grid: Grid, rtol: float) -> ConstrainedDiffusion:
+    def on(self, grid: Grid, rtol: float, scheme: Scheme | None = None) -> ConstrainedDiffusion:
         return ConstrainedDiffusion(
-            self.problem, grid, self.scheme, rtol, self.comm, space=self.space
+            self.problem, grid, scheme or self.scheme, rtol, self.comm, space=self.space
         )
 
     def _ranks_of_cells(self, grid: Grid, comm: MPI.Comm) -> Index | None:

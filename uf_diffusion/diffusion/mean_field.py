@@ -178,10 +178,10 @@ class MeanFieldDiffusion(Transport):
         self.features, self.regularisation, self.spreads = features, regularisation, spreads
         super().__init__(problem, grid, scheme, rtol, comm)
 
-    def on(self, grid: Grid, rtol: float) -> MeanFieldDiffusion:
+    def on(self, grid: Grid, rtol: float, scheme: Scheme | None = None) -> MeanFieldDiffusion:
         return MeanFieldDiffusion(
-            self.problem, grid, self.features, self.regularisation, self.scheme, rtol, self.comm,
-            self.spreads,
+            self.problem, grid, self.features, self.regularisation, scheme or self.scheme, rtol,
+            self.comm, self.spreads,
         )  # fmt: skip
 
     def bounds(self, ratios: Sequence[Array]) -> dict[str, Array]:
