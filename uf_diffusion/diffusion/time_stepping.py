@@ -16,6 +16,7 @@ from petsc4py import PETSc
 
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.errors import InputError
+from uf_diffusion.core.large_arrays import keep_freed_memory
 from uf_diffusion.core.reprs import one_line
 from uf_diffusion.diffusion.extrapolation import hermite
 from uf_diffusion.diffusion.gathering import Gathering
@@ -224,6 +225,7 @@ class Evolution(ABC):
         """
         if not t_end > 0:
             raise InputError(f"The final time must be positive, not {t_end}.")
+        keep_freed_memory(self.weight.nbytes)
         PETSc.garbage_cleanup(self.comm)  # on several ranks, matrices are only freed together
         state = start
         if state is None:
