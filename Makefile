@@ -15,7 +15,7 @@ demo: $(VENV)/.ready
 	$(BIN)/uf-diffusion compare relu-circle --out runs/relu-circle
 
 test: lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 coverage: $(VENV)/.ready-test
 	$(BIN)/python -m coverage erase

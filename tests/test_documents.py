@@ -77,11 +77,11 @@ REDUCTIONS = {
     "python scripts/benchmarks/wide_networks.py": ["--quick", "circle", "erf"],
     "python scripts/benchmarks/ten_inputs.py": ["--quick", "--samples", "64"],
     "python scripts/benchmarks/single_precision.py": ["--quick"],
-    "python scripts/fault_campaign.py": ["--trials", "1", "--only", "kill train"],
+    "python scripts/fault_campaign.py": ["--trials", "1", "--only", "edited run.toml"],
     "python scripts/benchmarks/ranks.py": ["--quick", "memory"],
     "python scripts/benchmarks/errors.py": ["too", "coarse"],
     "python scripts/benchmarks/tolerance.py": ["--quick", "S1"],
-    "python scripts/fuzz_files.py": ["--count", "3"],
+    "python scripts/fuzz_files.py": ["--count", "1"],
     "scripts/scaling.sh": ["1", "1", "0"],
 }
 PLACEHOLDERS = {"NAME": "step", "RUN_DIR": "runs/relu-circle", "COMMAND": "compare", "...": "",
@@ -249,6 +249,8 @@ def test_a_command_of_a_document_runs(line, workplace, monkeypatch):
     launcher = []
     if words[:2] == ["mpiexec", "-n"]:
         launcher, words = ["mpiexec", "-n", "2"], words[3:]
+    if words[:2] == ["uf-diffusion", "figures"]:
+        launcher = []  # tests/figures draws on two ranks
     check = entry(CHECKED, words)
     if check is not None:
         check(words)

@@ -147,7 +147,7 @@ def test_a_process_killed_while_it_compiles_stops_no_other(tmp_path):
     slow.chmod(0o755)
     cache = tmp_path / "cache"
     code = ("import uf_diffusion as uf\n"
-            "p = uf.Problem(uf.Circle(), teacher=uf.Bumps(gamma=10.0))\n"
+            "p = uf.Problem(uf.FlatTorus(2), teacher=uf.Bumps(gamma=10.0))\n"
             "uf.evolution(p, cells=64)")  # fmt: skip
     env = environment() | {"XDG_CACHE_HOME": str(cache), "CC": str(slow)}
     first = subprocess.Popen([sys.executable, "-c", code], env=env, start_new_session=True)

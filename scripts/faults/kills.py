@@ -50,8 +50,8 @@ CASES = {
 }  # fmt: skip
 SMALL = sets("problem.t_end=0.5", "diffusion.cells=256")
 FIRST = {
-    "solve": Case(["solve", "relu-circle", *SMALL, *OFTEN]),
-    "2 ranks": Case(["solve", "relu-circle", *SMALL, *OFTEN], ranks=2),
+    "solve": Case(["solve", "radial-torus", *SMALL, *OFTEN]),
+    "2 ranks": Case(["solve", "radial-torus", *SMALL, *OFTEN], ranks=2),
 }
 
 
