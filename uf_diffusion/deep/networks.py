@@ -19,7 +19,7 @@ from uf_diffusion.core.errors import InputError
 __all__ = ["FeatureNetwork", "ResNet", "TwoLayer", "narrow", "parameters", "resnet20"]
 
 KEPT = 0.9  # part of the running statistics that a pass keeps
-PASSES = 2  # passes of a step of the paper's VarPro, which see the same minibatch
+TINY = 1e-5  # what is added to a variance
 
 
 class FeatureNetwork(Protocol):
@@ -59,20 +59,52 @@ class TwoLayer(eqx.Module):
         return jax.nn.relu(inputs @ self.omega.T), state
 
 
+class _Norm(eqx.Module):
+    """Batch normalisation of the channels, with running statistics as those of PyTorch.
+
+    Equinox has one, too, whose running variance is too large in the first steps: it starts at 1 and
+    is then divided as if it had started at 0 (version 0.13).
+    """
+
+    scale: jax.Array
+    shift: jax.Array
+    running: eqx.nn.StateIndex
+    kept: float = eqx.field(static=True)
+
+    def __init__(self, channels: int, kept: float) -> None:
+        self.scale, self.shift = jnp.ones(channels), jnp.zeros(channels)
+        self.running = eqx.nn.StateIndex((jnp.zeros(channels), jnp.ones(channels)))
+        self.kept = kept
+
+    def __call__(self, x: jax.Array, state: Any, inference: bool) -> tuple[jax.Array, Any]:
+        if inference:
+            mean, variance = state.get(self.running)
+        else:
+            mean, variance = jnp.mean(x, axis=(0, 2, 3)), jnp.var(x, axis=(0, 2, 3))
+            count = x.size // x.shape[1]
+            seen = mean, variance * (count / max(count - 1, 1))
+            before = state.get(self.running)
+            after = [self.kept * a + (1 - self.kept) * b for a, b in zip(before, seen, strict=True)]
+            state = state.set(self.running, tuple(map(jax.lax.stop_gradient, after)))
+        factor = self.scale * jax.lax.rsqrt(variance + TINY)
+        at = (slice(None), None, None)
+        return x * factor[at] + (self.shift - mean * factor)[at], state
+
+
 class _Normalised(eqx.Module):
     """A convolution without bias, normalised over the minibatch."""
 
     convolution: eqx.nn.Conv2d
-    norm: eqx.nn.BatchNorm
+    norm: _Norm
 
     def __init__(self, inside: int, out: int, size: int, stride: int, kept: float, key: Any):
         self.convolution = eqx.nn.Conv2d(
             inside, out, size, stride, padding=size // 2, use_bias=False, key=key
         )
-        self.norm = eqx.nn.BatchNorm(out, "batch", momentum=kept, mode="batch")
+        self.norm = _Norm(out, kept)
 
     def __call__(self, x: jax.Array, state: Any, inference: bool) -> tuple[jax.Array, Any]:
-        return self.norm(self.convolution(x), state, inference=inference)
+        return self.norm(jax.vmap(self.convolution)(x), state, inference)
 
 
 class _Block(eqx.Module):
@@ -139,21 +171,16 @@ class ResNet(eqx.Module):
 
     @property
     def width(self) -> int:
-        return int(self.blocks[-1].second.norm.input_size)
+        return int(len(self.blocks[-1].second.norm.scale))
 
     def __call__(
         self, inputs: jax.Array, state: eqx.nn.State, inference: bool = False
     ) -> tuple[jax.Array, eqx.nn.State]:
-        def features(image: jax.Array, state: Any) -> tuple[jax.Array, Any]:
-            x, state = self.stem(image, state, inference)
-            x = jax.nn.relu(x)
-            for block in self.blocks:
-                x, state = block(x, state, inference)
-            return jnp.mean(x, axis=(1, 2)), state
-
-        mapped = jax.vmap(features, axis_name="batch", in_axes=(0, None), out_axes=(0, None))
-        found, after = mapped(inputs, state)
-        return found, after
+        x, state = self.stem(inputs, state, inference)
+        x = jax.nn.relu(x)
+        for block in self.blocks:
+            x, state = block(x, state, inference)
+        return jnp.mean(x, axis=(2, 3)), state
 
 
 def resnet20(key: Any, passes: int = 1) -> tuple[ResNet, eqx.nn.State]:
