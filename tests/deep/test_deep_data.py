@@ -58,7 +58,7 @@ def test_the_archive_is_read_if_its_checksum_fits(content, tmp_path, monkeypatch
 
 
 def test_damaged_files_are_refused_in_one_sentence(content, tmp_path):
-    with pytest.raises(InputError, match="holds neither cifar-10-binary.tar.gz nor"):
+    with pytest.raises(InputError, match="holds neither cifar-10-binary"):
         cifar10(tmp_path)
     write(tmp_path, content)
     last = tmp_path / "test_batch.bin"
@@ -71,7 +71,7 @@ def test_damaged_files_are_refused_in_one_sentence(content, tmp_path):
     with pytest.raises(InputError, match="has a label 200, above 9"):
         cifar10(tmp_path)
     last.unlink()
-    with pytest.raises(InputError, match="Cannot read .*test_batch.bin"):
+    with pytest.raises(InputError, match=r"Cannot read .*test_batch\.bin"):
         cifar10(tmp_path)
 
 

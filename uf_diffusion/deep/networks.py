@@ -171,7 +171,7 @@ class ResNet(eqx.Module):
 
     @property
     def width(self) -> int:
-        return int(len(self.blocks[-1].second.norm.scale))
+        return len(self.blocks[-1].second.norm.scale)
 
     def __call__(
         self, inputs: jax.Array, state: eqx.nn.State, inference: bool = False

@@ -52,7 +52,7 @@ def risk(
         divergence: f.
     """
     misfit = jnp.mean((targets - outputs(features, outer)) ** 2)
-    return misfit / (2 * regularisation) + jnp.mean(divergence.f(outer))  # type: ignore[arg-type]
+    return misfit / (2 * regularisation) + jnp.mean(divergence.f(outer))
 
 
 def optimal_outer_layer(

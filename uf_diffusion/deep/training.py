@@ -172,7 +172,7 @@ class Training:
     seed: int = 0
     augment: Callable[[Any, jax.Array], jax.Array] | None = None
     double: bool = False
-    _orders: dict[int, jax.Array] = field(default_factory=dict, init=False, repr=False)
+    _orders: dict[int, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -201,9 +201,11 @@ class Training:
                 outer = jax.random.uniform(key, shape, minval=-bound, maxval=bound)
             trained = eqx.filter(self.method.trained(network, outer), eqx.is_inexact_array)
             norm = eqx.nn.State(network) if norm is None else norm
-            return TrainingState(
-                0, network, norm, outer, self.method.optimiser.init(trained), jnp.array(jnp.nan)
+            optimiser, unknown = (
+                self.method.optimiser.init(trained),
+                jnp.full((), jnp.nan, outer.dtype),
             )
+            return TrainingState(0, network, norm, outer, optimiser, unknown)
 
     def step(self, state: TrainingState) -> TrainingState:
         """The next state. Its risk is computed when it is looked at, which waits for the step."""
@@ -238,12 +240,12 @@ class Training:
         """A context in which JAX makes arrays in the precision of this training."""
         return jax.enable_x64(self.double)
 
-    def _order(self, epoch: int) -> jax.Array:
+    def _order(self, epoch: int) -> Any:
         """The order of the inputs in an epoch, ``(N,)``."""
         if epoch not in self._orders:
             self._orders.clear()
             order = np.random.default_rng([self.seed, epoch]).permutation(self.data.size)
-            self._orders[epoch] = jnp.asarray(order.astype(np.int32))
+            self._orders[epoch] = order.astype(np.int32)
         return self._orders[epoch]
 
 
