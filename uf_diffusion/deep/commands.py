@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,7 +76,11 @@ def _changed(
 
 
 def _experiment(
-    experiment: Experiment, read: object, out: Path | None, verbosity: Verbosity, force: bool
+    experiment: Experiment,
+    read: Callable[[], tuple[Labelled, Labelled]],
+    out: Path | None,
+    verbosity: Verbosity,
+    force: bool,
 ) -> None:
     """Do the runs that are missing in a folder, and write its table and figure.
 
@@ -89,7 +92,6 @@ def _experiment(
     if mpi.size() > 1:
         raise InputError("Deep networks are trained by one process: start it without mpiexec.")
     clock, folder = Timings(), out or Path("runs") / f"deep-{experiment.name}"
-    assert callable(read)
     training, test = read()
     with verbosity.applied(), run_folder(folder):
         _prepare(folder, experiment, force)
@@ -217,7 +219,7 @@ def _tell_plan(folder: Path, experiment: Experiment, data: Labelled) -> None:
             float(state.risk)
             each = (time.monotonic() - begin) / TRIED * training.epoch
             seconds += each * experiment.epochs * len(runs)
-            print(f"plan      {method:8}{len(runs):4} runs of {experiment.epochs} epochs, "
-                  f"{each:.3g} s for an epoch with batch size {first.batch}", flush=True)  # fmt: skip
-    print(f"plan      about {seconds / 60:.3g} min in all if larger batches take as long, "
-          "without the compilation", flush=True)  # fmt: skip
+            said = f"{each:.3g} s for an epoch with batch size {first.batch}"
+            print(f"plan      {method:8}{len(runs):4} runs, {said}", flush=True)
+    said = f"{experiment.epochs} epochs of each run take about {seconds / 60:.3g} min in all"
+    print(f"plan      {said}, if larger batches take as long", flush=True)

@@ -253,8 +253,8 @@ def accuracy(state: TrainingState, data: Labelled) -> float:
     """The part of the inputs whose largest output is that of their class, in [0, 1]."""
     right = 0
     for begin in range(0, data.size, CHUNK):
-        part = slice(begin, begin + CHUNK)
-        right += int(_right(state, data.inputs[part], data.targets[part], data.prepared))
+        inputs, targets = (a[begin : begin + CHUNK] for a in (data.inputs, data.targets))
+        right += int(_right(state.network, state.norm, state.outer, data.prepared(inputs), targets))
     return right / data.size
 
 
@@ -275,10 +275,9 @@ def _moved(
 
 
 @eqx.filter_jit
-def _right(state: TrainingState, inputs: jax.Array, targets: jax.Array, prepared: Any) -> Any:
-    features, _ = state.network(prepared(inputs), state.norm, inference=True)
-    found = jnp.argmax(outputs(features, state.outer), axis=1)
-    return jnp.sum(found == jnp.argmax(targets, axis=1))
+def _right(network: Any, norm: Any, outer: jax.Array, inputs: jax.Array, targets: jax.Array) -> Any:
+    features, _ = network(inputs, norm, inference=True)
+    return jnp.sum(jnp.argmax(outputs(features, outer), axis=1) == jnp.argmax(targets, axis=1))
 
 
 def _updated(

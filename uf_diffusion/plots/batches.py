@@ -56,9 +56,7 @@ def draw_quantity(
     """
     for k, (label, (x, y)) in enumerate((paper or {}).items()):
         ax.plot(x, y, color=GREY, lw=0.7, alpha=1 - 0.15 * k, label=label)
-    found = (
-        () if data is None else data[name].sel(method=method).transpose("batch", "seed", "epoch")
-    )
+    found = () if data is None else data[name].sel({"method": method})
     for colour, one in zip(PALETTE, found, strict=False):
         x, y = one.epoch.values, one.values
         ax.plot(x, y.mean(axis=0), color=colour, label=f"batch size {int(one.batch)}")
@@ -80,8 +78,9 @@ def batch_table(data: xr.Dataset) -> str:
     lines = []
     for name, factor, unit in (("accuracy", 100.0, ", %"), ("minibatch_risk", 1.0, "")):
         values = factor * last[name].values
-        lines += [f"{QUANTITIES[name]}{unit}, mean (range) of {seeds} seeds over the last {epochs} "
-                  "epochs", f"{'batch size':>10}" + "".join(f"{m:>24}" for m in methods)]  # fmt: skip
+        said = f"mean (range) of {seeds} seeds over the last {epochs} epochs"
+        lines.append(f"{QUANTITIES[name]}{unit}, {said}")
+        lines.append(f"{'batch size':>10}" + "".join(f"{m:>24}" for m in methods))
         for batch, row in zip(data.batch.values, values, strict=True):
             lines.append(f"{batch:10d}" + "".join(f"{_shown(cell):>24}" for cell in row))
         spread = np.ptp(values.mean(axis=2), axis=0)
