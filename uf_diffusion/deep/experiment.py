@@ -82,7 +82,7 @@ class Experiment:
         return "".join(f"{name} = {toml_of(value)}\n" for name, value in kept.items())
 
 
-DIGITS = Experiment("digits", narrow, 32, None, (16, 32, 64, 128, 256), 20, 4, 5)
+DIGITS = Experiment("digits", narrow, 32, None, (16, 32, 64, 128, 256), 16, 2, 5)
 CIFAR = Experiment("cifar", resnet20, 64, crop_and_flip, (64, 128, 256, 512, 1024), 110, 10, 1)
 
 

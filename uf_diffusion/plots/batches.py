@@ -72,8 +72,8 @@ def batch_table(data: xr.Dataset) -> str:
     Args:
         data: as in `draw_batches`.
     """
-    last = data.isel(epoch=slice(-LAST, None)).mean("epoch").transpose("batch", "method", "seed")
-    epochs, seeds = min(LAST, data.sizes["epoch"]), data.sizes["seed"]
+    epochs, seeds = min(LAST, data.sizes["epoch"] - 1), data.sizes["seed"]
+    last = data.isel(epoch=slice(-epochs, None)).mean("epoch").transpose("batch", "method", "seed")
     methods = [str(method) for method in data.method.values]
     lines = []
     for name, factor, unit in (("accuracy", 100.0, ", %"), ("minibatch_risk", 1.0, "")):
