@@ -14,7 +14,9 @@ __all__ = ["deep"]
 USUAL = Verbosity()
 
 deep = cyclopts.App(
-    name="deep", help="Train deep networks by VarPro, SGD and Shampoo with several batch sizes."
+    name="deep",
+    help="Train deep networks by VarPro, SGD and Shampoo with several batch sizes.",
+    result_action="print_non_int_sys_exit",  # as all commands, which end the process
 )
 
 Batch = Annotated[

@@ -80,11 +80,11 @@ def batch_table(data: xr.Dataset) -> str:
         values = factor * last[name].values
         said = f"mean (range) of {seeds} seeds over the last {epochs} epochs"
         lines.append(f"{QUANTITIES[name]}{unit}, {said}")
-        lines.append(f"{'batch size':>10}" + "".join(f"{m:>24}" for m in methods))
+        lines.append(f"{'batch size':>10}" + "".join(f"{m:>26}" for m in methods))
         for batch, row in zip(data.batch.values, values, strict=True):
-            lines.append(f"{batch:10d}" + "".join(f"{_shown(cell):>24}" for cell in row))
+            lines.append(f"{batch:10d}" + "".join(f"{_shown(cell):>26}" for cell in row))
         spread = np.ptp(values.mean(axis=2), axis=0)
-        lines += [f"{'spread':>10}" + "".join(f"{f'{s:.2f}':>24}" for s in spread), ""]
+        lines += [f"{'spread':>10}" + "".join(f"{f'{s:.2f}':>26}" for s in spread), ""]
     named = ("spread: the largest mean less the smallest, over the batch sizes",)
     return "\n".join([*lines, *named])
 
