@@ -92,7 +92,8 @@ PLACEHOLDERS = {"NAME": "step", "RUN_DIR": "runs/relu-circle", "COMMAND": "compa
 FEW = {
     group: {name: FIGURES[name]}
     for group, name in zip(
-        GROUPS, ("relu-teachers", "torus-teacher", "decay", "movie-circle"), strict=True
+        GROUPS, ("relu-teachers", "torus-teacher", "resnet-risks", "decay", "movie-circle"),
+        strict=True,
     )
 }
 SMALLER = [(scale, "QUICK", 40), (scale, "EARLY", (0, 32)), (scale, "EVERY", 40),

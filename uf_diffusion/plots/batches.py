@@ -17,6 +17,8 @@ __all__ = ["QUANTITIES", "batch_table", "draw_batches", "draw_quantity"]
 LAST = 5  # epochs of which the table has the mean
 QUANTITIES = {"accuracy": "accuracy of the test", "minibatch_risk": "risk of the minibatches"}
 
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))  # of curves in grey
+
 type Curves = Mapping[str, tuple[Array, Array]]  # by label, x and y ``(n,)`` each
 
 
@@ -52,10 +54,10 @@ def draw_quantity(
         data: as in `draw_batches`; None if there is nothing to draw but ``paper``.
         name: a name in `QUANTITIES`.
         method: the method.
-        paper: further curves, drawn in thin grey.
+        paper: curves of the paper, by their labels, drawn in thin grey.
     """
-    for k, (label, (x, y)) in enumerate((paper or {}).items()):
-        ax.plot(x, y, color=GREY, lw=0.7, alpha=1 - 0.15 * k, label=label)
+    for (x, y), line, label in zip((paper or {}).values(), LINES, paper or {}, strict=False):
+        ax.plot(x, y, linestyle=line, color=GREY, lw=0.8, label=f"paper, {label}")
     found = () if data is None else data[name].sel({"method": method})
     for colour, one in zip(PALETTE, found, strict=False):
         x, y = one.epoch.values, one.values
