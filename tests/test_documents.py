@@ -94,7 +94,8 @@ PLACEHOLDERS = {"NAME": "step", "RUN_DIR": "runs/relu-circle", "COMMAND": "compa
 FEW = {
     group: {name: FIGURES[name]}
     for group, name in zip(
-        GROUPS, ("relu-teachers", "torus-teacher", "resnet-risks", "decay", "movie-circle"),
+        GROUPS,
+        ("relu-teachers", "torus-teacher", "resnet-risks", "decay", "movie-circle"),
         strict=True,
     )
 }

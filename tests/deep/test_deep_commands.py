@@ -138,8 +138,23 @@ def test_other_settings_are_refused_or_replaced(small, tmp_path, capsys):
     assert read_result(tmp_path / "here" / "result.nc").sizes["epoch"] == 3
 
 
-@pytest.mark.parametrize(("name", "factor"), [("VarPro", 1), ("SGD", 1)])
-def test_the_rate_is_halved_in_the_last_epochs(name, factor):
+def test_a_run_that_diverges_ends_early_and_is_named(small, tmp_path, monkeypatch, capsys):
+    """The others are drawn all the same."""
+
+    def steep(key, passes):
+        network, state = two_layers(key, passes)
+        return eqx.tree_at(lambda n: n.omega, network, network.omega * 1e20), state
+
+    monkeypatch.setattr(commands, "DIGITS", replace(commands.DIGITS, network=steep))
+    said = refusal(["deep", "digits", "--seeds", "1", "--batch", "8", "--out", "here"], capsys)
+    assert "Some runs left the finite numbers, and end early: varpro-8-0" in said.err
+    result = read_result(tmp_path / "here" / "result.nc")
+    assert np.isnan(result.minibatch_risk.values[0, ..., -1]).all()
+    assert (tmp_path / "here" / "figure.png").exists()
+
+
+@pytest.mark.parametrize("name", ["VarPro", "SGD"])
+def test_the_rate_is_halved_in_the_last_epochs(name):
     method = _method(name, 0.064, 3)
     gradient = (jnp.ones(2), jnp.zeros((2, 1)))
     state, rates = method.optimiser.init(gradient), []

@@ -22,7 +22,12 @@ NAMES = ["resnet-risks", "resnet-accuracies"]
 def made(batches, seeds, epochs, accuracy=0.5):
     """A result as `uf-diffusion deep` writes it."""
     dims, shape = ("method", "batch", "seed", "epoch"), (3, len(batches), seeds, epochs + 1)
-    coords = {"method": list(PAPER), "batch": list(batches), "seed": range(seeds), "epoch": range(epochs + 1)}
+    coords = {
+        "method": list(PAPER),
+        "batch": list(batches),
+        "seed": range(seeds),
+        "epoch": range(epochs + 1),
+    }
     risk = np.broadcast_to(np.geomspace(40, 1, epochs + 1), shape)
     return xr.Dataset(
         {"accuracy": (dims, np.full(shape, accuracy)), "minibatch_risk": (dims, risk)}, coords

@@ -5,13 +5,15 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import xarray as xr
 
 from uf_diffusion.core import mpi
-from uf_diffusion.core.errors import InputError, Interrupted
+from uf_diffusion.core.errors import InputError, Interrupted, RunFailure
 from uf_diffusion.core.files import write_text
 from uf_diffusion.core.progress import progress
 from uf_diffusion.core.signals import delayed_signals
@@ -86,7 +88,7 @@ def _experiment(
 
     Raises:
         InputError: for several ranks, data that cannot be read, or a folder of other settings.
-        RunFailure: if a run fails.
+        RunFailure: after all runs, if one of them left the finite numbers.
         Interrupted: after Ctrl-C or SIGTERM; the same command goes on.
     """
     if mpi.size() > 1:
@@ -112,6 +114,10 @@ def _experiment(
                 print("\n".join(provenance_lines(attributes)))
             print(time_line(1))
             print(f"figure    {folder / 'figure.png'}\nresult    {folder / 'result.nc'}")
+    lost = [run.name for run, one in zip(experiment.runs, found, strict=True)
+            if np.isnan(one.minibatch_risk.values).any()]  # fmt: skip
+    if lost:
+        raise RunFailure(f"Some runs left the finite numbers, and end early: {', '.join(lost)}.")
 
 
 def _prepare(folder: Path, experiment: Experiment, force: bool) -> None:
@@ -142,10 +148,12 @@ def _results(
             path = folder / "runs" / f"{run.name}.nc"
             if not path.exists():
                 training = run.training(data)
-                with _Stored(run, training, test, path, heard) as stored:
+                stored = _Stored(run, training, test, path, heard)
+                with suppress(RunFailure):  # its result has NaN from there on
                     for state in training.iterate(stored.state, epochs):
                         stored(state)
                         reached(k * epochs + state.step / training.epoch)
+                stored.finish(epochs)
             found.append(read_sealed(path).to_dataset())
             reached((k + 1) * epochs)
             if heard:
@@ -179,9 +187,6 @@ class _Stored:
             stored = tree["history"].to_dataset()
         self._history, self._last = History(training, test, stored), time.monotonic()
 
-    def __enter__(self) -> _Stored:
-        return self
-
     def __call__(self, state: TrainingState) -> None:
         self._history(state)
         if self._heard or time.monotonic() - self._last > STORED:
@@ -194,10 +199,10 @@ class _Stored:
                 "from there."
             )
 
-    def __exit__(self, kind: type[BaseException] | None, *others: object) -> None:
-        if kind is None:
-            write_result(self._path, xr.DataTree(self._history.result()))
-            self._partial.unlink(missing_ok=True)
+    def finish(self, epochs: int) -> None:
+        """Write the result of a run of this many epochs, and remove its checkpoint."""
+        write_result(self._path, xr.DataTree(self._history.result(epochs)))
+        self._partial.unlink(missing_ok=True)
 
 
 def _tell_plan(folder: Path, experiment: Experiment, data: Labelled) -> None:

@@ -166,13 +166,21 @@ class History:
             {"step_risk": ("step", risks), "accuracy": ("epoch", np.array(self._accuracies))}
         )
 
-    def result(self) -> xr.Dataset:
-        """Accuracy and mean risk after each epoch; at the start, the risk of the first step."""
-        risks = np.array(self._risks)
-        means = risks.reshape(-1, self._epoch).mean(axis=1)
+    def result(self, epochs: int) -> xr.Dataset:
+        """Accuracy and mean risk after each epoch, NaN after the last one that was completed.
+
+        At the start the risk is that of the first step, before it.
+        """
+        risks = np.array([float(risk) for risk in self._risks])
+        done = len(risks) // self._epoch * self._epoch
+        means = risks[:done].reshape(-1, self._epoch).mean(axis=1)
+
+        def padded(values: Any) -> Any:
+            return np.append(values, np.full(epochs + 1 - len(values), np.nan))
+
         return dataset(
-            accuracy=(("epoch",), self._accuracies),
-            minibatch_risk=(("epoch",), np.concatenate([risks[:1], means])),
+            accuracy=(("epoch",), padded(self._accuracies)),
+            minibatch_risk=(("epoch",), padded(np.append(risks[:1], means))),
         )
 
 

@@ -11,7 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import equinox as eqx
@@ -161,7 +161,7 @@ class Training:
         double: whether to compute in double precision; the network must have been made in it, too.
 
     Raises:
-        InputError: for a batch that is not positive.
+        InputError: for a batch that is not positive, or a seed outside [0, 2^32).
     """
 
     data: Labelled
@@ -177,6 +177,8 @@ class Training:
     def __post_init__(self) -> None:
         if self.batch < 1:
             raise InputError(f"A minibatch needs at least one input, not {self.batch}.")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"A seed lies in [0, 2^32), unlike {self.seed}.")
 
     @property
     def epoch(self) -> int:
@@ -201,10 +203,8 @@ class Training:
                 outer = jax.random.uniform(key, shape, minval=-bound, maxval=bound)
             trained = eqx.filter(self.method.trained(network, outer), eqx.is_inexact_array)
             norm = eqx.nn.State(network) if norm is None else norm
-            optimiser, unknown = (
-                self.method.optimiser.init(trained),
-                jnp.full((), jnp.nan, outer.dtype),
-            )
+            optimiser = self.method.optimiser.init(trained)
+            unknown = jnp.full((), jnp.nan, outer.dtype)
             return TrainingState(0, network, norm, outer, optimiser, unknown)
 
     def step(self, state: TrainingState) -> TrainingState:
@@ -212,13 +212,11 @@ class Training:
         epoch, k = divmod(state.step, self.epoch)
         with self.precision():
             rows = self._order(epoch)[k * self.batch : (k + 1) * self.batch]
-            key = jax.random.fold_in(jax.random.fold_in(jax.random.key(self.seed), 1), state.step)
             measured = Risk(self.regularisation, self.divergence)
-            moved = _moved(
-                self.method, measured, self.augment, self.data, eqx.tree_at(_step, state, 0),
-                rows, key,
-            )  # fmt: skip
-        return eqx.tree_at(_step, moved, state.step + 1)
+            bare = replace(state, step=0)  # a number is part of what is compiled
+            seeds = np.array([self.seed, state.step], dtype=np.uint32)
+            moved = _moved(self.method, measured, self.augment, self.data, bare, rows, seeds)
+        return replace(moved, step=state.step + 1)
 
     def iterate(self, state: TrainingState, epochs: int) -> Iterator[TrainingState]:
         """Iterate over ``state`` and its successors up to the end of this many epochs in all.
@@ -252,25 +250,24 @@ class Training:
 def accuracy(state: TrainingState, data: Labelled) -> float:
     """The part of the inputs whose largest output is that of their class, in [0, 1]."""
     right = 0
-    for begin in range(0, data.size, CHUNK):
-        inputs, targets = (a[begin : begin + CHUNK] for a in (data.inputs, data.targets))
-        right += int(_right(state.network, state.norm, state.outer, data.prepared(inputs), targets))
+    with jax.enable_x64(state.outer.dtype == jnp.float64):
+        for begin in range(0, data.size, CHUNK):
+            inputs, targets = (a[begin : begin + CHUNK] for a in (data.inputs, data.targets))
+            inputs = data.prepared(inputs)
+            right += int(_right(state.network, state.norm, state.outer, inputs, targets))
     return right / data.size
-
-
-def _step(state: TrainingState) -> int:
-    return state.step
 
 
 @eqx.filter_jit
 def _moved(
     method: Method, measured: Risk, augment: Any, data: Labelled, state: TrainingState,
-    rows: jax.Array, key: Any,
+    rows: jax.Array, seeds: jax.Array,
 ) -> TrainingState:  # fmt: skip
     """The state after a step on some rows of the data. It is compiled once for equal methods."""
     inputs = data.inputs[rows]
     if augment is not None:
-        inputs = augment(key, inputs)
+        key = jax.random.fold_in(jax.random.key(seeds[0]), 1)
+        inputs = augment(jax.random.fold_in(key, seeds[1]), inputs)
     return method.move(state, data.prepared(inputs), data.targets[rows], measured)
 
 

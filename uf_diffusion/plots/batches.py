@@ -85,7 +85,8 @@ def batch_table(data: xr.Dataset) -> str:
         lines.append(f"{'batch size':>10}" + "".join(f"{m:>26}" for m in methods))
         for batch, row in zip(data.batch.values, values, strict=True):
             lines.append(f"{batch:10d}" + "".join(f"{_shown(cell):>26}" for cell in row))
-        spread = np.ptp(values.mean(axis=2), axis=0)
+        with np.errstate(invalid="ignore"):  # NaN of runs that ended early
+            spread = np.ptp(values.mean(axis=2), axis=0)
         lines += [f"{'spread':>10}" + "".join(f"{f'{s:.2f}':>26}" for s in spread), ""]
     named = ("spread: the largest mean less the smallest, over the batch sizes",)
     return "\n".join([*lines, *named])
