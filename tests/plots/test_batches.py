@@ -14,14 +14,26 @@ def data():
     accuracy = (0.3 * method + 0.1 * batch + 0.02 * seed + 0 * epoch) * (epoch > 2)
     coords = {"method": ["one", "two"], "batch": [8, 16, 32], "seed": [0, 1], "epoch": range(8)}
     dims = ("method", "batch", "seed", "epoch")
-    return xr.Dataset({"accuracy": (dims, accuracy), "minibatch_risk": (dims, 1 + accuracy)}, coords)
+    return xr.Dataset(
+        {"accuracy": (dims, accuracy), "minibatch_risk": (dims, 1 + accuracy)}, coords
+    )
 
 
 def test_the_table_has_means_and_ranges_of_the_last_epochs(data):
     lines = batch_table(data).splitlines()
     assert "mean (range) of 2 seeds over the last 5 epochs" in lines[0]
     assert lines[1].split() == ["batch", "size", "one", "two"]
-    assert lines[3].split() == ["16", "11.00", "(10.00", "...", "12.00)", "41.00", "(40.00", "...", "42.00)"]
+    assert lines[3].split() == [
+        "16",
+        "11.00",
+        "(10.00",
+        "...",
+        "12.00)",
+        "41.00",
+        "(40.00",
+        "...",
+        "42.00)",
+    ]
     assert lines[5].split() == ["spread", "20.00", "20.00"]
     assert lines[11].split()[:2] == ["32", "1.21"]
 
