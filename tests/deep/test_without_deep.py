@@ -21,7 +21,7 @@ def missing(request, monkeypatch):
 @pytest.mark.parametrize("words", [["deep", "digits"], ["deep", "cifar", "."], ["deep", "--help"]])
 def test_the_command_says_how_to_get_it(words, missing, capsys):
     said = refusal(words, capsys).err
-    assert "Deep networks need JAX, Equinox and Optax: install them with" in said
+    assert "Deep networks need JAX with Equinox and Optax: install it with" in said
     assert "pip install 'uf-diffusion[deep]'" in said
 
 

@@ -13,7 +13,7 @@ try:
         import optax  # noqa: F401
 except ImportError as error:
     raise InputError(
-        "Deep networks need JAX, Equinox and Optax: install them with "
+        "Deep networks need JAX with Equinox and Optax: install it with "
         f"`pip install 'uf-diffusion[deep]'` ({error})."
     ) from error
 
