@@ -131,8 +131,9 @@ def test_a_mistake_is_one_sentence(case, capsys, monkeypatch, tmp_path):
 
 
 def test_other_settings_are_refused_or_replaced(small, tmp_path, capsys):
-    succeed("deep", "digits", "--quiet", "--epochs", "1", "--out", "here")
-    again = ["deep", "digits", "--quiet", "--epochs", "2", "--out", "here"]
+    one = ["deep", "digits", "--quiet", "--batch", "8", "--seeds", "1", "--out", "here"]
+    succeed(*one, "--epochs", "1")
+    again = [*one, "--epochs", "2"]
     assert "holds a run of other settings" in refusal(again, capsys).err
     succeed(*again, "--force")
     assert read_result(tmp_path / "here" / "result.nc").sizes["epoch"] == 3
