@@ -21,7 +21,9 @@ COMMANDS = [["deep", "digits"], ["deep", "cifar", "."], ["deep", "--help"]]
 )
 def test_the_command_says_how_to_get_it(library, words, tmp_path):
     """In a process of its own, which has not loaded the room before."""
-    program = f"import sys; sys.modules[{library!r}] = None; from uf_diffusion.cli import main; main()"
+    program = (
+        f"import sys; sys.modules[{library!r}] = None; from uf_diffusion.cli import main; main()"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program, *words], cwd=tmp_path, capture_output=True, text=True,
         env=environment(),
