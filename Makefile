@@ -1,5 +1,6 @@
 # make demo: environment, main job, picture.   make test: environment, all tests.
 # make figures: all of the paper's, one run on each core; ARGS="--seeds 1" is much shorter.
+# EXTRAS=,deep installs JAX for the tests of deep networks, too, which are skipped without it.
 # Set PYTHON to choose an interpreter (3.12 or newer).
 
 PYTHON ?= $(shell for p in python3.12 python3 python3.13 python3.14; do \
@@ -53,7 +54,7 @@ $(VENV)/.ready: pyproject.toml
 	@touch $@
 
 $(VENV)/.ready-test: $(VENV)/.ready
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[fem,test]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[fem,test$(EXTRAS)]"
 	@touch $@
 
 $(VENV)/.ready-docs: $(VENV)/.ready

@@ -1,6 +1,7 @@
 """The documentation site: ``make docs`` builds it into docs/_build/html."""
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
@@ -42,6 +43,8 @@ suppress_warnings = ["ref.python"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_default_options = {"members": True, "show-inheritance": True}
+# the room deep is documented also where JAX is not installed
+autodoc_mock_imports = [name for name in ("jax", "equinox", "optax") if not find_spec(name)]
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False

@@ -4,4 +4,10 @@ Each figure is a function of a `Scale`. It returns a `Drawing`, which names the 
 needs and draws their results.
 """
 
-GROUP_NAMES = ("relu", "torus", "beyond", "longer")  # groups of figures, see `regenerate.GROUPS`
+GROUP_NAMES = (
+    "relu",
+    "torus",
+    "resnet",
+    "beyond",
+    "longer",
+)  # groups of figures, see `regenerate.GROUPS`

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from paper_figures import beyond, relu, torus
+from paper_figures import beyond, relu, resnet, torus
 from paper_figures.drawing import Drawing, Results
 from paper_figures.kept import keep, kept
 from paper_figures.paper import HEAD
@@ -36,6 +36,10 @@ GROUPS: dict[str, dict[str, Callable[[Scale], Drawing]]] = {
         "torus-by-lambda": torus.by_lambda,
         "torus-diracs": torus.diracs,
         "torus-diffusion": torus.diffusion,
+    },
+    "resnet": {
+        "resnet-risks": resnet.risks,
+        "resnet-accuracies": resnet.accuracies,
     },
     "beyond": {
         "sphere": beyond.sphere,

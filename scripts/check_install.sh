@@ -35,7 +35,7 @@ if plain/bin/uf-diffusion solve relu-circle "${small[@]}" --out plain-solve 2>re
 fi
 cat refusal
 [[ $(wc -l <refusal) == 1 ]] && grep -q "needs DOLFINx: install it" refusal
-for command in "compare" "study mesh" "figures --quick" "mesh make a.off" "export plain-run a.vtu --network"; do
+for command in "compare" "study mesh" "figures --quick" "mesh make a.off" "export plain-run a.vtu --network" "deep digits"; do
   # shellcheck disable=SC2086 # several words
   if plain/bin/uf-diffusion $command >/dev/null 2>refusal; then
     echo "$command succeeded without the extra" >&2

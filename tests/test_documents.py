@@ -31,6 +31,7 @@ from uf_diffusion.runs.building import DENSITIES
 from uf_diffusion.runs.reading import load_config
 from uf_diffusion.studies.catalogue import STUDIES, study_named
 
+WITHOUT_JAX = "JAX is not installed: pip install 'uf-diffusion[deep]'"
 DOCS = ROOT / "docs"
 GALLERY, WALK = DOCS / "gallery.md", DOCS / "first_change.md"
 SMALL = [word for setting in (
@@ -60,6 +61,7 @@ REDUCTIONS = {
     "uf-diffusion spectrum": SMALL,
     "uf-diffusion study": study,
     "uf-diffusion figures": figures,
+    "uf-diffusion deep digits": ["--epochs", "1", "--seeds", "1", "--batch", "256"],
     "uf-diffusion resume": [],
     "uf-diffusion report": [],
     "uf-diffusion open": [],
@@ -92,7 +94,9 @@ PLACEHOLDERS = {"NAME": "step", "RUN_DIR": "runs/relu-circle", "COMMAND": "compa
 FEW = {
     group: {name: FIGURES[name]}
     for group, name in zip(
-        GROUPS, ("relu-teachers", "torus-teacher", "decay", "movie-circle"), strict=True
+        GROUPS,
+        ("relu-teachers", "torus-teacher", "resnet-risks", "decay", "movie-circle"),
+        strict=True,
     )
 }
 SMALLER = [(scale, "QUICK", 40), (scale, "EARLY", (0, 32)), (scale, "EVERY", 40),
@@ -129,6 +133,12 @@ def planned(words):
     assert study_named(words[2]).plan().runs
 
 
+def understood(words):
+    """Needs data that is not here: the command is understood; tests/deep runs it."""
+    pytest.importorskip("jax", reason=WITHOUT_JAX)
+    app.parse_args(words[1:], exit_on_error=False, print_error=False)
+
+
 def named_tests(words):
     """Tests within a test: the files exist, and there is something of the name or the mark."""
     paths = [ROOT / word for word in words[1:] if word.startswith("tests/")]
@@ -151,6 +161,7 @@ def completion(words):
 
 # commands that cannot run inside a test, and how they are checked
 CHECKED = {
+    "uf-diffusion deep cifar": understood,
     **{
         f"uf-diffusion study {name}": planned
         for name in ("width", "lambda", "activations", "dimension", "two-timescale")
@@ -217,6 +228,8 @@ def entry(table, words):
 
 def prepare(words):
     """What a command needs that another would have left."""
+    if words[1:2] == ["deep"]:
+        pytest.importorskip("jax", reason=WITHOUT_JAX)
     if words[1:2] == ["resume"]:
         interrupt(Path(words[2]))
     if words[1:2] in (["report"], ["open"], ["export"]):
@@ -295,6 +308,8 @@ def test_no_command_escapes():
 def test_python_and_toml_of_a_document(document, workplace, monkeypatch):
     """Each Python block or cell that is not a file is run in the order of the page; TOML is loaded."""
     monkeypatch.chdir(workplace)
+    if "import uf_diffusion.deep" in document.read_text():
+        pytest.importorskip("jax", reason=WITHOUT_JAX)
     names = {"__name__": "document"}
     for block in blocks(document.read_text()):
         if block.language == "python" and not block.file:

@@ -66,6 +66,7 @@ def imported(file):
 def test_every_import_is_a_dependency():
     """No top-level import of the packages that is neither declared nor the standard library."""
     known = {"uf_diffusion", "paper_figures", "matplotlib", "PIL"}  # PIL comes with matplotlib
+    known |= {"sklearn"}  # of scikit-learn
     known |= {r.replace("pot", "ot").replace("-", "_") for r in names(PROJECT["dependencies"])}
     known |= {r for extra in PROJECT["optional-dependencies"].values() for r in names(extra)}
     known |= {"dolfinx", "petsc4py", "slepc4py", "ufl", "basix", "ffcx"}  # come with DOLFINx

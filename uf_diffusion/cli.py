@@ -1,4 +1,4 @@
-"""The command line: ``uf-diffusion compare | solve | train | spectrum | study | resume | ...``.
+"""The command line: ``uf-diffusion compare | solve | train | spectrum | study | deep | ...``.
 
 Everything after ``--`` is passed to PETSc; the options of the linear solver have the prefix
 ``uf_``. This module defines the commands and their options. Their work is done in
@@ -42,6 +42,10 @@ app.register_install_completion_command()
 
 mesh = cyclopts.App(name="mesh", help="Check, make or convert meshes of the sphere.")
 app.command(mesh)
+app.command(  # imported when it runs, as it needs JAX
+    "uf_diffusion.deep.command_line:deep", name="deep",
+    help="Train deep networks by VarPro, SGD and Shampoo with several batch sizes.",
+)  # fmt: skip
 
 Source = Annotated[str, cyclopts.Parameter(help="A preset or a TOML file.")]
 Set = Annotated[

@@ -71,6 +71,12 @@ LONG_NAMES = {
     "entry": "parts of the work; 'diffusion: ...' is a part of the set-up or the diffusion",
     "seconds": "wall-clock time since the run began or was resumed",
     "calls": "how many times",
+    # deep networks
+    "method": "how the network was trained",
+    "batch": "inputs of a minibatch",
+    "epoch": "passes over the data",
+    "accuracy": "part of the inputs of the test whose largest output is that of their class",
+    "minibatch_risk": "risk of the minibatches before their steps, mean over an epoch",
     # studies
     "energy_distance_diffusion_teacher": "energy distance of the diffusion to the teacher, both as "
     "densities",
