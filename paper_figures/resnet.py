@@ -38,7 +38,7 @@ def risks(scale: Scale) -> Still:
 
 def accuracies(scale: Scale) -> Still:
     """Accuracy of ResNet-20 by method and batch size: the paper's, and ours."""
-    return _figure("accuracy", "accuracies of the test")
+    return _figure("accuracy", "test accuracy")
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _figure(quantity: str, said: str) -> BatchFigure:
     for name, data in (("ResNet-20 on CIFAR-10", cifar), ("a narrow network on digits", digits)):
         if data is not None:
             parts.append(f"colours: {name}, {data.sizes['epoch'] - 1} epochs, "
-                         f"mean and range of {data.sizes['seed']} seed(s)")  # fmt: skip
+                         f"mean and range of {data.sizes['seed']} seeds")  # fmt: skip
     return BatchFigure(quantity, cifar, digits, title=f"§6.2, {said}\n{'; '.join(parts)}")
 
 

@@ -62,7 +62,7 @@ def test_digits_have_panels_of_their_own(name, folder):
     drawing = FIGURES[name](Scale())
     figure = drawing.figure(Results({}))
     assert "not run here; colours: a narrow network on digits, 7 epochs" in drawing.title
-    assert "range of 3 seed(s)" in drawing.title
+    assert "range of 3 seeds" in drawing.title
     assert texts(figure)[3:] == [f"{method}, digits" for method in PAPER]
     assert [len(ax.lines) for ax in figure.axes] == [5] * 3 + [2] * 3
     labels = [line.get_label() for line in figure.axes[3].lines]

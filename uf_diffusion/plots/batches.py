@@ -15,7 +15,7 @@ from uf_diffusion.plots.style import GREY, PALETTE, STYLE, NotebookFigure
 __all__ = ["QUANTITIES", "batch_table", "draw_batches", "draw_quantity"]
 
 LAST = 5  # epochs of which the table has the mean
-QUANTITIES = {"accuracy": "accuracy of the test", "minibatch_risk": "risk of the minibatches"}
+QUANTITIES = {"accuracy": "test accuracy", "minibatch_risk": "risk of the minibatches"}
 
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))  # of curves in grey
 
