@@ -1,4 +1,5 @@
-# make demo: environment, main job, picture.   make test: environment, all tests.
+# make demo: environment, main job, picture.   make test: environment, tests.
+# make test-all: also the tests that take long, see SLOW in tests/conftest.py.
 # make figures: all of the paper's, one run on each core; ARGS="--seeds 1" is much shorter.
 # EXTRAS=,deep installs JAX for the tests of deep networks, too, which are skipped without it.
 # Set PYTHON to choose an interpreter (3.12 or newer).
@@ -10,12 +11,15 @@ BIN := $(VENV)/bin
 # one BLAS thread: at these sizes two threads wait for each other more than they work
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test coverage figures verify lint format docs clean
+.PHONY: demo test test-all coverage figures verify lint format docs clean
 
 demo: $(VENV)/.ready
 	$(BIN)/uf-diffusion compare relu-circle --out runs/relu-circle
 
 test: lint
+	$(BIN)/python -m pytest -n 2 --dist worksteal --fast
+
+test-all: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 coverage: $(VENV)/.ready-test

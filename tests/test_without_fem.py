@@ -1,6 +1,7 @@
 """Without the extra [fem]: what needs it says so in one sentence before any work."""
 
 import sys
+from importlib.util import find_spec
 
 import pytest
 from processes import refusal
@@ -33,6 +34,8 @@ FEM = (
     "trimesh",
 )
 
+JAX = "Deep networks need JAX"
+
 # for each command: its arguments, and what it says; None where it works
 CASES = {
     "solve": (["solve", *SMALL, "--out", "new"], DOLFINX),
@@ -54,6 +57,7 @@ CASES = {
     "open": (["open", "run"], None),
     "resume": (["resume", "new"], "there is nothing to go on with"),
     "keys": (["keys"], None),
+    "deep": (["deep", "cifar", "new"], "holds neither" if find_spec("jax") else JAX),
     "info": (["info"], None),
 }
 
