@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +10,29 @@ import cyclopts
 
 from uf_diffusion.reports.terminal import Verbosity, path_argument
 
-__all__ = ["deep"]
+__all__ = ["Choices", "deep"]
 
-USUAL = Verbosity()
+
+@dataclass(frozen=True)
+class Choices:
+    """What a command changes of an experiment, and where its results go.
+
+    Attributes:
+        batch: A batch size; repeatable. Default five.
+        epochs: Passes over the data.
+        seeds: Runs of each method and batch size.
+        out: The folder; default runs/deep-<experiment>.
+        force: Replace runs of other settings in the folder.
+    """
+
+    batch: tuple[int, ...] = ()
+    epochs: int | None = None
+    seeds: int | None = None
+    out: Annotated[Path | None, cyclopts.Parameter(converter=path_argument)] = None
+    force: bool = False
+
+
+USUAL, AS_USUAL = Verbosity(), Choices()
 
 deep = cyclopts.App(
     name="deep",
@@ -19,41 +40,16 @@ deep = cyclopts.App(
     result_action="print_non_int_sys_exit",  # as all commands, which end the process
 )
 
-Batch = Annotated[
-    list[int],
-    cyclopts.Parameter(name="--batch", negative="", help="A batch size; repeatable. Default five."),
-]
-Epochs = Annotated[int | None, cyclopts.Parameter(help="Passes over the data.")]
-Seeds = Annotated[int | None, cyclopts.Parameter(help="Runs of each method and batch size.")]
-Out = Annotated[
-    Path | None,
-    cyclopts.Parameter(
-        name="--out", converter=path_argument, help="The folder; default runs/deep-<experiment>."
-    ),
-]
-Force = Annotated[
-    bool,
-    cyclopts.Parameter(
-        negative="", show_default=False, help="Replace runs of other settings in the folder."
-    ),
-]
 Telling = Annotated[Verbosity, cyclopts.Parameter(name="*", negative="", show_default=False)]
+Chosen = Annotated[Choices, cyclopts.Parameter(name="*", negative="", show_default=False)]
 
 
 @deep.command
-def digits(
-    *,
-    batch: Batch = [],
-    epochs: Epochs = None,
-    seeds: Seeds = None,
-    out: Out = None,
-    force: Force = False,
-    verbosity: Telling = USUAL,
-) -> None:
+def digits(*, choices: Chosen = AS_USUAL, verbosity: Telling = USUAL) -> None:
     """A narrow residual network on scikit-learn's digits. Repeat the command to continue."""
     from uf_diffusion.deep import commands
 
-    commands.experiment_on_digits(batch, epochs, seeds, out, verbosity, force)
+    commands.experiment_on_digits(choices, verbosity)
 
 
 @deep.command
@@ -66,14 +62,10 @@ def cifar(
     ],
     /,
     *,
-    batch: Batch = [],
-    epochs: Epochs = None,
-    seeds: Seeds = None,
-    out: Out = None,
-    force: Force = False,
+    choices: Chosen = AS_USUAL,
     verbosity: Telling = USUAL,
 ) -> None:
     """The paper's ResNet-20 on CIFAR-10, which needs a GPU. Repeat the command to continue."""
     from uf_diffusion.deep import commands
 
-    commands.experiment_on_cifar(folder, batch, epochs, seeds, out, verbosity, force)
+    commands.experiment_on_cifar(folder, choices, verbosity)

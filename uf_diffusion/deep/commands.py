@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from uf_diffusion.core.errors import InputError, Interrupted, RunFailure
 from uf_diffusion.core.files import write_text
 from uf_diffusion.core.progress import progress
 from uf_diffusion.core.signals import delayed_signals
+from uf_diffusion.deep.command_line import Choices
 from uf_diffusion.deep.data import Labelled, cifar10, digits
 from uf_diffusion.deep.experiment import CIFAR, DIGITS, METHODS, Experiment, History, Run, joined
 from uf_diffusion.deep.stored_state import pack, unpack
@@ -36,53 +38,31 @@ STORED = 60.0  # seconds between two checkpoints of a run
 TRIED = 3  # steps whose time is measured for the plan
 
 
-def experiment_on_digits(
-    batches: Sequence[int], epochs: int | None, seeds: int | None, out: Path | None,
-    verbosity: Verbosity, force: bool,
-) -> None:  # fmt: skip
-    """The experiment on scikit-learn's digits; raises as `_experiment`.
-
-    Args:
-        batches: the batch sizes; none for the usual ones.
-        epochs: passes over the data; None for the usual number.
-        seeds: runs of each method and batch size; None for the usual number.
-        out: the folder; None chooses runs/deep-digits.
-        verbosity: how much to print.
-        force: whether to discard the runs of other settings in the folder.
-    """
-    _experiment(_changed(DIGITS, batches, epochs, seeds), digits, out, verbosity, force)
+def experiment_on_digits(choices: Choices, verbosity: Verbosity) -> None:
+    """The experiment on scikit-learn's digits; raises as `_experiment`."""
+    _experiment(DIGITS, digits, choices, verbosity)
 
 
-def experiment_on_cifar(
-    folder: Path, batches: Sequence[int], epochs: int | None, seeds: int | None,
-    out: Path | None, verbosity: Verbosity, force: bool,
-) -> None:  # fmt: skip
-    """The paper's experiment on CIFAR-10 in a folder, see `cifar10`; else as the one on digits."""
-
-    def read() -> tuple[Labelled, Labelled]:
-        return cifar10(folder)
-
-    _experiment(_changed(CIFAR, batches, epochs, seeds), read, out, verbosity, force)
+def experiment_on_cifar(folder: Path, choices: Choices, verbosity: Verbosity) -> None:
+    """The paper's experiment on CIFAR-10 in a folder, see `cifar10`; raises as `_experiment`."""
+    _experiment(CIFAR, partial(cifar10, folder), choices, verbosity)
 
 
-def _changed(
-    usual: Experiment, batches: Sequence[int], epochs: int | None, seeds: int | None
-) -> Experiment:
+def _changed(usual: Experiment, choices: Choices) -> Experiment:
     """An experiment with other numbers; the part of the epochs with half the rate stays."""
-    total = usual.epochs if epochs is None else epochs
+    total = usual.epochs if choices.epochs is None else choices.epochs
     return replace(
-        usual, batches=tuple(batches) or usual.batches, epochs=total,
+        usual, batches=choices.batch or usual.batches, epochs=total,
         slower=round(total * usual.slower / usual.epochs),
-        seeds=usual.seeds if seeds is None else seeds,
+        seeds=usual.seeds if choices.seeds is None else choices.seeds,
     )  # fmt: skip
 
 
 def _experiment(
-    experiment: Experiment,
+    usual: Experiment,
     read: Callable[[], tuple[Labelled, Labelled]],
-    out: Path | None,
+    choices: Choices,
     verbosity: Verbosity,
-    force: bool,
 ) -> None:
     """Do the runs that are missing in a folder, and write its table and figure.
 
@@ -91,12 +71,13 @@ def _experiment(
         RunFailure: after all runs, if one of them left the finite numbers.
         Interrupted: after Ctrl-C or SIGTERM; the same command goes on.
     """
+    experiment = _changed(usual, choices)
     if mpi.size() > 1:
         raise InputError("Deep networks are trained by one process: start it without mpiexec.")
-    clock, folder = Timings(), out or Path("runs") / f"deep-{experiment.name}"
+    clock, folder = Timings(), choices.out or Path("runs") / f"deep-{experiment.name}"
     training, test = read()
     with verbosity.applied(), run_folder(folder):
-        _prepare(folder, experiment, force)
+        _prepare(folder, experiment, choices.force)
         if not verbosity.quiet:
             _tell_plan(folder, experiment, training)
         found = _results(folder, experiment, training, test)
