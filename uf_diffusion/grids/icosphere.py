@@ -126,7 +126,8 @@ def _divided(nodes: Array, cells: Index, f: int) -> tuple[Array, Index]:
     _, first, same = np.unique(points.round(9), axis=0, return_index=True, return_inverse=True)
     kept, same = np.sort(first), np.argsort(np.argsort(first))[same]
     corners = same[len(nodes) :].reshape(len(cells), -1)[:, inside].reshape(-1, 3)
-    return points[kept] / np.linalg.norm(points[kept], axis=1, keepdims=True), corners
+    new = points[kept[len(nodes) :]]
+    return np.vstack([nodes, new / np.linalg.norm(new, axis=1, keepdims=True)]), corners
 
 
 def _cut(nodes: Array, cells: Index) -> tuple[Array, Index]:
