@@ -43,7 +43,7 @@ app.register_install_completion_command()
 mesh = cyclopts.App(name="mesh", help="Check, make or convert meshes of the sphere.")
 app.command(mesh)
 app.command(  # imported when it runs, as it needs JAX
-    "uf_diffusion.deep_command_line:deep", name="deep",
+    "uf_diffusion.deep.command_line:deep", name="deep",
     help="Train deep networks by VarPro, SGD and Shampoo with several batch sizes.",
 )  # fmt: skip
 

@@ -18,11 +18,11 @@ from uf_diffusion.core.errors import InputError, Interrupted, RunFailure
 from uf_diffusion.core.files import write_text
 from uf_diffusion.core.progress import progress
 from uf_diffusion.core.signals import delayed_signals
+from uf_diffusion.deep.command_line import Choices
 from uf_diffusion.deep.data import Labelled, cifar10, digits
 from uf_diffusion.deep.experiment import CIFAR, DIGITS, METHODS, Experiment, History, Run, joined
 from uf_diffusion.deep.stored_state import pack, unpack
 from uf_diffusion.deep.training import Training, TrainingState
-from uf_diffusion.deep_command_line import Choices
 from uf_diffusion.plots import save
 from uf_diffusion.plots.batches import batch_table, draw_batches
 from uf_diffusion.reports.terminal import Verbosity

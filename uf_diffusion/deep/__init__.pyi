@@ -1,0 +1,12 @@
+from .networks import ResNet as ResNet
+from .networks import TwoLayer as TwoLayer
+from .networks import narrow as narrow
+from .networks import resnet20 as resnet20
+from .projection import optimal_outer_layer as optimal_outer_layer
+from .projection import projected_risk as projected_risk
+from .projection import risk as risk
+from .shampoo import shampoo as shampoo
+from .training import Joint as Joint
+from .training import Training as Training
+from .training import TrainingState as TrainingState
+from .training import VarPro as VarPro
