@@ -14,8 +14,8 @@ import numpy as np
 
 from uf_diffusion.core.arrays import Array
 
-__all__ = ["REPLICATED", "Share", "abort_all", "alone", "broadcast", "communicator", "from_root",
-           "highest", "on_root", "rank", "ranks_here", "size"]  # fmt: skip
+__all__ = ["REPLICATED", "Share", "abort_all", "alone", "broadcast", "communicator", "exchanged",
+           "from_root", "highest", "on_root", "rank", "ranks_here", "size"]  # fmt: skip
 
 
 # number of unknowns up to which every one of several ranks computes all of them, which takes less
@@ -123,6 +123,11 @@ def broadcast[T](value: T) -> T:
 def highest(value: float) -> float:
     """The largest of the values of all ranks, on all ranks."""
     return value if size() == 1 else max(_world().allgather(value))
+
+
+def exchanged(parts: list[Array]) -> list[Array]:
+    """What each rank has for this one, from what this one has for each rank."""
+    return parts if size() == 1 else list(_world().alltoall(parts))
 
 
 def ranks_here() -> int:

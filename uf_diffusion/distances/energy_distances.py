@@ -19,7 +19,8 @@ from uf_diffusion.core.errors import InputError
 from uf_diffusion.distances.pair_loops import distance_sums, distance_sums_3, over_rows
 from uf_diffusion.problem.manifolds import Manifold
 
-__all__ = ["energy_distance", "energy_distance_series", "mean_distance", "negative_type"]
+__all__ = ["cross_distance", "energy_distance", "energy_distance_series", "mean_distance",
+           "negative_type"]  # fmt: skip
 
 
 def negative_type(manifold: Manifold) -> bool:
@@ -100,7 +101,7 @@ def energy_distance_series(
     return np.array(
         [
             _root(
-                2 * _cross_pairs(x, Y, a, b, manifold) - _own_pairs(x, a[None], manifold)[0] - own
+                2 * cross_distance(x, Y, a, b, manifold) - _own_pairs(x, a[None], manifold)[0] - own
             )
             for x, b, own in zip(X, B, of_atoms, strict=True)
         ]
@@ -190,7 +191,8 @@ def _own_pairs(X: Array, A: Array, manifold: Manifold | None) -> Array:
     return np.asarray(2 * np.einsum("qi,iq->q", A, sums))
 
 
-def _cross_pairs(X: Array, Y: Array, a: Array, b: Array, manifold: Manifold | None) -> float:
+def cross_distance(X: Array, Y: Array, a: Array, b: Array, manifold: Manifold | None) -> float:
+    """The sum of a_i b_j |x_i - y_j|, which is E|X - Y| if both sum to 1; see `mean_distance`."""
     return float(a @ _sums(X, Y, b[None], manifold, once=False)[:, 0])
 
 

@@ -26,6 +26,8 @@ __all__ = [
     "circle_eigenvalues",
     "funk_hecke",
     "gauss_legendre",
+    "harmonic_sums",
+    "power_spectrum",
     "rounded",
     "zonal",
 ]
@@ -150,7 +152,7 @@ class Harmonics:
         return np.hstack([table * cosine, table[:, self._sine] * sine])
 
     def moments(self, v: Array, omega: Array) -> Array:
-        sums = _sums(v, omega, self.degree)[self._index] * self._norm
+        sums = harmonic_sums(v, omega, self.degree)[self._index] * self._norm
         return np.concatenate([sums.real, -sums.imag[self._sine]])
 
     def values(self, c: Array, omega: Array) -> Array:
@@ -193,15 +195,30 @@ class Harmonics:
         """The integrals of the density times exp(i k phi) along the rings, ``(rings, 4 L + 1)``."""
         L, n = self.degree, 4 * self.degree + 1
         density = ducc0.sht.synthesis_2d(
-            alm=_sums(v, omega, 2 * L)[None], spin=0, lmax=2 * L, geometry="GL",
+            alm=harmonic_sums(v, omega, 2 * L)[None], spin=0, lmax=2 * L, geometry="GL",
             ntheta=2 * L + 1, nphi=n, nthreads=1,
         )[0]  # fmt: skip
         half = np.fft.rfft(density).conj() * ducc0.misc.GL_weights(2 * L + 1, n)[:, None]
         return np.hstack([half[:, :0:-1].conj(), half])
 
 
-def _sums(v: Array, omega: Array, degree: int) -> Complex:
-    """The sums of v_i times the conjugate of Y_lm(omega_i) for m >= 0, in ducc0's order."""
+def power_spectrum(sums: Complex) -> Array:
+    """The squared norms ``(degree + 1,)`` of the `harmonic_sums` of each degree, over all m."""
+    degree = math.isqrt(2 * len(sums)) - 1
+    squares, power, start = np.abs(sums) ** 2, np.zeros(degree + 1), 0
+    for m in range(degree + 1):
+        power[m:] += (2 if m else 1) * squares[start : (start := start + degree + 1 - m)]
+    return power
+
+
+def harmonic_sums(v: Array, omega: Array, degree: int) -> Complex:
+    """The sums of v_i times the conjugate of Y_lm(omega_i) for m >= 0, in ducc0's order: by m.
+
+    Args:
+        v: weights ``(n,)``.
+        omega: points ``(n, 3)`` of S^2.
+        degree: the largest l.
+    """
     sums: Complex = ducc0.sht.adjoint_synthesis_general(
         map=np.ascontiguousarray(v)[None], spin=0, lmax=degree,
         loc=np.column_stack(_angles(omega)), epsilon=EPSILON, nthreads=1,

@@ -1,0 +1,141 @@
+"""The chord on the sphere as a smooth function and one that vanishes beyond a short distance.
+
+Because r = int (1 - exp(-s r^2)) s^(-3/2) ds / (2 sqrt(pi)) over all s > 0, a part of this integral
+
+    F(r) = r erf(alpha r) + exp(-alpha^2 r^2) / (alpha sqrt(pi))
+
+is r without the s > alpha^2, up to a constant. F is an entire function of r^2 = 2 - 2 cos(angle), so
+that its harmonics beyond the degree L = 2 X alpha are below exp(-X^2), and so is r - F(r) beyond the
+distance X / alpha. This is Ewald's idea (Ann. Phys. 369, 1921) for another kernel. Sums over all
+pairs of points become sums over harmonics, which are the squares of sums over points, and sums over
+pairs of near points.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import ducc0  # type: ignore[import-not-found, import-untyped, unused-ignore]
+import numpy as np
+from numpy.polynomial.legendre import legvander
+from scipy.special import erf
+
+from uf_diffusion.core.arrays import Array, Index
+from uf_diffusion.core.compiled import compiled
+from uf_diffusion.distances.pair_loops import over_rows
+
+__all__ = ["NearAndFar", "Neighbours"]
+
+X = 5.2  # what is left out is below exp(-X^2) = 2e-12 of the least part that is kept
+DEGREES = 64, 4096  # least and largest degree
+
+
+@dataclass(frozen=True)
+class NearAndFar:
+    """Both parts of the chord |x - y| on S^2.
+
+    Attributes:
+        degree: the degree L up to which F has harmonics.
+    """
+
+    degree: int
+
+    @classmethod
+    def of(cls, count: int) -> NearAndFar:
+        """Parts whose sums over ``count`` points, of 2e6 to 1e7, took the least time together."""
+        least, most = DEGREES
+        return cls(min(most, max(least, math.ceil(16 * math.cbrt(count)))))
+
+    @property
+    def alpha(self) -> float:
+        """The inverse of the length that divides near from far."""
+        return self.degree / (2 * X)
+
+    @property
+    def reach(self) -> float:
+        """The distance beyond which r - F(r) is 0."""
+        return X / self.alpha
+
+    @cached_property
+    def eigenvalues(self) -> Array:
+        """The eigenvalues ``(degree + 1,)`` of F, by Funk and Hecke's formula.
+
+        So the sum of F over all pairs is that of the eigenvalues times squared moments with
+        orthonormal harmonics.
+        """
+        angle = ducc0.misc.GL_thetas(self.degree + 1)
+        weight = ducc0.misc.GL_weights(self.degree + 1, 1)
+        r, alpha = 2 * np.sin(angle / 2), self.alpha
+        F = r * erf(alpha * r) + np.exp(-np.square(alpha * r)) / (alpha * math.sqrt(math.pi))
+        return np.asarray((weight * F) @ legvander(np.cos(angle), self.degree))
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """Points of S^2 with masses, sorted by cubes as long as the reach, to find those near others.
+
+    Attributes:
+        parts: the parts of the chord.
+        points: the points ``(m, 3)``, sorted.
+        masses: their masses ``(m, k)``.
+        starts: where the points of each cube begin, ``(cubes^3 + 1,)``.
+    """
+
+    parts: NearAndFar
+    points: Array
+    masses: Array
+    starts: Index
+
+    @classmethod
+    def of(cls, parts: NearAndFar, points: Array, masses: Array) -> Neighbours:
+        """The points ``(m, 3)`` with k kinds of masses ``(k, m)``."""
+        side = int(2 / parts.reach)
+        place = np.clip(((points + 1) * (side / 2)).astype(np.int64), 0, side - 1)
+        cube = (place[:, 0] * side + place[:, 1]) * side + place[:, 2]
+        order = np.argsort(cube, kind="stable")
+        starts = np.concatenate([[0], np.cumsum(np.bincount(cube, minlength=side**3))])
+        return cls(parts, points[order], np.ascontiguousarray(masses.T[order]), starts)
+
+    def sums(self, other: Neighbours) -> Array:
+        """The sums ``(k,)`` of r - F(r) times both masses over all pairs of points of the two."""
+        found = np.empty((len(other.points), self.masses.shape[1]))
+        side, alpha, reach = int(2 / self.parts.reach), self.parts.alpha, self.parts.reach
+
+        def block(rows: slice) -> None:
+            _near_sums(other.points[rows], self.points, self.masses, self.starts, side, alpha,
+                       reach**2, found[rows])  # fmt: skip
+
+        over_rows(block, len(found), 100)
+        return np.asarray((found * other.masses).sum(axis=0))
+
+
+@compiled
+def _cube(x: float, side: int) -> int:
+    return min(max(int((x + 1) * (side / 2)), 0), side - 1)
+
+
+@compiled
+def _near_sums(
+    X: Array, Y: Array, B: Array, starts: Index, side: int, alpha: float, most: float, out: Array
+) -> None:
+    """out[i, q] = sum_j (r - F(r)) B[j, q] over the y_j with r^2 = |x_i - y_j|^2 below ``most``.
+
+    X is ``(n, 3)``, Y is ``(m, 3)``, B is ``(m, k)``, out is ``(n, k)``; see `Neighbours`.
+    """
+    peak = 1 / (alpha * math.sqrt(math.pi))
+    for i in range(len(X)):
+        x0, x1, x2 = X[i, 0], X[i, 1], X[i, 2]
+        out[i] = 0.0
+        a, b, c = _cube(x0, side), _cube(x1, side), _cube(x2, side)
+        for p in range(max(a - 1, 0), min(a + 2, side)):
+            for q in range(max(b - 1, 0), min(b + 2, side)):
+                row = (p * side + q) * side
+                for j in range(starts[row + max(c - 1, 0)], starts[row + min(c + 2, side)]):
+                    s = (x0 - Y[j, 0]) ** 2 + (x1 - Y[j, 1]) ** 2 + (x2 - Y[j, 2]) ** 2
+                    if s < most:
+                        r = math.sqrt(s)
+                        value = r * math.erfc(alpha * r) - peak * math.exp(-alpha * alpha * s)
+                        for k in range(B.shape[1]):
+                            out[i, k] += value * B[j, k]
