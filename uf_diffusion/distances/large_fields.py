@@ -1,9 +1,9 @@
 """Energy distances of networks to fields that no rank has as a whole.
 
-Each rank reads pieces of the field and contributes its sums, so that it needs the memory of a few
-pieces, and on lattices that of its share of the nodes. The sums are those of `energy_distance_series`
-up to round-off, but not over all pairs of nodes: on a lattice these are a convolution, and on S^2
-a sum over harmonics and one over near pairs.
+Each rank reads pieces of the field and contributes its sums, so that it needs the memory of two
+pieces, and on lattices that of its share of the nodes at one time. The distances are those of
+`energy_distance_series` up to round-off, without the sum over all pairs of nodes: on a lattice this
+is a convolution, and on S^2 it is a sum over harmonics and one over near pairs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from uf_diffusion.problem.manifolds import Manifold
 __all__ = ["Field", "field_energy_distances"]
 
 PIECE = 2**20  # nodes of a piece
-ALL = Share(mpi.REPLICATED, split=True)  # sums over all ranks; the number of rows does not matter
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,11 @@ class Field:
     count: int
     points: Callable[[slice], Array]
     masses: Callable[[slice, int], Array]
+
+    @property
+    def share(self) -> Share:
+        """How the nodes are distributed, though each rank reads its own pieces."""
+        return Share(self.count, split=True)
 
     @property
     def own(self) -> list[slice]:
@@ -68,7 +72,9 @@ def field_energy_distances(field: Field, X: Array, a: Array) -> Array | None:
     lattice = _lattice(field)
     if lattice is None and (field.manifold.period or field.manifold.dim != 2):
         return None
-    total = ALL.sum(np.array([sum(field.masses(w, q).sum() for w in field.own) for q in times]))
+    total = field.share.sum(
+        np.array([sum(field.masses(w, q).sum() for w in field.own) for q in times])
+    )
     if lattice is None:
         parts = NearAndFar.of(field.count)
         squared = _far(field, X, a, parts, total) - _near(field, X, a, parts, total)
@@ -79,7 +85,7 @@ def field_energy_distances(field: Field, X: Array, a: Array) -> Array | None:
             cross += [cross_distance(X[q], Y, a, field.masses(where, q), field.manifold)
                       for q in times]  # fmt: skip
         own = [mean_distance(x, a, field.manifold) for x in X]
-        squared = 2 * ALL.sum(cross) / total - own - _on_lattice(field, lattice, total)
+        squared = 2 * field.share.sum(cross) / total - own - _on_lattice(field, lattice, total)
     return np.sqrt(np.maximum(0.0, squared))
 
 
@@ -110,7 +116,7 @@ def _on_lattice(field: Field, lattice: Lattice, total: Array) -> Array:
     waves = _waves(lattice, np.concatenate(chord)).real
     sums = [np.vdot(waves, np.abs(_waves(lattice, field.masses(own, q))) ** 2)
             for q in range(len(total))]  # fmt: skip
-    return ALL.sum(np.array(sums)) / field.count / total**2
+    return field.share.sum(np.array(sums)) / field.count / total**2
 
 
 def _waves(lattice: Lattice, values: Array) -> Complex:
@@ -120,8 +126,8 @@ def _waves(lattice: Lattice, values: Array) -> Complex:
     """
     rows = values.reshape(-1, *(lattice.shape[1:] or (1,)))
     across = fft.fftn(rows, axes=tuple(range(1, rows.ndim)))
-    columns = np.concatenate(mpi.exchanged(np.array_split(across, mpi.size(), axis=1)))
-    return columns if not columns.size else np.asarray(fft.fft(columns, axis=0, overwrite_x=True))
+    columns: Complex = np.concatenate(mpi.exchanged(np.array_split(across, mpi.size(), axis=1)))
+    return np.asarray(fft.fft(columns, axis=0, overwrite_x=True)) if columns.size else columns
 
 
 # --- the sphere -----------------------------------------------------------------------------------
@@ -134,7 +140,7 @@ def _far(field: Field, X: Array, a: Array, parts: NearAndFar, total: Array) -> A
         own = np.zeros((parts.degree + 1) * (parts.degree + 2) // 2, dtype=complex)
         for where in field.own:
             own += harmonic_sums(field.masses(where, q), field.points(where), parts.degree)
-        signed = harmonic_sums(a, x, parts.degree) - ALL.sum(own) / total[q]
+        signed = harmonic_sums(a, x, parts.degree) - field.share.sum(own) / total[q]
         found[q] = -(parts.eigenvalues @ power_spectrum(signed))
     return found
 
@@ -157,4 +163,5 @@ def _near(field: Field, X: Array, a: Array, parts: NearAndFar, total: Array) -> 
         for step in range(1, len(pieces) // 2 + 1):  # so that all ranks have as many pairs
             weight = 1 if 2 * step == len(pieces) else 2
             found += weight * here.sums(read(pieces[(j + step) % len(pieces)]))
-    return ALL.sum(found) + np.concatenate([network.sums(network) for network in networks])
+    own = np.concatenate([network.sums(network) for network in networks])
+    return np.asarray(field.share.sum(found) + own)

@@ -1,14 +1,14 @@
 """The chord on the sphere as a smooth function and one that vanishes beyond a short distance.
 
-Because r = int (1 - exp(-s r^2)) s^(-3/2) ds / (2 sqrt(pi)) over all s > 0, a part of this integral
+Because r = int (1 - exp(-s r^2)) s^(-3/2) ds / (2 sqrt(pi)) over all s > 0, the part of r with
+s < alpha^2 is, up to a constant,
 
-    F(r) = r erf(alpha r) + exp(-alpha^2 r^2) / (alpha sqrt(pi))
+    F(r) = r erf(alpha r) + exp(-alpha^2 r^2) / (alpha sqrt(pi)).
 
-is r without the s > alpha^2, up to a constant. F is an entire function of r^2 = 2 - 2 cos(angle), so
-that its harmonics beyond the degree L = 2 X alpha are below exp(-X^2), and so is r - F(r) beyond the
-distance X / alpha. This is Ewald's idea (Ann. Phys. 369, 1921) for another kernel. Sums over all
-pairs of points become sums over harmonics, which are the squares of sums over points, and sums over
-pairs of near points.
+This is an entire function of r^2 = 2 - 2 cos(angle), whose harmonics beyond the degree
+L = 2 X alpha are below exp(-X^2), and so is r - F(r) beyond the distance X / alpha. The idea is
+Ewald's (Ann. Phys. 369, 1921). Sums over all pairs of points become sums over harmonics, which are
+squares of sums over points, and sums over pairs of near points.
 """
 
 from __future__ import annotations

@@ -100,6 +100,13 @@ class Grid(Protocol):
         """
         ...
 
+    def around(self, points: Array) -> tuple[Array, Array]:
+        """The corners of the cells that contain points ``(m, ambient)`` as points
+        ``(m, dim + 1, ambient)``, and the barycentric coordinates ``(m, dim + 1)``. A built-in grid
+        of degree 1 is not built for this.
+        """
+        ...
+
     def interpolate(self, values: Array, points: Array) -> Array:
         """Interpolate nodal values ``(n,)`` at points ``(m, ambient)``; returns ``(m,)``."""
         ...
@@ -221,6 +228,10 @@ class Interpolating(ABC):
 
     def basis(self, points: Array) -> tuple[Index, Array]:
         return self.locate(points)
+
+    def around(self, points: Array) -> tuple[Array, Array]:
+        corners, shares = self.locate(points)
+        return np.asarray(self.nodes[corners]), shares  # type: ignore[attr-defined]
 
     def part(self, rank: int, size: int) -> Part:
         return Whole(self, rank, size)  # type: ignore[arg-type]

@@ -77,6 +77,15 @@ class Icosphere(Interpolating):
         """The triangle that the ray through each point meets."""
         return self.surface.locate(points)
 
+    def around(self, points: Array) -> tuple[Array, Array]:
+        """See `Grid`: from the triangle of level 0 the one that contains a point is cut in four."""
+        base = replace(self, level=0)
+        found = base.nodes[base.locate(points)[0]]
+        for _ in range(self.level):
+            found = _quarter(found, points)
+        shares = np.linalg.solve(np.swapaxes(found, 1, 2), points[..., None])[..., 0]
+        return found, shares / shares.sum(axis=1, keepdims=True)
+
     def between(self, corners: Index, shares: Array) -> Array:
         return self.surface.between(corners, shares)
 
@@ -128,6 +137,17 @@ def _divided(nodes: Array, cells: Index, f: int) -> tuple[Array, Index]:
     corners = same[len(nodes) :].reshape(len(cells), -1)[:, inside].reshape(-1, 3)
     new = points[kept[len(nodes) :]]
     return np.vstack([nodes, new / np.linalg.norm(new, axis=1, keepdims=True)]), corners
+
+
+def _quarter(corners: Array, points: Array) -> Array:
+    """The corners ``(m, 3, 3)`` of the triangle of `_cut` that contains each point ``(m, 3)``."""
+    a, b, c = np.moveaxis(corners, 1, 0)
+    p, q, r = (x + y for x, y in ((b, c), (c, a), (a, b)))
+    p, q, r = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (p, q, r))
+    at = [np.einsum("na,na->n", points, np.cross(x, y)) < 0 for x, y in ((q, r), (r, p), (p, q))]
+    choice = np.select(at, [0, 1, 2], 3)
+    children = np.stack([[a, r, q], [r, b, p], [q, p, c], [p, q, r]])  # (4, 3, m, 3)
+    return np.asarray(np.moveaxis(children, 2, 0)[np.arange(len(points)), choice])
 
 
 def _cut(nodes: Array, cells: Index) -> tuple[Array, Index]:

@@ -126,6 +126,10 @@ class Lattice(Interpolating):
                 corner[np.arange(len(points)), order[:, k]] += 1
         return np.column_stack(nodes), -np.diff(bounds, axis=1)
 
+    def around(self, points: Array) -> tuple[Array, Array]:
+        corners, shares = self.locate(points)
+        return self.nodes_at(corners.ravel()).reshape(*corners.shape, -1), shares
+
     def between(self, corners: Index, shares: Array) -> Array:
         chart = self.manifold.chart(self.nodes)[corners]
         chart -= self.axis * np.rint((chart - chart[:, :1]) / self.axis)

@@ -219,7 +219,7 @@ def compare(network: TrainedNetwork, limit: Solution) -> Comparison:
             warnings.warn(sentence, Caution, stacklevel=2)
     before = list(dict.fromkeys([*limit.warnings, *network.warnings, *wrong]))
     result = jobs.compared(setup, Timings(), solved, trained, network.teacher, before, "compare",
-                           {**limit.inputs, **network.inputs})  # fmt: skip
+                           {**limit.inputs, **network.inputs}, limit.folder)  # fmt: skip
     return Comparison(setup, result.tree)
 
 
@@ -295,7 +295,7 @@ def run(
         result = work(Setup(config))
     else:
         result = complete(Job(name, config), work, folder, force)
-    return object_of(result, job)
+    return object_of(replace(result, folder=folder), job)
 
 
 def load(folder: str | Path, *, trust: bool = False) -> Any:
@@ -334,4 +334,4 @@ def _joined(network: Outcome, limit: Outcome, times: list[float]) -> Setup:
     diffusion = {**vars(limit.config.diffusion), "snapshots": times}
     config = c.changed(problem=problem, diffusion=diffusion)
     given = network.setup
-    return replace(given, config=config, given_grid=limit.grid)
+    return replace(given, config=config, given_grid=limit.whole_grid)

@@ -261,7 +261,7 @@ class Comparison(Outcome):
     @property
     def solution(self) -> Solution:
         """The diffusion that was compared."""
-        return Solution(self.setup, self.tree)
+        return Solution(self.setup, self.tree, self.folder)
 
     def _numbers(self) -> dict[str, float]:
         distance = float(self.energy_distance_diffusion[-1])
@@ -300,4 +300,4 @@ def outcome(result: Result, job: str = "") -> Any:
         groups = set(result.tree.children)
         job = "solve" if "diffusion" in groups else "train"
         job = "compare" if "comparison" in groups else "spectrum" if "kernel" in groups else job
-    return KINDS[job](result.setup, result.tree)
+    return KINDS[job](result.setup, result.tree, result.folder)

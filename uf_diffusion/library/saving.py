@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from uf_diffusion.core import mpi
@@ -116,4 +117,5 @@ def load_result(folder: Path, trust: bool = False) -> Result:
     if folder.is_dir():
         require_own_toml(folder, trust)
     tree = read_result(path)
-    return result_from(tree, f"'{path}'", trust=trust, complete=True)
+    result = result_from(tree, f"'{path}'", trust=trust, complete=True)
+    return replace(result, folder=path.parent)

@@ -20,6 +20,7 @@ from uf_diffusion.problem import Problem
 from uf_diffusion.problem.manifolds import Manifold
 from uf_diffusion.problem.symmetry import Meridian
 from uf_diffusion.results.names import dataset
+from uf_diffusion.runs.whole_fields import WholeDistances
 
 __all__ = ["distances", "energies"]
 
@@ -27,8 +28,9 @@ W2_PAIRS = 2**24  # largest neurons x nodes for which W2 takes only a few second
 
 
 def distances(
-    problem: Problem, grid: Grid, diffusion: xr.Dataset, network: xr.Dataset, teacher: Atoms
-) -> xr.Dataset:
+    problem: Problem, grid: Grid, diffusion: xr.Dataset, network: xr.Dataset, teacher: Atoms,
+    whole: WholeDistances | None = None,
+) -> xr.Dataset:  # fmt: skip
     """The group /comparison of a diffusion and a network with the same snapshot times.
 
     Args:
@@ -36,26 +38,35 @@ def distances(
         grid: the diffusion's mesh, which interpolates its outer weight to the neurons.
         diffusion, network: the groups /diffusion and /network of a result.
         teacher: the teacher's neurons.
+        whole: what was measured with more nodes than the diffusion's group has.
+
+    Returns:
+        The group. If something was measured with all nodes of a large field, it has the attribute
+        "whole_nodes", their number, and "from_whole", the names of what was so measured.
     """
-    feature = network.feature.values
-    outer = zip(
-        network.outer_weight.values, diffusion.outer_weight.values, feature, strict=True
-    )  # fmt: skip
-    error = [np.median(np.abs(u - grid.interpolate(limit, x))) for u, limit, x in outer]
+    limit = None if whole is None else whole.outer_weight
+    if limit is None:
+        outer = zip(diffusion.outer_weight.values, network.feature.values, strict=True)
+        limit = np.array([grid.interpolate(u, x) for u, x in outer])
+    error = np.median(np.abs(network.outer_weight.values - limit), axis=1)
     if (meridian := problem.meridian) is None:
         found = _w2_distances(problem.manifold, diffusion, network)
     else:
         found = _of_angles(meridian, diffusion, network)
     return dataset(
-        **energies(problem, diffusion, network, teacher),
+        **energies(problem, diffusion, network, teacher, whole),
         **{name: (("snapshot",), values) for name, values in found.items()},
         outer_weight_error=(("snapshot",), error),
-    ).assign_attrs(negative_type=int(negative_type(problem.manifold)))
+    ).assign_attrs(
+        negative_type=int(negative_type(problem.manifold)),
+        **({} if whole is None else whole.attributes),
+    )
 
 
 def energies(
-    problem: Problem, diffusion: xr.Dataset | None, network: xr.Dataset, teacher: Atoms
-) -> dict[str, Any]:
+    problem: Problem, diffusion: xr.Dataset | None, network: xr.Dataset, teacher: Atoms,
+    whole: WholeDistances | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """The energy distances of `distances` and their times, as arguments of `dataset`.
 
     Without a diffusion only the distance to the teacher is computed.
@@ -69,7 +80,9 @@ def energies(
     if diffusion is None:
         return found
     node, mass = diffusion.node_position.values, _masses(diffusion)
-    if meridian is None:
+    if whole is not None and whole.energy_distance is not None:
+        value = whole.energy_distance
+    elif meridian is None:
         value = energy_distance_series(feature, node, mass, manifold, masses)
     else:
         axis = np.array(meridian.direction)

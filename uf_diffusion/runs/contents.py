@@ -90,6 +90,7 @@ GROUPS = {
         optional=dict.fromkeys(("w2_diffusion", "w1_lower", "w2_lower", "chi2_height", "kl_height",
                                 "l1_height"), SHOTS),
         attributes={"negative_type": NUMBER},
+        further={"whole_nodes": NUMBER, "from_whole": TEXT},
         times=("time",),
     ),
     "budget": Contents(

@@ -38,6 +38,7 @@ from uf_diffusion.runs.stored import Job
 from uf_diffusion.runs.training import trained, training
 from uf_diffusion.runs.warnings_after import findings
 from uf_diffusion.runs.warnings_before import cautions
+from uf_diffusion.runs.whole_fields import whole_distances
 
 __all__ = ["Folder", "compare", "compared", "follow", "solve", "spectrum", "train"]
 
@@ -149,13 +150,14 @@ def compare(
         with clock.part("network"):
             particles = trained(network, checkpoints, watch)
     clock.include(solver.timings, "diffusion")
-    return compared(setup, clock, diffusion, particles, network.teacher, before, job, inputs)
+    return compared(setup, clock, diffusion, particles, network.teacher, before, job, inputs,
+                    folder)  # fmt: skip
 
 
 def compared(
     setup: Setup, clock: Timings, diffusion: xr.Dataset | None, network: xr.Dataset | None,
     teacher: Atoms, before: list[str] | None, job: str = "compare",
-    inputs: Mapping[str, str] | None = None,
+    inputs: Mapping[str, str] | None = None, folder: Path | None = None,
 ) -> Result:  # fmt: skip
     """Measure how far a network and a diffusion that are ready are apart. Call it on all ranks.
 
@@ -168,15 +170,20 @@ def compared(
         before: warnings that have been issued; None: no checks.
         job: the name of the job.
         inputs: the `fingerprint` of what the two sides have read.
+        folder: the folder with the file of a large field, if there is one.
+
+    Raises:
+        InputError: if that file is damaged, or not that of this diffusion.
     """
 
     def measured() -> xr.Dataset:
         assert diffusion is not None and network is not None
         shown = coarse_enough(setup.grid, diffusion.sizes["node"])  # of large fields a picture
-        group = distances(setup.problem, shown or setup.grid, diffusion, network, teacher)
+        group = distances(setup.problem, shown or setup.grid, diffusion, network, teacher, whole)
         return group.assign_attrs(_seen_attributes(setup))
 
     with clock.part("distances"):
+        whole = whole_distances(setup.grid, folder, diffusion, network)
         comparison = mpi.on_root(measured)
     result = _gathered(setup, job, clock, inputs or {}, diffusion=diffusion, network=network,
                        comparison=comparison)  # fmt: skip

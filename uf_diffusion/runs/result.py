@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import xarray as xr
@@ -33,10 +34,12 @@ class Result:
     Attributes:
         setup: the objects of the run.
         tree: the groups of arrays, as in result.nc; on ranks other than 0 it has only attributes.
+        folder: the run's folder, which has the file of a large field; None if it is not known.
     """
 
     setup: Setup
     tree: xr.DataTree
+    folder: Path | None = None
 
     @property
     def config(self) -> Config:
@@ -87,6 +90,15 @@ class Result:
 
     @cached_property
     def grid(self) -> Grid:
+        """The mesh of the nodes that the result has, which are some of those of `whole_grid`.
+
+        Raises:
+            InputError: if there is no mesh of the manifold, or it has other nodes.
+        """
+        return self._fitting(self.whole_grid)
+
+    @cached_property
+    def whole_grid(self) -> Grid:
         """The diffusion's mesh: made from the cells that the result stores, or else built in.
 
         Raises:
@@ -97,9 +109,9 @@ class Result:
             return Rings(meridian, meridian.angle(diffusion.node_position.values))
         if diffusion is not None and "cells" in diffusion.attrs:  # which a tolerance has chosen
             chosen = diffusion.attrs
-            return self._fitting(self.setup.mesh(int(chosen["cells"]), int(chosen["degree"])))
+            return self.setup.mesh(int(chosen["cells"]), int(chosen["degree"]))
         if diffusion is None or "cell" not in diffusion or self.setup.given_grid is not None:
-            return self._fitting(self.setup.grid)
+            return self.setup.grid
         corners = diffusion.node_position.values[: int(diffusion.cell.values.max()) + 1]
         surface = Triangulation(Sphere(2), corners, diffusion.cell.values)
         return with_degree(surface, self.config.diffusion.degree)
