@@ -10,18 +10,20 @@ import xarray as xr
 pytest.importorskip("dolfinx")
 from mpi4py import MPI
 
-from uf_diffusion.core.errors import Unwritable
+import uf_diffusion as uf
+from uf_diffusion.core.errors import InputError, Unwritable
 from uf_diffusion.core.mpi import on_root
 from uf_diffusion.diffusion import gathering
 from uf_diffusion.diffusion.history import DiffusionHistory
 from uf_diffusion.diffusion.stored_state import pack, restore
 from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
+from uf_diffusion.distances import large_fields
 from uf_diffusion.grids.lattice import Lattice
 from uf_diffusion.library.saving import load_result, publish
 from uf_diffusion.problem.manifolds import FlatTorus
 from uf_diffusion.results import sizes
 from uf_diffusion.runs.checkpoints import Checkpoints
-from uf_diffusion.runs.jobs import solve
+from uf_diffusion.runs.jobs import compare, solve
 from uf_diffusion.runs.reading import load_config
 from uf_diffusion.runs.setup import Setup
 from uf_diffusion.runs.stored import Job, last_checkpoint
@@ -38,6 +40,7 @@ def small(monkeypatch):
     monkeypatch.setattr(sizes, "WHOLE", 500)
     monkeypatch.setattr(sizes, "PICTURE", 200)
     monkeypatch.setattr(gathering, "PIECE", 100)
+    monkeypatch.setattr(large_fields, "PIECE", 100)
 
 
 def setup():
@@ -130,3 +133,46 @@ def test_a_full_disk_stops_all_ranks(shared_folder, small, monkeypatch):
         pack(solver.state(solver.problem.initial), solver, DiffusionHistory(solver, TIMES),
              shared_folder)  # fmt: skip
     assert not list(shared_folder.glob("*fields*"))
+
+
+SPHERE = ["diffusion.cells=1280", "diffusion.rtol=1e-2", "diffusion.snapshots=2",
+          "problem.t_end=0.5", "network.width=50"]  # fmt: skip
+FROM_WHOLE = ["energy_distance_diffusion", "outer_weight_error"]
+
+
+@pytest.mark.parallel([1, 2])
+@pytest.mark.parametrize("name", ["radial-torus", "sphere"])
+def test_comparisons_use_all_nodes(shared_folder, small, monkeypatch, name):
+    """The numbers are those of a field that fits, and only W_2 is that of the coarse picture."""
+    settings = [*SMALL, "network.width=50", "network.step=1e-3"] if name != "sphere" else SPHERE
+    config = load_config(name, settings)
+    found = compare(Setup(config), shared_folder / "run", cautious=False).group("comparison")
+    monkeypatch.setattr(sizes, "WHOLE", 1000)
+    whole = compare(Setup(config), cautious=False).group("comparison")
+    if MPI.COMM_WORLD.rank == 0:
+        assert found.attrs["from_whole"].split() == FROM_WHOLE
+        assert "whole_nodes" not in whole.attrs
+        for key in FROM_WHOLE:
+            assert np.allclose(found[key], whole[key], rtol=1e-12, atol=0)
+        assert not np.allclose(found.w2_diffusion, whole.w2_diffusion, rtol=1e-3)
+
+
+def test_stored_results_are_compared_with_all_their_nodes(tmp_path, small):
+    """If their file is there and intact; without it by the coarse picture, as the report says."""
+    out, other = tmp_path / "limit", ["network.width=50", "network.step=1e-3"]
+    uf.run("radial-torus", "solve", out=out, overrides=[*SMALL, *other], cautious=False)
+    network = uf.run("radial-torus", "train", overrides=[*SMALL, *other], cautious=False)
+    both = uf.run("radial-torus", out=tmp_path / "both", overrides=[*SMALL, *other], cautious=False)
+    found = uf.compare(network, uf.load(out))
+    assert found.grid.node_count == 144
+    for key in FROM_WHOLE:
+        assert np.array_equal(found.group("comparison")[key], both.group("comparison")[key])
+    report = (tmp_path / "both" / "report.html").read_text()
+    assert "energy distance to the diffusion, median |uᵢ − u(ωᵢ)| with all 576 nodes" in report
+    (out / "fields.nc").rename(tmp_path / "elsewhere.nc")
+    coarse = uf.compare(network, uf.load(out))
+    assert coarse.group("comparison").attrs["from_whole"] == ""
+    assert not np.allclose(coarse.energy_distance_diffusion, found.energy_distance_diffusion)
+    (out / "fields.nc").write_bytes((tmp_path / "elsewhere.nc").read_bytes()[:-100])
+    with pytest.raises(InputError, match="damaged"):
+        uf.compare(network, uf.load(out))

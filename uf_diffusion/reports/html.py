@@ -22,7 +22,7 @@ from uf_diffusion.plots.histories import budget_panels, time_panels
 from uf_diffusion.plots.panels import Panel, evenly
 from uf_diffusion.plots.plotly_renderer import plotly_figure
 from uf_diffusion.plots.spectra import spectrum_panels
-from uf_diffusion.results.names import COMPARED, measured
+from uf_diffusion.results.names import COMPARED, measured, nodes_of_distances
 from uf_diffusion.runs.checks import Check, checks
 from uf_diffusion.runs.config import Config
 from uf_diffusion.runs.result import Result, result_of
@@ -163,11 +163,12 @@ def _moving(result: Result) -> Section:
 
 def _over_time(result: Result) -> Section:
     """The section with pictures of distances, risks and bounds, and a table of the distances."""
-    comparison, tables = result.group("comparison"), []
+    comparison, tables, note = result.group("comparison"), [], ""
     if comparison is not None:
+        note = nodes_of_distances(comparison)
         columns = {COMPARED[name].text: comparison[name].values for name in measured(comparison)}
         tables = [_series("Distances of the network", comparison.time.values, columns)]
-    return Section("distances", "Distances and risks over time", time_panels(result),
+    return Section("distances", "Distances and risks over time", time_panels(result), note=note,
                    tables=tables)  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from uf_diffusion.core.arrays import Array
 from uf_diffusion.grids.mesh_quality import MeshReport
 from uf_diffusion.kernels.identifiability import unseen_sentence
 from uf_diffusion.reports.terminal import process_seconds
-from uf_diffusion.results.names import COMPARED, ERRORS, measured
+from uf_diffusion.results.names import COMPARED, ERRORS, measured, nodes_of_distances
 from uf_diffusion.runs.result import Result
 
 __all__ = ["mesh_table", "print_summary", "provenance_lines", "time_line"]
@@ -173,7 +173,7 @@ def _comparison(c: xr.Dataset) -> list[str]:
     for k in steps:
         values = "".join(f"{float(c[name][k]):21.5f}" for name in shown)
         lines.append(f"{float(c.time[k]):10.4g}{values}")
-    return lines
+    return [*lines, *(f"nodes     {said}" for said in [nodes_of_distances(c)] if said)]
 
 
 def _kernel(k: xr.Dataset) -> list[str]:

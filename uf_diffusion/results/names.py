@@ -8,7 +8,7 @@ import h5netcdf  # noqa: F401 (its HDF5 must be loaded before DOLFINx loads anot
 import numpy as np
 import xarray as xr
 
-__all__ = ["COMPARED", "ERRORS", "dataset", "measured"]
+__all__ = ["COMPARED", "ERRORS", "dataset", "measured", "nodes_of_distances"]
 
 # long name of each variable, stored in result.nc
 LONG_NAMES = {
@@ -134,6 +134,25 @@ ERRORS = {
 def measured(comparison: xr.Dataset) -> list[str]:
     """The names in `COMPARED` for which a group /comparison has at least one finite number."""
     return [k for k in COMPARED if k in comparison and np.isfinite(comparison[k].values).any()]
+
+
+def nodes_of_distances(comparison: xr.Dataset) -> str:
+    """A sentence on what a group /comparison measured with all nodes of a large field; empty if the
+    field is not large.
+    """
+    if "whole_nodes" not in comparison.attrs:
+        return ""
+    whole = comparison.attrs["from_whole"].split()
+    names = [name for name in measured(comparison) if name != "energy_distance_teacher"]
+    parts = [
+        f"{', '.join(COMPARED[name].text for name in names if (name in whole) == among)} {nodes}"
+        for among, nodes in (
+            (True, f"with all {comparison.attrs['whole_nodes']} nodes"),
+            (False, "with those of the coarse picture"),
+        )
+        if any((name in whole) == among for name in names)
+    ]
+    return f"Measured: {'; '.join(parts)}."
 
 
 def dataset(**variables: tuple[tuple[str, ...], Any]) -> xr.Dataset:

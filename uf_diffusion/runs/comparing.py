@@ -24,12 +24,13 @@ from uf_diffusion.runs.whole_fields import WholeDistances
 
 __all__ = ["distances", "energies"]
 
+NOTHING = WholeDistances()
 W2_PAIRS = 2**24  # largest neurons x nodes for which W2 takes only a few seconds per snapshot
 
 
 def distances(
     problem: Problem, grid: Grid, diffusion: xr.Dataset, network: xr.Dataset, teacher: Atoms,
-    whole: WholeDistances | None = None,
+    whole: WholeDistances = NOTHING,
 ) -> xr.Dataset:  # fmt: skip
     """The group /comparison of a diffusion and a network with the same snapshot times.
 
@@ -38,13 +39,13 @@ def distances(
         grid: the diffusion's mesh, which interpolates its outer weight to the neurons.
         diffusion, network: the groups /diffusion and /network of a result.
         teacher: the teacher's neurons.
-        whole: what was measured with more nodes than the diffusion's group has.
+        whole: what was measured with all nodes of a large field.
 
     Returns:
-        The group. If something was measured with all nodes of a large field, it has the attribute
-        "whole_nodes", their number, and "from_whole", the names of what was so measured.
+        The group. For a large field it has the attributes "whole_nodes", the number of all nodes,
+        and "from_whole", the names of the variables that were measured with all of them.
     """
-    limit = None if whole is None else whole.outer_weight
+    limit = whole.outer_weight
     if limit is None:
         outer = zip(diffusion.outer_weight.values, network.feature.values, strict=True)
         limit = np.array([grid.interpolate(u, x) for u, x in outer])
@@ -59,13 +60,13 @@ def distances(
         outer_weight_error=(("snapshot",), error),
     ).assign_attrs(
         negative_type=int(negative_type(problem.manifold)),
-        **({} if whole is None else whole.attributes),
+        **_nodes(diffusion, whole),
     )
 
 
 def energies(
     problem: Problem, diffusion: xr.Dataset | None, network: xr.Dataset, teacher: Atoms,
-    whole: WholeDistances | None = None,
+    whole: WholeDistances = NOTHING,
 ) -> dict[str, Any]:  # fmt: skip
     """The energy distances of `distances` and their times, as arguments of `dataset`.
 
@@ -80,7 +81,7 @@ def energies(
     if diffusion is None:
         return found
     node, mass = diffusion.node_position.values, _masses(diffusion)
-    if whole is not None and whole.energy_distance is not None:
+    if whole.energy_distance is not None:
         value = whole.energy_distance
     elif meridian is None:
         value = energy_distance_series(feature, node, mass, manifold, masses)
@@ -89,6 +90,16 @@ def energies(
         value = ring_energy_distances(feature, masses, axis, meridian.angle(node), mass)
     found["energy_distance_diffusion"] = (("snapshot",), value)
     return found
+
+
+def _nodes(diffusion: xr.Dataset, whole: WholeDistances) -> dict[str, Any]:
+    """The attributes that `distances` gives the distances to a large field."""
+    if "whole_nodes" not in diffusion.attrs:
+        return {}
+    both = {"energy_distance_diffusion": whole.energy_distance,
+            "outer_weight_error": whole.outer_weight}  # fmt: skip
+    names = " ".join(name for name, values in both.items() if values is not None)
+    return {"whole_nodes": diffusion.attrs["whole_nodes"], "from_whole": names}
 
 
 def _masses(diffusion: xr.Dataset) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -27,27 +27,17 @@ SAME = 1e-9  # distance of two nodes that are one, relative to the largest coord
 
 
 class WholeDistances(NamedTuple):
-    """What is measured with all nodes of a large field, at k times.
+    """What is measured with all nodes of a large field at k times; nothing by default.
 
     Attributes:
-        nodes: their number.
         energy_distance: the energy distance of the network to the field, ``(k,)``; None if the
             coarse picture has to do, see `field_energy_distances`.
         outer_weight: the field's outer weight at the features of the neurons, ``(k, n)``; None for
             elements of higher degree.
     """
 
-    nodes: int
-    energy_distance: Array | None
-    outer_weight: Array | None
-
-    @property
-    def attributes(self) -> dict[str, Any]:
-        """Which variables of /comparison come from all nodes, and how many nodes these are."""
-        both = {"energy_distance_diffusion": self.energy_distance,
-                "outer_weight_error": self.outer_weight}  # fmt: skip
-        names = " ".join(name for name, values in both.items() if values is not None)
-        return {"whole_nodes": self.nodes, "from_whole": names} if names else {}
+    energy_distance: Array | None = None
+    outer_weight: Array | None = None
 
 
 class _Asked(NamedTuple):
@@ -66,7 +56,7 @@ class _Asked(NamedTuple):
 
 def whole_distances(
     grid: Grid, folder: Path | None, diffusion: xr.Dataset | None, network: xr.Dataset | None
-) -> WholeDistances | None:
+) -> WholeDistances:
     """What can be measured piece by piece. Call it on all ranks.
 
     Args:
@@ -76,7 +66,7 @@ def whole_distances(
             0, and None on other ranks.
 
     Returns:
-        The same on all ranks; None if the group /diffusion has all nodes, or there is no file of
+        The same on all ranks; nothing if the group /diffusion has all nodes, or there is no file of
         all nodes.
 
     Raises:
@@ -84,7 +74,7 @@ def whole_distances(
     """
     asked = mpi.from_root(lambda: _asked(grid, folder, diffusion, network))
     if asked is None:
-        return None
+        return WholeDistances()
     with ExitStack() as stack:
         position, measure, density, outer_weight = (
             stack.enter_context(reading(asked.path, name))[1]
@@ -103,7 +93,7 @@ def whole_distances(
         field = Field(grid.manifold, asked.nodes, points, masses)
         energy = field_energy_distances(field, asked.feature, asked.masses)
         outer = _interpolated(field, weights, asked)
-    return WholeDistances(asked.nodes, energy, outer)
+    return WholeDistances(energy, outer)
 
 
 def _interpolated(
