@@ -77,7 +77,7 @@ def field_energy_distances(field: Field, X: Array, a: Array) -> Array | None:
         np.array([sum(field.masses(w, q).sum() for w in field.own) for q in times])
     )
     if lattice is None:
-        parts = NearAndFar.of(field.count)
+        parts = NearAndFar.of(field.count, len(X))
         squared = _far(field, X, a, parts, total) - _near(field, X, a, parts, total)
     else:
         cross = np.zeros(len(X))

@@ -29,7 +29,7 @@ from uf_diffusion.distances.pair_loops import over_rows
 __all__ = ["NearAndFar", "Neighbours"]
 
 X = 5.2  # what is left out is below exp(-X^2) = 2e-12 of the least part that is kept
-DEGREES = 64, 4096  # least and largest degree
+DEGREES = 64, 3072  # least and largest degree; the latter needs 0.7 GB
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,17 @@ class NearAndFar:
     degree: int
 
     @classmethod
-    def of(cls, count: int) -> NearAndFar:
-        """Parts whose sums over ``count`` points, of 2e6 to 1e7, took the least time together."""
+    def of(cls, count: int, times: int) -> NearAndFar:
+        """Parts for which harmonics and near pairs take about as long.
+
+        Near pairs take longer for more points, and harmonics for more times.
+
+        Args:
+            count: the number of points.
+            times: the number of times, at each of which the points have other masses.
+        """
         least, most = DEGREES
-        return cls(min(most, max(least, math.ceil(16 * math.cbrt(count)))))
+        return cls(min(most, max(least, math.ceil(28 * math.cbrt(count / times)))))
 
     @property
     def alpha(self) -> float:

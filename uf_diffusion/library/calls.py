@@ -195,12 +195,14 @@ def compare(network: TrainedNetwork, limit: Solution) -> Comparison:
 
     Args:
         network: a result of `train`.
-        limit: a result of `solve` for the same problem.
+        limit: a result of `solve` for the same problem. That of a run with a large field uses all
+            nodes in the file fields.nc of its folder.
 
     A solution of an equation that does not belong to the network gets a `Caution`.
 
     Raises:
-        InputError: if the problems differ, or there are fewer than two common times.
+        InputError: if the problems differ, there are fewer than two common times, or fields.nc is
+            damaged.
     """
     for value, kind in ((network, TrainedNetwork), (limit, Solution)):
         if not isinstance(value, kind):
