@@ -1,10 +1,9 @@
 """Energy distances of networks to fields that no rank has as a whole.
 
-Each rank reads pieces of the field and contributes its sums, so that it needs the memory of two
-pieces, and on lattices that of its share of the nodes at one time. The distances are those of
-`energy_distance_series`, up to round-off or to the 2e-13 of ducc0's transforms, without a sum over
-all pairs of nodes: on a lattice this is a convolution, and on S^2 a sum over harmonics and one over
-near pairs.
+Each rank reads pieces of the field and contributes its sums. It needs the memory of two pieces, on
+S^2 also that of the harmonics, and on lattices that of its share of the nodes at one time. The
+distances are those of `energy_distance_series` up to round-off, without a sum over all pairs of
+nodes: on a lattice this is a convolution, and on S^2 a sum over harmonics and one over near pairs.
 """
 
 from __future__ import annotations
