@@ -142,7 +142,7 @@ def nodes_of_distances(comparison: xr.Dataset) -> str:
     """
     if "whole_nodes" not in comparison.attrs:
         return ""
-    whole = comparison.attrs["from_whole"].split()
+    whole = comparison.attrs.get("from_whole", "").split()
     names = [name for name in measured(comparison) if name != "energy_distance_teacher"]
     parts = [
         f"{', '.join(COMPARED[name].text for name in names if (name in whole) == among)} {nodes}"
