@@ -43,10 +43,11 @@ from uf_diffusion.diffusion.linear_solvers import LinearSolver, reduced
 from uf_diffusion.diffusion.petsc import StageFailure
 from uf_diffusion.problem.divergences import Divergence
 
-__all__ = ["MOST_NEWTON", "NO_CONVERGENCE", "Stage", "StageReport", "guaranteed_step"]
+__all__ = ["LEAST", "MOST_NEWTON", "NOT_POSITIVE", "NO_CONVERGENCE", "Stage", "StageReport", "guaranteed_step"]
 
 MOST_NEWTON = 100  # iterations
 LEAST = 1e-13  # tolerance that an iterative linear solver can reach
+NOT_POSITIVE = "a density is not positive at a stage"
 NO_CONVERGENCE = f"Newton's method did not converge in {MOST_NEWTON} iterations"
 
 
@@ -138,7 +139,7 @@ class Stage:
                 _advance(step, direction, w)
                 error = rho * (rho + eta) if step == 1.0 else rho
                 if error <= tolerance:
-                    w, ratio = self._balanced(w, b)
+                    w, ratio = self.balanced(w, b)
                     return w, ratio, StageReport(newton, linear, error)
                 eta = min(0.1, max(error, 0.3 * tolerance / error, 1e-11))
         raise StageFailure(NO_CONVERGENCE)
@@ -154,8 +155,13 @@ class Stage:
         direction, its = self.linear.solve(residual, rtol)
         return direction, slope, its
 
-    def _balanced(self, w: Array, b: Array) -> tuple[Array, Array]:
-        """The potential w, shifted by a constant for which sum c_i h_i = sum c_i b_i, and h."""
+    def balanced(self, w: Array, b: Array) -> tuple[Array, Array]:
+        """The potential w, shifted by a constant for which sum c_i h_i = sum c_i b_i, and h.
+
+        Args:
+            w: the potential, ``(owned,)``.
+            b: a ratio with the mass that is wanted, ``(owned,)``.
+        """
         for _ in range(3):
             ratio = 1 / self.divergence.dconjugate(w)
             mass, slope = self.weight * ratio, self.divergence.d2conjugate(w)
