@@ -11,7 +11,6 @@ from mean_field_errors import compared
 from principles import DIAGONAL, assert_transported, rough
 
 import uf_diffusion as uf
-from uf_diffusion.diffusion.schemes import SCHEMES
 from uf_diffusion.kernels.choice import feature_map
 from uf_diffusion.kernels.feature_maps import Atoms
 from uf_diffusion.kernels.features import Laplace, RandomFourier, ReLU

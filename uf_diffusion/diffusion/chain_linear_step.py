@@ -14,13 +14,15 @@ import math
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.compiled import compiled, vectorised
 from uf_diffusion.diffusion.chain import Conductances, copy, factorise, product, solve
-from uf_diffusion.diffusion.chain_step import (
+from uf_diffusion.diffusion.chain_memory import (
     NOT_FINITE,
     NOT_POSITIVE,
     Memory,
     Numbers,
     Start,
     Tableau,
+)
+from uf_diffusion.diffusion.chain_step import (
     add,
     balance,
     moments,

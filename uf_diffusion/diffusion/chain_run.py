@@ -16,7 +16,7 @@ from uf_diffusion.core.compiled import compiled
 from uf_diffusion.diffusion import stage
 from uf_diffusion.diffusion.chain import Chain, Conductances, copy
 from uf_diffusion.diffusion.chain_linear_step import linear_step
-from uf_diffusion.diffusion.chain_step import (
+from uf_diffusion.diffusion.chain_memory import (
     NOT_CONVERGED,
     NOT_FINITE,
     NOT_POSITIVE,
@@ -25,10 +25,9 @@ from uf_diffusion.diffusion.chain_step import (
     Start,
     Tableau,
     memory_for,
-    stage_rate,
-    step,
     tableau_of,
 )
+from uf_diffusion.diffusion.chain_step import stage_rate, step
 from uf_diffusion.diffusion.compiled_divergences import KINDS
 from uf_diffusion.diffusion.petsc import StageFailure
 from uf_diffusion.diffusion.principles import (
@@ -179,11 +178,11 @@ class ChainRun:
             )  # fmt: skip
             fields = self._chain.owned(self._records[:count])
             numbers = self._numbers[:count].tolist()
-            for (ratio, w, rate), (*first, newtons, left, step, error) in zip(
+            for (ratio, w, rate), (*first, newtons, left, longer, error) in zip(
                 fields, numbers, strict=True
             ):
                 t, length, mass, risk, dual, low, high, distance = first
-                pace = Pace(step, error)
+                pace = Pace(longer, error)
                 state = DiffusionState(
                     t, state.step + 1, length, ratio, w, rate, mass, risk, dual, low, high,
                     distance, int(newtons), 0, left, pace=pace, before=_last(state),

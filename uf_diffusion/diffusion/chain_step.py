@@ -9,118 +9,24 @@ operation than the operation takes.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
-
-import numpy as np
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.compiled import compiled, reordered, vectorised
 from uf_diffusion.diffusion.chain import Conductances, copy, factorise, product, solve
-from uf_diffusion.diffusion.compiled_divergences import energies, ratios_and_slopes
+from uf_diffusion.diffusion.chain_memory import (
+    NOT_CONVERGED,
+    NOT_FINITE,
+    Memory,
+    Numbers,
+    Start,
+    Tableau,
+)
+from uf_diffusion.diffusion.compiled_divergences import energies, potentials, ratios_and_slopes
 from uf_diffusion.diffusion.extrapolation import KNOWN, guess_weights
-from uf_diffusion.diffusion.schemes import Scheme
-from uf_diffusion.diffusion.stage import MOST_NEWTON, guaranteed_step
+from uf_diffusion.diffusion.stage import FAST, LONGEST, MOST_NEWTON, guaranteed_step, rise
 
-__all__ = ["NOT_CONVERGED", "NOT_FINITE", "NOT_POSITIVE", "Memory", "Numbers", "Start", "Tableau",
-           "add", "balance", "memory_for", "moments", "multiply", "stage_rate", "step",
-           "tableau_of", "weighted", "weighted_squares"]  # fmt: skip
-
-NOT_FINITE, NOT_CONVERGED, NOT_POSITIVE = 1, 2, 3  # replies of `step`; 0 is success
-
-
-class Tableau(NamedTuple):
-    """A `Scheme` as arrays: ``a (stages, stages + 1)``, ``nodes (stages,)``, ``error (stages + 1,)``
-    and ``coupling (stages, stages)``; the last or the last but one is empty.
-    """
-
-    a: Array
-    nodes: Array
-    error: Array
-    coupling: Array
-
-
-class Start(NamedTuple):
-    """The state at the start of a step, ``(p, m)`` each: the ratio, the potential and the
-    derivative of the ratio, and the last two at the previous state.
-    """
-
-    ratio: Array
-    potential: Array
-    derivative: Array
-    potential_before: Array
-    derivative_before: Array
-
-
-class Memory(NamedTuple):
-    """The arrays in which a step works and leaves its results.
-
-    Attributes:
-        w, ratio, error: the potential, the ratio and the estimated relative error of u at the end.
-        rates: the derivatives of the ratio at the start and at the stages; the last is at the end.
-        known: what first guesses combine, see `guess_weights`.
-        first_slope: f*''/f*' at the start.
-        b, d, slope, residual, change: of the stages and of Newton's method.
-        factors, right: of the linear solver.
-        weights: of the first guesses, ``(KNOWN,)``.
-    """
-
-    w: Array
-    ratio: Array
-    error: Array
-    rates: Array
-    known: Array
-    first_slope: Array
-    b: Array
-    d: Array
-    slope: Array
-    residual: Array
-    change: Array
-    factors: Array
-    right: Array
-    weights: Array
-
-
-class Numbers(NamedTuple):
-    """The numbers that a step returns, as in `DiffusionState`.
-
-    Attributes:
-        reply: 0, or the reason of a failure.
-        mass, risk, dual_energy, min_ratio, max_ratio, distance: of the new state.
-        newton_iterations, stage_error: work and error of the stages.
-        error: the root mean square over nu of the estimated relative error of u.
-    """
-
-    reply: int
-    mass: float
-    risk: float
-    dual_energy: float
-    min_ratio: float
-    max_ratio: float
-    distance: float
-    newton_iterations: int
-    stage_error: float
-    error: float
-
-
-def tableau_of(scheme: Scheme) -> Tableau:
-    """The arrays of a scheme."""
-    stages = len(scheme.a)
-    a = np.zeros((stages, stages + 1))
-    for i, row in enumerate(scheme.a):
-        a[i, : len(row) - 1], a[i, -1] = row[:-1], row[-1]
-    coupling = np.zeros((len(scheme.coupling), stages))
-    for i, row in enumerate(scheme.coupling):
-        coupling[i, : len(row)] = row
-    return Tableau(a, np.array(scheme.nodes), np.array(scheme.error), coupling)
-
-
-def memory_for(p: int, m: int, stages: int) -> Memory:
-    """The memory of steps with some stages, for m cells of degree p."""
-    w, ratio, error, first, b, d, slope, residual, change = (np.empty((p, m)) for _ in range(9))
-    return Memory(
-        w, ratio, error, np.empty((stages + 1, p, m)), np.empty((KNOWN, p, m)), first, b, d, slope,
-        residual, change, np.empty((p + 1, p + 1, m)), np.empty((p + 1, m)), np.empty(KNOWN),
-    )  # fmt: skip
+__all__ = ["add", "balance", "moments", "multiply", "stage_rate", "step", "weighted",
+           "weighted_squares"]  # fmt: skip
 
 
 @compiled
@@ -252,18 +158,56 @@ def _stage(
     """
     w, change = memory.w, memory.change
     wanted = weighted(weight, memory.b)
+    _linearised(K, weight, power, s, memory)
     for newton in range(1, MOST_NEWTON + 1):
-        _linearised(K, weight, power, s, memory)
         factorise(K, memory.d, s, memory.factors)
         solve(memory.factors, memory.residual, change, memory.right)
         rho = _largest(memory.slope, change)
         damped = guaranteed_step(rho, power)
-        add(damped, change, w)
-        error = rho * rho if damped == 1.0 else rho
+        if damped < 1.0:
+            _far_step(K, weight, power, s, damped, newton <= FAST, memory)
+            continue
+        add(1.0, change, w)
+        error = rho * rho
         if error <= tolerance:  # which does not see what is not finite
             finite = balance(weight, power, wanted, memory)
             return 0 if finite else NOT_FINITE, newton, error
+        _linearised(K, weight, power, s, memory)
     return NOT_CONVERGED, MOST_NEWTON, math.inf
+
+
+@compiled
+def _far_step(
+    K: Conductances, weight: Array, power: float, s: float, damped: float, fast: bool,
+    memory: Memory,
+) -> None:  # fmt: skip
+    """A step of ``memory.w`` far from the solution, as that of `Stage`; linearises there."""
+    w, change, before = memory.w, memory.change, memory.before
+    if fast:
+        copy(w, before[0])
+        copy(memory.d, before[1])
+        copy(memory.slope, before[2])
+        copy(memory.residual, before[3])
+        _grow(memory)
+        potentials(power, memory.ratio, w)
+        _linearised(K, weight, power, s, memory)
+        here = w.ravel(), memory.d.ravel(), memory.slope.ravel(), memory.residual.ravel()
+        w0, d0, slope0, r0 = before.reshape(4, w.size)
+        if rise(power, weight.ravel(), memory.b.ravel(), w0, d0, slope0, r0, *here) <= 0:
+            return
+        copy(before[0], w)
+    add(damped, change, w)
+    _linearised(K, weight, power, s, memory)
+
+
+@vectorised
+def _grow(memory: Memory) -> None:
+    """Multiply u by the exponential of its relative change, in ``memory.ratio``."""
+    ratio, slope, change = memory.ratio, memory.slope, memory.change
+    for a in range(ratio.shape[0]):
+        for c in range(ratio.shape[1]):
+            growth = min(LONGEST, max(-LONGEST, slope[a, c] * change[a, c]))
+            ratio[a, c] *= math.exp(-growth)
 
 
 @vectorised
