@@ -6,7 +6,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from uf_diffusion.diffusion.schemes import SCHEMES
 from uf_diffusion.problem.densities import Density
+
+DIAGONAL = [name for name, scheme in SCHEMES.items() if not scheme.linear]  # for transport
 
 
 def assert_principles(states, slack):

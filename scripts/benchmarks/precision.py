@@ -42,7 +42,10 @@ class Ours:
 
 # what is tried of ours: tolerances by scheme, degrees, and numbers of nodes by gamma. A longer list
 # can only improve the envelope
-RTOLS = {scheme: (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8) for scheme in ("esdirk4", "esdirk5")}
+RTOLS = {
+    "esdirk4": (1e-2, 1e-3, 1e-4), "esdirk5": (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7),
+    "rodas4": (1e-1, 1e-2, 1e-3, 1e-4), "rodas5p": (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7),
+}  # fmt: skip
 DEGREES = (3, 5, 8)
 NODES = {
     10.0: (32, 48, 64, 96, 128, 192), 100.0: (96, 144, 192, 256, 384, 512, 768),

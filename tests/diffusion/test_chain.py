@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("dolfinx_solver", reason="the diffusion needs DOLFINx")
 from mpi4py import MPI
 
-from uf_diffusion.diffusion.chain import product, solve
+from uf_diffusion.diffusion.chain import factorise, product, solve
 from uf_diffusion.diffusion.extrapolation import guess
 from uf_diffusion.diffusion.schemes import SCHEMES
 from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
@@ -40,6 +40,8 @@ def solver_of(problem, cells, degree, scheme="sdirk2", rtol=1e-4, general=False)
         (Circle(), 1, "sdirk2", Unbiased()), (Circle(), 2, "sdirk3", Entropy()),
         (Circle(), 3, "esdirk5", Biased()), (FlatTorus(1, 4.0), 3, "esdirk4", Power(1.5)),
         (FlatTorus(1, 4.0), 2, "euler", Power(3.0)), (Sphere(4), 1, "esdirk4", Unbiased()),
+        (Circle(), 3, "rodas4", Unbiased()), (Circle(), 1, "rodas5p", Entropy()),
+        (FlatTorus(1, 4.0), 2, "rodas4", Power(3.0)), (Sphere(4), 1, "rodas5p", Biased()),
     ],
 )  # fmt: skip
 def test_both_paths_give_the_same_numbers(manifold, degree, scheme, divergence):
@@ -80,9 +82,10 @@ def test_product_and_solution(cells, degree):
     product(chain.conductances, chain.placed(w), result)
     assert chain.owned(result) == pytest.approx(dense @ w, abs=1e-12 * abs(dense).max())
     p, m = chain.conductances.total.shape
-    memory = np.empty((p + 1, p + 1, m)), np.empty((p + 1, m))
+    factors, memory = np.empty((p + 1, p + 1, m)), np.empty((p + 1, m))
     for s in (1e-6, 1.0, 1e6):
-        solve(chain.conductances, chain.placed(d), s, chain.placed(rhs), x, *memory)
+        factorise(chain.conductances, chain.placed(d), s, factors)
+        solve(factors, chain.placed(rhs), x, memory)
         exact = np.linalg.solve(np.diag(d) + s * dense, rhs)
         assert np.abs(chain.owned(x) / exact - 1).max() < 1e-8
 

@@ -9,7 +9,7 @@ from scipy.optimize import root
 pytest.importorskip("dolfinx")
 from mpi4py import MPI
 
-from uf_diffusion.diffusion.stage import guaranteed_step
+from uf_diffusion.diffusion.stage import guaranteed_step, rise
 from uf_diffusion.diffusion.ultra_fast import UltraFastDiffusion
 from uf_diffusion.grids.built_in import grid_on
 from uf_diffusion.problem import Problem
@@ -97,6 +97,34 @@ def test_guaranteed_step_decreases_the_objective(seed, which, spread):
     if step < 1:  # the objective falls along the whole step: its slope stays negative up to t*
         for t in np.linspace(0.1, 1, 10) * step:
             assert gradient(w + t * direction) @ direction <= 1e-9 * abs(gradient(w) @ direction)
+
+
+@given(
+    seed=st.integers(0, 10**6), which=st.integers(0, len(DIVERGENCES) - 1), spread=st.floats(0.1, 3)
+)
+def test_steps_from_far_away_never_increase_the_objective(seed, which, spread):
+    """Against an integral of its gradient along the step; the longer step is what `rise` says."""
+    divergence, rng = DIVERGENCES[which], np.random.default_rng(seed)
+    stage, s = stage_on(Circle(), divergence), 0.05
+    n = len(stage.weight)
+    b, w = 1 + 0.9 * rng.standard_normal(n), divergence.df(np.exp(spread * rng.standard_normal(n)))
+    points, weights = np.polynomial.legendre.leggauss(40)
+
+    def change(to):
+        slopes = [stage._at(w + (x + 1) / 2 * (to - w), b, s).residual @ (to - w) for x in points]
+        return -np.array(slopes) @ weights / 2
+
+    here = stage._at(w, b, s)
+    stage.linear.set(here.diagonal, s)
+    direction, _ = stage.linear.solve(here.residual, 1e-13)
+    rho = np.abs(here.slope * direction).max()
+    for fast in (True, False):
+        step = guaranteed_step(rho, divergence.power)
+        to, there = stage._far_step(w.copy(), here, direction, step, fast, b, s)
+        size = np.abs(here.residual) @ np.abs(to - w)
+        assert change(to) <= 1e-9 * size
+        found = rise(divergence.power, stage.weight, b, w, *here, to, *there)
+        assert found == pytest.approx(change(to), rel=1e-6, abs=1e-9 * size)
 
 
 def test_steps_of_the_known_cases():

@@ -94,6 +94,7 @@ def test_auto_in_python_is_the_equation_by_name():
         (["network.features=activation", "network.scale=-2"], "network.scale must be positive"),
         (["network.features=activation", "network.slope=nan"], "network.slope"),
         (["diffusion.degree=2"], "'constrained' needs diffusion.degree = 1"),
+        (["diffusion.scheme='rodas4'"], "'rodas4' needs problem.limit = 'unconstrained'"),
         (["problem.limit=constrained", "network.features=activation", "network.activation=elu"],
          "use 'unconstrained'"),
         (["problem.limit=constrained", "network.features=activation", "network.bias=true"],

@@ -20,7 +20,7 @@ import numpy as np
 from uf_diffusion.core.arrays import Array, Index
 from uf_diffusion.core.compiled import vectorised
 
-__all__ = ["Chain", "Conductances", "copy", "product", "solve"]
+__all__ = ["Chain", "Conductances", "copy", "factorise", "product", "solve"]
 
 
 class Conductances(NamedTuple):
@@ -99,39 +99,62 @@ def product(K: Conductances, w: Array, result: Array) -> None:
 
 
 @vectorised
-def solve(
-    K: Conductances, d: Array, s: float, rhs: Array, x: Array, matrix: Array, right: Array
-) -> None:
-    """Solve (diag(d) + s K) x = rhs.
+def factorise(K: Conductances, d: Array, s: float, factors: Array) -> None:
+    """Factorise diag(d) + s K.
 
     Args:
         K: the matrix.
         d, s: the diagonal ``(p, m)``, positive, and a positive number.
-        rhs: right-hand side, ``(p, m)``.
-        x: receives the solution, ``(p, m)``.
-        matrix, right: memory, ``(p + 1, p + 1, m)`` and ``(p + 1, m)``.
+        factors: receives the factors, ``(p + 1, p + 1, m)``: the inverse pivots on the diagonal,
+            and the entries above it with which the other nodes are eliminated. Those of the last
+            corner are the solution of the chain for the column of corner 0.
     """
-    p, m = rhs.shape
-    _assemble(K, d, s, rhs, matrix, right)
+    p, m = d.shape
+    _assemble(K, d, s, factors)
     for j in range(1, p):
-        _eliminate(matrix, right, j)
-    diagonal, side, f = matrix[0, 0], matrix[0, p], right[0]
-    diagonal[0] += matrix[p, p, m - 1]
-    f[0] += right[p, m - 1]
+        _eliminate(factors, j)
+    diagonal, reply = factors[0, 0], factors[p, p]
+    diagonal[0] += reply[m - 1]
     for c in range(1, m):
-        diagonal[c] += matrix[p, p, c - 1]
-        f[c] += right[p, c - 1]
-    _solve_ring(diagonal, side, f, x[0], matrix[p, p])
-    for j in range(p - 1, 0, -1):
-        _find(matrix, right, x, j)
+        diagonal[c] += reply[c - 1]
+    _factorise_ring(diagonal, factors[0, p], reply)
 
 
 @vectorised
-def _assemble(K: Conductances, d: Array, s: float, rhs: Array, matrix: Array, right: Array) -> None:
-    """The matrices of the cells, above the diagonals, and right-hand sides; what belongs to a
-    corner is in the cell to its right.
+def solve(factors: Array, rhs: Array, x: Array, right: Array) -> None:
+    """Solve a system whose matrix has been factorised.
+
+    Args:
+        factors: those of `factorise`.
+        rhs: right-hand side, ``(p, m)``.
+        x: receives the solution, ``(p, m)``.
+        right: memory, ``(p + 1, m)``.
     """
     p, m = rhs.shape
+    copy(rhs, right)
+    right[p] = 0.0
+    for j in range(1, p):
+        own, pivot = right[j], factors[j, j]
+        for i in range(j, p + 1):
+            a = 0 if i == j else i
+            left, f = factors[min(a, j), max(a, j)], right[a]
+            for c in range(m):
+                f[c] -= left[c] * pivot[c] * own[c]
+    f, after = right[0], right[p]
+    f[0] += after[m - 1]
+    for c in range(1, m):
+        f[c] += after[c - 1]
+    _solve_ring(factors[0, 0], factors[0, p], factors[p, p], f, x[0])
+    for j in range(p - 1, 0, -1):
+        _find(factors, right, x, j)
+
+
+@vectorised
+def _assemble(K: Conductances, d: Array, s: float, matrix: Array) -> None:
+    """The matrices of the cells, above the diagonals; what belongs to a corner is in the cell to
+    its right.
+    """
+    p, m = d.shape
     for k in range(len(K.first)):
         between, entries = K.between[k], matrix[K.first[k], K.second[k]]
         for c in range(m):
@@ -140,20 +163,16 @@ def _assemble(K: Conductances, d: Array, s: float, rhs: Array, matrix: Array, ri
         entries, total, own = matrix[a, a], K.total[a], d[a]
         for c in range(m):
             entries[c] = own[c] + s * total[c]
-        f, given = right[a], rhs[a]
-        for c in range(m):
-            f[c] = given[c]
     matrix[p, p] = 0.0
-    right[p] = 0.0
 
 
 @vectorised
-def _eliminate(matrix: Array, right: Array, j: int) -> None:
+def _eliminate(matrix: Array, j: int) -> None:
     """Eliminate node j of all cells from node 0 and from the nodes after j, and invert its pivot.
 
-    ``matrix`` and ``right`` have the shapes in `solve`.
+    ``matrix`` has the shape of the factors.
     """
-    last, m = len(right) - 1, right.shape[1]
+    last, m = matrix.shape[0] - 1, matrix.shape[2]
     pivot = matrix[j, j]
     for c in range(m):
         pivot[c] = 1 / pivot[c]
@@ -165,22 +184,19 @@ def _eliminate(matrix: Array, right: Array, j: int) -> None:
             above, entries = matrix[min(b, j), max(b, j)], matrix[a, b]
             for c in range(m):
                 entries[c] -= left[c] * pivot[c] * above[c]
-        f, own = right[a], right[j]
-        for c in range(m):
-            f[c] -= left[c] * pivot[c] * own[c]
 
 
 @vectorised
-def _find(matrix: Array, right: Array, x: Array, j: int) -> None:
+def _find(factors: Array, right: Array, x: Array, j: int) -> None:
     """The unknowns of node j of all cells, from those of the corners and of the nodes after j."""
     p, m = x.shape
-    own, corner, f, pivot = x[j], x[0], right[j], matrix[j, j]
-    to_left, to_right = matrix[0, j], matrix[j, p]
+    own, corner, f, pivot = x[j], x[0], right[j], factors[j, j]
+    to_left, to_right = factors[0, j], factors[j, p]
     for c in range(m - 1):
         own[c] = f[c] - to_left[c] * corner[c] - to_right[c] * corner[c + 1]
     own[m - 1] = f[m - 1] - to_left[m - 1] * corner[m - 1] - to_right[m - 1] * corner[0]
     for b in range(j + 1, p):
-        side, other = matrix[j, b], x[b]
+        side, other = factors[j, b], x[b]
         for c in range(m):
             own[c] -= side[c] * other[c]
     for c in range(m):
@@ -188,27 +204,36 @@ def _find(matrix: Array, right: Array, x: Array, j: int) -> None:
 
 
 @vectorised
-def _solve_ring(diagonal: Array, side: Array, f: Array, x: Array, reply: Array) -> None:
-    """Solve a cyclic tridiagonal system: row c has ``side[c]`` at column c + 1, ``f[c]`` on the
-    right. All arrays are ``(m,)``; ``x`` receives the solution, and all others are overwritten.
+def _factorise_ring(diagonal: Array, side: Array, reply: Array) -> None:
+    """Factorise a cyclic tridiagonal matrix, whose row c has ``side[c]`` at column c + 1.
+
+    ``diagonal`` becomes the inverse pivots, ``reply`` the solution of the chain without corner 0
+    for that corner's column; all are ``(m,)``.
     """
-    m = len(f)
-    reply[:] = 0.0  # the solution of the chain for the column of corner 0
+    m = len(side)
+    reply[:] = 0.0
     reply[1] = side[0]
     reply[m - 1] += side[m - 1]
     diagonal[1] = 1 / diagonal[1]
     for c in range(2, m):
         factor = side[c - 1] * diagonal[c - 1]
         diagonal[c] = 1 / (diagonal[c] - factor * side[c - 1])
-        f[c] -= factor * f[c - 1]
         reply[c] -= factor * reply[c - 1]
-    x[m - 1] = f[m - 1] * diagonal[m - 1]
     reply[m - 1] *= diagonal[m - 1]
     for c in range(m - 2, 0, -1):
-        x[c] = (f[c] - side[c] * x[c + 1]) * diagonal[c]
         reply[c] = (reply[c] - side[c] * reply[c + 1]) * diagonal[c]
-    first, last = side[0], side[m - 1]
-    pivot = diagonal[0] - first * reply[1] - last * reply[m - 1]
-    x[0] = (f[0] - first * x[1] - last * x[m - 1]) / pivot
+    diagonal[0] = 1 / (diagonal[0] - side[0] * reply[1] - side[m - 1] * reply[m - 1])
+
+
+@vectorised
+def _solve_ring(inverse: Array, side: Array, reply: Array, f: Array, x: Array) -> None:
+    """Solve with the factors of `_factorise_ring` for a right-hand side f, which is overwritten."""
+    m = len(f)
+    for c in range(2, m):
+        f[c] -= side[c - 1] * inverse[c - 1] * f[c - 1]
+    x[m - 1] = f[m - 1] * inverse[m - 1]
+    for c in range(m - 2, 0, -1):
+        x[c] = (f[c] - side[c] * x[c + 1]) * inverse[c]
+    x[0] = (f[0] - side[0] * x[1] - side[m - 1] * x[m - 1]) * inverse[0]
     for c in range(1, m):
         x[c] -= x[0] * reply[c]

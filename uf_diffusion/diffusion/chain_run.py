@@ -13,19 +13,21 @@ import numpy as np
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.compiled import compiled
+from uf_diffusion.diffusion import stage
 from uf_diffusion.diffusion.chain import Chain, Conductances, copy
-from uf_diffusion.diffusion.chain_step import (
+from uf_diffusion.diffusion.chain_linear_step import linear_step
+from uf_diffusion.diffusion.chain_memory import (
     NOT_CONVERGED,
     NOT_FINITE,
+    NOT_POSITIVE,
     Memory,
     Numbers,
     Start,
     Tableau,
     memory_for,
-    stage_rate,
-    step,
     tableau_of,
 )
+from uf_diffusion.diffusion.chain_step import stage_rate, step
 from uf_diffusion.diffusion.compiled_divergences import KINDS
 from uf_diffusion.diffusion.petsc import StageFailure
 from uf_diffusion.diffusion.principles import (
@@ -37,7 +39,6 @@ from uf_diffusion.diffusion.principles import (
     watched,
 )
 from uf_diffusion.diffusion.schemes import Scheme, StepControl, step_factor
-from uf_diffusion.diffusion.stage import NO_CONVERGENCE
 from uf_diffusion.diffusion.states import Before, DiffusionState, Pace, stopped
 from uf_diffusion.diffusion.time_stepping import GROWTH
 from uf_diffusion.problem.divergences import Divergence
@@ -51,7 +52,8 @@ MOST_NUMBERS = 2**18  # that are recorded at a time
 NO_STEP, INFINITE, BROKEN = 10, 11, 20
 REASONS = {
     NOT_FINITE: "Newton's direction is not finite",
-    NOT_CONVERGED: NO_CONVERGENCE,
+    NOT_CONVERGED: stage.NO_CONVERGENCE,
+    NOT_POSITIVE: stage.NOT_POSITIVE,
     NO_STEP: "",
     INFINITE: "the risk is infinite",
 } | {BROKEN + k: text for k, text in enumerate(VIOLATED) if text}
@@ -117,7 +119,7 @@ class ChainRun:
             StepControl(scheme.error_order), rtol, scheme.order == 1, monotone,
         )  # fmt: skip
         p, m = self._weight.shape
-        self._memory = memory_for(p, m, len(scheme.a))
+        self._memory = memory_for(p, m, len(scheme.a) + scheme.linear)
         count = max(1, min(MOST_STEPS, MOST_NUMBERS // (3 * p * m)))
         self._records, self._numbers = np.empty((count, 3, p, m)), np.empty((count, 12))
 
@@ -142,9 +144,9 @@ class ChainRun:
             StageFailure: on all ranks, when a stage does not converge.
         """
         rules, before = self._rules, state.t if state.before is None else state.before.t
-        found = step(
-            self._chain.conductances, self._weight, rules.kind, rules.power, rules.tableau,
-            self._start(state), (before - state.t) / tau, tau, tolerance, self._memory,
+        found = _step(
+            self._chain.conductances, self._weight, rules, self._start(state), before - state.t,
+            tau, tolerance, self._memory,
         )  # fmt: skip
         if found.reply:
             raise StageFailure(REASONS[found.reply])
@@ -175,11 +177,12 @@ class ChainRun:
                 self._memory, self._records, self._numbers,
             )  # fmt: skip
             fields = self._chain.owned(self._records[:count])
-            for (ratio, w, rate), numbers in zip(fields, self._numbers[:count], strict=True):
-                t, length, mass, risk, dual, low, high, distance, newtons, left, *rest = map(
-                    float, numbers
-                )
-                pace = Pace(*rest)
+            numbers = self._numbers[:count].tolist()
+            for (ratio, w, rate), (*first, newtons, left, longer, error) in zip(
+                fields, numbers, strict=True
+            ):
+                t, length, mass, risk, dual, low, high, distance = first
+                pace = Pace(longer, error)
                 state = DiffusionState(
                     t, state.step + 1, length, ratio, w, rate, mass, risk, dual, low, high,
                     distance, int(newtons), 0, left, pace=pace, before=_last(state),
@@ -263,10 +266,8 @@ def _controlled(
     while tau > max(1e-30, 1e-14 * clock.t):
         left = t_end - clock.t
         length = left if tau >= left else min(tau, left / 2)
-        back = (clock.before - clock.t) / length
-        found = step(
-            K, weight, rules.kind, rules.power, rules.tableau, now, back, length, tolerance, memory
-        )
+        back = clock.before - clock.t
+        found = _step(K, weight, rules, now, back, length, tolerance, memory)
         if found.reply != 0:
             reply, tau, last_error, growth = found.reply, length / 2, 0.0, GROWTH
             continue
@@ -281,3 +282,15 @@ def _controlled(
             return 0, length, found, max(longer, tau if length < tau else 0.0), error
         tau, last_error = length * min(step_factor(rules.control, error, 0.0), 0.5), 0.0
     return reply, tau, found, 0.0, 0.0
+
+
+@compiled
+def _step(
+    K: Conductances, weight: Array, rules: Rules, now: Start, back: float, tau: float,
+    tolerance: float, memory: Memory,
+) -> Numbers:  # fmt: skip
+    """A step of the scheme; ``back`` is the time of the previous state after the start."""
+    kind, power, tableau = rules.kind, rules.power, rules.tableau
+    if len(tableau.coupling) > 0:
+        return linear_step(K, weight, kind, power, tableau, now, tau, memory)
+    return step(K, weight, kind, power, tableau, now, back / tau, tau, tolerance, memory)

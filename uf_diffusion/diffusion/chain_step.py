@@ -9,113 +9,24 @@ operation than the operation takes.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
-
-import numpy as np
 
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.compiled import compiled, reordered, vectorised
-from uf_diffusion.diffusion.chain import Conductances, copy, product, solve
-from uf_diffusion.diffusion.compiled_divergences import energies, ratios_and_slopes
+from uf_diffusion.diffusion.chain import Conductances, copy, factorise, product, solve
+from uf_diffusion.diffusion.chain_memory import (
+    NOT_CONVERGED,
+    NOT_FINITE,
+    Memory,
+    Numbers,
+    Start,
+    Tableau,
+)
+from uf_diffusion.diffusion.compiled_divergences import energies, potentials, ratios_and_slopes
 from uf_diffusion.diffusion.extrapolation import KNOWN, guess_weights
-from uf_diffusion.diffusion.schemes import Scheme
-from uf_diffusion.diffusion.stage import MOST_NEWTON, guaranteed_step
+from uf_diffusion.diffusion.stage import FAST, LONGEST, MOST_NEWTON, guaranteed_step, rise
 
-__all__ = ["NOT_CONVERGED", "NOT_FINITE", "Memory", "Numbers", "Start", "Tableau", "memory_for",
-           "stage_rate", "step", "tableau_of"]  # fmt: skip
-
-NOT_FINITE, NOT_CONVERGED = 1, 2  # replies of `step`; 0 is success
-
-
-class Tableau(NamedTuple):
-    """A `Scheme` as arrays: ``a (stages, stages + 1)``, ``nodes (stages,)`` and
-    ``error (stages + 1,)``.
-    """
-
-    a: Array
-    nodes: Array
-    error: Array
-
-
-class Start(NamedTuple):
-    """The state at the start of a step, ``(p, m)`` each: the ratio, the potential and the
-    derivative of the ratio, and the last two at the previous state.
-    """
-
-    ratio: Array
-    potential: Array
-    derivative: Array
-    potential_before: Array
-    derivative_before: Array
-
-
-class Memory(NamedTuple):
-    """The arrays in which a step works and leaves its results.
-
-    Attributes:
-        w, ratio, error: the potential, the ratio and the estimated relative error of u at the end.
-        rates: the derivatives of the ratio at the start and at the stages; the last is at the end.
-        known: what first guesses combine, see `guess_weights`.
-        first_slope: f*''/f*' at the start.
-        b, d, slope, residual, change: of the stages and of Newton's method.
-        matrix, right: of the linear solver.
-        weights: of the first guesses, ``(KNOWN,)``.
-    """
-
-    w: Array
-    ratio: Array
-    error: Array
-    rates: Array
-    known: Array
-    first_slope: Array
-    b: Array
-    d: Array
-    slope: Array
-    residual: Array
-    change: Array
-    matrix: Array
-    right: Array
-    weights: Array
-
-
-class Numbers(NamedTuple):
-    """The numbers that a step returns, as in `DiffusionState`.
-
-    Attributes:
-        reply: 0, or the reason of a failure.
-        mass, risk, dual_energy, min_ratio, max_ratio, distance: of the new state.
-        newton_iterations, stage_error: work and error of the stages.
-        error: the root mean square over nu of the estimated relative error of u.
-    """
-
-    reply: int
-    mass: float
-    risk: float
-    dual_energy: float
-    min_ratio: float
-    max_ratio: float
-    distance: float
-    newton_iterations: int
-    stage_error: float
-    error: float
-
-
-def tableau_of(scheme: Scheme) -> Tableau:
-    """The arrays of a scheme."""
-    stages = len(scheme.a)
-    a = np.zeros((stages, stages + 1))
-    for i, row in enumerate(scheme.a):
-        a[i, : len(row) - 1], a[i, -1] = row[:-1], row[-1]
-    return Tableau(a, np.array(scheme.nodes), np.array(scheme.error))
-
-
-def memory_for(p: int, m: int, stages: int) -> Memory:
-    """The memory of steps with some stages, for m cells of degree p."""
-    w, ratio, error, first, b, d, slope, residual, change = (np.empty((p, m)) for _ in range(9))
-    return Memory(
-        w, ratio, error, np.empty((stages + 1, p, m)), np.empty((KNOWN, p, m)), first, b, d, slope,
-        residual, change, np.empty((p + 1, p + 1, m)), np.empty((p + 1, m)), np.empty(KNOWN),
-    )  # fmt: skip
+__all__ = ["add", "balance", "moments", "multiply", "stage_rate", "step", "weighted",
+           "weighted_squares"]  # fmt: skip
 
 
 @compiled
@@ -152,7 +63,7 @@ def step(
         copy(memory.w, memory.known[5])
     error = _estimate(K, weight, power, tau, tableau, memory)
     risk, dual = energies(kind, power, memory.ratio, weight)
-    mass, distance = _moments(memory.ratio, weight)
+    mass, distance = moments(memory.ratio, weight)
     low, high = memory.ratio.min(), memory.ratio.max()
     return Numbers(reply, mass, risk, dual, low, high, math.sqrt(distance), newtons, worst, error)
 
@@ -197,7 +108,7 @@ def _stage_start(ratio: Array, tau: float, row: Array, count: int, memory: Memor
     copy(ratio, b)
     for j in range(count + 1):
         if row[j] != 0.0:
-            _add(tau * row[j], memory.rates[j], b)
+            add(tau * row[j], memory.rates[j], b)
 
 
 @vectorised
@@ -207,19 +118,19 @@ def _guess(potential: Array, power: float, memory: Memory) -> None:
     w[:] = 0.0
     for k in range(KNOWN):
         if weights[k] != 0.0:
-            _add(weights[k], known[k], w)
+            add(weights[k], known[k], w)
     change = memory.change
     copy(w, change)
-    _add(-1.0, potential, change)
+    add(-1.0, potential, change)
     largest = _largest(memory.first_slope, change)
     most = 0.5 / max(1.0, power - 1)
     if not largest <= most:
         copy(potential, w)
-        _add(most / largest, change, w)
+        add(most / largest, change, w)
 
 
 @vectorised
-def _add(factor: float, values: Array, to: Array) -> None:
+def add(factor: float, values: Array, to: Array) -> None:
     """Add a multiple of values ``(p, m)``."""
     for a in range(to.shape[0]):
         for c in range(to.shape[1]):
@@ -246,18 +157,57 @@ def _stage(
         0 or the reason of a failure, the number of Newton iterations, and the remaining error.
     """
     w, change = memory.w, memory.change
-    wanted = _weighted(weight, memory.b)
+    wanted = weighted(weight, memory.b)
+    _linearised(K, weight, power, s, memory)
     for newton in range(1, MOST_NEWTON + 1):
-        _linearised(K, weight, power, s, memory)
-        solve(K, memory.d, s, memory.residual, change, memory.matrix, memory.right)
+        factorise(K, memory.d, s, memory.factors)
+        solve(memory.factors, memory.residual, change, memory.right)
         rho = _largest(memory.slope, change)
         damped = guaranteed_step(rho, power)
-        _add(damped, change, w)
-        error = rho * rho if damped == 1.0 else rho
+        if damped < 1.0:
+            _far_step(K, weight, power, s, damped, newton <= FAST, memory)
+            continue
+        add(1.0, change, w)
+        error = rho * rho
         if error <= tolerance:  # which does not see what is not finite
-            finite = _balance(weight, power, wanted, memory)
+            finite = balance(weight, power, wanted, memory)
             return 0 if finite else NOT_FINITE, newton, error
+        _linearised(K, weight, power, s, memory)
     return NOT_CONVERGED, MOST_NEWTON, math.inf
+
+
+@compiled
+def _far_step(
+    K: Conductances, weight: Array, power: float, s: float, damped: float, fast: bool,
+    memory: Memory,
+) -> None:  # fmt: skip
+    """A step of ``memory.w`` far from the solution, as that of `Stage`; linearises there."""
+    w, change, before = memory.w, memory.change, memory.before
+    if fast:
+        copy(w, before[0])
+        copy(memory.d, before[1])
+        copy(memory.slope, before[2])
+        copy(memory.residual, before[3])
+        _grow(memory)
+        potentials(power, memory.ratio, w)
+        _linearised(K, weight, power, s, memory)
+        here = w.ravel(), memory.d.ravel(), memory.slope.ravel(), memory.residual.ravel()
+        w0, d0, slope0, r0 = before.reshape(4, w.size)
+        if rise(power, weight.ravel(), memory.b.ravel(), w0, d0, slope0, r0, *here) <= 0:
+            return
+        copy(before[0], w)
+    add(damped, change, w)
+    _linearised(K, weight, power, s, memory)
+
+
+@vectorised
+def _grow(memory: Memory) -> None:
+    """Multiply u by the exponential of its relative change, in ``memory.ratio``."""
+    ratio, slope, change = memory.ratio, memory.slope, memory.change
+    for a in range(ratio.shape[0]):
+        for c in range(ratio.shape[1]):
+            growth = min(LONGEST, max(-LONGEST, slope[a, c] * change[a, c]))
+            ratio[a, c] *= math.exp(-growth)
 
 
 @vectorised
@@ -274,7 +224,7 @@ def _linearised(K: Conductances, weight: Array, power: float, s: float, memory: 
 
 
 @compiled
-def _balance(weight: Array, power: float, wanted: float, memory: Memory) -> bool:
+def balance(weight: Array, power: float, wanted: float, memory: Memory) -> bool:
     """Shift ``memory.w`` by a constant for which the mass is the one wanted; sets the ratio too.
 
     Returns:
@@ -283,12 +233,12 @@ def _balance(weight: Array, power: float, wanted: float, memory: Memory) -> bool
     w, ratio, mass, found = memory.w, memory.ratio, memory.residual, 0.0
     for _ in range(3):
         ratios_and_slopes(power, w, ratio, memory.slope)
-        found = _weighted(weight, ratio)
+        found = weighted(weight, ratio)
         if abs(found - wanted) <= 4e-16 * wanted:
             break
         copy(weight, mass)
-        _multiply(ratio, mass)
-        shift = (found - wanted) / _weighted(mass, memory.slope)
+        multiply(ratio, mass)
+        shift = (found - wanted) / weighted(mass, memory.slope)
         for a in range(w.shape[0]):
             for c in range(w.shape[1]):
                 w[a, c] += shift
@@ -296,7 +246,7 @@ def _balance(weight: Array, power: float, wanted: float, memory: Memory) -> bool
 
 
 @reordered
-def _weighted(weight: Array, values: Array) -> float:
+def weighted(weight: Array, values: Array) -> float:
     """The weighted sum of values."""
     total = 0.0
     for a in range(values.shape[0]):
@@ -312,11 +262,10 @@ def _estimate(
     """The root mean square over nu of the relative error of u, see `Stage.relative_error`."""
     residual, error = memory.residual, memory.error
     _combined(weight, tau, tableau, memory)
-    s = tau * tableau.a[-1, -1]
-    solve(K, memory.d, s, residual, error, memory.matrix, memory.right)
+    solve(memory.factors, residual, error, memory.right)
     ratios_and_slopes(power, memory.w, memory.ratio, memory.slope)
-    _multiply(memory.slope, error)
-    return math.sqrt(_weighted_squares(weight, error))
+    multiply(memory.slope, error)
+    return math.sqrt(weighted_squares(weight, error))
 
 
 @vectorised
@@ -325,12 +274,12 @@ def _combined(weight: Array, tau: float, tableau: Tableau, memory: Memory) -> No
     residual = memory.residual
     residual[:] = 0.0
     for j in range(len(tableau.error)):
-        _add(tau * tableau.error[j], memory.rates[j], residual)
-    _multiply(weight, residual)
+        add(tau * tableau.error[j], memory.rates[j], residual)
+    multiply(weight, residual)
 
 
 @vectorised
-def _multiply(factors: Array, values: Array) -> None:
+def multiply(factors: Array, values: Array) -> None:
     """Multiply values ``(p, m)`` in place."""
     for a in range(values.shape[0]):
         for c in range(values.shape[1]):
@@ -338,7 +287,7 @@ def _multiply(factors: Array, values: Array) -> None:
 
 
 @reordered
-def _weighted_squares(weight: Array, values: Array) -> float:
+def weighted_squares(weight: Array, values: Array) -> float:
     """The weighted sum of squares."""
     total = 0.0
     for a in range(values.shape[0]):
@@ -348,7 +297,7 @@ def _weighted_squares(weight: Array, values: Array) -> float:
 
 
 @reordered
-def _moments(ratio: Array, weight: Array) -> tuple[float, float]:
+def moments(ratio: Array, weight: Array) -> tuple[float, float]:
     """The mass, and the integral of (h - 1)^2 over nu."""
     mass = distance = 0.0
     for a in range(ratio.shape[0]):

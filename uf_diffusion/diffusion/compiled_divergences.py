@@ -12,7 +12,7 @@ from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.compiled import reordered
 from uf_diffusion.problem.divergences import Biased, Entropy, Power, Unbiased
 
-__all__ = ["KINDS", "energies", "ratios_and_slopes"]
+__all__ = ["KINDS", "energies", "potentials", "ratios_and_slopes"]
 
 KINDS: dict[type, int] = {Unbiased: 0, Biased: 1, Power: 2, Entropy: 3}
 
@@ -37,6 +37,22 @@ def ratios_and_slopes(power: float, w: Array, ratio: Array, slope: Array) -> Non
                 z = (power - 1) * w[a, c]
                 ratio[a, c] = z ** (-1 / (power - 1))
                 slope[a, c] = 1 / z
+
+
+@reordered
+def potentials(power: float, ratio: Array, w: Array) -> None:
+    """The potential w = f'(1 / h) of a ratio h; see the module for the shapes."""
+    p, m = w.shape
+    for a in range(p):
+        if power == 2.0:
+            for c in range(m):
+                w[a, c] = 1 / ratio[a, c]
+        elif power == 1.0:
+            for c in range(m):
+                w[a, c] = -math.log(ratio[a, c])
+        else:
+            for c in range(m):
+                w[a, c] = ratio[a, c] ** (1 - power) / (power - 1)
 
 
 @reordered

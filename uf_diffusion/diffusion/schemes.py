@@ -1,4 +1,4 @@
-"""Diagonally implicit, L-stable and stiffly accurate time schemes, and the step control."""
+"""Implicit, L-stable and stiffly accurate time schemes, and the step control."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ class Scheme:
         error_order: order of the error estimate in tau.
         a: rows (a_i0, ..., a_ii) for i = 1, ..., s, with a constant diagonal a_ii.
         error: e_0, ..., e_s, summing to 0.
+        coupling: empty; only linearly implicit schemes have it, see `linearly_implicit`.
     """
 
     name: str
@@ -37,6 +38,12 @@ class Scheme:
     error_order: int
     a: tuple[tuple[float, ...], ...]
     error: tuple[float, ...]
+    coupling: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def linear(self) -> bool:
+        """Whether the scheme is linearly implicit."""
+        return bool(self.coupling)
 
     @property
     def nodes(self) -> tuple[float, ...]:
@@ -143,11 +150,83 @@ def _esdirk5() -> Scheme:
     return Scheme("esdirk5", 5, 5, a, error)
 
 
+def linearly_implicit(
+    name: str, order: int, gamma: float, a: Sequence[Sequence[float]],
+    coupling: Sequence[Sequence[float]],
+) -> Scheme:  # fmt: skip
+    """A Rosenbrock scheme, whose stages are linear systems with the same matrix.
+
+    With the derivative J of the right-hand side F at the start h of the step, stage i solves
+
+        (1 / (gamma tau) - J) k_i = F(h + a_i1 k_1 + ... + a_i,i-1 k_(i-1))
+                                    + (c_i1 k_1 + ... + c_i,i-1 k_(i-1)) / tau.
+
+    The result is the point where the last stage takes F, plus its k. This k is the estimated error.
+
+    Args:
+        name, order: see `Scheme`.
+        gamma: the number gamma, which is put behind each row of ``a``.
+        a: rows (a_i1, ..., a_i,i-1) for the second and each later stage but the last, whose row is
+            that of the stage before it and a one.
+        coupling: rows (c_i1, ..., c_i,i-1) for the second and each later stage.
+    """
+    rows = ((), *map(tuple, a), (*a[-1], 1.0))
+    return Scheme(name, order, order, tuple((*row, gamma) for row in rows), (),
+                  ((), *map(tuple, coupling)))  # fmt: skip
+
+
+def _rodas4() -> Scheme:
+    """RODAS of Hairer and Wanner (Solving Ordinary Differential Equations II, 1996, IV.7).
+
+    It has six stages.
+    """
+    a = (
+        (1.544,), (0.9466785280815826, 0.2557011698983284),
+        (3.314825187068521, 2.896124015972201, 0.9986419139977817),
+        (1.221224509226641, 6.019134481288629, 12.53708332932087, -0.687886036105895),
+    )  # fmt: skip
+    coupling = (
+        (-5.6688,), (-2.430093356833875, -0.2063599157091915),
+        (-0.1073529058151375, -9.594562251023355, -20.47028614809616),
+        (7.496443313967647, -10.24680431464352, -33.99990352819905, 11.7089089320616),
+        (8.083246795921522, -7.981132988064893, -31.52159432874371, 16.31930543123136,
+         -6.058818238834054),
+    )  # fmt: skip
+    return linearly_implicit("rodas4", 4, 0.25, a, coupling)
+
+
+def _rodas5p() -> Scheme:
+    """Rodas5P (Steinebach, BIT Numerical Mathematics 63, 2023), for parabolic problems.
+
+    It has eight stages.
+    """
+    last = (-7.502846399306121, 2.561846144803919, -11.627539656261098, -0.18268767659942256,
+            0.030198172008377946)  # fmt: skip
+    a = (
+        (3.0,), (2.849394379747939, 0.45842242204463923),
+        (-6.954028509809101, 2.489845061869568, -10.358996098473584),
+        (2.8029986275628964, 0.5072464736228206, -0.3988312541770524, -0.04721187230404641),
+        last, (*last, 1.0),
+    )  # fmt: skip
+    coupling = (
+        (-14.155112264123755,), (-17.97296035885952, -2.859693295451294),
+        (147.12150275711716, -1.41221402718213, 71.68940251302358),
+        (165.43517024871676, -0.4592823456491126, 42.90938336958603, -5.961986721573306),
+        (24.854864614690072, -3.0009227002832186, 47.4931110020768, 5.5814197821558125,
+         -0.6610691825249471),
+        (30.91273214028599, -3.1208243349937974, 77.79954646070892, 34.28646028294783,
+         -19.097331116725623, -28.087943162872662),
+        (37.80277123390563, -3.2571969029072276, 112.26918849496327, 66.9347231244047,
+         -40.06618937091002, -54.66780262877968, -9.48861652309627),
+    )  # fmt: skip
+    return linearly_implicit("rodas5p", 5, 0.21193756319429014, a, coupling)
+
+
 SCHEMES: dict[str, Scheme] = {
     s.name: s
     for s in (
         Scheme("euler", 1, 2, ((0, 1.0),), (-0.5, 0.5)), _sdirk2(), _sdirk3(), _esdirk4(),
-        _esdirk5(),
+        _esdirk5(), _rodas4(), _rodas5p(),
     )
 }  # fmt: skip
 

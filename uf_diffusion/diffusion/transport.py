@@ -93,6 +93,11 @@ class Transport(Evolution):
     ) -> None:
         if grid.degree > 1:
             raise InputError(f"problem.limit = '{self.limit}' needs diffusion.degree = 1.")
+        if scheme.linear:
+            raise InputError(
+                f"diffusion.scheme = '{scheme.name}' needs problem.limit = 'unconstrained', not "
+                f"'{self.limit}'."
+            )
         super().__init__(problem, grid, scheme, rtol, comm)
         opposite = self._opposite()
         self.nodes = self._local_nodes(opposite)

@@ -17,7 +17,7 @@ from uf_diffusion.diffusion.compiled_divergences import KINDS
 from uf_diffusion.diffusion.extrapolation import guess
 from uf_diffusion.diffusion.fluxes import FluxForm
 from uf_diffusion.diffusion.linear_solvers import linear_solver, reduced
-from uf_diffusion.diffusion.petsc import chosen
+from uf_diffusion.diffusion.petsc import StageFailure, chosen
 from uf_diffusion.diffusion.principles import (
     STAGE,
     VIOLATED,
@@ -27,7 +27,7 @@ from uf_diffusion.diffusion.principles import (
     watched,
 )
 from uf_diffusion.diffusion.schemes import SCHEMES, Scheme
-from uf_diffusion.diffusion.stage import Stage, StageReport
+from uf_diffusion.diffusion.stage import LEAST, NOT_POSITIVE, Stage, StageReport
 from uf_diffusion.diffusion.states import Before, DiffusionState, Pace, SolverFailure
 from uf_diffusion.diffusion.time_stepping import Evolution
 from uf_diffusion.grids.base import Grid
@@ -124,6 +124,8 @@ class UltraFastDiffusion(Evolution):
             with self.timings.part("stages"):
                 new, size = self._compiled.step(state, tau, tolerance)
             return new, self._relative(size, new)
+        if self.scheme.linear:
+            return self._linear_step(state, tau, 1e-2 * tolerance)
         known = self._known(state, tau)
         back = 0.0 if state.before is None else (state.before.t - state.t) / tau
         nodes, k = np.array(self.scheme.nodes), [state.derivative]
@@ -138,9 +140,46 @@ class UltraFastDiffusion(Evolution):
                 k.append(self._rate(w))
         error = self.scheme.error_of(tau, k)
         new = self._evaluated(state, tau, ratio, w, k[-1], reports)
-        relative = self.stage.relative_error(error, new.potential)
-        size = math.sqrt(self._reduce(float(self.weight @ relative**2), MPI.SUM))
-        return new, self._relative(size, new)
+        return new, self._size(self.stage.relative_error(error, new.potential), new)
+
+    def _linear_step(
+        self, state: DiffusionState, tau: float, rtol: float
+    ) -> tuple[DiffusionState, float]:
+        """As `step`, with a Rosenbrock scheme; `chain_linear_step` has the equations."""
+        stage, gamma, k = self.stage, self.scheme.a[0][-1], list[Array]()
+        slope, its = state.ratio * stage.relative_slope(state.potential), 0
+        with self.timings.part("stages"):
+            stage.linear.set(self.weight * slope, gamma * tau)
+            for row, coupling in zip(self.scheme.a, self.scheme.coupling, strict=True):
+                h = state.ratio + _combined(row[:-1], k)
+                self._require_positive(h)
+                rate = tau * self._rate(self._flow.df(1 / h)) + _combined(coupling, k)
+                z, count = stage.linear.solve(gamma * self.weight * rate, max(LEAST, rtol))
+                k.append(slope * z)
+                its += count
+            h = h + k[-1]
+            self._require_positive(h)
+            w, ratio = stage.balanced(self._flow.df(1 / h), state.ratio)
+        report = StageReport(len(k), its, 0.0)
+        new = self._evaluated(state, tau, ratio, w, self._rate(w), [report])
+        return new, self._size(k[-1] / h, new)
+
+    def _require_positive(self, ratio: Array) -> None:
+        """Refuse a ratio, on all ranks.
+
+        Raises:
+            StageFailure: if it is not positive and finite at all nodes.
+        """
+        lowest = float(ratio.min(initial=np.inf))  # which is NaN if one is
+        if not self._reduce(lowest if lowest > 0 else 0.0, MPI.MIN) > 0:
+            raise StageFailure(NOT_POSITIVE)
+
+    def _size(self, relative: Array, new: DiffusionState) -> float:
+        """The root mean square over nu of a relative error ``(owned,)`` of u, as a multiple of the
+        tolerance.
+        """
+        square = self._reduce(float(self.weight @ relative**2), MPI.SUM)
+        return self._relative(math.sqrt(square), new)
 
     def _known(self, state: DiffusionState, tau: float) -> list[Array | None]:
         """What the first guesses of a step combine, see `guess_weights`."""
@@ -220,3 +259,8 @@ class UltraFastDiffusion(Evolution):
             max((r.error for r in reports), default=0.0),
             before=None if old is None else Before(old.t, old.potential, old.derivative),
         )  # fmt: skip
+
+
+def _combined(factors: Sequence[float], k: Sequence[Array]) -> Array | float:
+    """The sum of the products of ``factors`` and the first arrays in ``k``."""
+    return sum((factor * x for factor, x in zip(factors, k, strict=True)), start=0.0)

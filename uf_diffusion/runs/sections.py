@@ -30,7 +30,7 @@ LIMITS = {
 # keys of [diffusion] that a tolerance chooses
 CHOSEN = ("cells", "degree", "scheme", "rtol", "step", "mesh")
 LEAST_TOLERANCE = 1e-10
-SCHEMES = ["euler", "sdirk2", "sdirk3", "esdirk4", "esdirk5"]
+SCHEMES = ["euler", "sdirk2", "sdirk3", "esdirk4", "esdirk5", "rodas4", "rodas5p"]
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,9 @@ class DiffusionConfig:
         "degree of the finite elements: 1 to 8 on the circle, 1 to 3 on S^2 and T^2, 1 or 2 on T^3",
     )
     scheme: str = key(
-        "sdirk2", "time scheme: euler, sdirk2, sdirk3, esdirk4 or esdirk5, of order 1 to 5"
+        "sdirk2",
+        "time scheme: euler, sdirk2, sdirk3, esdirk4 or esdirk5, of order 1 to 5, or rodas4 or "
+        "rodas5p, of order 4 and 5, which take less time on the circle",
     )
     rtol: float = key(1e-4, "relative error that an adaptive time step may make")
     step: float = key(0.0, "length of fixed time steps; 0 chooses steps that keep to rtol", "time")

@@ -1,0 +1,113 @@
+"""A linearly implicit step of the ultra-fast diffusion in one dimension, in machine code.
+
+It is the step of a Rosenbrock scheme, see `uf_diffusion.diffusion.schemes.linearly_implicit`, with
+one factorisation for all stages. With h = h_0 + ... and w = f'(1/h), F(h) = K w / c, so that
+J = -K D / c with the diagonal matrix D of -dw/dh at h_0. A stage is solved for z = D k:
+
+    (c / D + gamma tau K) z = gamma tau K w + gamma c (c_i1 k_1 + ... + c_i,i-1 k_(i-1)).
+"""
+
+from __future__ import annotations
+
+import math
+
+from uf_diffusion.core.arrays import Array
+from uf_diffusion.core.compiled import compiled, vectorised
+from uf_diffusion.diffusion.chain import Conductances, copy, factorise, product, solve
+from uf_diffusion.diffusion.chain_memory import (
+    NOT_FINITE,
+    NOT_POSITIVE,
+    Memory,
+    Numbers,
+    Start,
+    Tableau,
+)
+from uf_diffusion.diffusion.chain_step import (
+    add,
+    balance,
+    moments,
+    multiply,
+    stage_rate,
+    weighted,
+    weighted_squares,
+)
+from uf_diffusion.diffusion.compiled_divergences import energies, potentials, ratios_and_slopes
+
+__all__ = ["linear_step"]
+
+
+@compiled
+def linear_step(
+    K: Conductances, weight: Array, kind: int, power: float, tableau: Tableau, start: Start,
+    tau: float, memory: Memory,
+) -> Numbers:  # fmt: skip
+    """A step of length ``tau``; arguments and results are those of `chain_step.step`."""
+    stages, k, h, z = len(tableau.coupling), memory.rates, memory.b, memory.change
+    s = tau * tableau.a[0, -1]
+    copy(start.derivative, k[0])
+    _derivative(weight, power, start.potential, memory)
+    factorise(K, memory.d, s, memory.factors)
+    for i in range(stages):
+        if i > 0:
+            _combine(start.ratio, tableau.a[i], i, k, h)
+            if not h.min() > 0:
+                return Numbers(NOT_POSITIVE, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, i, 0.0, math.inf)
+            potentials(power, h, memory.w)
+            product(K, memory.w, memory.residual)
+        else:
+            copy(start.derivative, memory.residual)
+            multiply(weight, memory.residual)
+        _right_hand_side(weight, s, tableau.a[0, -1], tableau.coupling[i], i, memory)
+        solve(memory.factors, memory.residual, z, memory.right)
+        copy(z, k[i + 1])
+        multiply(memory.slope, k[i + 1])
+    add(1.0, k[stages], h)
+    if not h.min() > 0:
+        return Numbers(NOT_POSITIVE, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, stages, 0.0, math.inf)
+    potentials(power, h, memory.w)
+    if not balance(weight, power, weighted(weight, start.ratio), memory):
+        return Numbers(NOT_FINITE, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, stages, 0.0, math.inf)
+    copy(k[stages], memory.error)
+    for a in range(h.shape[0]):
+        for c in range(h.shape[1]):
+            memory.error[a, c] /= h[a, c]
+    stage_rate(K, weight, memory.w, k[-1])
+    risk, dual = energies(kind, power, memory.ratio, weight)
+    mass, distance = moments(memory.ratio, weight)
+    low, high = memory.ratio.min(), memory.ratio.max()
+    error = math.sqrt(weighted_squares(weight, memory.error))
+    return Numbers(0, mass, risk, dual, low, high, math.sqrt(distance), stages, 0.0, error)
+
+
+@vectorised
+def _derivative(weight: Array, power: float, potential: Array, memory: Memory) -> None:
+    """Put c / D into ``memory.d``, and 1 / D, which is -dh/dw, into ``memory.slope``."""
+    ratio, slope, d = memory.ratio, memory.slope, memory.d
+    ratios_and_slopes(power, potential, ratio, slope)
+    for a in range(d.shape[0]):
+        for c in range(d.shape[1]):
+            slope[a, c] *= ratio[a, c]
+            d[a, c] = weight[a, c] * slope[a, c]
+
+
+@vectorised
+def _combine(ratio: Array, row: Array, count: int, k: Array, h: Array) -> None:
+    """The ratio at which stage ``count + 1`` takes F."""
+    copy(ratio, h)
+    for j in range(count):
+        if row[j] != 0.0:
+            add(row[j], k[j + 1], h)
+
+
+@vectorised
+def _right_hand_side(
+    weight: Array, s: float, gamma: float, row: Array, count: int, memory: Memory
+) -> None:
+    """Replace K w in ``memory.residual`` by the right-hand side of stage ``count + 1``."""
+    sums, right = memory.ratio, memory.residual
+    sums[:] = 0.0
+    for j in range(count):
+        add(gamma * row[j], memory.rates[j + 1], sums)
+    for a in range(right.shape[0]):
+        for c in range(right.shape[1]):
+            right[a, c] = s * right[a, c] + weight[a, c] * sums[a, c]
