@@ -44,8 +44,8 @@ class Surface:
     teacher: Density
     cells: dict
     reference: int
-    schemes: tuple = (("sdirk2", (3e-3, 1e-3)), ("esdirk4", (1e-3, 1e-4)))
-    rtols: tuple = (1e-2, 2e-3, 4e-4)
+    schemes: tuple = (("sdirk2", (1e-1, 3e-2, 1e-2, 3e-3, 1e-3)), ("esdirk4", (1e-1, 1e-2, 1e-3)))
+    rtols: tuple = (5e-2, 1e-2, 2e-3, 4e-4)
     squares: tuple = ()
     exact: list = field(default_factory=list, compare=False)
 
@@ -158,7 +158,7 @@ def sphere(cells=None, reference=5120, file=None, **settings):
             diagram is written.
         settings: other attributes of `Surface`.
     """
-    cells = cells or {1: (1280, 5120, 20480), 2: (320, 1280, 5120)}
+    cells = cells or {1: (720, 1280, 2880, 5120, 20480), 2: (180, 320, 720, 1280, 5120)}
     teacher = Bump(Sphere(2))
     on_a_surface(Surface("S2 gamma=100", teacher, cells, reference, **settings), file, "sphere")
 
@@ -170,7 +170,7 @@ def torus(cells=None, reference=12800, squares=(32, 64), file=None, **settings):
         squares: numbers of cells along an axis for py-pde.
         cells, reference, file, settings: as for `sphere`.
     """
-    cells = cells or {1: (2048, 8192), 2: (512, 2048)}
+    cells = cells or {1: (512, 2048, 8192), 2: (128, 512, 2048)}
     teacher = Bumps(FlatTorus(2, 4.0), 100.0)
     if not available():
         print(INSTALL)
