@@ -77,7 +77,7 @@ def coarser_than(solver: Evolution, history: DiffusionHistory) -> Coarser | None
 
     The arguments are those of `estimated_errors`. None where the meshes would be too coarse.
     """
-    stride = SHORT if len(solver.grid.nodes) <= FEW else LONG
+    stride: float = SHORT if len(solver.grid.nodes) <= FEW else LONG
     stride = HALVES if solver.scheme.linear else stride
     shrink = 4 if solver.grid.manifold.dim == 1 and len(solver.grid.nodes) > MANY else 2
     try:
