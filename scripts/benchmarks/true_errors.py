@@ -144,6 +144,7 @@ CASES = {
                                      divergence=Entropy()),
     "S1, power 3, degree 2": Case(Bumps(CIRCLE, 100.0), _ON[CIRCLE], 256, 1024, 2, "sdirk2", 1e-4,
                                   divergence=Power(3.0)),
+    "S1, linearly implicit": Case(Bumps(CIRCLE, 100.0), _ON[CIRCLE], 256, 1024, 3, "rodas4", 1e-3),
     "S1, implicit Euler": Case(Bumps(CIRCLE, 10.0), _ON[CIRCLE], 512, 2048, 1, "euler"),
     "S2, smooth": Case(_sphere(1.0), _ON[SPHERE], 1280, 1280, times=(0.1, 0.5, 2.0)),
     "S2, fronts": Case(_TWO, _ON[SPHERE], 5120, 5120, times=(0.25, 1.0, 2.0)),

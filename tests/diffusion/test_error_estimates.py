@@ -18,7 +18,7 @@ from uf_diffusion.problem.manifolds import Circle, Sphere
 
 SPHERE = Sphere(2)
 QUICK = ["S1, gamma = 1000, too coarse", "S1, exact solution", "S1, entropy, large steps",
-         "S1, power 3, degree 2", "S1, implicit Euler", "S2, smooth",
+         "S1, power 3, degree 2", "S1, linearly implicit", "S1, implicit Euler", "S2, smooth",
          "S1, constrained, smooth"]  # fmt: skip
 
 

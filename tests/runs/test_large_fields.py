@@ -169,6 +169,10 @@ def test_stored_results_are_compared_with_all_their_nodes(tmp_path, small):
         assert np.array_equal(found.group("comparison")[key], both.group("comparison")[key])
     report = (tmp_path / "both" / "report.html").read_text()
     assert "energy distance to the diffusion, median |uᵢ − u(ωᵢ)| with all 576 nodes" in report
+    moved = uf.load(out).save(tmp_path / "moved")
+    assert (moved / "fields.nc").read_bytes() == (out / "fields.nc").read_bytes()
+    again = uf.compare(network, uf.load(moved)).energy_distance_diffusion
+    assert np.array_equal(again, found.energy_distance_diffusion)
     (out / "fields.nc").rename(tmp_path / "elsewhere.nc")
     coarse = uf.compare(network, uf.load(out))
     assert coarse.group("comparison").attrs["from_whole"] == ""

@@ -18,7 +18,8 @@ This is Richardson's extrapolation. Where the ratios r_1, r_2 of the spacings di
 d_2 / d_1 = (r_2^p - 1) / (1 - r_1^-p). It is limited to `LEAST_ORDER` and to the order of smooth
 solutions. If one of the errors is below a twentieth of the other, its estimate is mostly too large.
 The work is a seventh of that of mu in two dimensions, and less in three
-(`python scripts/benchmarks/errors.py`).
+(`python scripts/benchmarks/errors.py`). Linearly implicit schemes fail for long steps, so they take
+L = 1/2, each step in two halves, in place of long steps.
 
 A mesh from a file has no coarser ones. It gets the time error, from coarser built-in meshes.
 """
@@ -46,6 +47,7 @@ __all__ = ["Coarser", "Level", "coarser_than", "estimated_errors", "onto", "orde
 LONG = 4  # number of steps of the solution that are one step of a coarser one
 SHORT = 2  # the same on meshes of at most `FEW` nodes, where accuracy costs less than a second
 FEW = 5000
+HALVES = 0.5  # the same with linearly implicit schemes
 LOOSER = 10  # factor between the tolerances of the stages
 LEAST_ORDER = 1.0
 MANY = 20_000  # nodes in one dimension beyond which s = 4 instead of 2, to save time
@@ -75,7 +77,8 @@ def coarser_than(solver: Evolution, history: DiffusionHistory) -> Coarser | None
 
     The arguments are those of `estimated_errors`. None where the meshes would be too coarse.
     """
-    stride = SHORT if len(solver.grid.nodes) <= FEW else LONG
+    stride: float = SHORT if len(solver.grid.nodes) <= FEW else LONG
+    stride = HALVES if solver.scheme.linear else stride
     shrink = 4 if solver.grid.manifold.dim == 1 and len(solver.grid.nodes) > MANY else 2
     try:
         found = Coarser(history.times, stride)
@@ -113,7 +116,7 @@ class Coarser:
 
     Args:
         times: the snapshot times ``(snapshots,)``, dimensionless.
-        stride: the number L of steps of the module that are one long step.
+        stride: the number L of the module, a whole number or `HALVES`.
         watch: functions to call with each state, on all ranks.
 
     Attributes:
@@ -124,7 +127,7 @@ class Coarser:
 
     far: Evolution
 
-    def __init__(self, times: Array, stride: int, watch: Watch = ()) -> None:
+    def __init__(self, times: Array, stride: float, watch: Watch = ()) -> None:
         self.times, self._stride, self._watch = times, stride, watch
         self.levels: list[Level] = []
         self.time = np.zeros((2, 0))
@@ -143,13 +146,13 @@ class Coarser:
             StageFailure: if a step fails.
         """
         self.far, stride, order = far, self._stride, far.scheme.order
-        self._own, self._long = steps, np.append(steps[:-1:stride], steps[-1])
+        self._own, self._long = steps, _other_steps(steps, stride)
         long, own = self._solved(far, self._long), own or self._solved(far, steps)
         before = next((x for x in self.levels if _alike(x, own)), own)
         self._change = _difference(own, long)
         if own.density is not None and own.volume is not None and self._change is not None:
             size = [_norms(each, own.volume)[:2] for each in self._change]
-            self.time = np.array(size).T / (stride**order - 1)
+            self.time = np.array(size).T / abs(stride**order - 1)
         change = _difference(own, before)
         others = [self._moved(x, change) for x in self.levels if not _alike(x, own)]
         self.levels = sorted([own, *others], key=lambda x: x.grid.cell_count)
@@ -240,6 +243,13 @@ def _stepped(solver: Evolution, steps: Array) -> Iterator[DiffusionState]:
     for t in steps[1:]:
         state = replace(solver.step(state, t - state.t)[0], t=float(t))
         yield state
+
+
+def _other_steps(steps: Array, stride: float) -> Array:
+    """The times of longer steps, ``stride`` of those between the given times, or of halves."""
+    if stride < 1:
+        return np.sort(np.concatenate([steps, (steps[1:] + steps[:-1]) / 2]))
+    return np.append(steps[: -1 : round(stride)], steps[-1])
 
 
 def onto(fine: Grid, coarse: Grid) -> Callable[[Array], Array]:

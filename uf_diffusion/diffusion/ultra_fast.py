@@ -145,7 +145,9 @@ class UltraFastDiffusion(Evolution):
     def _linear_step(
         self, state: DiffusionState, tau: float, rtol: float
     ) -> tuple[DiffusionState, float]:
-        """As `step`, with a Rosenbrock scheme; `chain_linear_step` has the equations."""
+        """As `step`, with a Rosenbrock scheme; `chain_linear_step` has the equations. Each linear
+        system counts as a Newton iteration.
+        """
         stage, gamma, k = self.stage, self.scheme.a[0][-1], list[Array]()
         slope, its = state.ratio * stage.relative_slope(state.potential), 0
         with self.timings.part("stages"):

@@ -81,7 +81,7 @@ def solve(
         mesh: a mesh to use instead: a grid, a `Triangulation` of the sphere, or a file with one.
         degree: degree of the finite elements: 1 to 8 on the circle, 1 to 3 on S^2 and T^2, 1 or 2
             on T^3.
-        scheme: time scheme "euler", "sdirk2", "sdirk3", "esdirk4" or "esdirk5", of order 1 to 5.
+        scheme: "euler", "sdirk2", "sdirk3", "esdirk4", "esdirk5", "rodas4" or "rodas5p".
         rtol: relative tolerance of the adaptive time steps, dimensionless.
         step: length of fixed time steps, dimensionless; 0 chooses adaptive steps.
         tolerance: how large the density's error in L1 may be, by estimate, at all snapshots. It

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 from uf_diffusion.core import mpi
 from uf_diffusion.core.errors import InputError
-from uf_diffusion.core.files import write_text
+from uf_diffusion.core.files import appearing, require_room, write_text
 from uf_diffusion.library.keeping import (
     finished_job,
     remove,
@@ -44,6 +45,8 @@ def save(result: Result, folder: Path, force: bool = False) -> Path:
         own = finished_job(folder) == job
         if not force:
             require_free(folder, job, result.inputs)
+        if _is_large(result) and result.folder is not None:
+            _copy_whole_fields(result.folder, folder)
         publish(result, folder)
         if not own:
             remove(folder / FIELDS)
@@ -51,6 +54,25 @@ def save(result: Result, folder: Path, force: bool = False) -> Path:
     with run_folder(folder):
         mpi.on_root(write)
     return folder
+
+
+def _is_large(result: Result) -> bool:
+    """Whether a result has the picture of a large field, and a file beside it the field."""
+    diffusion = result.group("diffusion")
+    return diffusion is not None and "fields" in diffusion.attrs
+
+
+def _copy_whole_fields(before: Path, folder: Path) -> None:
+    """Copy the file of a large field from the folder of a result that was loaded, if it is there.
+
+    Raises:
+        Unwritable: if it cannot be written.
+    """
+    source, target = before / WHOLE_FIELDS, folder / WHOLE_FIELDS
+    if source.exists() and before.resolve() != folder.resolve():
+        require_room(target, source.stat().st_size)
+        with appearing(target) as partial:
+            shutil.copyfile(source, partial)
 
 
 def publish(result: Result, folder: Path, fields: bool = False) -> None:
@@ -81,7 +103,7 @@ def publish(result: Result, folder: Path, fields: bool = False) -> None:
     job = Job(str(result.attributes["command"]), result.config)
     if job_of(folder / CHECKPOINT) == job:
         os.replace(folder / CHECKPOINT, folder / STATE)
-    if (diffusion := result.group("diffusion")) is None or "fields" not in diffusion.attrs:
+    if not _is_large(result):
         remove(folder / WHOLE_FIELDS)
     remove_others(folder, job, list(result.tree.children))
 
