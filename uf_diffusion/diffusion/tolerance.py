@@ -51,6 +51,7 @@ COARSE = 3e-3  # that above which linear elements do, in two and three dimension
 RESOLVED = {1: 0.3, 2: 1.0, 3: 1.0}  # interpolation error on the coarsest mesh, at most; see below
 ROUGH = 0.4  # L1 norm of the change from the coarsest mesh to the next one, at most
 PLANNED = {1: 1.3, 2: 1.2, 3: 1.2}  # factor by which predicted errors are kept below the tolerance
+AIMED = {1: 0.5, 2: 0.15, 3: 0.15}  # part of the tolerance that the time error is to be at first
 SHARE = {1: 0.4, 2: 0.75, 3: 0.75}  # of the tolerance that is planned for the mesh, by dimension
 ALMOST = 0.9  # its largest share, where there are few meshes
 CAREFUL = 0.6  # the part of what is left for the time error that is aimed at
@@ -62,7 +63,7 @@ RISING = 0.3  # how much higher the order may be on finer meshes
 MARGIN = {1: 2.0, 2: 1.05, 3: 1.05}  # factor by which meshes are finer than is predicted
 LEAST_RATIO = 1.3  # of the spacings of two meshes
 FURTHEST = {1: 6.0, 2: 4.0, 3: 4.0}  # the same, at most
-HOPEFUL = 4.1  # such a ratio may turn out to be smaller, before the order is observed
+HOPEFUL = 8.0  # such a ratio may turn out to be smaller, before the order is observed
 FAR, NEAR = 6.0, 3.4
 OTHER = 0.1  # relative change of the number of steps for which the time error is estimated anew
 STUCK = 0.9  # ratio of the estimates of two solutions beyond which there is no third one
@@ -94,7 +95,7 @@ def first_choice(problem: Problem, tolerance: float) -> Choice:
     degree = 1 if problem.meridian is not None else _degree(dim, tolerance)
     # estimated time errors on the circle and on tori are, at least for small rtol, at most
     # 0.06 rtol^(2/3) and 0.02 rtol^(2/3) with sdirk2, and 0.7 rtol and 0.4 rtol with esdirk4
-    aim = 0.5 * tolerance
+    aim = AIMED[min(dim, 3)] * tolerance
     if tight:
         rtol = aim / (0.7 if dim == 1 else 0.4)
     else:
