@@ -1,6 +1,6 @@
 """Distances, accuracy and cost: ``python scripts/benchmarks/distances.py [--quick] [PART ...]``.
 
-Parts: circle, energy, transport. Everything is measured when the script runs, including the
+Parts: circle, energy, pieces, transport. Everything is measured when the script runs, including the
 baseline of each table. All parts take about 10 minutes on two cores without other load; --quick
 only tests that they work, at sizes too small for conclusions.
 """
@@ -10,12 +10,16 @@ import time
 import numpy as np
 import ot
 import parts
+from scipy.stats import qmc
 
 from uf_diffusion.distances.circle_wasserstein import wasserstein_circle
 from uf_diffusion.distances.energy_distances import energy_distance
+from uf_diffusion.distances.large_fields import Field, field_energy_distances
 from uf_diffusion.distances.measures import Measure
 from uf_diffusion.distances.optimal_transport import wasserstein
 from uf_diffusion.grids.built_in import grid_on
+from uf_diffusion.grids.icosphere import Icosphere
+from uf_diffusion.grids.lattice import Lattice
 from uf_diffusion.problem.densities import Bumps, Uniform, VonMisesFisher
 from uf_diffusion.problem.manifolds import Circle, FlatTorus, Sphere
 
@@ -102,6 +106,54 @@ def energy(most_by_rows=30_000, sizes=(1_000, 10_000, 100_000)):
             print(flush=True)
 
 
+def pieces(twice=2, sizes=(1_000, 30_000), per_axis=400, level=7):
+    """Energy distances to large fields, with all nodes and with those of a coarser mesh.
+
+    Args:
+        twice: how often the spacing of the coarser mesh is halved.
+        sizes: numbers of neurons, evenly spread and weighted by a smooth density.
+        per_axis, level: of the coarser lattice and icosphere.
+    """
+    torus, sphere = FlatTorus(2), Sphere(2)
+    fine, rough = (Lattice(torus, per_axis << k) for k in (twice, 0))
+    finer, rougher = (Icosphere(sphere, level + k) for k in (twice, 0))
+    print(f"{'':4}{'nodes':>9} {'coarse':>8} {'neurons':>8} {'all nodes':>10} {'coarse':>10} "
+          f"{'difference':>10} {'s, all':>7} {'s, coarse':>9}")  # fmt: skip
+    for density, grids in (
+        (Bumps(torus, 2.0), (fine, rough)), (VonMisesFisher(sphere, 2.0), (finer, rougher)),
+    ):  # fmt: skip
+        fields = [field_of(density, grid) for grid in grids]
+        for n in sizes:
+            X = spread(density.manifold, n)
+            a = density(X) / density(X).sum()
+            (whole, own), (coarse, other) = (
+                timed(lambda f=f, x=X, a=a: field_energy_distances(f, x[None], a)[0])
+                for f in fields
+            )
+            print(f"{"T2" if density.manifold.period else "S2"}  {fields[0].count:9d} "
+                  f"{fields[1].count:8d} {len(X):8d} {whole:10.6f} {coarse:10.6f} "
+                  f"{coarse / whole - 1:10.2%} {own:7.1f} {other:9.1f}", flush=True)  # fmt: skip
+
+
+def spread(manifold, n):
+    """Points that are evenly spread, and on no lattice."""
+    if not manifold.period:
+        return manifold.even(n)
+    place = qmc.Halton(2, seed=0).random(n)
+    return manifold.unchart((place - 0.5) * Lattice(manifold, 3).axis)
+
+
+def field_of(density, grid):
+    """A density on a grid as a field of which pieces are read."""
+    nodes = grid.nodes
+    masses = density(nodes)
+    if not density.manifold.period:  # the nodes of a triangle share its area
+        x, y, z = nodes[grid.cells.T]
+        areas = np.linalg.norm(np.cross(y - x, z - x), axis=1)
+        masses *= np.bincount(grid.cells.ravel(), np.repeat(areas, 3))
+    return Field(density.manifold, len(nodes), lambda r: nodes[r], lambda r, q: masses[r])
+
+
 # --- W_1 and W_2 ----------------------------------------------------------------------------------
 
 
@@ -161,8 +213,11 @@ def dense_program(mu, nu, p):
     return ot.emd2(mu.weights, nu.weights, cost, numItermax=PIVOTS) ** (1 / p)
 
 
-PARTS = {"circle": circle, "energy": energy, "transport": transport}
-QUICK = {"circle": {"count": 8}, "energy": {"sizes": (100,)}, "transport": {"count": 1}}
+PARTS = {"circle": circle, "energy": energy, "pieces": pieces, "transport": transport}
+QUICK = {
+    "circle": {"count": 8}, "energy": {"sizes": (100,)},
+    "pieces": {"sizes": (100,), "per_axis": 20, "level": 2}, "transport": {"count": 1},
+}  # fmt: skip
 
 
 if __name__ == "__main__":
