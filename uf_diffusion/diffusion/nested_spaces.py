@@ -17,7 +17,7 @@ from uf_diffusion.grids.base import Coarsened, Grid, part_holding
 
 __all__ = ["prolongations"]
 
-COARSE = 200  # grids with at most this number of nodes are not coarsened further
+COARSE = 400  # grids with at most this number of nodes are not coarsened further
 
 
 def prolongations(grid: Grid, node: Index, comm: PETSc.Comm) -> list[PETSc.Mat]:
