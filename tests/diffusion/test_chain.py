@@ -64,6 +64,25 @@ def test_both_paths_give_the_same_numbers(manifold, degree, scheme, divergence):
         assert error == pytest.approx(same, rel=1e-6, abs=1e-6)
 
 
+@pytest.mark.parametrize("scheme", ["rodas4", "rodas5p", "esdirk4"])
+def test_densities_between_steps_have_no_waves(scheme):
+    """With large steps: the total variation is that of an accurate solution; both paths agree."""
+    problem, found = problem_on(Circle()), {}
+    for name, rtol in ((scheme, 1e-2), ("esdirk5", 1e-8)):
+        solver, values = solver_of(problem, 128, 3, name, rtol), []
+        for old, new in pairwise(solver.iterate(5.5)):
+            for t in (0.5, 1.0, 5.0):
+                if old.t < t <= new.t:
+                    ratio = solver.between(old, new, t)
+                    values.append(np.abs(np.diff(ratio * solver.teacher, append=0)).sum())
+                    assert solver.weight @ ratio == pytest.approx(1, abs=1e-12)
+                    if name == scheme:
+                        general = solver_of(problem, 128, 3, name, rtol, general=True)
+                        assert general.between(old, new, t) == pytest.approx(ratio, rel=1e-9)
+        found[name] = values
+    assert found[scheme] == pytest.approx(found["esdirk5"], rel=0.01)
+
+
 @pytest.mark.parametrize(("cells", "degree"), [(3, 1), (40, 1), (25, 2), (20, 3)])
 def test_product_and_solution(cells, degree):
     """K w and the solution for a diagonal over ten orders of magnitude, against dense algebra."""

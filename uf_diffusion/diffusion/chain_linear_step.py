@@ -33,7 +33,9 @@ from uf_diffusion.diffusion.chain_step import (
 )
 from uf_diffusion.diffusion.compiled_divergences import energies, potentials, ratios_and_slopes
 
-__all__ = ["linear_step"]
+__all__ = ["DAMPED", "damped", "linear_step"]
+
+DAMPED = 4  # power with which the stiff part of a derivative is damped
 
 
 @compiled
@@ -77,6 +79,27 @@ def linear_step(
     low, high = memory.ratio.min(), memory.ratio.max()
     error = math.sqrt(weighted_squares(weight, memory.error))
     return Numbers(0, mass, risk, dual, low, high, math.sqrt(distance), stages, 0.0, error)
+
+
+@compiled
+def damped(
+    K: Conductances, weight: Array, power: float, start: Start, s: float, memory: Memory
+) -> None:
+    """Put the derivative of the ratio without its stiff part into ``memory.b``, as
+    `UltraFastDiffusion` does for interpolation.
+    """
+    left, z, found = memory.error, memory.change, memory.b
+    _derivative(weight, power, start.potential, memory)
+    factorise(K, memory.d, s, memory.factors)
+    copy(start.derivative, left)
+    found[:] = 0.0
+    for _ in range(DAMPED):
+        copy(left, memory.residual)
+        multiply(weight, memory.residual)
+        solve(memory.factors, memory.residual, z, memory.right)
+        multiply(memory.slope, z)
+        add(-1.0, z, left)
+        add(1.0, z, found)
 
 
 @vectorised

@@ -15,7 +15,7 @@ from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.compiled import compiled
 from uf_diffusion.diffusion import stage
 from uf_diffusion.diffusion.chain import Chain, Conductances, copy
-from uf_diffusion.diffusion.chain_linear_step import linear_step
+from uf_diffusion.diffusion.chain_linear_step import damped, linear_step
 from uf_diffusion.diffusion.chain_memory import (
     NOT_CONVERGED,
     NOT_FINITE,
@@ -128,6 +128,12 @@ class ChainRun:
         rate = np.empty_like(self._weight)
         stage_rate(self._chain.conductances, self._weight, self._chain.placed(w), rate)
         return self._chain.owned(rate)
+
+    def damped(self, state: DiffusionState, s: float) -> Array:
+        """The derivative of the ratio ``(owned,)`` without its stiff part; s is gamma tau."""
+        K, m = self._chain.conductances, self._memory
+        damped(K, self._weight, self._rules.power, self._start(state), s, m)
+        return self._chain.owned(m.b)
 
     def step(
         self, state: DiffusionState, tau: float, tolerance: float

@@ -292,7 +292,7 @@ class Evolution(ABC):
         """
         tau = new.t - old.t
         s = (t - old.t) / tau
-        ends = old.ratio, new.ratio, tau * old.derivative, tau * new.derivative
+        ends = old.ratio, new.ratio, tau * self._slope(old, tau), tau * self._slope(new, tau)
         linear, more = hermite(*ends, s)
         earlier = self._ratio_before(old)
         if old.before is not None and earlier is not None:
@@ -303,6 +303,10 @@ class Evolution(ABC):
         room = np.where(more > 0, high - linear, linear - low)
         excess = np.abs(more) / np.maximum(room, 1e-15 * high)
         return linear + more / max(1.0, self._reduce(float(excess.max(initial=0.0)), MPI.MAX))
+
+    def _slope(self, state: DiffusionState, tau: float) -> Array:
+        """The derivative of the ratio ``(owned,)`` with which a step tau is interpolated."""
+        return state.derivative
 
     def _ratio_before(self, state: DiffusionState) -> Array | None:
         """The ratio of the state before, ``(owned,)``; None if it is not known."""
