@@ -168,7 +168,7 @@ class UltraFastDiffusion(Evolution):
         return new, self._size(k[-1] / h, new)
 
     def _slope(self, state: DiffusionState, tau: float) -> Array:
-        """The derivative; for linearly implicit schemes without its stiff part, because there it has
+        """The derivative; for linearly implicit schemes without its stiff part, as there it has
         large errors of short waves at the end of a step, which the next step damps.
 
         It is (1 - (1 - S)^q) h' with S = (1 - gamma tau J)^-1 and q = `DAMPED`; the change is
