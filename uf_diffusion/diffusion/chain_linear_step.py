@@ -9,8 +9,6 @@ J = -K D / c with the diagonal matrix D of -dw/dh at h_0. A stage is solved for 
 
 from __future__ import annotations
 
-import math
-
 from uf_diffusion.core.arrays import Array
 from uf_diffusion.core.compiled import compiled, vectorised
 from uf_diffusion.diffusion.chain import Conductances, copy, factorise, product, solve
@@ -25,13 +23,13 @@ from uf_diffusion.diffusion.chain_memory import (
 from uf_diffusion.diffusion.chain_step import (
     add,
     balance,
-    moments,
+    failure,
     multiply,
     stage_rate,
+    success,
     weighted,
-    weighted_squares,
 )
-from uf_diffusion.diffusion.compiled_divergences import energies, potentials, ratios_and_slopes
+from uf_diffusion.diffusion.compiled_divergences import potentials, ratios_and_slopes
 
 __all__ = ["DAMPED", "damped", "linear_step"]
 
@@ -46,14 +44,13 @@ def linear_step(
     """A step of length ``tau``; arguments and results are those of `chain_step.step`."""
     stages, k, h, z = len(tableau.coupling), memory.rates, memory.b, memory.change
     s = tau * tableau.a[0, -1]
-    copy(start.derivative, k[0])
     _derivative(weight, power, start.potential, memory)
     factorise(K, memory.d, s, memory.factors)
     for i in range(stages):
         if i > 0:
             _combine(start.ratio, tableau.a[i], i, k, h)
             if not h.min() > 0:
-                return Numbers(NOT_POSITIVE, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, i, 0.0, math.inf)
+                return failure(NOT_POSITIVE, i, 0.0)
             potentials(power, h, memory.w)
             product(K, memory.w, memory.residual)
         else:
@@ -61,24 +58,19 @@ def linear_step(
             multiply(weight, memory.residual)
         _right_hand_side(weight, s, tableau.a[0, -1], tableau.coupling[i], i, memory)
         solve(memory.factors, memory.residual, z, memory.right)
-        copy(z, k[i + 1])
-        multiply(memory.slope, k[i + 1])
-    add(1.0, k[stages], h)
+        copy(z, k[i])
+        multiply(memory.slope, k[i])
+    add(1.0, k[stages - 1], h)
     if not h.min() > 0:
-        return Numbers(NOT_POSITIVE, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, stages, 0.0, math.inf)
+        return failure(NOT_POSITIVE, stages, 0.0)
     potentials(power, h, memory.w)
     if not balance(weight, power, weighted(weight, start.ratio), memory):
-        return Numbers(NOT_FINITE, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, stages, 0.0, math.inf)
-    copy(k[stages], memory.error)
+        return failure(NOT_FINITE, stages, 0.0)
     for a in range(h.shape[0]):
         for c in range(h.shape[1]):
-            memory.error[a, c] /= h[a, c]
-    stage_rate(K, weight, memory.w, k[-1])
-    risk, dual = energies(kind, power, memory.ratio, weight)
-    mass, distance = moments(memory.ratio, weight)
-    low, high = memory.ratio.min(), memory.ratio.max()
-    error = math.sqrt(weighted_squares(weight, memory.error))
-    return Numbers(0, mass, risk, dual, low, high, math.sqrt(distance), stages, 0.0, error)
+            memory.error[a, c] = k[stages - 1, a, c] / h[a, c]
+    stage_rate(K, weight, memory.w, k[stages])
+    return success(weight, kind, power, stages, 0.0, memory)
 
 
 @compiled
@@ -119,7 +111,7 @@ def _combine(ratio: Array, row: Array, count: int, k: Array, h: Array) -> None:
     copy(ratio, h)
     for j in range(count):
         if row[j] != 0.0:
-            add(row[j], k[j + 1], h)
+            add(row[j], k[j], h)
 
 
 @vectorised
@@ -130,7 +122,7 @@ def _right_hand_side(
     sums, right = memory.ratio, memory.residual
     sums[:] = 0.0
     for j in range(count):
-        add(gamma * row[j], memory.rates[j + 1], sums)
+        add(gamma * row[j], memory.rates[j], sums)
     for a in range(right.shape[0]):
         for c in range(right.shape[1]):
             right[a, c] = s * right[a, c] + weight[a, c] * sums[a, c]

@@ -44,7 +44,8 @@ class Memory(NamedTuple):
 
     Attributes:
         w, ratio, error: the potential, the ratio and the estimated relative error of u at the end.
-        rates: the derivatives of the ratio at the start and at the stages; the last is at the end.
+        rates: the derivatives of the ratio at the start and at the stages, or the k of a linearly
+            implicit scheme and the derivative at the end; the last is at the end in any case.
         known: what first guesses combine, see `guess_weights`.
         first_slope: f*''/f*' at the start.
         b, d, slope, residual, change, before: of the stages and of Newton's method.

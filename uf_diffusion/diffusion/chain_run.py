@@ -119,7 +119,7 @@ class ChainRun:
             StepControl(scheme.error_order), rtol, scheme.order == 1, monotone,
         )  # fmt: skip
         p, m = self._weight.shape
-        self._memory = memory_for(p, m, len(scheme.a) + scheme.linear)
+        self._memory = memory_for(p, m, len(scheme.a))
         count = max(1, min(MOST_STEPS, MOST_NUMBERS // (3 * p * m)))
         self._records, self._numbers = np.empty((count, 3, p, m)), np.empty((count, 12))
 

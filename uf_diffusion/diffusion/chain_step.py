@@ -25,8 +25,7 @@ from uf_diffusion.diffusion.compiled_divergences import energies, potentials, ra
 from uf_diffusion.diffusion.extrapolation import KNOWN, guess_weights
 from uf_diffusion.diffusion.stage import FAST, LONGEST, MOST_NEWTON, guaranteed_step, rise
 
-__all__ = ["add", "balance", "moments", "multiply", "stage_rate", "step", "weighted",
-           "weighted_squares"]  # fmt: skip
+__all__ = ["add", "balance", "failure", "multiply", "stage_rate", "step", "success", "weighted"]
 
 
 @compiled
@@ -57,15 +56,30 @@ def step(
         reply, count, error = _stage(K, weight, power, s, tolerance, memory)
         newtons, worst = newtons + count, max(worst, error)
         if reply != 0:
-            return Numbers(reply, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, newtons, worst, math.inf)
+            return failure(reply, newtons, worst)
         stage_rate(K, weight, memory.w, memory.rates[i + 1])
         copy(memory.known[5], memory.known[4])
         copy(memory.w, memory.known[5])
-    error = _estimate(K, weight, power, tau, tableau, memory)
+    _estimate(K, weight, power, tau, tableau, memory)
+    return success(weight, kind, power, newtons, worst, memory)
+
+
+@compiled
+def failure(reply: int, newtons: int, worst: float) -> Numbers:
+    """The numbers of a step that failed."""
+    return Numbers(reply, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, newtons, worst, math.inf)
+
+
+@compiled
+def success(
+    weight: Array, kind: int, power: float, newtons: int, worst: float, memory: Memory
+) -> Numbers:
+    """The numbers of a step from ``memory.ratio`` and ``memory.error``."""
     risk, dual = energies(kind, power, memory.ratio, weight)
-    mass, distance = moments(memory.ratio, weight)
+    mass, distance = _moments(memory.ratio, weight)
     low, high = memory.ratio.min(), memory.ratio.max()
-    return Numbers(reply, mass, risk, dual, low, high, math.sqrt(distance), newtons, worst, error)
+    error = math.sqrt(_weighted_squares(weight, memory.error))
+    return Numbers(0, mass, risk, dual, low, high, math.sqrt(distance), newtons, worst, error)
 
 
 @vectorised
@@ -258,14 +272,13 @@ def weighted(weight: Array, values: Array) -> float:
 @compiled
 def _estimate(
     K: Conductances, weight: Array, power: float, tau: float, tableau: Tableau, memory: Memory
-) -> float:
-    """The root mean square over nu of the relative error of u, see `Stage.relative_error`."""
+) -> None:
+    """Put the estimated relative error of u into ``memory.error``, see `Stage.relative_error`."""
     residual, error = memory.residual, memory.error
     _combined(weight, tau, tableau, memory)
     solve(memory.factors, residual, error, memory.right)
     ratios_and_slopes(power, memory.w, memory.ratio, memory.slope)
     multiply(memory.slope, error)
-    return math.sqrt(weighted_squares(weight, error))
 
 
 @vectorised
@@ -287,7 +300,7 @@ def multiply(factors: Array, values: Array) -> None:
 
 
 @reordered
-def weighted_squares(weight: Array, values: Array) -> float:
+def _weighted_squares(weight: Array, values: Array) -> float:
     """The weighted sum of squares."""
     total = 0.0
     for a in range(values.shape[0]):
@@ -297,7 +310,7 @@ def weighted_squares(weight: Array, values: Array) -> float:
 
 
 @reordered
-def moments(ratio: Array, weight: Array) -> tuple[float, float]:
+def _moments(ratio: Array, weight: Array) -> tuple[float, float]:
     """The mass, and the integral of (h - 1)^2 over nu."""
     mass = distance = 0.0
     for a in range(ratio.shape[0]):

@@ -23,8 +23,8 @@ solution rho decreases quadratically and full steps are taken.
 **Longer steps.** Far from the solution t* is cautious. There u exp(u' dw / u) is tried first, node
 by node. It is positive, and never too far if a node is alone: for p = 2 and K = 0 it moves u = r/b
 to r exp(1 - r)/b, which is at most 1/b. It is taken if it does not increase Phi. Else, and after
-`FAST` iterations, the step is t* dw, which converges from everywhere. Where a front passes, this
-takes two thirds of the iterations.
+`FAST` iterations, the step is t* dw, which converges from everywhere. This saves iterations where a
+front passes.
 
 **Accuracy.** After a full step with a linear solver of relative tolerance eta the error is about
 rho (rho + eta). The iteration stops when this is below the tolerance, and eta is not smaller than

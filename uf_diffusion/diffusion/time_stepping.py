@@ -292,7 +292,8 @@ class Evolution(ABC):
         """
         tau = new.t - old.t
         s = (t - old.t) / tau
-        ends = old.ratio, new.ratio, tau * self._slope(old, tau), tau * self._slope(new, tau)
+        first, last = self._rate_between(old, tau), self._rate_between(new, tau)
+        ends = old.ratio, new.ratio, tau * first, tau * last
         linear, more = hermite(*ends, s)
         earlier = self._ratio_before(old)
         if old.before is not None and earlier is not None:
@@ -304,7 +305,7 @@ class Evolution(ABC):
         excess = np.abs(more) / np.maximum(room, 1e-15 * high)
         return linear + more / max(1.0, self._reduce(float(excess.max(initial=0.0)), MPI.MAX))
 
-    def _slope(self, state: DiffusionState, tau: float) -> Array:
+    def _rate_between(self, state: DiffusionState, tau: float) -> Array:
         """The derivative of the ratio ``(owned,)`` with which a step tau is interpolated."""
         return state.derivative
 

@@ -150,14 +150,16 @@ class UltraFastDiffusion(Evolution):
         system counts as a Newton iteration.
         """
         stage, gamma, k = self.stage, self.scheme.a[0][-1], list[Array]()
-        slope, its = state.ratio * stage.relative_slope(state.potential), 0
+        its, h, rate = 0, state.ratio, state.derivative
         with self.timings.part("stages"):
-            stage.linear.set(self.weight * slope, gamma * tau)
+            slope = self._set_derivative(state, gamma * tau)
             for row, coupling in zip(self.scheme.a, self.scheme.coupling, strict=True):
-                h = state.ratio + _combined(row[:-1], k)
-                self._require_positive(h)
-                rate = tau * self._rate(self._flow.df(1 / h)) + _combined(coupling, k)
-                z, count = stage.linear.solve(gamma * self.weight * rate, max(LEAST, rtol))
+                if k:
+                    h = state.ratio + _combined(row[:-1], k)
+                    self._require_positive(h)
+                    rate = self._rate(self._flow.df(1 / h))
+                right = gamma * self.weight * (tau * rate + _combined(coupling, k))
+                z, count = stage.linear.solve(right, max(LEAST, rtol))
                 k.append(slope * z)
                 its += count
             h = h + k[-1]
@@ -167,7 +169,7 @@ class UltraFastDiffusion(Evolution):
         new = self._evaluated(state, tau, ratio, w, self._rate(w), [report])
         return new, self._size(k[-1] / h, new)
 
-    def _slope(self, state: DiffusionState, tau: float) -> Array:
+    def _rate_between(self, state: DiffusionState, tau: float) -> Array:
         """The derivative; for linearly implicit schemes without its stiff part, as there it has
         large errors of short waves at the end of a step, which the next step damps.
 
@@ -179,13 +181,19 @@ class UltraFastDiffusion(Evolution):
         s = self.scheme.a[0][-1] * tau
         if self._compiled is not None:
             return self._compiled.damped(state, s)
-        slope = state.ratio * self.stage.relative_slope(state.potential)
-        self.stage.linear.set(self.weight * slope, s)
-        left = state.derivative
+        slope, left = self._set_derivative(state, s), state.derivative
         for _ in range(DAMPED):
             z, _ = self.stage.linear.solve(self.weight * left, max(LEAST, self.slack))
             left = left - slope * z
         return state.derivative - left
+
+    def _set_derivative(self, state: DiffusionState, s: float) -> Array:
+        """Set the linear solver for the matrix c / D + s K of `chain_linear_step`; returns 1 / D,
+        which is -dh/dw, ``(owned,)``.
+        """
+        slope = state.ratio * self.stage.relative_slope(state.potential)
+        self.stage.linear.set(self.weight * slope, s)
+        return np.asarray(slope)
 
     def _require_positive(self, ratio: Array) -> None:
         """Refuse a ratio, on all ranks.

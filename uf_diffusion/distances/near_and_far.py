@@ -65,6 +65,11 @@ class NearAndFar:
         """The distance beyond which r - F(r) is 0."""
         return X / self.alpha
 
+    @property
+    def cubes(self) -> int:
+        """The number of cubes, at least as long as the reach, along an edge of [-1, 1]^3."""
+        return int(2 / self.reach)
+
     @cached_property
     def eigenvalues(self) -> Array:
         """The eigenvalues ``(degree + 1,)`` of F with relative errors of round-off.
@@ -100,7 +105,7 @@ class Neighbours:
     @classmethod
     def of(cls, parts: NearAndFar, points: Array, masses: Array) -> Neighbours:
         """The points ``(m, 3)`` with k kinds of masses ``(k, m)``."""
-        side = int(2 / parts.reach)
+        side = parts.cubes
         place = np.clip(((points + 1) * (side / 2)).astype(np.int64), 0, side - 1)
         cube = (place[:, 0] * side + place[:, 1]) * side + place[:, 2]
         order = np.argsort(cube, kind="stable")
@@ -110,7 +115,7 @@ class Neighbours:
     def sums(self, other: Neighbours) -> Array:
         """The sums ``(k,)`` of r - F(r) times both masses over all pairs of points of the two."""
         found = np.empty((len(other.points), self.masses.shape[1]))
-        side, alpha, reach = int(2 / self.parts.reach), self.parts.alpha, self.parts.reach
+        side, alpha, reach = self.parts.cubes, self.parts.alpha, self.parts.reach
 
         def block(rows: slice) -> None:
             _near_sums(other.points[rows], self.points, self.masses, self.starts, side, alpha,
